@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sio
+
+import "time"
+
+// Target chooses sockets.
+type Target struct {
+	Namespace Namespace
+	Rooms     []Room // union, each socket once; empty means the whole namespace
+	Except    []Room
+	Local     bool // only sockets of the replica that takes the command
+}
+
+// Command is what a service may ask of the sockets of a target: Emit, Join, Leave or Disconnect.
+type Command interface {
+	// To is the command's target.
+	To() *Target
+	command()
+}
+
+// Emit sends an event.
+type Emit struct {
+	Target     Target
+	Event      Event
+	Volatile   bool // drop it for a browser that cannot take it right now
+	NoCompress bool
+}
+
+// Join adds the target's sockets to rooms.
+type Join struct {
+	Target Target
+	Rooms  []Room
+}
+
+// Leave takes the target's sockets out of rooms. A socket's own room cannot be left.
+type Leave struct {
+	Target Target
+	Rooms  []Room
+}
+
+// Disconnect ends the target's sockets, with ReasonServerNamespaceDisconnect.
+type Disconnect struct {
+	Target       Target
+	CloseSession bool // close the sessions under them too
+}
+
+// To implements Command.
+func (c *Emit) To() *Target { return &c.Target }
+
+// To implements Command.
+func (c *Join) To() *Target { return &c.Target }
+
+// To implements Command.
+func (c *Leave) To() *Target { return &c.Target }
+
+// To implements Command.
+func (c *Disconnect) To() *Target { return &c.Target }
+
+func (*Emit) command()       {}
+func (*Join) command()       {}
+func (*Leave) command()      {}
+func (*Disconnect) command() {}
+
+// SocketAck is the answer of one socket to an emit that asked for acks.
+type SocketAck struct {
+	Socket SocketID
+	Ack    Ack
+}
+
+// Acks is what came back of an emit that asked for acks.
+type Acks struct {
+	Came    []SocketAck
+	Missing int // sockets that were asked and did not answer in time, or left
+}
+
+// AckWait asks for acks of an emit: at most Timeout from now.
+type AckWait struct{ Timeout time.Duration }

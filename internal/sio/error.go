@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sio
+
+import "errors"
+
+// Code classifies errors. Each door has one table that turns codes into its own status.
+type Code uint8
+
+const (
+	// CodeInvalid means that the request makes no sense, and will not make sense later.
+	CodeInvalid Code = iota + 1
+	// CodeTooLarge means that a limit was passed.
+	CodeTooLarge
+	// CodeNotFound means that what was named is not known, or not any more.
+	CodeNotFound
+	// CodeConflict means that what was asked contradicts what is there.
+	CodeConflict
+	// CodeUnavailable means that a part is away just now; trying again may help.
+	CodeUnavailable
+	// CodeDeadline means that it took too long.
+	CodeDeadline
+	// CodeClosed means that the part was closed.
+	CodeClosed
+)
+
+// Error is an error with a code. Message says what was wrong and what to do, in one sentence without a final stop.
+type Error struct {
+	Code    Code
+	Op      string // what was being done, "register"
+	Message string
+	Cause   error // may be nil
+}
+
+// E makes an Error without a cause.
+func E(code Code, op, message string) *Error { return &Error{Code: code, Op: op, Message: message} }
+
+// Error implements error.
+func (e *Error) Error() string {
+	s := e.Op + ": " + e.Message
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// CodeOf gives the code of the first Error in err's chain, and 0 when there is none.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}

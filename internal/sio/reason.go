@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sio
+
+// Reason says why a session closed or a socket disconnected. The values are the words that Socket.IO users know, and metric labels.
+type Reason string
+
+const (
+	// ReasonTransportClose means that the browser closed the connection, or it ended cleanly.
+	ReasonTransportClose Reason = "transport close"
+	// ReasonTransportError means that the connection broke, or that the browser broke a rule of Engine.IO.
+	ReasonTransportError Reason = "transport error"
+	// ReasonPingTimeout means that the browser did not answer a heartbeat in time.
+	ReasonPingTimeout Reason = "ping timeout"
+	// ReasonParseError means that an Engine.IO packet could not be read.
+	ReasonParseError Reason = "parse error"
+	// ReasonForcedClose means that the browser broke a rule of Socket.IO.
+	ReasonForcedClose Reason = "forced close"
+	// ReasonForcedServerClose means that the broker closed the session on purpose, for example since no namespace was joined in time.
+	ReasonForcedServerClose Reason = "forced server close"
+	// ReasonServerShuttingDown means that this replica drains.
+	ReasonServerShuttingDown Reason = "server shutting down"
+	// ReasonClientDisconnect means that the browser left the namespace.
+	ReasonClientDisconnect Reason = "client namespace disconnect"
+	// ReasonServerDisconnect means that a handler disconnected the socket.
+	ReasonServerDisconnect Reason = "server namespace disconnect"
+	// ReasonPayloadTooLarge means that the browser sent more than the setting max-payload allows.
+	ReasonPayloadTooLarge Reason = "payload too large"
+	// ReasonSlowConsumer means that the browser read too slowly and its outbound queue (setting max-outbound) was full.
+	ReasonSlowConsumer Reason = "slow consumer"
+)

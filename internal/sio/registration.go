@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sio
+
+// Register is what an instance declares first.
+type Register struct {
+	Service     ServiceName
+	Instance    InstanceID
+	SDKName     string
+	SDKVersion  string
+	Namespaces  []Registration
+	Window      int // open dispatches
+	AtMostOnce  bool
+	Credentials bool // wants Cookie and Authorization of handshakes
+}
+
+// Registration declares what a service handles in one namespace.
+type Registration struct {
+	Namespace  Namespace
+	Events     []string
+	CatchAll   bool // every event that no service registered by name
+	Connect    bool
+	Disconnect bool
+}
