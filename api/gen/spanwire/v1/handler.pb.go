@@ -575,7 +575,7 @@ type Welcome struct {
 	HandlerTimeoutMs uint32 `protobuf:"varint,7,opt,name=handler_timeout_ms,json=handlerTimeoutMs,proto3" json:"handler_timeout_ms,omitempty"`
 	// Tells the replicas of the cluster as known now.
 	Topology *Topology `protobuf:"bytes,8,opt,name=topology,proto3" json:"topology,omitempty"`
-	// Lists the services' address of browsers, for messages to people: "http://localhost:5000".
+	// Holds the address where browsers reach this replica, for messages to people: "http://localhost:5000".
 	PublicUrl     string `protobuf:"bytes,9,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
