@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hub
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Execute carries the command out in the whole cluster: first here, then it tells the other replicas, unless the target is Local or
+// names only sockets of this one. It returns how many sockets the target has here; err has CodeUnavailable when the others could
+// not be told, which takes nothing back here.
+func (h *Hub) Execute(cmd sio.Command) (sockets int, err error) {
+	sockets = h.Apply(cmd)
+	if h.staysHere(cmd.To()) {
+		return sockets, nil
+	}
+	if err := h.publisher.Publish(cmd); err != nil {
+		return sockets, h.unavailable("execute", err)
+	}
+	return sockets, nil
+}
+
+// Apply carries the command out on this replica only, and returns how many sockets the target has here.
+func (h *Hub) Apply(cmd sio.Command) (sockets int) {
+	switch c := cmd.(type) {
+	case *sio.Emit:
+		return h.Deliver(c)
+	case *sio.Join:
+		return h.join(c)
+	case *sio.Leave:
+		return h.leave(c)
+	case *sio.Disconnect:
+		return h.disconnect(c)
+	}
+	return 0
+}
+
+// Emit is Execute of an emit.
+func (h *Hub) Emit(e *sio.Emit) (sockets int, err error) { return h.Execute(e) }
+
+// Deliver is Apply of an emit. It returns when every receiver has queued the event and written what its browser took, so that the
+// emits of one caller arrive in order.
+func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
+	h.metrics.Emits.Inc()
+	one, all := h.receivers(&e.Target)
+	if one == nil && len(all) == 0 {
+		return 0
+	}
+	return h.deliver(newDelivery(e), one, all)
+}
+
+// Ask delivers the emit to sockets of this replica and asks them for acks.
+func (h *Hub) Ask(e *sio.Emit) *Collection {
+	h.metrics.Emits.Inc()
+	one, all := h.receivers(&e.Target)
+	c := newCollection(h.metrics, one, all)
+	if c.sockets > 0 {
+		d := newDelivery(e)
+		d.WantsAck = true
+		d.AckID = sio.AckID(h.ackIDs.Add(1) - 1)
+		d.collection = c
+		h.deliver(d, one, all)
+	}
+	return c
+}
+
+// Collect delivers the emit to sockets of this replica and waits for their acks until all came or left, or ctx ends.
+func (h *Hub) Collect(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks) {
+	c := h.Ask(e)
+	return c.Sockets(), c.Wait(ctx)
+}
+
+// EmitWithAcks delivers the emit in the whole cluster and waits for the acks until all came or left, or ctx ends, which is no error:
+// what is missing is counted. It returns how many sockets were asked here. err has CodeUnavailable when other replicas could
+// not be asked or did not answer; what came is returned beside it.
+func (h *Hub) EmitWithAcks(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks, err error) {
+	local := h.Ask(e)
+	if h.staysHere(&e.Target) {
+		return local.Sockets(), local.Wait(ctx), nil
+	}
+	var others sio.Acks
+	var gathered sync.WaitGroup
+	gathered.Go(func() { others, err = h.publisher.Gather(ctx, e) }) // ends with ctx at the latest; waited for below
+	acks = local.Wait(ctx)
+	gathered.Wait()
+	acks.Came = append(acks.Came, others.Came...)
+	acks.Missing += others.Missing
+	if err != nil {
+		err = h.unavailable("emit with acks", err)
+	}
+	return local.Sockets(), acks, err
+}
+
+func (h *Hub) unavailable(op string, cause error) error {
+	h.metrics.PublishFailures.Inc()
+	return &sio.Error{Code: sio.CodeUnavailable, Op: op, Message: "local sockets were served, but other replicas could not be reached",
+		Cause: cause}
+}
+
+// staysHere tells whether no other replica can have a socket of the target.
+func (h *Hub) staysHere(t *sio.Target) bool {
+	if t.Local {
+		return true
+	}
+	for _, r := range t.Rooms {
+		if replica, ok := sio.SocketID(r).Replica(); !ok || replica != h.replica {
+			return false
+		}
+	}
+	return len(t.Rooms) > 0
+}
+
+func (h *Hub) receivers(t *sio.Target) (one Socket, all []Socket) {
+	n := h.namespace(t.Namespace)
+	if n == nil {
+		return nil, nil
+	}
+	return n.receivers(t)
+}
+
+func newDelivery(e *sio.Emit) *Delivery {
+	return &Delivery{Namespace: e.Target.Namespace, Event: &e.Event, Volatile: e.Volatile, NoCompress: e.NoCompress}
+}
+
+func (h *Hub) deliver(d *Delivery, one Socket, all []Socket) int {
+	if one != nil {
+		d.Receivers = 1
+		h.metrics.Deliveries.Inc()
+		one.Deliver(d)
+		return 1
+	}
+	d.Receivers = len(all)
+	h.metrics.Deliveries.Add(float64(len(all)))
+	if len(all) < h.wide || h.workers < 2 {
+		for _, s := range all {
+			s.Deliver(d)
+		}
+		return len(all)
+	}
+	h.share(d, all)
+	return len(all)
+}
+
+// share delivers with a few helpers, which take the receivers in blocks, so that one slow write does not leave the rest of its part
+// behind.
+func (h *Hub) share(d *Delivery, all []Socket) {
+	const block = 32
+	var next atomic.Int64
+	work := func() {
+		for {
+			from := int(next.Add(block)) - block
+			if from >= len(all) {
+				return
+			}
+			for _, s := range all[from:min(from+block, len(all))] {
+				s.Deliver(d)
+			}
+		}
+	}
+	var helpers sync.WaitGroup
+	for range h.workers - 1 {
+		helpers.Go(work) // ends when no receiver is left
+	}
+	work()
+	helpers.Wait()
+}
+
+func (h *Hub) join(c *sio.Join) int {
+	n := h.namespace(c.Target.Namespace)
+	if n == nil {
+		return 0
+	}
+	h.metrics.Joins.Inc()
+	sockets, begun := n.join(&c.Target, c.Rooms)
+	h.metrics.Rooms.Add(float64(begun))
+	return sockets
+}
+
+func (h *Hub) leave(c *sio.Leave) int {
+	n := h.namespace(c.Target.Namespace)
+	if n == nil {
+		return 0
+	}
+	h.metrics.Leaves.Inc()
+	sockets, ceased := n.leave(&c.Target, c.Rooms)
+	h.metrics.Rooms.Sub(float64(ceased))
+	return sockets
+}
+
+func (h *Hub) disconnect(c *sio.Disconnect) int {
+	h.metrics.Disconnects.Inc()
+	one, all := h.receivers(&c.Target)
+	if one != nil {
+		one.Disconnect(c.CloseSession)
+		return 1
+	}
+	for _, s := range all {
+		s.Disconnect(c.CloseSession)
+	}
+	return len(all)
+}

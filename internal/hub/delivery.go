@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hub
+
+import (
+	"sync"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Kinds is how many encodings a Delivery keeps: kinds count from 0 to Kinds-1.
+const Kinds = 4
+
+// Delivery is one event on its way to local sockets. All receivers share it, and none may change it. A socket may keep it for as
+// long as it likes.
+type Delivery struct {
+	Namespace  sio.Namespace
+	Event      *sio.Event
+	Volatile   bool
+	NoCompress bool
+	WantsAck   bool
+	AckID      sio.AckID // with WantsAck: one id for all receivers, unique on this replica
+	Receivers  int       // how many sockets share it; a lone receiver need not keep its encoding
+
+	collection *Collection // with WantsAck
+	once       [Kinds]sync.Once
+	encoded    [Kinds]any
+}
+
+// Encoded gives the encoding of the kind: the first socket that writes it encodes, the rest reuse. Kinds are the edge's own.
+func (d *Delivery) Encoded(kind int, encode func() any) any {
+	d.once[kind].Do(func() { d.encoded[kind] = encode() })
+	return d.encoded[kind]
+}
+
+// Acked says that the socket's client answered. A second answer, one after Left, and one that came too late do nothing.
+func (d *Delivery) Acked(id sio.SocketID, ack sio.Ack) {
+	if d.collection != nil {
+		d.collection.acked(id, ack)
+	}
+}
+
+// Left says that no answer of the socket will come: it left, or the delivery was dropped for it.
+func (d *Delivery) Left(id sio.SocketID) {
+	if d.collection != nil {
+		d.collection.left(id)
+	}
+}

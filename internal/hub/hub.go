@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hub knows who is here: the sockets of this replica and their rooms. It delivers events to them, carries out joins, leaves and
+// disconnects, and collects acks. The doors add their sockets; whoever has a command calls Execute (or Emit), which also tells the
+// other replicas; what another replica tells comes in through Apply (or Deliver), which never publishes, so nothing travels twice.
+//
+// The hub never blocks on a browser, and holds no lock while it calls a socket or the publisher.
+package hub
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Socket is one client in one namespace, as the hub needs it. None of its methods blocks, and any may be called from several
+// goroutines at a time; deliveries of one emitter come one after another.
+type Socket interface {
+	// ID names the socket. It never changes.
+	ID() sio.SocketID
+	// Deliver queues the event for the browser and flushes. When d.WantsAck, exactly one of d.Acked and d.Left must follow
+	// sooner or later, also when the socket is closed already.
+	Deliver(d *Delivery)
+	// Disconnect ends the socket, after what was delivered to it before.
+	Disconnect(closeSession bool)
+}
+
+// Publisher tells the other replicas. Both methods may be called from several goroutines at a time.
+type Publisher interface {
+	// Publish sends the command to the other replicas, in order per calling goroutine. It does not wait for them.
+	Publish(cmd sio.Command) error
+	// Gather sends the emit to the other replicas and collects the acks of their sockets until all came or ctx ends. What came is
+	// valid also beside an error.
+	Gather(ctx context.Context, emit *sio.Emit) (sio.Acks, error)
+}
+
+// Hub is the registry of this replica's sockets.
+type Hub struct {
+	replica   sio.ReplicaID
+	publisher Publisher
+	metrics   *metrics.Hub
+	workers   int // goroutines that share a wide delivery
+	wide      int // receivers from which on a delivery is shared
+
+	ackIDs atomic.Uint64 // the next id of a delivery that wants acks
+
+	mu         sync.RWMutex
+	namespaces map[sio.Namespace]*namespace // guarded by mu; only those with sockets
+}
+
+const (
+	// wideReceivers and wideWorkers were measured with BenchmarkHub_Deliver: below some 200 receivers waking helpers costs more
+	// than they take over.
+	wideReceivers = 256
+	wideWorkers   = 4
+)
+
+// New makes an empty hub of the replica. The publisher may be Alone.
+func New(replica sio.ReplicaID, p Publisher, m *metrics.Hub) *Hub {
+	return &Hub{
+		replica:    replica,
+		publisher:  p,
+		metrics:    m,
+		workers:    wideWorkers,
+		wide:       wideReceivers,
+		namespaces: make(map[sio.Namespace]*namespace),
+	}
+}
+
+// Add makes the socket reachable. A socket is added once, before anything may be delivered to it.
+func (h *Hub) Add(ns sio.Namespace, s Socket) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.namespaces[ns]
+	if n == nil {
+		n = newNamespace()
+		h.namespaces[ns] = n
+		h.metrics.Namespaces.Inc()
+	}
+	added, ceased := n.add(s)
+	if added {
+		h.metrics.Sockets.Inc()
+	}
+	h.metrics.Rooms.Sub(float64(ceased))
+}
+
+// Remove takes the socket out of all its rooms and of the namespace. Removing one that is not there does nothing.
+func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := h.namespaces[ns]
+	if n == nil {
+		return
+	}
+	found, rooms, empty := n.remove(id)
+	if !found {
+		return
+	}
+	h.metrics.Sockets.Dec()
+	h.metrics.Rooms.Sub(float64(rooms))
+	if empty {
+		delete(h.namespaces, ns)
+		h.metrics.Namespaces.Dec()
+	}
+}
+
+// Rooms lists the rooms that the socket is in, its own first. Nil when it is not here.
+func (h *Hub) Rooms(ns sio.Namespace, id sio.SocketID) []sio.Room {
+	n := h.namespace(ns)
+	if n == nil {
+		return nil
+	}
+	return n.roomsOf(id)
+}
+
+func (h *Hub) namespace(ns sio.Namespace) *namespace {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.namespaces[ns]
+}
+
+// Alone is the Publisher of a replica that has no others.
+type Alone struct{}
+
+// Publish implements Publisher: there is nobody to tell.
+func (Alone) Publish(sio.Command) error { return nil }
+
+// Gather implements Publisher: there is nobody to ask.
+func (Alone) Gather(context.Context, *sio.Emit) (sio.Acks, error) { return sio.Acks{}, nil }

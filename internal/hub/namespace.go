@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hub
+
+import (
+	"sync"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// namespace holds the sockets of one namespace and their rooms. The room that every socket has of its own is found through sockets
+// and costs nothing; others may join it too, and are then kept in rooms like those of any room.
+type namespace struct {
+	mu      sync.RWMutex
+	sockets map[sio.SocketID]*member // guarded by mu
+	rooms   map[sio.Room]room        // guarded by mu; only those with members
+}
+
+// member is one socket and the rooms it joined.
+type member struct {
+	socket Socket
+	joined []sio.Room // guarded by namespace.mu; without the own room
+}
+
+type room map[*member]struct{}
+
+// fewRooms is the number of rooms up to which a union looks for a socket in the rooms before, instead of keeping a set.
+const fewRooms = 8
+
+func newNamespace() *namespace {
+	return &namespace{sockets: make(map[sio.SocketID]*member), rooms: make(map[sio.Room]room)}
+}
+
+// add tells whether the socket is a new one. The same id again takes the place of the old socket, without its rooms.
+func (n *namespace) add(s Socket) (added bool, ceased int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	id := s.ID()
+	if old := n.sockets[id]; old != nil {
+		old.socket = s
+		return false, n.leaveAllLocked(old)
+	}
+	n.sockets[id] = &member{socket: s}
+	return true, 0
+}
+
+// remove tells whether the socket was there, how many rooms ceased with it, and whether it was the last.
+func (n *namespace) remove(id sio.SocketID) (found bool, ceased int, empty bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.sockets[id]
+	if m == nil {
+		return false, 0, false
+	}
+	delete(n.sockets, id)
+	ceased = n.leaveAllLocked(m)
+	return true, ceased, len(n.sockets) == 0
+}
+
+func (n *namespace) roomsOf(id sio.SocketID) []sio.Room {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	m := n.sockets[id]
+	if m == nil {
+		return nil
+	}
+	rooms := make([]sio.Room, 0, len(m.joined)+1)
+	return append(append(rooms, id.Room()), m.joined...)
+}
+
+// join tells how many sockets the target has here, and how many rooms came into being.
+func (n *namespace) join(t *sio.Target, rooms []sio.Room) (sockets, begun int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	members := n.membersLocked(t)
+	for _, m := range members {
+		for _, r := range rooms {
+			begun += n.joinLocked(m, r)
+		}
+	}
+	return len(members), begun
+}
+
+// leave tells how many sockets the target has here, and how many rooms ceased.
+func (n *namespace) leave(t *sio.Target, rooms []sio.Room) (sockets, ceased int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	members := n.membersLocked(t)
+	for _, m := range members {
+		for _, r := range rooms {
+			ceased += n.leaveLocked(m, r)
+		}
+	}
+	return len(members), ceased
+}
+
+// membersLocked writes the target's sockets down, since joins and leaves may change the very rooms that choose them.
+func (n *namespace) membersLocked(t *sio.Target) (members []*member) {
+	n.eachLocked(t, func(m *member) { members = append(members, m) })
+	return members
+}
+
+// receivers is a snapshot of the target's sockets. The first goes into one, so that an emit to a lone socket needs no slice.
+func (n *namespace) receivers(t *sio.Target) (one Socket, all []Socket) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if len(t.Rooms) == 0 && len(n.sockets) > 1 {
+		all = make([]Socket, 0, len(n.sockets))
+	}
+	n.eachLocked(t, func(m *member) {
+		switch {
+		case one == nil && all == nil:
+			one = m.socket
+		case all == nil:
+			all = make([]Socket, 1, max(8, n.sizeLocked(t.Rooms)))
+			all[0] = one
+			all = append(all, m.socket)
+		default:
+			all = append(all, m.socket)
+		}
+	})
+	if all != nil {
+		one = nil
+	}
+	return one, all
+}
+
+// sizeLocked estimates how many sockets the rooms have.
+func (n *namespace) sizeLocked(rooms []sio.Room) int {
+	size := 0
+	for _, r := range rooms {
+		size += len(n.rooms[r]) + 1
+	}
+	return min(size, len(n.sockets))
+}
+
+func (n *namespace) joinLocked(m *member, r sio.Room) (begun int) {
+	if r == m.socket.ID().Room() {
+		return 0
+	}
+	members := n.rooms[r]
+	if _, in := members[m]; in {
+		return 0
+	}
+	if members == nil {
+		members = make(room, 1)
+		n.rooms[r] = members
+		begun = 1
+	}
+	members[m] = struct{}{}
+	m.joined = append(m.joined, r)
+	return begun
+}
+
+func (n *namespace) leaveLocked(m *member, r sio.Room) (ceased int) {
+	members := n.rooms[r]
+	if _, in := members[m]; !in {
+		return 0
+	}
+	for i, joined := range m.joined {
+		if joined == r {
+			last := len(m.joined) - 1
+			m.joined[i] = m.joined[last]
+			m.joined[last] = ""
+			m.joined = m.joined[:last]
+			break
+		}
+	}
+	return n.dropLocked(members, m, r)
+}
+
+func (n *namespace) leaveAllLocked(m *member) (ceased int) {
+	for _, r := range m.joined {
+		ceased += n.dropLocked(n.rooms[r], m, r)
+	}
+	m.joined = nil
+	return ceased
+}
+
+func (n *namespace) dropLocked(members room, m *member, r sio.Room) (ceased int) {
+	delete(members, m)
+	if len(members) > 0 {
+		return 0
+	}
+	delete(n.rooms, r)
+	return 1
+}
+
+// eachLocked calls visit, which must not change any room, for every socket of the target once.
+func (n *namespace) eachLocked(t *sio.Target, visit func(*member)) {
+	if len(t.Rooms) == 0 {
+		for _, m := range n.sockets {
+			if !n.inAnyLocked(m, t.Except) {
+				visit(m)
+			}
+		}
+		return
+	}
+	var seen room
+	if len(t.Rooms) > fewRooms {
+		seen = make(room)
+	}
+	for i, r := range t.Rooms {
+		once := func(m *member) {
+			if seen != nil {
+				if _, in := seen[m]; in {
+					return
+				}
+				seen[m] = struct{}{}
+			} else if n.inAnyLocked(m, t.Rooms[:i]) {
+				return
+			}
+			if !n.inAnyLocked(m, t.Except) {
+				visit(m)
+			}
+		}
+		if m := n.sockets[sio.SocketID(r)]; m != nil {
+			once(m)
+		}
+		for m := range n.rooms[r] {
+			once(m)
+		}
+	}
+}
+
+func (n *namespace) inAnyLocked(m *member, rooms []sio.Room) bool {
+	for _, r := range rooms {
+		if r == m.socket.ID().Room() {
+			return true
+		}
+		if members := n.rooms[r]; len(members) > 0 {
+			if _, in := members[m]; in {
+				return true
+			}
+		}
+	}
+	return false
+}
