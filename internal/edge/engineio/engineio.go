@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engineio is Engine.IO revision 4 on the server's side: sessions that a browser reaches by long-polling, by WebSocket, or
+// by one after the other, and that carry messages in order. The edge calls it and hears of messages through a Receiver; it never
+// looks into a message and knows nothing of Socket.IO.
+//
+// A session in three lines: the browser opens it with a GET (polling) or a WebSocket handshake; messages flow both ways, heartbeats
+// prove that the browser lives; it ends once, with one reason, whoever ended it.
+package engineio
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Transport is how bytes travel to a browser.
+type Transport string
+
+// The transports, in the words of the query key.
+const (
+	Polling   Transport = "polling"
+	WebSocket Transport = "websocket"
+)
+
+// Options says how sessions behave. DefaultOptions is the place to start from.
+type Options struct {
+	// Path is the one path that is served.
+	Path string
+	// PingInterval is the time from one pong, or from the open, to the next ping.
+	PingInterval time.Duration
+	// PingTimeout is the time for the answer to a ping.
+	PingTimeout time.Duration
+	// UpgradeTimeout bounds the upgrade from the WebSocket handshake to the browser's last word.
+	UpgradeTimeout time.Duration
+	// MaxPayload is the largest polling body and the largest WebSocket message from a browser, in bytes. About so much is put
+	// into one polling answer, too.
+	MaxPayload int64
+	// MaxPacketsPerPayload bounds the packets in one polling body.
+	MaxPacketsPerPayload int
+	// MaxOutbound bounds what waits for one browser, in bytes. One that would pass it is closed with ReasonSlowConsumer.
+	MaxOutbound int
+	// Transports are those that are offered.
+	Transports []Transport
+	// AllowUpgrades lets a polling session become a WebSocket session.
+	AllowUpgrades bool
+	// Origins are origins that may use the server besides its own: "https://app.example.com" each, or "*" for all.
+	Origins []string
+	// RequireOrigin refuses requests that name no origin, as those of programs that are no browsers.
+	RequireOrigin bool
+	// CloseTimeout is how long a closed polling session waits for the GET that fetches its last packets.
+	CloseTimeout time.Duration
+	// BodyTimeout bounds the reading of one POST body.
+	BodyTimeout time.Duration
+	// WriteTimeout bounds how long a browser may take nothing of what is written to it.
+	WriteTimeout time.Duration
+	// DrainSpread is the time over which Drain closes the sessions, so that they do not all come back at once elsewhere.
+	DrainSpread time.Duration
+	// Replica is the beginning of session ids.
+	Replica sio.ReplicaID
+}
+
+// DefaultOptions are those of the reference server, where it has them.
+func DefaultOptions() Options {
+	return Options{
+		Path:                 "/socket.io/",
+		PingInterval:         25 * time.Second,
+		PingTimeout:          20 * time.Second,
+		UpgradeTimeout:       10 * time.Second,
+		MaxPayload:           1_000_000,
+		MaxPacketsPerPayload: 1000,
+		MaxOutbound:          4 << 20,
+		Transports:           []Transport{Polling, WebSocket},
+		AllowUpgrades:        true,
+		CloseTimeout:         30 * time.Second,
+		BodyTimeout:          30 * time.Second,
+		WriteTimeout:         20 * time.Second,
+		Replica:              sio.NewReplicaID(),
+	}
+}
+
+// Validate tells all that is wrong.
+func (o *Options) Validate() error {
+	var faults []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(!strings.HasPrefix(o.Path, "/"), "path %q does not begin with a slash", o.Path)
+	for name, d := range map[string]time.Duration{
+		"ping-interval": o.PingInterval, "ping-timeout": o.PingTimeout, "upgrade-timeout": o.UpgradeTimeout,
+		"close-timeout": o.CloseTimeout, "body-timeout": o.BodyTimeout, "write-timeout": o.WriteTimeout,
+	} {
+		fault(d < time.Millisecond, "%s %v is shorter than a millisecond", name, d)
+	}
+	fault(o.DrainSpread < 0, "drain-spread %v is negative", o.DrainSpread)
+	fault(o.MaxPayload < 1, "max-payload %d is not positive", o.MaxPayload)
+	fault(o.MaxPacketsPerPayload < 1, "max-packets-per-payload %d is not positive", o.MaxPacketsPerPayload)
+	fault(o.MaxOutbound < 1, "max-outbound %d is not positive", o.MaxOutbound)
+	fault(len(o.Transports) == 0, "transports is empty")
+	for _, t := range o.Transports {
+		fault(t != Polling && t != WebSocket, "transport %q is neither polling nor websocket", t)
+	}
+	for _, origin := range o.Origins {
+		_, ok := normalOrigin(origin)
+		fault(origin != anyOrigin && !ok, "allowed-origins: %q is neither * nor of the form https://example.com", origin)
+	}
+	return errors.Join(faults...)
+}
+
+// offers tells whether t is offered.
+func (o *Options) offers(t Transport) bool { return slices.Contains(o.Transports, t) }
+
+// upgrades are the transports that a session on t can change to.
+func (o *Options) upgrades(t Transport) []Transport {
+	if t == Polling && o.AllowUpgrades && o.offers(WebSocket) {
+		return []Transport{WebSocket}
+	}
+	return nil
+}
+
+// Message is one message of the application above, in either direction, without anything of Engine.IO.
+type Message struct {
+	Data   []byte
+	Binary bool
+}
+
+// Receiver is the application's side of one session.
+type Receiver interface {
+	// Message takes one message of the browser. It is called in order, from one goroutine at a time. Text is valid UTF-8. The data
+	// is the receiver's. Blocking here is back-pressure: the session is not read, and its heartbeat deadline stands still;
+	// Session.Done tells when there is no use in blocking any more.
+	Message(data []byte, binary bool)
+	// Closed is called once, after the last Message has returned.
+	Closed(reason sio.Reason)
+}
+
+// Observer counts. It is called by many goroutines at the same time and must not block.
+type Observer interface {
+	// Opened counts a new session.
+	Opened(transport string)
+	// Upgraded counts a polling session that became a WebSocket session.
+	Upgraded()
+	// UpgradeFailed counts an upgrade that was begun and came to nothing.
+	UpgradeFailed()
+	// Closed counts the end of a session.
+	Closed(transport, reason string)
+	// Refused counts a request that was turned away, with one of a few causes.
+	Refused(cause string)
+	// Received counts one message from a browser.
+	Received(transport string, bytes int)
+	// Sent counts messages to a browser.
+	Sent(transport string, messages, bytes int)
+}
+
+// NopObserver counts nothing.
+type NopObserver struct{}
+
+// Opened implements Observer.
+func (NopObserver) Opened(string) {}
+
+// Upgraded implements Observer.
+func (NopObserver) Upgraded() {}
+
+// UpgradeFailed implements Observer.
+func (NopObserver) UpgradeFailed() {}
+
+// Closed implements Observer.
+func (NopObserver) Closed(_, _ string) {}
+
+// Refused implements Observer.
+func (NopObserver) Refused(string) {}
+
+// Received implements Observer.
+func (NopObserver) Received(string, int) {}
+
+// Sent implements Observer.
+func (NopObserver) Sent(string, int, int) {}

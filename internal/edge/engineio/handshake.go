@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"encoding/json"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// engineProtocol is the revision that is spoken here, as in the query key EIO.
+const engineProtocol = 4
+
+// newHandshake keeps what the opening request said.
+func newHandshake(r *http.Request, t Transport) *sio.Handshake {
+	n := 0
+	for _, values := range r.Header {
+		n += len(values)
+	}
+	headers := make([]sio.Header, 0, n)
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		for _, value := range r.Header[name] {
+			headers = append(headers, sio.Header{Name: name, Value: value})
+		}
+	}
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	return &sio.Handshake{
+		Method:         r.Method,
+		URL:            r.RequestURI,
+		Host:           r.Host,
+		Headers:        headers,
+		Address:        address,
+		Secure:         r.TLS != nil,
+		CrossDomain:    r.Header.Get("Origin") != "",
+		IssuedMs:       time.Now().UnixMilli(),
+		Transport:      string(t),
+		EngineProtocol: engineProtocol,
+	}
+}
+
+// openData is the data of the open packet.
+func (s *Server) openData(id sio.SessionID, t Transport) []byte {
+	upgrades := s.o.upgrades(t)
+	if upgrades == nil {
+		upgrades = []Transport{}
+	}
+	data, _ := json.Marshal(struct { // plain fields always marshal
+		SID          sio.SessionID `json:"sid"`
+		Upgrades     []Transport   `json:"upgrades"`
+		PingInterval int64         `json:"pingInterval"`
+		PingTimeout  int64         `json:"pingTimeout"`
+		MaxPayload   int64         `json:"maxPayload"`
+	}{id, upgrades, s.o.PingInterval.Milliseconds(), s.o.PingTimeout.Milliseconds(), s.o.MaxPayload})
+	return data
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// E1: exactly one path is served.
+func TestServer_E1_Path(t *testing.T) {
+	w := newWorld(t, nil)
+	for path, want := range map[string]int{
+		"/engine.io/": 200, "/engine.io": 404, "/engine.io/x": 404, "/": 404, "/Engine.io/": 404, "/socket.io/": 404,
+	} {
+		response, err := w.client.Get("http://" + w.address + path + "?EIO=4&transport=polling")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s: got %d, want %d", path, response.StatusCode, want)
+		}
+	}
+}
+
+// E2, E4, E5: the open packet, and what the handshake keeps.
+func TestServer_E2_E4_E5_Open(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Replica = "AAAAAA" })
+	r := w.do("GET", "EIO=4&transport=polling&t=abc&b64=1&token=x%20y&token=z", "", "X-Custom: 1", "x-custom: 2", "Cookie: a=b")
+	o := parseOpen(t, r.body)
+	if r.status != 200 || o.PingInterval != 25000 || o.PingTimeout != 20000 || o.MaxPayload != 1000000 || !slices.Equal(o.Upgrades, []string{"websocket"}) {
+		t.Errorf("got %+v", r)
+	}
+	if !strings.HasPrefix(o.SID, "AAAAAA") || len(o.SID) != 30 {
+		t.Errorf("sid %q", o.SID)
+	}
+	h := w.recorder(o.SID).session.Handshake()
+	if h.URL != "/engine.io/?EIO=4&transport=polling&t=abc&b64=1&token=x%20y&token=z" || h.Method != "GET" || h.Host != w.address ||
+		h.Address != "127.0.0.1" || h.Secure || h.CrossDomain || h.Transport != "polling" || h.EngineProtocol != 4 || h.IssuedMs == 0 {
+		t.Errorf("got %+v", h)
+	}
+	if !slices.IsSortedFunc(h.Headers, func(a, b sio.Header) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Errorf("not sorted: %v", h.Headers)
+	}
+	for _, want := range []sio.Header{{Name: "X-Custom", Value: "1"}, {Name: "X-Custom", Value: "2"}, {Name: "Cookie", Value: "a=b"}} {
+		if !slices.Contains(h.Headers, want) {
+			t.Errorf("no %v in %v", want, h.Headers)
+		}
+	}
+	s := w.websocket()
+	if s.rec.session.Handshake().Transport != "websocket" || s.rec.session.Transport() != WebSocket {
+		t.Error("not websocket")
+	}
+}
+
+// E4, U9: upgrades are advertised only where there are any.
+func TestServer_E4_U9_Upgrades(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Options)
+		want   int
+	}{
+		"both":          {func(*Options) {}, 1},
+		"not allowed":   {func(o *Options) { o.AllowUpgrades = false }, 0},
+		"polling alone": {func(o *Options) { o.Transports = []Transport{Polling} }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, c.change)
+			r := w.do("GET", "EIO=4&transport=polling", "")
+			if o := parseOpen(t, r.body); len(o.Upgrades) != c.want || !strings.Contains(r.body, `"upgrades":[`) {
+				t.Errorf("got %q", r.body)
+			}
+			p := w.polling()
+			_, response, err := w.dialSocket("EIO=4&transport=websocket&sid="+p.sid, nil)
+			if (err == nil) != (c.want == 1) {
+				t.Errorf("upgrade: %v %v", response, err)
+			}
+			w.wantOpen(p.rec)
+		})
+	}
+}
+
+// E3, E6, E7, E8, E9, H8, H9, H12, H15: what is refused, in the order of the checks, and how.
+func TestServer_E3_E6_E9_Refused(t *testing.T) {
+	w := newWorld(t, nil)
+	p, s := w.polling(), w.websocket()
+	unknown, session := refused(0, "Transport unknown"), refused(1, "Session ID unknown")
+	method, bad, version := refused(2, "Bad handshake method"), refused(3, "Bad request"), refused(5, "Unsupported protocol version")
+	long := strings.Repeat("x", 10_000)
+	for _, c := range []struct {
+		name, method, query string
+		status              int
+		body                string
+	}{
+		{"no transport", "GET", "EIO=4", 400, unknown},
+		{"transport abc", "GET", "EIO=4&transport=abc", 400, unknown},
+		{"transport webtransport", "GET", "EIO=4&transport=webtransport", 400, unknown},
+		{"E9 transport __proto__", "GET", "EIO=4&transport=__proto__", 400, unknown},
+		{"E9 transport constructor", "GET", "EIO=4&transport=constructor", 400, unknown},
+		{"H9 transport twice", "GET", "EIO=4&transport=polling&transport=websocket", 400, unknown},
+		{"transport before sid", "GET", "EIO=4&transport=abc&sid=abc", 400, unknown},
+		{"sid unknown", "GET", "EIO=4&transport=polling&sid=abc", 400, session},
+		{"sid of the right form", "GET", "EIO=4&transport=polling&sid=" + string(sio.NewSessionID("AAAAAA")), 400, session},
+		{"H8 sid __proto__", "GET", "EIO=4&transport=polling&sid=__proto__", 400, session},
+		{"H8 long sid", "GET", "EIO=4&transport=polling&sid=" + long, 400, session},
+		{"empty sid", "GET", "EIO=4&transport=polling&sid=", 400, session},
+		{"sid twice", "GET", p.query() + "&sid=" + p.sid, 400, session},
+		{"POST to an unknown sid", "POST", "EIO=4&transport=polling&sid=abc", 400, session},
+		{"E7 POST without sid", "POST", "EIO=4&transport=polling", 400, method},
+		{"E7 PUT without sid", "PUT", "EIO=4&transport=polling", 400, method},
+		{"E7 DELETE without sid", "DELETE", "EIO=4&transport=polling", 400, method},
+		{"E7 OPTIONS without sid", "OPTIONS", "EIO=4&transport=polling", 400, method},
+		{"E7 HEAD without sid", "HEAD", "EIO=4&transport=polling", 400, ""},
+		{"method before version", "POST", "EIO=3&transport=polling", 400, method},
+		{"websocket without Upgrade", "GET", "EIO=4&transport=websocket", 400, bad},
+		{"E3 EIO absent", "GET", "transport=polling", 400, version},
+		{"E3 EIO=3", "GET", "EIO=3&transport=polling", 400, version},
+		{"H12 EIO=5", "GET", "EIO=5&transport=polling", 400, version},
+		{"E3 EIO=abc", "GET", "EIO=abc&transport=polling", 400, version},
+		{"E3 EIO twice", "GET", "EIO=4&EIO=4&transport=polling", 400, version},
+		{"E8 PUT with sid", "PUT", p.query(), 405, ""},
+		{"E8 DELETE with sid", "DELETE", p.query(), 405, ""},
+		{"E8 OPTIONS with sid", "OPTIONS", p.query(), 405, ""},
+		{"E8 HEAD with sid", "HEAD", p.query(), 405, ""},
+		{"E6 other transport", "GET", "EIO=4&transport=websocket&sid=" + p.sid, 400, bad},
+		{"E6 polling of a websocket session", "GET", "EIO=4&transport=polling&sid=" + s.sid, 400, bad},
+		{"E6 POST to a websocket session", "POST", "EIO=4&transport=polling&sid=" + s.sid, 400, bad},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := w.do(c.method, c.query, "")
+			if got.status != c.status || got.body != c.body {
+				t.Errorf("got %d %q, want %d %q", got.status, got.body, c.status, c.body)
+			}
+			if want := "application/json"; c.body != "" && got.header.Get("Content-Type") != want {
+				t.Errorf("Content-Type %q", got.header.Get("Content-Type"))
+			}
+			if c.status == 405 && got.header.Get("Allow") != "GET, POST" {
+				t.Errorf("Allow %q", got.header.Get("Allow"))
+			}
+		})
+	}
+	w.wantOpen(p.rec)
+	w.wantOpen(s.rec)
+}
+
+// H10, H11, H15: a refused WebSocket handshake gets a bare message, and harms no session.
+func TestServer_H10_H11_H15_RefusedWebSocket(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.polling()
+	for name, c := range map[string]struct{ query, headers, body string }{
+		"unknown transport":            {"EIO=4&transport=abc", "", "Transport unknown"},
+		"H10 transport=polling":        {"EIO=4&transport=polling", "", "Bad request"},
+		"H10 transport=polling, sid":   {p.query(), "", "Bad request"},
+		"H11 unknown sid":              {"EIO=4&transport=websocket&sid=abc", "", "Session ID unknown"},
+		"E3 EIO=3":                     {"EIO=3&transport=websocket", "", "Unsupported protocol version"},
+		"H15 bad key":                  {"EIO=4&transport=websocket", "Sec-WebSocket-Key: abc\r\nSec-WebSocket-Version: 13\r\n", "Bad request"},
+		"H15 no version":               {"EIO=4&transport=websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Bad request"},
+		"H15 no version, with a sid":   {"EIO=4&transport=websocket&sid=" + p.sid, "", "Bad request"},
+		"W10 rubbish in the handshake": {"EIO=4&transport=websocket", "Sec-WebSocket-Key: \xff\xfe\r\nSec-WebSocket-Version: x\r\n", "Bad request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			response, _ := w.raw("GET /engine.io/?" + c.query + " HTTP/1.1\r\nHost: " + w.address +
+				"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + c.headers + "\r\n")
+			body := make([]byte, 100)
+			n, _ := response.Body.Read(body)
+			if response.StatusCode != 400 || string(body[:n]) != c.body || response.Header.Get("Content-Type") != "text/html" || !response.Close {
+				t.Errorf("got %v %q", response, body[:n])
+			}
+		})
+	}
+	w.wantOpen(p.rec)
+	p.wantUsable()
+}
+
+// wantUsable tells that the session still carries messages.
+func (p *poller) wantUsable() {
+	p.t.Helper()
+	p.want(p.post("4alive"), 200, "ok")
+	if r := p.get(); r.status != 200 || !strings.Contains(r.body, "4alive") {
+		p.t.Fatalf("got %+v", r)
+	}
+}
+
+// E6: the disabled transport is unknown, with and without a session.
+func TestServer_Transports(t *testing.T) {
+	polling := newWorld(t, func(o *Options) { o.Transports = []Transport{Polling} })
+	if _, response, err := polling.dialSocket("EIO=4&transport=websocket", nil); err == nil || response.StatusCode != 400 {
+		t.Errorf("got %v %v", response, err)
+	}
+	websockets := newWorld(t, func(o *Options) { o.Transports = []Transport{WebSocket} })
+	websockets.want(websockets.do("GET", "EIO=4&transport=polling", ""), 400, refused(0, "Transport unknown"))
+	websockets.websocket()
+}
+
+// H16: origins are checked on both transports, before all else, and the answer says what to change. C1: allowed ones get CORS.
+func TestServer_H16_Origins(t *testing.T) {
+	none, listed := func(*Options) {}, func(o *Options) { o.Origins = []string{"https://good.com", "http://other.test:8080"} }
+	all := func(o *Options) { o.Origins = []string{"*"} }
+	for _, c := range []struct {
+		name   string
+		change func(*Options)
+		origin string
+		ok     bool
+		cors   string
+	}{
+		{"same", none, "http://SELF", true, ""},
+		{"same, upper case", none, "HTTP://SELF", true, ""},
+		{"other scheme", none, "https://SELF", false, ""},
+		{"other port", none, "http://127.0.0.1:1", false, ""},
+		{"default port", none, "http://127.0.0.1", false, ""},
+		{"null", none, "null", false, ""},
+		{"evil", none, "http://evil.com", false, ""},
+		{"with a path", none, "http://SELF/", false, ""},
+		{"with a user", none, "http://good@SELF", false, ""},
+		{"rubbish", none, "%%%", false, ""},
+		{"listed", listed, "https://good.com", true, "https://good.com"},
+		{"listed, upper case and port", listed, "HTTPS://GOOD.com:443", true, "HTTPS://GOOD.com:443"},
+		{"listed with port", listed, "http://other.test:8080", true, "http://other.test:8080"},
+		{"listed, and same", listed, "http://SELF", true, ""},
+		{"listed on another port", listed, "https://good.com:8443", false, ""},
+		{"listed on another scheme", listed, "http://good.com", false, ""},
+		{"look-alike sub-domain", listed, "https://good.com.evil.com", false, ""},
+		{"look-alike prefix", listed, "https://evilgood.com", false, ""},
+		{"sub-domain", listed, "https://a.good.com", false, ""},
+		{"null, listed", listed, "null", false, ""},
+		{"any", all, "http://evil.com", true, "*"},
+		{"any, null", all, "null", true, "*"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, c.change)
+			origin := strings.ReplaceAll(c.origin, "SELF", w.address)
+			cors := strings.ReplaceAll(c.cors, "SELF", w.address)
+			r := w.do("GET", "EIO=4&transport=polling", "", "Origin: "+origin)
+			if (r.status == 200) != c.ok || r.header.Get("Access-Control-Allow-Origin") != cors {
+				t.Errorf("polling: got %+v", r)
+			}
+			if got, want := r.header.Get("Access-Control-Allow-Credentials"), cors != "" && cors != "*"; (got == "true") != want {
+				t.Errorf("credentials: %q", got)
+			}
+			if !c.ok && (r.status != 403 || !strings.Contains(r.body, strings.ReplaceAll(origin, `"`, `\"`)) ||
+				!strings.Contains(r.body, "allowed-origins") || !strings.HasPrefix(r.body, `{"code":4,`)) {
+				t.Errorf("got %+v", r)
+			}
+			_, response, err := w.dialSocket("EIO=4&transport=websocket", http.Header{"Origin": {origin}})
+			if (err == nil) != c.ok || !c.ok && (response.StatusCode != 403 || response.Header.Get("Content-Type") != "application/json") {
+				t.Errorf("websocket: got %+v %v", response, err)
+			}
+		})
+	}
+}
+
+// H16: no Origin passes, unless one is required; a browser's GET to its own origin has none, and says so.
+func TestServer_H16_RequireOrigin(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.RequireOrigin = true })
+	if r := w.do("GET", "EIO=4&transport=polling", ""); r.status != 403 || !strings.Contains(r.body, "require-origin") {
+		t.Errorf("none: got %+v", r)
+	}
+	if r := w.do("GET", "EIO=4&transport=polling", "", "Sec-Fetch-Site: same-origin"); r.status != 200 {
+		t.Errorf("same-origin: got %+v", r)
+	}
+	if r := w.do("GET", "EIO=4&transport=polling", "", "Sec-Fetch-Site: cross-site"); r.status != 403 {
+		t.Errorf("cross-site: got %+v", r)
+	}
+	if r := w.do("GET", "EIO=4&transport=polling", "", "Origin: http://"+w.address); r.status != 200 {
+		t.Errorf("same: got %+v", r)
+	}
+}
+
+// H16: two Origin headers are refused even when the first is fine, and a long one is cut in the answer.
+func TestServer_H16_OddOrigins(t *testing.T) {
+	w := newWorld(t, nil)
+	if r := w.do("GET", "EIO=4&transport=polling", "", "Origin: http://"+w.address, "Origin: http://evil.com"); r.status != 403 {
+		t.Errorf("two: got %+v", r)
+	}
+	if r := w.do("GET", "EIO=4&transport=polling", "", "Origin: http://"+strings.Repeat("x", 10_000)); r.status != 403 || len(r.body) > 500 {
+		t.Errorf("long: got %d of %d bytes", r.status, len(r.body))
+	}
+}
+
+// The session belongs to an origin only by the check, so it is made for every request of it, and errors carry CORS, too.
+func TestServer_H16_EveryRequest(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Origins = []string{"https://good.com"} })
+	p := w.polling()
+	if r := p.post("4x", "Origin: http://evil.com"); r.status != 403 {
+		t.Errorf("got %+v", r)
+	}
+	w.wantOpen(p.rec)
+	r := w.do("GET", "EIO=4&transport=abc", "", "Origin: https://good.com")
+	if r.status != 400 || r.header.Get("Access-Control-Allow-Origin") != "https://good.com" || r.header.Get("Vary") != "Origin" {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// C1: the question before a request from an allowed origin is answered; others are refused.
+func TestServer_C1_Preflight(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Origins = []string{"https://good.com"} })
+	r := w.do("OPTIONS", "EIO=4&transport=polling", "", "Origin: https://good.com", "Access-Control-Request-Method: POST",
+		"Access-Control-Request-Headers: x-a, x-b")
+	if r.status != 204 || r.header.Get("Access-Control-Allow-Methods") != "GET,HEAD,PUT,PATCH,POST,DELETE" ||
+		r.header.Get("Access-Control-Allow-Headers") != "x-a, x-b" || r.header.Get("Access-Control-Allow-Origin") != "https://good.com" {
+		t.Errorf("got %+v", r)
+	}
+	if r := w.do("OPTIONS", "EIO=4&transport=polling", "", "Origin: https://evil.com"); r.status != 403 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// W7: the first subprotocol is echoed.
+func TestServer_W7_Subprotocol(t *testing.T) {
+	w := newWorld(t, nil)
+	s, response, err := w.dialSocket("EIO=4&transport=websocket", http.Header{"Sec-Websocket-Protocol": {"a, b"}})
+	if err != nil || response.Header.Get("Sec-Websocket-Protocol") != "a" {
+		t.Fatalf("got %v %v", response, err)
+	}
+	if kind, data, err := s.conn.ReadMessage(); kind != websocket.TextMessage || err != nil {
+		t.Errorf("got %q %v", data, err)
+	}
+}
+
+// All faults of the options are told at once.
+func TestOptions_Validate(t *testing.T) {
+	o := DefaultOptions()
+	if err := o.Validate(); err != nil {
+		t.Error(err)
+	}
+	err := (&Options{Path: "x", DrainSpread: -1, Transports: []Transport{"pigeon"}, Origins: []string{"good.com", "null", "*", "http://x"}}).Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"path", "ping-interval", "ping-timeout", "max-payload", "pigeon", `"good.com"`, `"null"`, "drain-spread"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %s in %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), `"*"`) || strings.Contains(err.Error(), `"http://x"`) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Long-polling. The browser keeps one GET open, which is answered as soon as a packet is queued, and sends with one POST at a time.
+//
+//   - A GET that finds packets takes them; one that finds none waits. Two at once are a fault: the session ends, the first is
+//     answered with a close packet, the second refused.
+//   - A POST is read whole, split whole, and answered when the receiver has taken its last message. Two at once are a fault, too.
+//   - After the session's end a GET that waits is answered with what end left in the queue.
+//   - Requests on different connections may overtake each other by a little. So the browser's own close waits a moment for a GET that
+//     was sent before it, and a GET that came just before the end of an upgrade counts as one that came after.
+
+// outgoing is one packet as polling sessions queue it: text with its type, or the bytes of a binary message.
+type outgoing struct {
+	data   []byte
+	binary bool
+}
+
+// newOutgoing copies m.
+func newOutgoing(m Message) outgoing {
+	if m.Binary {
+		return outgoing{data: bytes.Clone(m.Data), binary: true}
+	}
+	data := make([]byte, 1+len(m.Data))
+	data[0] = byte(PacketMessage)
+	copy(data[1:], m.Data)
+	return outgoing{data: data}
+}
+
+func (o outgoing) packet() Packet {
+	if o.binary {
+		return Packet{Type: PacketMessage, Binary: true, Data: o.data}
+	}
+	return Packet{Type: PacketType(o.data[0]), Data: o.data[1:]}
+}
+
+var (
+	closePacket = outgoing{data: []byte{byte(PacketClose)}}
+	noopPacket  = outgoing{data: []byte{byte(PacketNoop)}}
+)
+
+// packetCost is what a packet counts against MaxOutbound besides its data. It covers a WebSocket header, so that all that was
+// queued here fits there after the upgrade.
+const packetCost = 10
+
+// polling is the part of a session that only polling needs. All of it is guarded by Session.mu.
+type polling struct {
+	out     []outgoing
+	size    int
+	getting bool          // a GET is being answered
+	waiting chan struct{} // closed to answer the GET that waits; nil when none does
+	posting bool          // a POST is being read or delivered
+	probe   *probe        // the upgrade that is under way
+	linger  *time.Timer   // forgets the ended session
+	fetched chan struct{} // closed when the last packets were fetched; made when the browser closes and no GET waits
+	since   time.Time     // when the present GET came
+}
+
+const (
+	// closeGrace is how long a browser's close waits for a GET that it may have overtaken.
+	closeGrace = 25 * time.Millisecond
+	// overtaking is how much earlier than the end of an upgrade a GET may come that was sent after it.
+	overtaking = 5 * time.Millisecond
+)
+
+// queue tells whether the packet fitted.
+func (p *polling) queue(o outgoing, limit int) bool {
+	size := len(o.data) + packetCost
+	if size > limit-p.size {
+		return false
+	}
+	p.out = append(p.out, o)
+	p.size += size
+	return true
+}
+
+// answer wakes the GET that waits.
+func (p *polling) answer() {
+	if p.waiting != nil {
+		close(p.waiting)
+		p.waiting = nil
+	}
+}
+
+// end queues the last packets and tells whether nobody has to fetch them any more.
+func (p *polling) end(how ending) (gone bool) {
+	switch how {
+	case endAfterQueue, endNow:
+		p.out = append(p.out, closePacket)
+	case endAnswered:
+		p.out = []outgoing{noopPacket}
+		if !p.getting {
+			p.fetched = make(chan struct{})
+			return false
+		}
+	case endAbort:
+		p.out = []outgoing{closePacket}
+	}
+	p.answer()
+	return how != endAfterQueue
+}
+
+func (p *polling) takeProbe() *probe {
+	probe := p.probe
+	if probe != nil {
+		probe.stop()
+		p.probe = nil
+	}
+	return probe
+}
+
+// stopLinger tells those who wait that the last packets were fetched.
+func (p *polling) stopLinger() {
+	if p.linger != nil {
+		p.linger.Stop()
+		p.linger = nil
+	}
+	if p.fetched != nil {
+		close(p.fetched)
+		p.fetched = nil
+	}
+}
+
+// take takes packets of about limit bytes, at least one.
+func (p *polling) take(limit int64) []Packet {
+	packets := make([]Packet, 0, len(p.out))
+	var size int64
+	for _, o := range p.out {
+		size += int64(len(o.data))
+		if len(packets) > 0 && size > limit {
+			break
+		}
+		p.size -= len(o.data) + packetCost
+		packets = append(packets, o.packet())
+	}
+	if p.out = p.out[len(packets):]; len(p.out) == 0 {
+		p.out, p.size = nil, 0
+	}
+	return packets
+}
+
+// get answers a GET.
+func (s *Session) get(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	p := s.polling
+	if p == nil {
+		s.mu.Unlock()
+		s.server.refuse(w, r, refusedMismatch)
+		return
+	}
+	if p.getting {
+		s.mu.Unlock()
+		s.end(sio.ReasonTransportError, endNow)
+		s.server.refuse(w, r, refusedOverlap)
+		return
+	}
+	p.getting, p.since = true, time.Now()
+	if len(p.out) == 0 && !s.ended.Load() {
+		waiting := make(chan struct{})
+		p.waiting = waiting
+		s.mu.Unlock()
+		select {
+		case <-waiting:
+		case <-r.Context().Done():
+		}
+		s.mu.Lock()
+		p.waiting = nil
+	}
+	p.getting = false
+	packets := p.take(s.server.o.MaxPayload)
+	fetched := s.ended.Load() && len(p.out) == 0
+	if fetched {
+		p.stopLinger()
+	}
+	upgraded := s.polling == nil
+	s.mu.Unlock()
+	if fetched {
+		s.forget()
+	}
+	if upgraded && len(packets) == 0 {
+		s.server.refuse(w, r, refusedMismatch)
+		return
+	}
+	if err := s.writePayload(w, r, packets); err != nil && !upgraded {
+		s.end(sio.ReasonTransportError, endAbort)
+	}
+}
+
+func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets []Packet) error {
+	if err := r.Context().Err(); err != nil {
+		return err
+	}
+	size := 0
+	for _, p := range packets {
+		size += len(p.Data)*4/3 + 8
+	}
+	body := AppendPayload(make([]byte, 0, size), packets)
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	if agent := r.UserAgent(); strings.Contains(agent, ";MSIE") || strings.Contains(agent, "Trident/") {
+		h.Set("X-XSS-Protection", "0")
+	}
+	control := http.NewResponseController(w)
+	control.SetWriteDeadline(time.Now().Add(s.server.o.WriteTimeout)) // the HTTP server takes it back
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	if err := control.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// post takes a POST.
+func (s *Session) post(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	p := s.polling
+	if p == nil {
+		s.mu.Unlock()
+		s.server.refuse(w, r, refusedMismatch)
+		return
+	}
+	if p.posting {
+		s.mu.Unlock()
+		s.end(sio.ReasonTransportError, endNow)
+		s.server.refuse(w, r, refusedOverlap)
+		return
+	}
+	p.posting = true
+	s.mu.Unlock()
+
+	packets, why, reason := s.readPayload(w, r)
+	for _, packet := range packets {
+		if !s.handle(packet) {
+			break
+		}
+	}
+
+	s.mu.Lock()
+	p.posting = false
+	fetched := p.fetched
+	s.mu.Unlock()
+	if fetched != nil {
+		s.awaitGet(r, fetched)
+	}
+	if why != nil {
+		s.end(reason, endNow)
+		s.server.refuse(w, r, why)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html")
+	h.Set("Content-Length", "2")
+	h.Set("Cache-Control", "no-store")
+	io.WriteString(w, "ok")
+}
+
+// awaitGet gives a GET that the browser's close may have overtaken a moment to come.
+func (s *Session) awaitGet(r *http.Request, fetched <-chan struct{}) {
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-fetched:
+	case <-grace.C:
+	case <-r.Context().Done():
+	}
+	s.abort()
+}
+
+// readPayload reads the packets of a POST, or says why not and with which reason the session ends.
+func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet, *refusal, sio.Reason) {
+	o := &s.server.o
+	if r.ContentLength > o.MaxPayload {
+		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
+	}
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media == "application/octet-stream" {
+		return nil, refusedPayload, sio.ReasonParseError
+	}
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(o.BodyTimeout))
+	body, err := readBody(r, o.MaxPayload)
+	control.SetReadDeadline(time.Time{})
+	switch {
+	case err != nil:
+		return nil, refusedSlowBody, sio.ReasonTransportError
+	case int64(len(body)) > o.MaxPayload:
+		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
+	}
+	packets, err := SplitPayload(body, o.MaxPacketsPerPayload)
+	if err != nil {
+		return nil, refusedPayload, sio.ReasonParseError
+	}
+	return packets, nil, ""
+}
+
+// readBody reads one byte more than the limit at most. It believes the announced length only as far as bytes come.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	const trusted = 64 << 10
+	b := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), trusted)+bytes.MinRead))
+	_, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	return b.Bytes(), err
+}

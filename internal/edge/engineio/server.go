@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Server is an http.Handler for exactly one path.
+type Server struct {
+	// Fixed at birth.
+	o        Options
+	open     func(*Session) Receiver
+	obs      Observer
+	log      *slog.Logger
+	origins  *origins
+	upgrader *wsconn.Upgrader
+	birth    time.Time
+
+	refusedOrigins sparse
+
+	mu       sync.Mutex // guards the fields below
+	sessions map[sio.SessionID]*Session
+	draining bool
+	running  int           // sessions and goroutines that Drain waits for
+	empty    chan struct{} // closed when running has come to 0 while draining
+}
+
+// NewServer makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with. open is called
+// for each new session, before its first message; it may already queue.
+func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.Logger) *Server {
+	s := &Server{
+		o: o, open: open, obs: obs, log: log, origins: newOrigins(&o), birth: time.Now(),
+		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}),
+	}
+	s.upgrader = wsconn.NewUpgrader(wsconn.Options{
+		MaxMessage: o.MaxPayload, MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout,
+		Refuse: func(w http.ResponseWriter, r *http.Request, _ int, err error) {
+			s.log.Debug("websocket handshake refused", "error", err)
+			w.Header().Set("Sec-Websocket-Version", "13")
+			s.refuse(w, r, refusedHandshake)
+		},
+	})
+	return s
+}
+
+// ServeHTTP implements http.Handler. The order of its checks is the protocol's, with the origin before all.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != s.o.Path {
+		s.refuse(w, r, refusedPath)
+		return
+	}
+	if !s.allow(w, r) || s.preflight(w, r) {
+		return
+	}
+	query, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be parsed is not there
+	t, upgrade := Transport(single(query, "transport")), isUpgrade(r)
+	if t != Polling && t != WebSocket || !s.o.offers(t) {
+		s.refuse(w, r, refusedTransport)
+		return
+	}
+	if query.Has("sid") {
+		s.serveSession(w, r, sio.SessionID(single(query, "sid")), t, upgrade)
+		return
+	}
+	switch {
+	case r.Method != http.MethodGet:
+		s.refuse(w, r, refusedMethod)
+	case upgrade != (t == WebSocket):
+		s.refuse(w, r, refusedHandshake)
+	case single(query, "EIO") != "4":
+		s.refuse(w, r, refusedVersion)
+	case s.isDraining():
+		s.refuse(w, r, refusedDraining)
+	case t == WebSocket:
+		s.openWebSocket(w, r)
+	default:
+		s.openPolling(w, r)
+	}
+}
+
+// serveSession serves a request that names a session.
+func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id sio.SessionID, t Transport, upgrade bool) {
+	session := s.session(id)
+	if session != nil && session.Transport() == Polling && session.overdue() {
+		session.end(sio.ReasonPingTimeout, endNow)
+		session = nil
+	}
+	switch {
+	case session == nil:
+		s.refuse(w, r, refusedSession)
+	case upgrade && t == Polling:
+		s.refuse(w, r, refusedMismatch)
+	case upgrade && !s.o.AllowUpgrades:
+		s.refuse(w, r, refusedMismatch)
+	case upgrade:
+		session.upgrade(w, r)
+	case t != session.Transport():
+		s.refuse(w, r, refusedMismatch)
+	case r.Method == http.MethodGet && t == Polling:
+		session.get(w, r)
+	case r.Method == http.MethodPost && t == Polling:
+		session.post(w, r)
+	case t == WebSocket:
+		s.refuse(w, r, refusedHandshake)
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		s.refuse(w, r, refusedVerb)
+	}
+}
+
+// openPolling opens a session of a GET and answers with its open packet.
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
+	session := s.newSession(newHandshake(r, Polling))
+	open := append([]byte{byte(PacketOpen)}, s.openData(session.id, Polling)...)
+	session.polling = &polling{out: []outgoing{{data: open}}}
+	if !s.add(session) {
+		s.refuse(w, r, refusedDraining)
+		return
+	}
+	session.start(s.open)
+	session.get(w, r)
+}
+
+// single is the value of a key that occurs once.
+func single(query url.Values, key string) string {
+	if values := query[key]; len(values) == 1 {
+		return values[0]
+	}
+	return ""
+}
+
+// isUpgrade tells a WebSocket handshake.
+func isUpgrade(r *http.Request) bool {
+	return hasToken(r.Header.Values("Connection"), "upgrade") && hasToken(r.Header.Values("Upgrade"), "websocket")
+}
+
+func hasToken(lines []string, token string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// Drain opens no more sessions, closes all with ReasonServerShuttingDown, spread over DrainSpread, and waits until they and their
+// goroutines are gone. When ctx ends first it aborts the rest, and returns the error of ctx.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.draining
+	s.draining = true
+	sessions := make([]*Session, 0, len(s.sessions))
+	for _, session := range s.sessions {
+		sessions = append(sessions, session)
+	}
+	if first && s.running == 0 {
+		close(s.empty)
+	}
+	s.mu.Unlock()
+
+	begin := time.Now()
+	for i, session := range sessions {
+		if s.o.DrainSpread > 0 {
+			due := begin.Add(s.o.DrainSpread * time.Duration(i) / time.Duration(len(sessions)))
+			wait(ctx, time.Until(due))
+		}
+		session.Close(sio.ReasonServerShuttingDown)
+	}
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	for _, session := range sessions {
+		session.abort()
+	}
+	return ctx.Err()
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	if d <= 0 || ctx.Err() != nil {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// now is the server's clock, which is never 0.
+func (s *Server) now() int64 { return int64(time.Since(s.birth)) + 1 }
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+// add makes a session known, unless the server drains.
+func (s *Server) add(session *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return false
+	}
+	s.sessions[session.id] = session
+	s.running++
+	return true
+}
+
+// session finds a session. What has not the form of an id is not looked for.
+func (s *Server) session(id sio.SessionID) *Session {
+	if _, ok := id.Replica(); !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[id]
+}
+
+func (s *Server) remove(session *Session) {
+	s.mu.Lock()
+	_, known := s.sessions[session.id]
+	delete(s.sessions, session.id)
+	s.mu.Unlock()
+	if known {
+		s.leave()
+	}
+}
+
+// enter and leave count a goroutine that Drain waits for. Whoever enters knows of something that has not left yet.
+func (s *Server) enter() {
+	s.mu.Lock()
+	s.running++
+	s.mu.Unlock()
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	s.running--
+	if s.running == 0 && s.draining {
+		close(s.empty)
+	}
+	s.mu.Unlock()
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// A session's states:
+//
+//	open     messages flow; on polling, or after the upgrade on websocket
+//	ended    the reason is known: nothing is queued or delivered any more; the receiver hears Closed when its last Message returned
+//	gone     the server does not know the id any more
+//
+//	open  -> ended, gone   on websocket always; on polling when the browser ended it, broke a rule, went away or was too slow: a GET
+//	                       that waits is answered with the last packets
+//	open  -> ended         on polling when this side ended it: what is queued and the close packet wait for the next GET
+//	ended -> gone          when that GET has fetched all, or CloseTimeout has passed
+//
+// Only end leaves the state open. It does so once: the first reason stays.
+
+// Session is one Engine.IO connection life, kept across an upgrade. Its methods may be called by anyone at the same time, and none
+// of them blocks. An idle session costs memory, so there is little in it.
+type Session struct {
+	// Fixed at birth.
+	server    *Server
+	receiver  Receiver
+	handshake *sio.Handshake
+	id        sio.SessionID
+
+	// ws is set once, under mu: by then the transport is websocket.
+	ws atomic.Pointer[wsconn.Conn]
+	// ended is set once, under mu.
+	ended atomic.Bool
+
+	// recv is held while the receiver is called: it keeps calls apart that come from POSTs, from the WebSocket and from the end.
+	recv sync.Mutex
+
+	mu      sync.Mutex    // guards the fields below, and orders what is queued
+	polling *polling      // nil once the transport is websocket
+	done    chan struct{} // made when someone asks for it
+
+	heartbeat
+}
+
+// ending says how a session ends towards the browser.
+type ending uint8
+
+const (
+	// endAfterQueue sends what is queued and a close.
+	endAfterQueue ending = iota
+	// endNow answers a waiting GET with what is queued and a close packet, and forgets the session.
+	endNow
+	// endAnswered is the answer to the browser's own close: a waiting GET gets a noop.
+	endAnswered
+	// endAbort drops what is queued.
+	endAbort
+)
+
+// newSession makes a session that holds recv until start, so that an end before that waits for the receiver.
+func (s *Server) newSession(h *sio.Handshake) *Session {
+	session := &Session{server: s, handshake: h, id: sio.NewSessionID(s.o.Replica)}
+	session.recv.Lock()
+	return session
+}
+
+// start lets the application in. It is called once, when the session is known to the server and its open packet is queued.
+func (s *Session) start(open func(*Session) Receiver) {
+	s.server.obs.Opened(string(s.Transport()))
+	s.receiver = open(s)
+	s.recv.Unlock()
+	s.startHeartbeat()
+}
+
+// ID is the session's secret name.
+func (s *Session) ID() sio.SessionID { return s.id }
+
+// Handshake is what the browser sent when it opened the session.
+func (s *Session) Handshake() *sio.Handshake { return s.handshake }
+
+// Transport is the present one.
+func (s *Session) Transport() Transport {
+	if s.ws.Load() != nil {
+		return WebSocket
+	}
+	return Polling
+}
+
+// Done is closed when the session ends, before Closed: it wakes a receiver that blocks in Message.
+func (s *Session) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		if s.ended.Load() {
+			close(s.done)
+		}
+	}
+	return s.done
+}
+
+// Queue appends messages that stay together, such as a packet and its attachments. It copies the data. A browser for which too
+// much waits already is closed with ReasonSlowConsumer. After the end the messages are dropped.
+func (s *Session) Queue(messages ...Message) {
+	s.mu.Lock()
+	if s.ended.Load() {
+		s.mu.Unlock()
+		return
+	}
+	fits, bytes := true, 0
+	if ws := s.ws.Load(); ws != nil {
+		fits = queueFrames(ws, messages)
+	} else {
+		for _, m := range messages {
+			fits = fits && s.polling.queue(newOutgoing(m), s.server.o.MaxOutbound)
+		}
+	}
+	s.mu.Unlock()
+	for _, m := range messages {
+		bytes += len(m.Data)
+	}
+	s.queued(fits, len(messages), bytes)
+}
+
+// QueueShared is Queue for messages that many sessions get. It copies nothing that it need not.
+func (s *Session) QueueShared(m *Shared) {
+	s.mu.Lock()
+	if s.ended.Load() {
+		s.mu.Unlock()
+		return
+	}
+	fits := true
+	if ws := s.ws.Load(); ws != nil {
+		fits = ws.QueueFramed(m.frames()) != wsconn.ErrFull
+	} else {
+		for _, packet := range m.packets() {
+			fits = fits && s.polling.queue(packet, s.server.o.MaxOutbound)
+		}
+	}
+	s.mu.Unlock()
+	s.queued(fits, len(m.messages), m.bytes)
+}
+
+// queued counts what fitted and closes who is too slow.
+func (s *Session) queued(fits bool, messages, bytes int) {
+	if !fits {
+		s.end(sio.ReasonSlowConsumer, endAbort)
+		return
+	}
+	s.server.obs.Sent(string(s.Transport()), messages, bytes)
+}
+
+// Flush writes what is queued if the transport takes it now. It is cheap when nothing is queued.
+func (s *Session) Flush() {
+	if ws := s.ws.Load(); ws != nil {
+		ws.Flush()
+		return
+	}
+	s.mu.Lock()
+	if p := s.polling; p != nil && len(p.out) > 0 {
+		p.answer()
+	}
+	s.mu.Unlock()
+	// An upgrade in between has flushed itself.
+}
+
+// Writable tells that a message queued now would leave now: the browser keeps up.
+func (s *Session) Writable() bool {
+	if ws := s.ws.Load(); ws != nil {
+		return ws.Writable()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polling != nil && s.polling.waiting != nil && !s.ended.Load()
+}
+
+// Close ends the session after what is queued. Only the first reason counts. Closed follows.
+func (s *Session) Close(reason sio.Reason) { s.end(reason, endAfterQueue) }
+
+// end is the only way out of the state open.
+func (s *Session) end(reason sio.Reason, how ending) {
+	s.mu.Lock()
+	if s.ended.Load() {
+		s.mu.Unlock()
+		return
+	}
+	s.ended.Store(true)
+	s.stopHeartbeat()
+	if s.done != nil {
+		close(s.done)
+	}
+	transport, ws, gone := s.Transport(), s.ws.Load(), true
+	var probe *probe
+	if p := s.polling; p != nil {
+		probe = p.takeProbe()
+		gone = p.end(how)
+		if !gone {
+			p.linger = time.AfterFunc(s.server.o.CloseTimeout, s.forget)
+		}
+	}
+	// Ends when the receiver has returned; Drain waits for it.
+	s.server.enter()
+	s.mu.Unlock()
+
+	switch {
+	case ws != nil && how == endAbort:
+		ws.Abort()
+	case ws != nil:
+		ws.Close(closeCode(reason), "")
+	case probe != nil:
+		probe.conn.Close(wsconn.CodeNone, "")
+	}
+	if gone {
+		s.forget()
+	}
+	go func() {
+		defer s.server.leave()
+		s.recv.Lock()
+		s.receiver.Closed(reason)
+		s.recv.Unlock()
+		s.server.obs.Closed(string(transport), string(reason))
+	}()
+}
+
+// abort ends what is left of a session that was closed, without waiting for the browser.
+func (s *Session) abort() {
+	s.mu.Lock()
+	if s.polling != nil {
+		s.polling.stopLinger()
+	}
+	s.mu.Unlock()
+	if ws := s.ws.Load(); ws != nil {
+		ws.Abort()
+	}
+	s.forget()
+}
+
+// forget makes the session unknown to the server.
+func (s *Session) forget() { s.server.remove(s) }
+
+// handle takes one packet of the browser and tells whether more may follow.
+func (s *Session) handle(p Packet) bool {
+	if p.Type != PacketPong {
+		s.heard()
+	}
+	switch p.Type {
+	case PacketMessage:
+		return s.deliver(p)
+	case PacketPong:
+		s.ponged()
+	case PacketPing:
+		// In revision 4 only servers ping.
+		s.end(sio.ReasonTransportError, endNow)
+	case PacketClose:
+		s.end(sio.ReasonTransportClose, endAnswered)
+	case PacketOpen, PacketUpgrade, PacketNoop:
+		// Out of place, and harmless.
+	}
+	return !s.ended.Load()
+}
+
+func (s *Session) deliver(p Packet) bool {
+	s.recv.Lock()
+	defer s.recv.Unlock()
+	if s.ended.Load() {
+		return false
+	}
+	s.server.obs.Received(string(s.Transport()), len(p.Data))
+	since := s.enterReceiver()
+	s.receiver.Message(p.Data, p.Binary)
+	s.leaveReceiver(since)
+	return !s.ended.Load()
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/edge/wsconn"
+)
+
+// The upgrade: a polling session tries a WebSocket and, when it carries, moves to it.
+//
+//	browser                         server
+//	GET websocket with the sid  ->  101; the probe begins. A second one meanwhile or later is closed
+//	2probe                      ->  3probe; from now on a GET that waits gets a noop every 100 ms, so that the browser's polling
+//	                                comes to rest. Messages still travel by polling
+//	5                           ->  the transport is websocket: what is queued leaves there, in order
+//
+// Anything else as the first packet, another packet in between, or no `5` within UpgradeTimeout closes the WebSocket; the session
+// stays on polling as if nothing had been. `5` without a probe is fine.
+
+const noopInterval = 100 * time.Millisecond
+
+// probe is an upgrade under way. It is guarded by Session.mu; the upgrade is over when polling.probe is another, or nil.
+type probe struct {
+	conn     *wsconn.Conn
+	deadline *time.Timer
+	noop     *time.Timer // runs from the probe on
+}
+
+func (p *probe) stop() {
+	p.deadline.Stop()
+	if p.noop != nil {
+		p.noop.Stop()
+	}
+}
+
+// upgrade begins an upgrade with a WebSocket handshake.
+func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
+	conn, err := s.server.upgrader.Upgrade(w, r)
+	if err != nil {
+		return // answered
+	}
+	s.mu.Lock()
+	if s.ended.Load() || s.polling == nil || s.polling.probe != nil {
+		s.mu.Unlock()
+		s.server.obs.UpgradeFailed()
+		conn.Close(wsconn.CodeNone, "")
+		conn.Finish()
+		return
+	}
+	p := &probe{conn: conn}
+	p.deadline = time.AfterFunc(s.server.o.UpgradeTimeout, func() { s.dropProbe(p) })
+	s.polling.probe = p
+	s.server.enter()
+	s.mu.Unlock()
+	conn.Flush()
+	// Ends with the connection, which the probe's timer or the session's end closes; Drain waits for it.
+	go func() {
+		defer s.server.leave()
+		if s.tryProbe(p) {
+			s.read(conn)
+			return
+		}
+		s.dropProbe(p)
+		conn.Finish()
+	}()
+}
+
+// tryProbe reads until the session is on the WebSocket, or is not to be.
+func (s *Session) tryProbe(p *probe) bool {
+	for {
+		data, binary, err := p.conn.Read()
+		if err != nil || binary {
+			return false
+		}
+		packet, err := parsePacket(data)
+		switch {
+		case err != nil:
+			return false
+		case packet.Type == PacketPing && string(packet.Data) == probeData:
+			p.conn.QueuePrefixed(byte(PacketPong), packet.Data)
+			p.conn.Flush()
+			s.startNoops(p)
+		case packet.Type == PacketUpgrade:
+			return s.upgraded(p)
+		default:
+			return false
+		}
+	}
+}
+
+// startNoops begins to bring the browser's polling to rest.
+func (s *Session) startNoops(p *probe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.polling != nil && s.polling.probe == p && p.noop == nil {
+		p.noop = time.AfterFunc(noopInterval, func() { s.sendNoop(p) })
+	}
+}
+
+func (s *Session) sendNoop(p *probe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	polling := s.polling
+	if polling == nil || polling.probe != p {
+		return
+	}
+	if polling.waiting != nil && len(polling.out) == 0 {
+		polling.out = append(polling.out, noopPacket)
+	}
+	polling.answer()
+	p.noop.Reset(noopInterval)
+}
+
+// upgraded moves the session to the WebSocket.
+func (s *Session) upgraded(p *probe) bool {
+	s.mu.Lock()
+	polling := s.polling
+	if s.ended.Load() || polling == nil || polling.probe != p {
+		s.mu.Unlock()
+		return false
+	}
+	polling.takeProbe()
+	// All of it fits, see packetCost; a broken connection is seen by the reader.
+	for _, o := range polling.out {
+		p.conn.Queue(o.data, o.binary)
+	}
+	polling.out, polling.size = nil, 0
+	if polling.getting {
+		if time.Since(polling.since) > overtaking {
+			polling.out = append(polling.out, noopPacket)
+		}
+		polling.answer()
+	}
+	s.ws.Store(p.conn)
+	s.polling = nil
+	s.mu.Unlock()
+	p.conn.Flush()
+	s.server.obs.Upgraded()
+	return true
+}
+
+// dropProbe gives an upgrade up, unless it is over.
+func (s *Session) dropProbe(p *probe) {
+	s.mu.Lock()
+	current := s.polling != nil && s.polling.probe == p
+	if current {
+		s.polling.takeProbe()
+	}
+	s.mu.Unlock()
+	if current {
+		p.conn.Close(wsconn.CodeNone, "")
+		s.server.obs.UpgradeFailed()
+	}
+}

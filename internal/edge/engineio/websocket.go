@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// queueFrames queues messages as frames and tells whether all fitted.
+func queueFrames(ws *wsconn.Conn, messages []Message) bool {
+	for _, m := range messages {
+		var err error
+		if m.Binary {
+			err = ws.Queue(m.Data, true)
+		} else {
+			err = ws.QueuePrefixed(byte(PacketMessage), m.Data)
+		}
+		if err == wsconn.ErrFull {
+			return false
+		}
+	}
+	return true
+}
+
+// openWebSocket opens a session of a WebSocket handshake.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
+	conn, err := s.upgrader.Upgrade(w, r)
+	if err != nil {
+		return // answered
+	}
+	session := s.newSession(newHandshake(r, WebSocket))
+	session.ws.Store(conn)
+	if !s.add(session) {
+		conn.Close(wsconn.CodeGoingAway, "")
+		conn.Finish()
+		return
+	}
+	conn.QueuePrefixed(byte(PacketOpen), s.openData(session.id, WebSocket))
+	s.enter()
+	session.start(s.open)
+	conn.Flush()
+	// Ends with the connection, which ends with the session; Drain waits for it. The request's goroutine, with its larger stack and
+	// buffers, is given back.
+	go func() {
+		defer s.leave()
+		session.read(conn)
+	}()
+}
+
+// read takes the session's packets from its WebSocket until either ends.
+func (s *Session) read(conn *wsconn.Conn) {
+	for {
+		data, binary, err := conn.Read()
+		if err != nil {
+			s.end(readReason(err), endAfterQueue)
+			break
+		}
+		p := Packet{Type: PacketMessage, Binary: true, Data: data}
+		if !binary {
+			p, err = parsePacket(data)
+		}
+		if err != nil {
+			s.end(sio.ReasonParseError, endAfterQueue)
+			break
+		}
+		if !s.handle(p) {
+			break
+		}
+	}
+	conn.Finish()
+}
+
+// readReason is why a session whose WebSocket failed ended.
+func readReason(err error) sio.Reason {
+	var closed *wsconn.CloseError
+	switch {
+	case errors.Is(err, wsconn.ErrTooLarge):
+		return sio.ReasonPayloadTooLarge
+	case errors.Is(err, io.EOF), errors.As(err, &closed):
+		return sio.ReasonTransportClose
+	}
+	return sio.ReasonTransportError
+}
+
+// closeCode is what the browser is told. Standard clients read nothing from it.
+func closeCode(reason sio.Reason) int {
+	if reason == sio.ReasonServerShuttingDown {
+		return wsconn.CodeGoingAway
+	}
+	return wsconn.CodeNone
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package wsconn
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// hijacker hands gorilla a tap instead of the real connection.
+type hijacker struct {
+	http.ResponseWriter
+	c   *Conn
+	err error // of a connection that was taken over and is of no use
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	sock, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The HTTP server may have left deadlines of its own.
+	h.err = sock.SetDeadline(time.Time{})
+	if rw.Reader.Buffered() > 0 {
+		h.err = errEarly
+	}
+	c := h.c
+	c.sock = sock
+	if s, ok := sock.(syscall.Conn); ok && directWrites {
+		// Without a raw connection the on-demand writer does it all.
+		c.raw, _ = s.SyscallConn()
+	}
+	c.in = bufio.NewReaderSize((*tap)(c), c.o.ReadBuffer)
+	return (*tap)(c), bufio.NewReadWriter(c.in, rw.Writer), nil
+}
+
+// tap is the net.Conn that gorilla sees.
+type tap Conn
+
+// Read implements net.Conn. It is called when all that was read before has been used up.
+func (t *tap) Read(p []byte) (int, error) {
+	c := (*Conn)(t)
+	if c.pongDue {
+		c.pongDue = false
+		c.Flush()
+	}
+	if c.meter.overhead() > c.o.maxOverhead() {
+		return 0, errFragments
+	}
+	n, err := c.sock.Read(p)
+	c.meter.wire += int64(n)
+	return n, err
+}
+
+// Write implements net.Conn: gorilla's own control frames and the answer to the handshake.
+func (t *tap) Write(p []byte) (int, error) {
+	if err := (*Conn)(t).queueControl(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Close implements net.Conn.
+func (t *tap) Close() error {
+	(*Conn)(t).Abort()
+	return nil
+}
+
+// LocalAddr implements net.Conn.
+func (t *tap) LocalAddr() net.Addr { return t.sock.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (t *tap) RemoteAddr() net.Addr { return t.sock.RemoteAddr() }
+
+// SetDeadline implements net.Conn; deadlines are Conn's alone.
+func (t *tap) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.Conn; deadlines are Conn's alone.
+func (t *tap) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.Conn; deadlines are Conn's alone.
+func (t *tap) SetWriteDeadline(time.Time) error { return nil }
