@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bridge is the handlers' door: it speaks spanwire.v1 by gRPC, turns its frames into the words of dispatch and hub, and back. It
+// never meets a browser.
+package bridge
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Options says how the door behaves. Zero fields take their defaults.
+type Options struct {
+	// Replica, Cluster, Version and PublicURL are told to instances.
+	Replica   sio.ReplicaID
+	Cluster   string
+	Version   string
+	PublicURL string
+	// Topology lists the replicas of the cluster. Nil means that there is only this one.
+	Topology func() []Replica
+	// Tokens are bearer tokens, any of which callers must show. Empty means that none is asked for.
+	Tokens []string
+	// MaxFrame bounds one frame in bytes. Default 4 MiB.
+	MaxFrame int
+	// AckTimeout is how long an emit waits for acks when it names no time. Default 10 s.
+	AckTimeout time.Duration
+	// StallTimeout is how long an instance may leave its frame window full. Default 10 s.
+	StallTimeout time.Duration
+	// RegisterTimeout bounds the wait for the first frame. Default 10 s.
+	RegisterTimeout time.Duration
+	// HandlerTimeout is told to instances; dispatch enforces it.
+	HandlerTimeout time.Duration
+	// MaxAckWaits bounds the emits of one instance that wait for acks. Default 1,024.
+	MaxAckWaits int
+	// MaxStreams bounds the calls of one connection. Default 100.
+	MaxStreams int
+}
+
+// Replica is a replica of the cluster, as instances are told.
+type Replica struct {
+	ID      sio.ReplicaID
+	Address string // host:port of its services, or empty
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxFrame = cmp.Or(o.MaxFrame, 4<<20)
+	o.AckTimeout = cmp.Or(o.AckTimeout, 10*time.Second)
+	o.StallTimeout = cmp.Or(o.StallTimeout, 10*time.Second)
+	o.RegisterTimeout = cmp.Or(o.RegisterTimeout, 10*time.Second)
+	o.MaxAckWaits = cmp.Or(o.MaxAckWaits, 1024)
+	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
+	if o.Topology == nil {
+		o.Topology = func() []Replica { return nil }
+	}
+	return o
+}
+
+// ServerOptions are what the gRPC server needs for this door: bounds against floods, the codec of its frames, and who may call.
+func (o Options) ServerOptions() []grpc.ServerOption {
+	o = o.withDefaults()
+	who := tokens(o.Tokens)
+	const window = 1 << 20 // bytes that a peer may send ahead
+	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.MaxRecvMsgSize(o.MaxFrame),
+		grpc.MaxConcurrentStreams(uint32(o.MaxStreams)),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.ConnectionTimeout(o.RegisterTimeout),
+		grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(2 * window),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.StreamInterceptor(who.stream),
+		grpc.UnaryInterceptor(who.unary),
+	}
+}
+
+// Server serves both services of spanwire.v1.
+type Server struct {
+	spanwirev1.UnimplementedHandlerServiceServer
+	spanwirev1.UnimplementedEmitterServiceServer
+
+	// Fixed at birth.
+	o          Options
+	dispatcher *dispatch.Dispatcher
+	hub        *hub.Hub
+	metrics    *metrics.Bridge
+	log        *slog.Logger
+
+	mu        sync.Mutex             // guards what follows
+	instances map[*Instance]struct{} // attached
+	draining  bool
+	running   sync.WaitGroup // streams, and what they started
+}
+
+// New makes the door.
+func New(o Options, d *dispatch.Dispatcher, h *hub.Hub, m *metrics.Bridge, log *slog.Logger) *Server {
+	return &Server{o: o.withDefaults(), dispatcher: d, hub: h, metrics: m, log: log, instances: make(map[*Instance]struct{})}
+}
+
+// Register puts the services on a gRPC server made with ServerOptions.
+func (s *Server) Register(g *grpc.Server) {
+	spanwirev1.RegisterHandlerServiceServer(g, s)
+	spanwirev1.RegisterEmitterServiceServer(g, s)
+}
+
+func (s *Server) add(in *Instance) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return status.Error(codes.Unavailable, "this replica is stopping; attach to another")
+	}
+	s.instances[in] = struct{}{}
+	s.running.Add(1)
+	return nil
+}
+
+func (s *Server) remove(in *Instance) {
+	s.mu.Lock()
+	delete(s.instances, in)
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+func (s *Server) attached() []*Instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*Instance, 0, len(s.instances))
+	for in := range s.instances {
+		all = append(all, in)
+	}
+	return all
+}
+
+// TopologyChanged tells every instance the replicas of the cluster.
+func (s *Server) TopologyChanged() {
+	frame := &spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Topology{Topology: s.topology()}}
+	for _, in := range s.attached() {
+		in.queueFrame(frame)
+		in.Flush()
+	}
+}
+
+func (s *Server) topology() *spanwirev1.Topology {
+	t := new(spanwirev1.Topology)
+	for _, r := range s.o.Topology() {
+		t.Replicas = append(t.Replicas, &spanwirev1.Replica{Id: string(r.ID), Address: r.Address})
+	}
+	return t
+}
+
+// Drain takes no new instances, tells those that are attached, and lets them finish what they have; then their streams end. When ctx
+// ends first, the streams are cut and the error says so.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	var err error
+	for _, in := range s.attached() {
+		in.queueFrame(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Drain{Drain: &spanwirev1.Drain{}}})
+		in.Flush()
+		select {
+		case <-in.attachment.Drain():
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		in.end(status.Error(codes.Unavailable, "this replica has stopped; attach to another"))
+	}
+	s.running.Wait()
+	return err
+}

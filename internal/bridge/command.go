@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// command carries out a command of the instance. An error ends the stream; a command that makes no sense does not.
+func (in *Instance) command(data []byte) error {
+	var m spanwirev1.Command
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return err
+	}
+	in.server.metrics.Commands.Inc()
+	cmd, err := commandOf(&m)
+	if err != nil {
+		in.conclude(&m, &spanwirev1.Answer{Fault: faultOf(err)})
+		return nil
+	}
+	if emit, ok := cmd.(*sio.Emit); ok && m.GetEmit().GetWantAcks() {
+		in.emitWithAcks(&m, emit)
+		return nil
+	}
+	sockets, err := in.server.hub.Execute(cmd)
+	in.conclude(&m, &spanwirev1.Answer{Sockets: uint32(sockets), Fault: faultOf(err)})
+	return nil
+}
+
+// conclude answers a command, or tells and counts its fault when no answer is wanted.
+func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
+	if m.GetId() != 0 {
+		a.Id = m.GetId()
+		in.answer(a)
+		return
+	}
+	if a.GetFault() != nil {
+		in.fault(a.GetFault().GetCode(), a.GetFault().GetMessage())
+	}
+}
+
+// emitWithAcks emits and gathers acks, without holding up what the instance sends next. What it sends next still takes effect after.
+func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
+	switch {
+	case m.GetId() == 0:
+		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, "an emit with want_acks needs a command id, or the acks would reach nobody")
+		return
+	case len(in.ackWaits) == cap(in.ackWaits):
+		in.conclude(m, &spanwirev1.Answer{Fault: &spanwirev1.Fault{
+			Code:    spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE,
+			Message: fmt.Sprintf("%d emits of this instance wait for acks already", cap(in.ackWaits)),
+		}})
+		return
+	}
+	in.ackWaits <- struct{}{} // never waits: only the reader adds
+	wait := in.server.ackTimeout(m.GetEmit())
+	begun := make(chan struct{})
+	in.work.Add(1)
+	go func() { // ends with the acks, their timeout, or the stream
+		defer in.work.Done()
+		defer func() { <-in.ackWaits }()
+		ctx, cancel := context.WithTimeout(in.stream.Context(), wait)
+		defer cancel()
+		close(begun)
+		sockets, acks, err := in.server.hub.EmitWithAcks(ctx, emit)
+		in.conclude(m, answerOf(sockets, acks, err))
+		in.Flush()
+	}()
+	<-begun
+}
+
+func (s *Server) ackTimeout(m *spanwirev1.Emit) time.Duration {
+	if ms := m.GetAckTimeoutMs(); ms > 0 {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return s.o.AckTimeout
+}
+
+func answerOf(sockets int, acks sio.Acks, err error) *spanwirev1.Answer {
+	return &spanwirev1.Answer{Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing), Fault: faultOf(err)}
+}
+
+func acksOf(acks sio.Acks) (all []*spanwirev1.SocketAck) {
+	for _, a := range acks.Came {
+		all = append(all, &spanwirev1.SocketAck{
+			SocketId: string(a.Socket), Ack: &spanwirev1.Ack{Args: a.Ack.Args, Attachments: a.Ack.Attachments},
+		})
+	}
+	return all
+}
+
+// commandOf translates a command, or says what is wrong with it. The command keeps bytes of m.
+func commandOf(m *spanwirev1.Command) (sio.Command, error) {
+	switch c := m.GetCommand().(type) {
+	case *spanwirev1.Command_Emit:
+		return emitOf(c.Emit)
+	case *spanwirev1.Command_Join:
+		t, err := targetOf("join", c.Join.GetTarget())
+		if err != nil || len(c.Join.GetRooms()) == 0 {
+			return nil, orElse(err, "join", "it names no rooms")
+		}
+		return &sio.Join{Target: t, Rooms: roomsOf(c.Join.GetRooms())}, nil
+	case *spanwirev1.Command_Leave:
+		t, err := targetOf("leave", c.Leave.GetTarget())
+		if err != nil || len(c.Leave.GetRooms()) == 0 {
+			return nil, orElse(err, "leave", "it names no rooms")
+		}
+		return &sio.Leave{Target: t, Rooms: roomsOf(c.Leave.GetRooms())}, nil
+	case *spanwirev1.Command_Disconnect:
+		t, err := targetOf("disconnect", c.Disconnect.GetTarget())
+		if err != nil {
+			return nil, err
+		}
+		return &sio.Disconnect{Target: t, CloseSession: c.Disconnect.GetCloseSession()}, nil
+	}
+	return nil, errUnknownCommand
+}
+
+var errUnknownCommand = sio.E(sio.CodeInvalid, "command", "this broker does not know the command; it may be older than the SDK")
+
+func orElse(err error, op, message string) error {
+	if err != nil {
+		return err
+	}
+	return sio.E(sio.CodeInvalid, op, message)
+}
+
+func targetOf(op string, m *spanwirev1.Target) (sio.Target, error) {
+	if m == nil {
+		return sio.Target{}, sio.E(sio.CodeInvalid, op, "it has no target; an empty target means everyone in the main namespace")
+	}
+	return sio.Target{
+		Namespace: namespaceOf(m.GetNamespace()), Rooms: roomsOf(m.GetRooms()), Except: roomsOf(m.GetExcept()), Local: m.GetLocal(),
+	}, nil
+}
+
+func roomsOf(names []string) []sio.Room {
+	if len(names) == 0 {
+		return nil
+	}
+	rooms := make([]sio.Room, len(names))
+	for i, n := range names {
+		rooms[i] = sio.Room(n)
+	}
+	return rooms
+}
+
+func emitOf(m *spanwirev1.Emit) (*sio.Emit, error) {
+	t, err := targetOf("emit", m.GetTarget())
+	ev := m.GetEvent()
+	switch {
+	case err != nil:
+		return nil, err
+	case ev.GetName() == "":
+		return nil, sio.E(sio.CodeInvalid, "emit", "the event has no name")
+	case sio.ReservedEvent(ev.GetName()):
+		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("the event name %q is kept by Socket.IO", ev.GetName()))
+	case !jsonArray(ev.GetArgs()):
+		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("the arguments of %q are no well-formed JSON array", ev.GetName()))
+	}
+	return &sio.Emit{
+		Target:     t,
+		Event:      sio.Event{Name: ev.GetName(), Args: ev.GetArgs(), Attachments: ev.GetAttachments()},
+		Volatile:   m.GetVolatile(),
+		NoCompress: m.GetNoCompress(),
+	}, nil
+}
+
+// faultOf is nil without an error.
+func faultOf(err error) *spanwirev1.Fault {
+	if err == nil {
+		return nil
+	}
+	code := spanwirev1.FaultCode_FAULT_CODE_INVALID
+	switch {
+	case err == error(errUnknownCommand):
+		code = spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED
+	case sio.CodeOf(err) == sio.CodeTooLarge:
+		code = spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE
+	case sio.CodeOf(err) == sio.CodeNotFound:
+		code = spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND
+	case sio.CodeOf(err) == sio.CodeUnavailable:
+		code = spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE
+	}
+	return &spanwirev1.Fault{Code: code, Message: err.Error()}
+}

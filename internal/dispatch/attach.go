@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Attach adds an instance. Its form has been checked. The instance may be given dispatches before Attach returns. A newer stream
+// of an instance takes the place of the older, whose Done is closed. An error has CodeConflict when the instance's id belongs to another
+// service, or for a Remote one when it is attached here too; CodeTooLarge when too many services are known.
+func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance) (*Attachment, error) {
+	a := &Attachment{
+		d: d, instance: inst, register: *reg, distance: distance,
+		done: make(chan struct{}), empty: make(chan struct{}), open: map[sio.DispatchID]*Dispatch{},
+	}
+	a.register.Window = d.window(reg.Window)
+	d.mu.Lock()
+	old, err := d.conflictLocked(reg, distance)
+	if err == nil {
+		a.service, err = d.serviceLocked(reg.Service)
+	}
+	if err != nil {
+		d.mu.Unlock()
+		return nil, err
+	}
+	s := a.service
+	differs := s.differs(reg)
+	d.generations++
+	a.generation = d.generations
+	s.attachments = append(s.attachments, a)
+	d.instances(distance)[reg.Instance] = a
+	d.gauge(distance).Inc()
+	d.rerouteLocked(s)
+	s.mu.Lock()
+	s.joinLocked(a)
+	s.unlockAndFlush()
+	known := d.releaseKnownLocked()
+	d.mu.Unlock()
+
+	if old != nil {
+		old.Detach()
+	}
+	for _, b := range known {
+		b.ask(d.routes.Load().namespace(b.socket.Namespace()))
+	}
+	d.log.Info("instance attached", "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion,
+		"window", a.register.Window, "remote", distance == Remote, "replaces_older_stream", old != nil)
+	if differs {
+		d.log.Warn("the instance declares other events than its service's other instances; events go to any of them",
+			"service", reg.Service, "instance", reg.Instance)
+	}
+	d.changed(distance)
+	return a, nil
+}
+
+func (d *Dispatcher) window(wanted int) int {
+	if wanted <= 0 {
+		wanted = d.options.DefaultWindow
+	}
+	return min(wanted, d.options.MaxWindow)
+}
+
+func (d *Dispatcher) instances(distance Distance) map[sio.InstanceID]*Attachment {
+	if distance == Local {
+		return d.local
+	}
+	return d.remote
+}
+
+func (d *Dispatcher) gauge(distance Distance) prometheus.Gauge {
+	if distance == Local {
+		return d.metrics.LocalInstances
+	}
+	return d.metrics.RemoteInstances
+}
+
+// conflictLocked gives the attachment that the new one takes the place of.
+func (d *Dispatcher) conflictLocked(reg *sio.Register, distance Distance) (old *Attachment, err error) {
+	if distance == Remote && d.local[reg.Instance] != nil {
+		return nil, sio.E(sio.CodeConflict, "attach", fmt.Sprintf("the instance %q is attached here itself", reg.Instance))
+	}
+	old = d.instances(distance)[reg.Instance]
+	if old != nil && old.service.name != reg.Service {
+		return nil, sio.E(sio.CodeConflict, "attach", fmt.Sprintf(
+			"the instance id %q is in use by an instance of service %q; give each instance an id of its own", reg.Instance, old.service.name))
+	}
+	return old, nil
+}
+
+// serviceLocked finds or makes the service. When too many are known, the one that has been away longest gives way.
+func (d *Dispatcher) serviceLocked(name sio.ServiceName) (*service, error) {
+	if s := d.services[name]; s != nil {
+		return s, nil
+	}
+	if len(d.services) >= d.options.MaxServices {
+		var oldest *service
+		for _, s := range d.services {
+			if len(s.attachments) == 0 && (oldest == nil || s.left.Before(oldest.left)) {
+				oldest = s
+			}
+		}
+		if oldest == nil {
+			return nil, sio.E(sio.CodeTooLarge, "attach", fmt.Sprintf("%d services are attached, which is the most allowed (setting max-services)",
+				len(d.services)))
+		}
+		delete(d.services, oldest.name)
+	}
+	s := &service{d: d, name: name}
+	d.services[name] = s
+	return s, nil
+}
+
+// rerouteLocked follows a change of the service's attachments.
+func (d *Dispatcher) rerouteLocked(s *service) {
+	s.declareLocked()
+	d.routes.Store(buildTable(d.services))
+	d.unhandled.forget()
+}
+
+// forget takes the attachment out of the lists, and tells whether it was there.
+func (d *Dispatcher) forget(a *Attachment) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := a.service
+	i := slices.Index(s.attachments, a)
+	if i < 0 {
+		return false
+	}
+	s.attachments = slices.Delete(s.attachments, i, i+1)
+	s.left = time.Now()
+	if list := d.instances(a.distance); list[a.register.Instance] == a {
+		delete(list, a.register.Instance)
+	}
+	d.gauge(a.distance).Dec()
+	d.rerouteLocked(s)
+	return true
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Attachment is one instance for as long as it is attached. Resolve and Flush are called by one goroutine at a time; the other
+// methods by any.
+type Attachment struct {
+	// fixed at birth
+	d          *Dispatcher
+	service    *service
+	instance   Instance
+	register   sio.Register // the window cut down
+	distance   Distance
+	generation uint64
+	done       chan struct{}
+	empty      chan struct{}
+
+	touched []Socket // to be flushed; owned by the goroutine that resolves
+
+	// guarded by service.mu
+	open     map[sio.DispatchID]*Dispatch
+	order    list // the open dispatches, oldest first
+	ring     ring // lanes that wait for the window
+	foreign  list // dispatches of other replicas that wait for the window
+	turn     bool // it is foreign's turn
+	assigned int  // sockets
+	armed    bool // the deadline timer runs
+	timer    *time.Timer
+	draining bool
+	emptied  bool
+	detached bool
+	dirty    bool
+}
+
+// Window tells how many dispatches may be open.
+func (a *Attachment) Window() int { return a.register.Window }
+
+// Generation tells this attachment from others of the same instance.
+func (a *Attachment) Generation() uint64 { return a.generation }
+
+// Done is closed when the attachment has ended: by Detach, or since a newer stream of the same instance took its place.
+func (a *Attachment) Done() <-chan struct{} { return a.done }
+
+// Resolve ends an open dispatch. An ack is queued on its socket, and written by Flush. An error has CodeNotFound when the dispatch is not
+// open on this attachment: it was resolved already, went elsewhere or was never handed out here; nothing has happened then. It
+// has CodeInvalid when something other than a connect is refused; that counts as a failure of the handler.
+func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
+	m, s := a.d.metrics, a.service
+	s.mu.Lock()
+	dp := a.open[id]
+	if dp == nil {
+		s.mu.Unlock()
+		m.NotOpen.Inc()
+		return sio.E(sio.CodeNotFound, "resolve", "the dispatch is not open on this instance")
+	}
+	var err error
+	if r.Outcome == sio.Refused && dp.Kind != Connect && dp.lane != nil {
+		err = sio.E(sio.CodeInvalid, "resolve", "only a connect can be refused")
+		r = sio.Result{Outcome: sio.Failed, Message: "the handler refused something that is not a connect"}
+	}
+	since := dp.since
+	a.closeLocked(dp, r.Outcome, false)
+	s.mu.Unlock()
+	m.OpenTime.Observe(time.Since(since).Seconds())
+	switch r.Outcome {
+	case sio.Handled:
+		m.Handled.Inc()
+	case sio.Answered:
+		m.Answered.Inc()
+	case sio.Refused:
+		m.Refused.Inc()
+	case sio.Failed:
+		m.Failed.Inc()
+		a.logFailure(dp, r.Message)
+	}
+	if socket := a.d.conclude(dp, r); socket != nil && (len(a.touched) == 0 || a.touched[len(a.touched)-1] != socket) {
+		a.touched = append(a.touched, socket)
+	}
+	return err
+}
+
+// Flush follows a batch of results: it writes the acks and hands out what the freed window allows.
+func (a *Attachment) Flush() {
+	a.service.mu.Lock()
+	a.pumpLocked()
+	a.service.unlockAndFlush()
+	for i, socket := range a.touched {
+		socket.Flush()
+		a.touched[i] = nil
+	}
+	a.touched = a.touched[:0]
+}
+
+// Abandon gives up an open dispatch that cannot be sent to the instance, since it is too large. Any goroutine may call it.
+func (a *Attachment) Abandon(id sio.DispatchID, why string) {
+	s := a.service
+	s.mu.Lock()
+	dp := a.open[id]
+	if dp == nil {
+		s.mu.Unlock()
+		return
+	}
+	a.closeLocked(dp, sio.Abandoned, false)
+	a.pumpLocked()
+	s.unlockAndFlush()
+	a.d.abandon([]*Dispatch{dp}, a.d.metrics.DroppedTooLarge, why)
+}
+
+// Drain gives the instance nothing new. The channel is closed when no dispatch is open any more. Sockets go to other instances as
+// their last open dispatch here is resolved.
+func (a *Attachment) Drain() (empty <-chan struct{}) {
+	s := a.service
+	s.mu.Lock()
+	if !a.draining && !a.detached {
+		a.draining = true
+		s.partLocked(a)
+		for range a.ring.len {
+			a.ring.pop().placeLocked()
+		}
+		a.emptyLocked()
+	}
+	s.unlockAndFlush()
+	a.d.changed(a.distance)
+	return a.empty
+}
+
+// Detach ends the attachment. Its open dispatches go to other instances of the service in the order in which they were handed out,
+// or wait for one; under at most once they are dropped. When it returns, Instance.Queue is not called again.
+func (a *Attachment) Detach() {
+	if !a.d.forget(a) {
+		return
+	}
+	s := a.service
+	s.mu.Lock()
+	a.detached = true
+	s.partLocked(a)
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	dropped := a.evictLocked()
+	s.unlockAndFlush()
+	close(a.done)
+	a.d.abandon(dropped, a.d.metrics.DroppedAtMostOnce, "its instance detached, and it wants each dispatch at most once")
+	a.d.log.Info("instance detached", "service", s.name, "instance", a.register.Instance)
+	a.d.changed(a.distance)
+}
+
+// evictLocked gives away all that the instance had or was to get.
+func (a *Attachment) evictLocked() (dropped []*Dispatch) {
+	m := a.d.metrics
+	var lanes []*lane
+	for l := a.ring.pop(); l != nil; l = a.ring.pop() {
+		lanes = append(lanes, l)
+	}
+	now := time.Now()
+	for dp := a.order.tail; dp != nil; dp = a.order.tail {
+		a.order.remove(dp)
+		m.Open.Dec()
+		l := dp.lane
+		switch {
+		case l == nil:
+			dp.free() // whoever opened it gives it to another instance
+			continue
+		case a.register.AtMostOnce:
+			dropped = append(dropped, dp)
+		default:
+			dp.Redeliveries++
+			dp.since = now
+			l.queue.pushFront(dp)
+			m.Queued.Inc()
+			m.Redelivered.Inc()
+		}
+		l.open--
+		lanes = append(lanes, l)
+	}
+	clear(a.open)
+	for dp := a.foreign.pop(); dp != nil; dp = a.foreign.pop() {
+		m.Queued.Dec()
+		dp.free()
+	}
+	slices.Reverse(dropped)
+	slices.Reverse(lanes)
+	for _, dp := range dropped {
+		dp.lane.settleLocked(dp, sio.Abandoned, false)
+	}
+	for _, l := range lanes {
+		l.placeLocked() // a lane that stands here twice is placed by then
+		l.finishLocked()
+	}
+	return dropped
+}
+
+func (a *Attachment) takes() bool { return !a.draining && !a.detached }
+
+func (a *Attachment) isDraining() bool {
+	a.service.mu.Lock()
+	defer a.service.mu.Unlock()
+	return a.draining
+}
+
+// loadLocked is what placement compares.
+func (a *Attachment) loadLocked() int { return a.assigned + len(a.open) }
+
+// idleLocked tells whether nothing waits for the window.
+func (a *Attachment) idleLocked() bool { return a.ring.head == nil && a.foreign.head == nil }
+
+func (a *Attachment) roomLocked() bool {
+	n := len(a.open)
+	return n == 0 || n < a.register.Window && a.order.bytes < a.d.options.WindowBytes
+}
+
+// pumpLocked hands out what the window allows: one dispatch of each waiting lane in turn, and in between those of other replicas.
+func (a *Attachment) pumpLocked() {
+	for !a.detached && !a.idleLocked() && a.roomLocked() {
+		a.turn = !a.turn
+		if a.turn && a.foreign.head != nil || a.ring.head == nil {
+			a.handOutForeignLocked()
+			continue
+		}
+		l := a.ring.pop()
+		dp := l.takeLocked()
+		if dp == nil {
+			continue // what it waited with was taken back
+		}
+		a.handOutLocked(dp)
+		if l.queue.len > 0 {
+			a.ring.push(l)
+		}
+	}
+}
+
+func (a *Attachment) handOutLocked(dp *Dispatch) {
+	m := a.d.metrics
+	if l := dp.lane; l != nil {
+		l.open++
+		dp.Introduce = !l.met
+		l.met = true
+		switch dp.Kind {
+		case Event:
+			l.told = true
+			m.Events.Inc()
+		case Connect:
+			m.Connects.Inc()
+		case Disconnected:
+			m.Disconnects.Inc()
+		}
+	}
+	m.Open.Inc()
+	dp.since = time.Now()
+	a.open[dp.ID] = dp
+	a.order.push(dp)
+	a.armLocked(a.d.options.HandlerTimeout)
+	a.instance.Queue(dp)
+	a.service.dirtyLocked(a)
+}
+
+// closeLocked takes a dispatch out of the open ones.
+func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
+	delete(a.open, dp.ID)
+	a.order.remove(dp)
+	a.d.metrics.Open.Dec()
+	if l := dp.lane; l != nil {
+		l.open--
+		l.settleLocked(dp, outcome, late)
+	}
+	a.emptyLocked()
+}
+
+func (a *Attachment) emptyLocked() {
+	if a.draining && !a.emptied && len(a.open) == 0 && a.idleLocked() {
+		a.emptied = true
+		close(a.empty)
+	}
+}
+
+// armLocked starts the timer of deadlines, one for all open dispatches: they are ordered by deadline, since each has the same time.
+// It is not reset when the oldest is resolved, but finds then that there is nothing to do, and starts anew if need be.
+func (a *Attachment) armLocked(wait time.Duration) {
+	if a.armed || a.d.options.HandlerTimeout < 0 {
+		return
+	}
+	a.armed = true
+	if a.timer == nil {
+		a.timer = time.AfterFunc(wait, a.expire)
+	} else {
+		a.timer.Reset(wait)
+	}
+}
+
+func (a *Attachment) expire() {
+	s, timeout := a.service, a.d.options.HandlerTimeout
+	var late []*Dispatch
+	s.mu.Lock()
+	a.armed = false
+	if a.detached {
+		s.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	for dp := a.order.head; dp != nil; dp = a.order.head {
+		if wait := timeout - now.Sub(dp.since); wait > 0 {
+			a.armLocked(wait)
+			break
+		}
+		late = append(late, dp)
+		a.closeLocked(dp, sio.Abandoned, true)
+	}
+	a.pumpLocked()
+	s.unlockAndFlush()
+	a.d.abandon(late, a.d.metrics.DroppedDeadline, "its handler did not finish within the setting handler-timeout")
+}
+
+func (a *Attachment) logFailure(dp *Dispatch, message string) {
+	if ok, missed := a.d.failures.allow(); ok {
+		a.d.log.Warn("handler failed", "service", a.service.name, "instance", a.register.Instance, "sid", dp.Socket.ID(),
+			"dispatch", dp.what(), "message", message, "lines_left_out", missed)
+	}
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// DecisionKind says what became of a connect.
+type DecisionKind uint8
+
+const (
+	// Accepted means that every service that was asked accepted.
+	Accepted DecisionKind = iota + 1
+	// Refused means that a service refused the socket, or could not say.
+	Refused
+	// UnknownNamespace means that no service ever registered the namespace, while others are known.
+	UnknownNamespace
+	// Away means that the namespace's services stayed away for longer than Options.ConnectHold. The client is to try again.
+	Away
+)
+
+// Decision is what became of a connect.
+type Decision struct {
+	Kind    DecisionKind
+	Message string // Refused
+	Data    []byte // Refused: one JSON value, or nil
+}
+
+const (
+	refusedMessage = "Connection rejected by server" // when the service gave none
+	failedMessage  = "Connection failed"             // when the service failed; its own words stay here
+)
+
+// Binding is what the dispatcher knows of one socket, from its connect to its disconnect.
+type Binding struct {
+	d      *Dispatcher
+	socket Socket
+
+	mu      sync.Mutex // guards what follows; no other lock is taken under it
+	decided func(Decision)
+	pending int // services that have not answered the connect
+	closed  bool
+	used    bool
+	first   lane // spares an allocation: most sockets have to do with one service
+	more    []*lane
+}
+
+// Connect asks every service that registered connect for the socket's namespace. decided is called once, at the latest when the
+// services have been away for Options.ConnectHold, unless Binding.Disconnect comes first. It may be called before Connect returns,
+// and is never called under a lock.
+func (d *Dispatcher) Connect(s Socket, decided func(Decision)) *Binding {
+	b := &Binding{d: d, socket: s, decided: decided}
+	if r := d.routes.Load().namespace(s.Namespace()); r != nil && !r.away() {
+		b.ask(r)
+	} else {
+		d.hold(b)
+	}
+	return b
+}
+
+// Dispatch gives the event to the services that registered for it, each in the order of the calls. The event's bytes are the
+// dispatcher's from then on; the Event itself may be reused. It blocks while the socket's queue for a service is full,
+// until ctx ends (CodeDeadline) or the socket disconnects (CodeClosed). An event that no service registered for is counted, not an error.
+func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck bool) error {
+	services := b.d.routes.Load().namespace(b.socket.Namespace()).find(ev.Name)
+	if len(services) == 0 {
+		b.d.reportUnhandled(b.socket.Namespace(), ev.Name)
+		return nil
+	}
+	var first *atomic.Bool
+	if wantsAck && len(services) > 1 {
+		first = new(atomic.Bool)
+	}
+	for _, s := range services {
+		l := b.lane(s)
+		if l == nil {
+			return errGone()
+		}
+		if err := l.offer(ctx, ev, ack, wantsAck, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Disconnect says that the socket is gone. Events that are queued are still handed out. Each service that accepted the socket or
+// was given events of it is told after those, if it asked for disconnects. Calls after the first do nothing.
+func (b *Binding) Disconnect(reason sio.Reason) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return
+	}
+	lanes := b.closeLocked()
+	b.decided = nil
+	b.mu.Unlock()
+	b.d.release(b)
+	for _, l := range lanes {
+		l.leave(reason)
+	}
+}
+
+// lane gives the socket's lane to the service; nil when the socket is gone.
+func (b *Binding) lane(s *service) *lane {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	return b.laneLocked(s)
+}
+
+func (b *Binding) laneLocked(s *service) *lane {
+	if b.used && b.first.service == s {
+		return &b.first
+	}
+	for _, l := range b.more {
+		if l.service == s {
+			return l
+		}
+	}
+	l := &b.first
+	if b.used {
+		l = new(lane)
+		b.more = append(b.more, l)
+	}
+	b.used = true
+	l.binding, l.service = b, s
+	return l
+}
+
+func (b *Binding) closeLocked() (lanes []*lane) {
+	b.closed = true
+	if b.used {
+		lanes = append(lanes, &b.first)
+	}
+	return append(lanes, b.more...)
+}
+
+// ask puts the connect to the services that want to be asked.
+func (b *Binding) ask(r *routes) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return
+	}
+	b.pending = len(r.connect)
+	lanes := make([]*lane, 0, 1)
+	for _, s := range r.connect {
+		lanes = append(lanes, b.laneLocked(s))
+	}
+	b.mu.Unlock()
+	if len(lanes) == 0 {
+		b.decide(Decision{Kind: Accepted})
+	}
+	for _, l := range lanes {
+		l.service.mu.Lock()
+		if !l.gone { // a service before it may have refused by now
+			l.askLocked()
+		}
+		l.service.unlockAndFlush()
+	}
+}
+
+// answered takes one service's answer to the connect.
+func (b *Binding) answered(r *sio.Result) {
+	switch r.Outcome {
+	case sio.Handled, sio.Answered:
+		b.mu.Lock()
+		b.pending--
+		all := b.pending == 0
+		b.mu.Unlock()
+		if all {
+			b.decide(Decision{Kind: Accepted})
+		}
+	case sio.Refused:
+		message := r.Message
+		if message == "" {
+			message = refusedMessage
+		}
+		b.decide(Decision{Kind: Refused, Message: message, Data: r.Data})
+	default:
+		b.decide(Decision{Kind: Refused, Message: failedMessage})
+	}
+}
+
+// decide says once what became of the connect. Unless it was accepted, the socket is gone with it.
+func (b *Binding) decide(decision Decision) {
+	b.mu.Lock()
+	decided := b.decided
+	b.decided = nil
+	var lanes []*lane
+	if decided != nil && decision.Kind != Accepted {
+		lanes = b.closeLocked()
+	}
+	b.mu.Unlock()
+	if decided == nil {
+		return
+	}
+	reason, m := sio.ReasonServerDisconnect, b.d.metrics
+	switch decision.Kind {
+	case Accepted:
+		m.Accepted.Inc()
+	case Refused:
+		m.ConnectRefused.Inc()
+	case UnknownNamespace:
+		m.UnknownNamespace.Inc()
+	case Away:
+		m.Away.Inc()
+		reason = sio.ReasonForcedServerClose
+	}
+	for _, l := range lanes {
+		l.leave(reason)
+	}
+	decided(decision)
+}

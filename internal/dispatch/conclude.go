@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// conclude tells whoever waits for a dispatch how it ended, and frees it. Never under a lock. It returns the socket that got an ack.
+func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
+	switch {
+	case dp.lane == nil:
+		dp.resolved(dp.ID, r)
+	case dp.Kind == Connect:
+		dp.lane.binding.answered(&r)
+	case r.Outcome == sio.Answered && dp.WantsAck && (dp.first == nil || dp.first.CompareAndSwap(false, true)):
+		acked = dp.Socket
+		acked.Acknowledge(dp.ack, r.Ack)
+	}
+	dp.free()
+	return acked
+}
+
+// abandon concludes dispatches that no instance resolved.
+func (d *Dispatcher) abandon(list []*Dispatch, counter prometheus.Counter, why string) {
+	for _, dp := range list {
+		counter.Inc()
+		if ok, missed := d.drops.allow(); ok {
+			var service sio.ServiceName
+			if dp.lane != nil {
+				service = dp.lane.service.name
+			}
+			d.log.Warn("dispatch dropped", "service", service, "sid", dp.Socket.ID(), "dispatch", dp.what(), "cause", why,
+				"lines_left_out", missed)
+		}
+		d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: why})
+	}
+}
+
+// what describes the dispatch in logs.
+func (dp *Dispatch) what() string {
+	switch dp.Kind {
+	case Connect:
+		return "connect"
+	case Disconnected:
+		return "disconnect"
+	}
+	name := dp.Event.Name
+	if len(name) > maxLoggedName {
+		name = name[:maxLoggedName]
+	}
+	return "event " + name
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dispatch decides which instance gets what happens to a socket, and keeps every dispatch until it is resolved. The browsers'
+// door calls Connect and then a Binding's Dispatch and Disconnect; the handlers' door calls Attach and then an Attachment's Resolve,
+// Flush, Drain and Detach. The mesh attaches the instances of other replicas in the same way, and hands in their dispatches with
+// Forward.
+//
+// The rules: one socket has one instance of each service, and its dispatches go there in the order in which they came. An instance
+// has at most its window of dispatches open; what does not fit waits in the socket's own bounded queue, and when that is full
+// Dispatch blocks. When an instance detaches, what was open on it goes to another in the same order, or waits for one.
+//
+// Each service has one lock over its attachments and their sockets. It is held while Instance.Queue is called, so that the order
+// of hand-outs is the order of the queue, and during no other call to the outside.
+package dispatch
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Socket is one client in one namespace, as the dispatcher needs it. None of its methods blocks, and any may be called from several
+// goroutines at a time.
+type Socket interface {
+	// ID names the socket. It never changes.
+	ID() sio.SocketID
+	// Namespace never changes.
+	Namespace() sio.Namespace
+	// Introduction tells what an instance must know of the socket. It is called under a lock and must not call back.
+	Introduction() Introduction
+	// Acknowledge queues the ack for the browser. Its bytes are only valid during the call.
+	Acknowledge(id sio.AckID, ack sio.Ack)
+	// Flush writes what was queued.
+	Flush()
+}
+
+// Introduction is what an instance is told of a socket that it has not met.
+type Introduction struct {
+	Handshake *sio.Handshake
+	Auth      []byte // of the connect: one JSON object, or nil
+}
+
+// Instance takes the dispatches of one attachment.
+type Instance interface {
+	// Queue appends the dispatch to what will be sent. It is called under a lock: it must neither block nor call back, and must
+	// not keep d.
+	Queue(d *Dispatch)
+	// Flush sends what is queued, as far as it may be sent now. It does not block on the peer.
+	Flush()
+}
+
+// Distance tells whether an instance is attached to this replica or to another.
+type Distance uint8
+
+const (
+	// Local instances are attached to this replica.
+	Local Distance = iota + 1
+	// Remote instances are attached to another replica; they get sockets only while no local one is there.
+	Remote
+)
+
+// Options are the dispatcher's settings. A zero field takes its default.
+type Options struct {
+	// Replica is this replica's id; the ids of dispatches are tagged with its hash. Empty draws a random tag.
+	Replica sio.ReplicaID
+	// QueueEvents and QueueBytes bound what waits for one socket and one service; beyond them Binding.Dispatch blocks. One event is
+	// always taken. Defaults 128 and 1 MiB.
+	QueueEvents int
+	QueueBytes  int
+	// ConnectHold is how long a connect waits for a service that is away. Default 20 s, below which clients give up (setting
+	// connect-hold).
+	ConnectHold time.Duration
+	// HoldTimeout is how long events and disconnects wait for a service that is away. Default 5 min (setting hold-timeout).
+	HoldTimeout time.Duration
+	// HoldSockets bounds the sockets whose disconnects wait for one service that is away. Default 10,000 (setting hold-sockets).
+	HoldSockets int
+	// HandlerTimeout bounds the time from hand-out to result. Default 30 s; negative means for ever (setting handler-timeout).
+	HandlerTimeout time.Duration
+	// DefaultWindow bounds the open dispatches of an instance that names no window, MaxWindow those of one that names more.
+	// Defaults 1,024 and 16,384.
+	DefaultWindow int
+	MaxWindow     int
+	// WindowBytes bounds the bytes of an instance's open dispatches. One dispatch is always taken. Default 32 MiB.
+	WindowBytes int
+	// ForwardEvents and ForwardBytes bound what other replicas may leave waiting for one instance. Defaults 65,536 and 64 MiB.
+	ForwardEvents int
+	ForwardBytes  int
+	// MaxServices bounds the services known. Default 1,024.
+	MaxServices int
+}
+
+func (o Options) withDefaults() Options {
+	defaults := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	wait := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	defaults(&o.QueueEvents, 128)
+	defaults(&o.QueueBytes, 1<<20)
+	wait(&o.ConnectHold, 20*time.Second)
+	wait(&o.HoldTimeout, 5*time.Minute)
+	wait(&o.HandlerTimeout, 30*time.Second)
+	defaults(&o.DefaultWindow, 1024)
+	defaults(&o.MaxWindow, 16384)
+	defaults(&o.WindowBytes, 32<<20)
+	defaults(&o.ForwardEvents, 65536)
+	defaults(&o.ForwardBytes, 64<<20)
+	defaults(&o.MaxServices, 1024)
+	defaults(&o.HoldSockets, 10_000)
+	return o
+}
+
+// Dispatcher knows the services and where their instances are.
+type Dispatcher struct {
+	// fixed at birth
+	options Options
+	metrics *metrics.Dispatch
+	log     *slog.Logger
+	tag     uint64
+	changes chan struct{}
+
+	counter   atomic.Uint64
+	routes    atomic.Pointer[table]
+	unhandled unhandled
+	drops     quiet // lines about dropped dispatches
+	failures  quiet // lines about failed handlers
+
+	mu          sync.Mutex // guards what follows and the storing of routes; taken before a service's lock
+	services    map[sio.ServiceName]*service
+	local       map[sio.InstanceID]*Attachment
+	remote      map[sio.InstanceID]*Attachment
+	held        map[*Binding]*time.Timer // connects whose namespace has no instance at all
+	generations uint64
+}
+
+const (
+	counterBits = 44
+	tagBits     = 20
+)
+
+// New makes a dispatcher that knows no service.
+func New(o Options, m *metrics.Dispatch, log *slog.Logger) *Dispatcher {
+	d := &Dispatcher{
+		options:  o.withDefaults(),
+		metrics:  m,
+		log:      log,
+		tag:      newTag(o.Replica),
+		changes:  make(chan struct{}, 1),
+		services: map[sio.ServiceName]*service{},
+		local:    map[sio.InstanceID]*Attachment{},
+		remote:   map[sio.InstanceID]*Attachment{},
+		held:     map[*Binding]*time.Timer{},
+	}
+	d.routes.Store(&table{})
+	return d
+}
+
+// newTag makes it improbable that two replicas, or two lives of one, give out the same dispatch id.
+func newTag(r sio.ReplicaID) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(r))
+	if r == "" {
+		h.Write(binary.LittleEndian.AppendUint64(nil, rand.Uint64()))
+	}
+	return h.Sum64() >> (64 - tagBits) << counterBits
+}
+
+func (d *Dispatcher) nextID() sio.DispatchID {
+	return sio.DispatchID(d.tag | d.counter.Add(1)&(1<<counterBits-1))
+}
+
+// Options tells the settings in force.
+func (d *Dispatcher) Options() Options { return d.options }
+
+// Changes is sent to, without blocking, whenever a local instance attaches, drains or detaches. It has one reader.
+func (d *Dispatcher) Changes() <-chan struct{} { return d.changes }
+
+func (d *Dispatcher) changed(distance Distance) {
+	if distance != Local {
+		return
+	}
+	select {
+	case d.changes <- struct{}{}:
+	default:
+	}
+}
+
+// Attached describes one local instance.
+type Attached struct {
+	Register   *sio.Register // as in force, the window cut down
+	Generation uint64        // grows with every attach, so that an instance that attached again is told from its former self
+	Draining   bool
+}
+
+// Attached lists the local instances, in no order.
+func (d *Dispatcher) Attached() []Attached {
+	d.mu.Lock()
+	all := make([]*Attachment, 0, len(d.local))
+	for _, a := range d.local {
+		all = append(all, a)
+	}
+	d.mu.Unlock()
+	list := make([]Attached, len(all))
+	for i, a := range all {
+		list[i] = Attached{Register: &a.register, Generation: a.generation, Draining: a.isDraining()}
+	}
+	return list
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"fmt"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Forward hands a dispatch that another replica opened to an instance attached here. It keeps its id; of dp the exported fields are
+// taken, as they are. Its window is respected: what does not fit waits, all forwarded dispatches of the instance in one queue.
+//
+// resolved is called once, with no lock held, when the instance resolved the dispatch, or with Abandoned when it took longer than
+// the handler timeout; it is not called when the attachment ends, since then whoever opened the dispatch gives it elsewhere. A
+// dispatch that is still open here from an earlier call is not handed out again, but resolved takes the place of the earlier one.
+//
+// CodeNotFound: not attached here with that generation. CodeTooLarge: too much is waiting. FlushForwarded must follow.
+func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
+	a := d.localAttachment(instance)
+	if a == nil || a.generation != generation {
+		return errNotAttached(instance)
+	}
+	s := a.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.detached || a.emptied {
+		return errNotAttached(instance)
+	}
+	if open := a.open[dp.ID]; open != nil && open.lane == nil {
+		open.resolved = resolved
+		return nil
+	}
+	if o := &d.options; a.foreign.len >= o.ForwardEvents || a.foreign.bytes >= o.ForwardBytes {
+		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q", a.foreign.len, instance))
+	}
+	own := newDispatch()
+	own.ID, own.Socket, own.Kind, own.Reason = dp.ID, dp.Socket, dp.Kind, dp.Reason
+	own.WantsAck, own.Redeliveries, own.Introduce = dp.WantsAck, dp.Redeliveries, dp.Introduce
+	own.size, own.resolved = overhead, resolved
+	if dp.Event != nil {
+		own.event = *dp.Event
+		own.Event = &own.event
+		own.size += own.event.Size()
+	}
+	a.foreign.push(own)
+	d.metrics.Queued.Inc()
+	a.pumpLocked()
+	return nil
+}
+
+// FlushForwarded sends what Forward handed to the instance.
+func (d *Dispatcher) FlushForwarded(instance sio.InstanceID) {
+	if a := d.localAttachment(instance); a != nil {
+		a.service.mu.Lock()
+		a.service.unlockAndFlush()
+	}
+}
+
+func (d *Dispatcher) localAttachment(instance sio.InstanceID) *Attachment {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.local[instance]
+}
+
+func errNotAttached(instance sio.InstanceID) error {
+	return sio.E(sio.CodeNotFound, "forward", fmt.Sprintf("the instance %q is not attached here, or not any more", instance))
+}
+
+func (a *Attachment) handOutForeignLocked() {
+	dp := a.foreign.pop()
+	a.d.metrics.Queued.Dec()
+	if open := a.open[dp.ID]; open != nil { // given twice while it waited
+		if open.lane == nil {
+			open.resolved = dp.resolved
+		}
+		dp.free()
+		return
+	}
+	a.d.metrics.Forwarded.Inc()
+	a.handOutLocked(dp)
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// lane is what one socket and one service have to do with each other: the instance, and what waits for it.
+//
+// A lane with a queue is in one of three places: in the ring of its instance, which serves its lanes in turn as its window frees;
+// with the service's homeless lanes, when no instance is there; or nowhere, while its instance drains and still has dispatches
+// of it open: the last result of those places it anew, so that nothing overtakes them. All fields are guarded by the service's mu.
+type lane struct {
+	binding *Binding
+	service *service
+
+	at    *Attachment // the instance of this socket; nil while there is none
+	met   bool        // at has been introduced to the socket
+	open  int         // dispatches open on at
+	queue list
+
+	connecting bool // a connect is queued or open
+	told       bool // the service accepted the socket or was handed events of it
+	gone       bool // the socket is; nothing but its disconnect is to come
+	reason     sio.Reason
+
+	timer  *time.Timer   // while a connect waits for a service that is away
+	wait   chan struct{} // closed when the queue has room again; nil while nobody waits
+	listed bool          // in the ring of at, or homeless
+	next   *lane         // in that list
+}
+
+// ring is a queue of lanes.
+type ring struct {
+	head, tail *lane
+	len        int
+}
+
+func (r *ring) push(l *lane) {
+	l.listed, l.next = true, nil
+	if r.tail == nil {
+		r.head = l
+	} else {
+		r.tail.next = l
+	}
+	r.tail = l
+	r.len++
+}
+
+func (r *ring) pop() *lane {
+	l := r.head
+	if l == nil {
+		return nil
+	}
+	if r.head = l.next; r.head == nil {
+		r.tail = nil
+	}
+	l.listed, l.next = false, nil
+	r.len--
+	return l
+}
+
+// offer gives an event to the lane. It blocks while the queue is full.
+func (l *lane) offer(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck bool, first *atomic.Bool) error {
+	s, size := l.service, ev.Size()+overhead
+	s.mu.Lock()
+	for !l.gone && !l.fitsLocked(size) {
+		if err := l.waitLocked(ctx); err != nil {
+			s.mu.Unlock()
+			s.d.metrics.DroppedLeft.Inc()
+			return err
+		}
+	}
+	if l.gone {
+		s.mu.Unlock()
+		return errGone()
+	}
+	dp := newDispatch()
+	dp.ID = s.d.nextID()
+	dp.Socket, dp.Kind, dp.WantsAck = l.binding.socket, Event, wantsAck
+	dp.event = *ev
+	dp.Event = &dp.event
+	dp.ack, dp.first, dp.lane, dp.size = ack, first, l, size
+	l.addLocked(dp)
+	s.unlockAndFlush()
+	return nil
+}
+
+func errGone() error { return sio.E(sio.CodeClosed, "dispatch", "the socket is disconnected") }
+
+func (l *lane) fitsLocked(size int) bool {
+	o := &l.service.d.options
+	return l.queue.len == 0 || l.queue.len < o.QueueEvents && l.queue.bytes+size <= o.QueueBytes
+}
+
+// waitLocked gives the lock back until something left the queue.
+func (l *lane) waitLocked(ctx context.Context) error {
+	s := l.service
+	if l.wait == nil {
+		l.wait = make(chan struct{})
+	}
+	wait := l.wait
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	s.d.metrics.Blocked.Inc()
+	defer s.d.metrics.Blocked.Dec()
+	select {
+	case <-wait:
+		return nil
+	case <-ctx.Done():
+		return &sio.Error{Code: sio.CodeDeadline, Op: "dispatch", Message: "the socket's queue stayed full", Cause: ctx.Err()}
+	}
+}
+
+func (l *lane) wakeLocked() {
+	if l.wait != nil {
+		close(l.wait)
+		l.wait = nil
+	}
+}
+
+// addLocked hands the dispatch out if it is its turn, and queues it otherwise.
+func (l *lane) addLocked(dp *Dispatch) {
+	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.idleLocked() && a.roomLocked() {
+		a.handOutLocked(dp)
+		return
+	}
+	dp.since = time.Now()
+	l.queue.push(dp)
+	l.service.d.metrics.Queued.Inc()
+	l.placeLocked()
+}
+
+// takeLocked takes the first dispatch out of the queue.
+func (l *lane) takeLocked() *Dispatch {
+	dp := l.queue.pop()
+	if dp != nil {
+		l.service.d.metrics.Queued.Dec()
+		l.wakeLocked()
+	}
+	return dp
+}
+
+// placeLocked puts a lane with a queue where it belongs, and serves it if possible.
+func (l *lane) placeLocked() {
+	if l.listed || l.queue.len == 0 {
+		return
+	}
+	if l.at == nil || !l.at.takes() {
+		if l.at != nil && !l.at.detached && l.open > 0 {
+			return // its instance drains: the last result places it
+		}
+		l.assignLocked(l.service.pickLocked())
+	}
+	if l.at == nil {
+		l.service.homeless.push(l)
+		l.service.armHoldLocked()
+		l.holdConnectLocked()
+		return
+	}
+	l.at.ring.push(l)
+	l.at.pumpLocked()
+}
+
+func (l *lane) assignLocked(a *Attachment) {
+	if l.at != nil {
+		l.at.assigned--
+	}
+	l.at, l.met = a, false
+	if a == nil {
+		return
+	}
+	a.assigned++
+	l.releaseConnectLocked()
+}
+
+// settleLocked keeps the lane's books after a dispatch of it ended. late means that the instance is there and may yet work on it.
+func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
+	switch dp.Kind {
+	case Connect:
+		l.connecting = false
+		l.told = outcome == sio.Handled || outcome == sio.Answered || late
+		if l.gone && l.told {
+			l.tellLocked()
+		}
+	case Disconnected:
+		l.told = false
+	}
+	l.placeLocked()
+	l.finishLocked()
+}
+
+// askLocked asks the service about the connect.
+func (l *lane) askLocked() {
+	dp := newDispatch()
+	dp.ID = l.service.d.nextID()
+	dp.Socket, dp.Kind, dp.WantsAck = l.binding.socket, Connect, true
+	dp.lane, dp.size = l, overhead
+	l.connecting = true
+	l.addLocked(dp)
+}
+
+// tellLocked tells the service that the socket is gone, if it wants to know.
+func (l *lane) tellLocked() {
+	d := l.service.d
+	if !d.routes.Load().disconnects(l.binding.socket.Namespace(), l.service) {
+		return
+	}
+	dp := newDispatch()
+	dp.ID = d.nextID()
+	dp.Socket, dp.Kind, dp.Reason = l.binding.socket, Disconnected, l.reason
+	dp.lane, dp.size = l, overhead
+	l.addLocked(dp)
+}
+
+// leave says that the socket is gone. A connect that no instance has seen is taken back; one that is open is waited for.
+func (l *lane) leave(reason sio.Reason) {
+	s := l.service
+	s.mu.Lock()
+	l.gone, l.reason = true, reason
+	l.wakeLocked()
+	l.releaseConnectLocked()
+	if head := l.queue.head; l.connecting && head != nil && head.Kind == Connect && head.Redeliveries == 0 {
+		l.takeLocked().free()
+		l.connecting = false
+	}
+	if !l.connecting && (l.told || l.queue.len > 0) {
+		l.tellLocked()
+	}
+	var dropped []*Dispatch
+	if l.at == nil && s.homeless.len > s.d.options.HoldSockets {
+		dropped = l.dropLocked(time.Time{})
+	}
+	l.finishLocked()
+	s.unlockAndFlush()
+	s.d.abandon(dropped, s.d.metrics.DroppedHold, "too many sockets wait for a service that is away (setting hold-sockets)")
+}
+
+// dropLocked takes what was queued before the time out of the queue, for ever; the zero time means everything.
+func (l *lane) dropLocked(before time.Time) (dropped []*Dispatch) {
+	for l.queue.head != nil && (before.IsZero() || l.queue.head.since.Before(before)) {
+		dp := l.takeLocked()
+		dropped = append(dropped, dp)
+		l.settleLocked(dp, sio.Abandoned, false)
+	}
+	return dropped
+}
+
+// finishLocked lets go of the instance when nothing of a gone socket is left.
+func (l *lane) finishLocked() {
+	if l.gone && l.open == 0 && l.queue.len == 0 && l.at != nil {
+		l.assignLocked(nil)
+	}
+}
+
+// holdConnectLocked bounds the wait of a connect for a service that is away.
+func (l *lane) holdConnectLocked() {
+	if !l.connecting || l.gone || l.timer != nil {
+		return
+	}
+	l.service.d.metrics.Held.Inc()
+	l.timer = time.AfterFunc(l.service.d.options.ConnectHold, l.connectHeld)
+}
+
+func (l *lane) releaseConnectLocked() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+		l.service.d.metrics.Held.Dec()
+	}
+}
+
+func (l *lane) connectHeld() {
+	l.service.mu.Lock()
+	late := l.timer != nil && l.at == nil && l.connecting
+	l.releaseConnectLocked()
+	l.service.mu.Unlock()
+	if late {
+		l.binding.decide(Decision{Kind: Away})
+	}
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// service is a name and the instances that go by it. It stays when the last of them has left.
+type service struct {
+	// fixed at birth
+	d    *Dispatcher
+	name sio.ServiceName
+
+	there atomic.Bool // an instance is attached that takes new sockets
+
+	// guarded by the dispatcher's mu
+	attachments []*Attachment
+	declared    []sio.Registration // of all attachments, or of the last that left
+	left        time.Time          // when the last attachment left
+
+	mu       sync.Mutex // guards what follows, the attachments' and the lanes' fields
+	local    []*Attachment
+	remote   []*Attachment
+	homeless ring
+	sweeping bool // a timer will look after the homeless lanes
+
+	flushOne  *Attachment // instances with something to flush; one is the usual case
+	flushMore []*Attachment
+}
+
+// pickLocked chooses an instance for a socket: the less loaded of two drawn at random, local ones first.
+func (s *service) pickLocked() *Attachment {
+	from := s.local
+	if len(from) == 0 {
+		from = s.remote
+	}
+	switch len(from) {
+	case 0:
+		return nil
+	case 1:
+		return from[0]
+	}
+	i := rand.IntN(len(from))
+	j := rand.IntN(len(from) - 1)
+	if j >= i {
+		j++
+	}
+	if from[j].loadLocked() < from[i].loadLocked() {
+		return from[j]
+	}
+	return from[i]
+}
+
+// joinLocked lets the attachment take sockets, and gives it those that have waited.
+func (s *service) joinLocked(a *Attachment) {
+	if a.distance == Local {
+		s.local = append(s.local, a)
+	} else {
+		s.remote = append(s.remote, a)
+	}
+	s.there.Store(true)
+	for range s.homeless.len {
+		s.homeless.pop().placeLocked()
+	}
+}
+
+// partLocked gives the attachment no new sockets any more.
+func (s *service) partLocked(a *Attachment) {
+	is := func(other *Attachment) bool { return other == a }
+	s.local = slices.DeleteFunc(s.local, is)
+	s.remote = slices.DeleteFunc(s.remote, is)
+	s.there.Store(len(s.local)+len(s.remote) > 0)
+}
+
+// dirtyLocked notes that the attachment's instance has something to flush.
+func (s *service) dirtyLocked(a *Attachment) {
+	switch {
+	case a.dirty:
+		return
+	case s.flushOne == nil:
+		s.flushOne = a
+	default:
+		s.flushMore = append(s.flushMore, a)
+	}
+	a.dirty = true
+}
+
+// unlockAndFlush gives the lock back and flushes the instances that were handed something under it.
+func (s *service) unlockAndFlush() {
+	one, more := s.flushOne, s.flushMore
+	if one == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.flushOne, s.flushMore = nil, nil
+	one.dirty = false
+	for _, a := range more {
+		a.dirty = false
+	}
+	s.mu.Unlock()
+	one.instance.Flush()
+	for _, a := range more {
+		a.instance.Flush()
+	}
+}
+
+// armHoldLocked sees to it that homeless lanes do not wait for ever.
+func (s *service) armHoldLocked() {
+	if s.sweeping || s.d.options.HoldTimeout < 0 {
+		return
+	}
+	s.sweeping = true
+	time.AfterFunc(s.d.options.HoldTimeout/4, s.sweep)
+}
+
+// sweep drops what has waited too long for an instance. It runs again as long as something waits.
+func (s *service) sweep() {
+	var dropped []*Dispatch
+	s.mu.Lock()
+	s.sweeping = false
+	before := time.Now().Add(-s.d.options.HoldTimeout)
+	for range s.homeless.len {
+		l := s.homeless.pop()
+		l.listed = true // so that dropping does not place it
+		dropped = append(dropped, l.dropLocked(before)...)
+		l.listed = false
+		if l.queue.len > 0 {
+			s.homeless.push(l)
+		}
+	}
+	if s.homeless.len > 0 {
+		s.armHoldLocked()
+	}
+	s.unlockAndFlush()
+	s.d.abandon(dropped, s.d.metrics.DroppedHold, "the service was away for longer than the setting hold-timeout")
+}
+
+// declareLocked works out what the service handles: all that any of its instances declares. Under the dispatcher's mu.
+func (s *service) declareLocked() {
+	if len(s.attachments) == 0 {
+		return
+	}
+	s.declared = nil
+	for _, a := range s.attachments {
+		s.declared = append(s.declared, a.register.Namespaces...)
+	}
+}
+
+// differs tells whether the registration is not what the other instances of the service declare.
+func (s *service) differs(reg *sio.Register) bool {
+	return len(s.attachments) > 0 && !slices.EqualFunc(s.attachments[0].register.Namespaces, reg.Namespaces,
+		func(a, b sio.Registration) bool {
+			return a.Namespace == b.Namespace && a.CatchAll == b.CatchAll && a.Connect == b.Connect &&
+				a.Disconnect == b.Disconnect && slices.Equal(a.Events, b.Events)
+		})
+}

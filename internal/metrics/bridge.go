@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Bridge counts what passes the handlers' door.
+type Bridge struct {
+	Attached prometheus.Counter // streams that registered
+	Refused  prometheus.Counter // streams that did not
+	Stalled  prometheus.Counter // streams ended since they answered nothing
+
+	FramesIn  prometheus.Counter
+	FramesOut prometheus.Counter
+	Unknown   prometheus.Counter // frames and actions that this broker does not know
+	Faults    prometheus.Counter // things that instances did wrong
+
+	Commands prometheus.Counter // of instances
+	Emits    prometheus.Counter // of callers that are no instances
+}
+
+// NewBridge makes and registers the metrics; with a nil Registerer they count for nobody.
+func NewBridge(r prometheus.Registerer) *Bridge {
+	f := promauto.With(r)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "spanwire_bridge_" + name + "_total", Help: help})
+	}
+	streams := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "spanwire_bridge_streams_total", Help: "Streams of instances, by what became of them.",
+	}, []string{"outcome"})
+	frames := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "spanwire_bridge_frames_total", Help: "Frames on the streams of instances, by direction.",
+	}, []string{"direction"})
+	return &Bridge{
+		Attached:  streams.WithLabelValues("attached"),
+		Refused:   streams.WithLabelValues("refused"),
+		Stalled:   streams.WithLabelValues("stalled"),
+		FramesIn:  frames.WithLabelValues("in"),
+		FramesOut: frames.WithLabelValues("out"),
+		Unknown:   counter("unknown", "Frames and actions that this broker does not know, and skipped."),
+		Faults:    counter("faults", "Things that instances did wrong; the log tells each."),
+		Commands:  counter("commands", "Commands of instances."),
+		Emits:     counter("emits", "Emits of callers that are no instances."),
+	}
+}

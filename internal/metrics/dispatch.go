@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Dispatch counts what happens between sockets and instances.
+type Dispatch struct {
+	LocalInstances  prometheus.Gauge // attached to this replica
+	RemoteInstances prometheus.Gauge // attached elsewhere, reached over the backplane
+	Open            prometheus.Gauge // dispatches handed out and not resolved
+	Queued          prometheus.Gauge // dispatches that wait for a window or for an instance
+	Blocked         prometheus.Gauge // sockets that are not read, since their queue is full
+	Held            prometheus.Gauge // connects that wait for a service
+
+	Connects    prometheus.Counter // dispatches handed out, by kind
+	Events      prometheus.Counter
+	Disconnects prometheus.Counter
+	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
+	Redelivered prometheus.Counter // dispatches given back to a queue since their instance went away
+
+	Handled   prometheus.Counter // results, by outcome
+	Answered  prometheus.Counter
+	Refused   prometheus.Counter
+	Failed    prometheus.Counter
+	NotOpen   prometheus.Counter // results of dispatches that were not open: late, twice or foreign
+	OpenTime  prometheus.Histogram
+	Unhandled prometheus.Counter // events that no service registered for
+
+	DroppedDeadline   prometheus.Counter // dispatches that nobody will handle, by cause
+	DroppedAtMostOnce prometheus.Counter
+	DroppedHold       prometheus.Counter
+	DroppedTooLarge   prometheus.Counter
+	DroppedLeft       prometheus.Counter
+
+	Accepted         prometheus.Counter // connects, by decision
+	ConnectRefused   prometheus.Counter
+	UnknownNamespace prometheus.Counter
+	Away             prometheus.Counter
+}
+
+// NewDispatch makes and registers the metrics; with a nil Registerer they count for nobody.
+func NewDispatch(r prometheus.Registerer) *Dispatch {
+	f := promauto.With(r)
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "spanwire_dispatch_" + name, Help: help})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Name: "spanwire_dispatch_" + name, Help: help})
+	}
+	vec := func(name, help, label string) func(string) prometheus.Counter {
+		v := f.NewCounterVec(prometheus.CounterOpts{Name: "spanwire_dispatch_" + name, Help: help}, []string{label})
+		return func(value string) prometheus.Counter { return v.WithLabelValues(value) }
+	}
+	instances := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "spanwire_dispatch_instances", Help: "Instances that events can be given to, by distance.",
+	}, []string{"distance"})
+	dispatches := vec("dispatches_total", "Dispatches handed to instances, redelivered ones each time, by kind.", "kind")
+	results := vec("results_total", "Dispatches resolved by instances, by outcome.", "outcome")
+	dropped := vec("dropped_total", "Dispatches that no instance resolved or will resolve, by cause.", "cause")
+	connects := vec("connects_total", "Connects of sockets, by decision.", "decision")
+	return &Dispatch{
+		LocalInstances:  instances.WithLabelValues("local"),
+		RemoteInstances: instances.WithLabelValues("remote"),
+		Open:            gauge("open", "Dispatches handed out and not resolved."),
+		Queued:          gauge("queued", "Dispatches that wait for a window or for an instance."),
+		Blocked:         gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
+		Held:            gauge("held_connects", "Connects that wait for a service to attach."),
+		Connects:        dispatches("connect"),
+		Events:          dispatches("event"),
+		Disconnects:     dispatches("disconnect"),
+		Forwarded:       counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
+		Redelivered:     counter("redelivered_total", "Dispatches taken back from instances that went away."),
+		Handled:         results("handled"),
+		Answered:        results("answered"),
+		Refused:         results("refused"),
+		Failed:          results("failed"),
+		NotOpen:         results("not_open"),
+		OpenTime: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "spanwire_dispatch_open_seconds", Help: "Time from handing a dispatch out to its result.",
+			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		Unhandled:         counter("unhandled_total", "Events that no service registered for."),
+		DroppedDeadline:   dropped("deadline"),
+		DroppedAtMostOnce: dropped("at_most_once"),
+		DroppedHold:       dropped("hold"),
+		DroppedTooLarge:   dropped("too_large"),
+		DroppedLeft:       dropped("left"),
+		Accepted:          connects("accepted"),
+		ConnectRefused:    connects("refused"),
+		UnknownNamespace:  connects("unknown_namespace"),
+		Away:              connects("away"),
+	}
+}
