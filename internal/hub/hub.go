@@ -52,9 +52,9 @@ type Hub struct {
 }
 
 const (
-	// wideReceivers and wideWorkers were measured with BenchmarkHub_Deliver: below some 200 receivers waking helpers costs more
-	// than they take over.
-	wideReceivers = 256
+	// wideReceivers and wideWorkers were measured with BenchmarkHub_Deliver: with a system call for each receiver helpers pay from
+	// some 100 receivers on, and four are faster than two also where there are two processors.
+	wideReceivers = 128
 	wideWorkers   = 4
 )
 

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package backplane
+
+import (
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Envelope is one message on the backplane.
+type Envelope struct {
+	Origin sio.ReplicaID
+	To     sio.ReplicaID // empty: all others
+	// Epoch and Sequence number the envelopes of one stream: that of the origin to all, or to one replica.
+	Epoch    uint64
+	Sequence uint64
+	Body     Body
+}
+
+// Body is what an envelope says: one of the types below.
+type Body interface{ body() }
+
+// Command asks to carry out a command on the receiver's sockets.
+type Command struct{ Command sio.Command }
+
+// GatherRequest asks for an emit and the acks of the receiver's sockets.
+type GatherRequest struct {
+	ID      uint64
+	Emit    *sio.Emit
+	Timeout time.Duration // from the arrival
+}
+
+// GatherAnswer answers a GatherRequest, at first with the count alone.
+type GatherAnswer struct {
+	ID      uint64
+	Sockets int // that were asked
+	Acks    []sio.SocketAck
+	Last    bool
+}
+
+// Heartbeat tells what a replica is and what it has.
+type Heartbeat struct {
+	Cluster     string
+	GRPCAddress string // may be empty
+	HTTPAddress string // may be empty
+	StartedMs   int64  // since the Unix epoch
+	Instances   []Instance
+	Sent        []Sent
+	Hello       bool // asks for heartbeats at once
+}
+
+// Instance is an instance that a replica offers to the others.
+type Instance struct {
+	Register   *sio.Register
+	Generation uint64 // grows with each attachment
+}
+
+// Sent tells how far the origin counted on its stream to one replica.
+type Sent struct {
+	Replica  sio.ReplicaID
+	Epoch    uint64
+	Sequence uint64
+}
+
+// Bye says that the origin leaves.
+type Bye struct{}
+
+// DispatchBatch hands dispatches to an instance of the receiver, oldest first.
+type DispatchBatch struct {
+	Instance   sio.InstanceID
+	Generation uint64
+	Dispatches []Dispatch
+}
+
+// DispatchKind says what a dispatch tells.
+type DispatchKind uint8
+
+const (
+	// KindEvent is an event that the browser emitted.
+	KindEvent DispatchKind = iota + 1
+	// KindConnect asks whether the socket may connect.
+	KindConnect
+	// KindDisconnected tells that the socket is gone.
+	KindDisconnected
+)
+
+// Dispatch is a dispatch on its way to an instance that is attached to another replica.
+type Dispatch struct {
+	ID           sio.DispatchID
+	Socket       sio.SocketID
+	Namespace    sio.Namespace
+	Kind         DispatchKind
+	Event        *sio.Event // KindEvent
+	Reason       sio.Reason // KindDisconnected
+	WantsAck     bool
+	Redeliveries int
+	Introduction *Introduction // nil when the instance has met the socket
+}
+
+// Introduction is what an instance is told of a socket that it has not met.
+type Introduction struct {
+	Handshake *sio.Handshake
+	Auth      []byte
+}
+
+// ResultBatch brings results back to the replica that owns the sockets, in the order in which they take effect.
+type ResultBatch struct {
+	Instance   sio.InstanceID
+	Generation uint64
+	Results    []Result
+}
+
+// Result resolves the dispatch.
+type Result struct {
+	ID     sio.DispatchID
+	Result sio.Result
+}
+
+// Lost says that envelopes of the receiver did not reach the origin.
+type Lost struct{}
+
+func (*Command) body()       {}
+func (*GatherRequest) body() {}
+func (*GatherAnswer) body()  {}
+func (*Heartbeat) body()     {}
+func (*Bye) body()           {}
+func (*DispatchBatch) body() {}
+func (*ResultBatch) body()   {}
+func (*Lost) body()          {}

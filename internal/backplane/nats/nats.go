@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package nats is the backplane over NATS, embedded or external. It is the only package that knows NATS.
+//
+// There are two kinds of subjects: `spanwire.<cluster>.all`, and `spanwire.<cluster>.replica.<id>` for each replica. Nothing that users of
+// the product choose (rooms, namespaces, events) ever becomes part of a subject.
+package nats
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+
+	client "github.com/nats-io/nats.go"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Options of a backplane over NATS.
+type Options struct {
+	// URL is where NATS is, "nats://host:4222"; several may stand with commas between. Empty means to embed a server.
+	URL string
+	// Listen is the address "host:port" at which other replicas reach the embedded server. Empty means that only this one uses it.
+	Listen string
+	// Token is the secret that clients of the embedded server must know, and that is shown to the server of URL. May be empty.
+	Token string
+	// Cluster keeps the replicas of one cluster apart from those of others on the same server: 1 to 64 letters, digits, "-" and "_".
+	Cluster string
+	// MaxEnvelope is the size in bytes of the largest envelope. The embedded server takes it; an external one is checked for it.
+	MaxEnvelope int
+	// Pending is how many envelopes wait for this replica at most; what comes while so many wait is lost, which is counted.
+	Pending int
+	// ReconnectBuffer is how many bytes are kept for sending while NATS is away; over it, publishing fails.
+	ReconnectBuffer int
+	// ReconnectWait is the time between two attempts to reach NATS, and up to as much again by chance.
+	ReconnectWait time.Duration
+}
+
+// Default holds the options in force when none is set.
+func Default() Options {
+	return Options{
+		Cluster: "spanwire", MaxEnvelope: 4 << 20, Pending: 16384, ReconnectBuffer: 8 << 20, ReconnectWait: 500 * time.Millisecond,
+	}
+}
+
+const (
+	pingInterval  = 5 * time.Second // a connection that broke silently is noticed after two of them
+	writeTimeout  = 5 * time.Second // how long a server that does not read may hold up a publisher
+	flushTimeout  = time.Second     // how long Close and Subscribe wait for the server
+	dialTimeout   = 2 * time.Second
+	subjectPrefix = "spanwire."
+)
+
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// Backplane is one replica's connection to NATS.
+type Backplane struct {
+	options Options
+	metrics *metrics.Backplane
+	log     *slog.Logger
+	conn    *client.Conn
+	server  *embedded // nil when NATS is external
+
+	mu   sync.Mutex
+	subs []*subscription // guarded by mu
+}
+
+// New starts the embedded server, or connects to the one that the options name. An external server may be away: it is then tried for ever,
+// and Healthy says so meanwhile.
+func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) {
+	if !clusterName.MatchString(o.Cluster) {
+		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
+	}
+	b := &Backplane{options: o, metrics: m, log: log}
+	settings := b.settings()
+	url := o.URL
+	if url == "" {
+		server, err := startEmbedded(&o)
+		if err != nil {
+			return nil, err
+		}
+		b.server = server
+		url = client.DefaultURL // not dialled: the connection stays within the process
+		settings = append(settings, client.InProcessServer(server.server))
+	}
+	conn, err := client.Connect(url, settings...)
+	if err != nil {
+		if b.server != nil {
+			b.server.stop()
+		}
+		return nil, &sio.Error{Code: sio.CodeUnavailable, Op: "start backplane", Message: "NATS refused the connection", Cause: err}
+	}
+	b.conn = conn
+	if conn.IsConnected() {
+		b.connected(conn)
+	} else {
+		log.Warn("NATS cannot be reached yet; trying on. Only sockets of this replica are served until then")
+	}
+	return b, nil
+}
+
+func (b *Backplane) settings() []client.Option {
+	settings := []client.Option{
+		client.Name("spanwire " + b.options.Cluster),
+		client.NoEcho(),
+		client.RetryOnFailedConnect(true),
+		client.MaxReconnects(-1),
+		client.IgnoreAuthErrorAbort(),
+		client.ReconnectWait(b.options.ReconnectWait),
+		client.ReconnectJitter(b.options.ReconnectWait, b.options.ReconnectWait),
+		client.ReconnectBufSize(b.options.ReconnectBuffer),
+		client.Timeout(dialTimeout),
+		client.PingInterval(pingInterval),
+		client.FlusherTimeout(writeTimeout),
+		client.ConnectHandler(b.connected),
+		client.DisconnectErrHandler(b.disconnected),
+		client.ReconnectHandler(b.reconnected),
+		client.ErrorHandler(b.failed),
+	}
+	if b.options.Token != "" {
+		settings = append(settings, client.Token(b.options.Token))
+	}
+	return settings
+}
+
+// Publish implements backplane.Backplane. While NATS is away it keeps what it can until NATS is back.
+func (b *Backplane) Publish(to sio.ReplicaID, data []byte) error {
+	err := b.conn.Publish(b.subject(to), data)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, client.ErrMaxPayload):
+		return &sio.Error{Code: sio.CodeTooLarge, Op: "publish", Cause: err, Message: fmt.Sprintf("an envelope of %d bytes is more than the "+
+			"NATS server takes (its max_payload is %d): raise that, or lower max-payload here", len(data), b.conn.MaxPayload())}
+	case errors.Is(err, client.ErrReconnectBufExceeded):
+		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: err, Message: "NATS is away and the buffer for it is full"}
+	default:
+		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: err, Message: "NATS cannot be reached"}
+	}
+}
+
+// Healthy implements backplane.Backplane.
+func (b *Backplane) Healthy() error {
+	if b.conn.IsConnected() {
+		return nil
+	}
+	return &sio.Error{Code: sio.CodeUnavailable, Op: "check backplane", Message: "NATS is " + b.conn.Status().String(), Cause: b.conn.LastError()}
+}
+
+// Address is where the embedded server listens, and empty when it does not.
+func (b *Backplane) Address() string {
+	if b.server == nil {
+		return ""
+	}
+	return b.server.address()
+}
+
+// Close implements backplane.Backplane.
+func (b *Backplane) Close() {
+	b.mu.Lock()
+	subs := b.subs
+	b.subs = nil
+	b.mu.Unlock()
+	for _, s := range subs {
+		s.stop()
+	}
+	if b.conn.IsConnected() {
+		b.conn.FlushTimeout(flushTimeout) //nolint:errcheck // what did not get out by now is lost, and its receivers notice
+	}
+	b.conn.Close()
+	b.metrics.Connected.Set(0)
+	if b.server != nil {
+		b.server.stop()
+	}
+}
+
+func (b *Backplane) subject(to sio.ReplicaID) string {
+	if to == "" {
+		return subjectPrefix + b.options.Cluster + ".all"
+	}
+	return subjectPrefix + b.options.Cluster + ".replica." + string(to)
+}
+
+func (b *Backplane) connected(conn *client.Conn) {
+	b.metrics.Connected.Set(1)
+	if limit := conn.MaxPayload(); limit < int64(b.options.MaxEnvelope) {
+		b.log.Warn("the NATS server takes smaller envelopes than replicas may want to send: larger ones will be refused; "+
+			"raise its max_payload or lower max-payload here", "max_payload", limit, "max_envelope", b.options.MaxEnvelope)
+	}
+}
+
+func (b *Backplane) disconnected(conn *client.Conn, err error) {
+	b.metrics.Connected.Set(0)
+	if conn.IsClosed() {
+		return
+	}
+	b.metrics.Disconnects.Inc()
+	b.log.Warn("NATS is away: only sockets of this replica are reached until it is back", "error", err)
+}
+
+func (b *Backplane) reconnected(conn *client.Conn) {
+	b.metrics.Reconnects.Inc()
+	b.log.Info("NATS is back: what other replicas sent meanwhile may be lost", "server", conn.ConnectedServerName())
+	b.connected(conn)
+}
+
+// failed is told of what goes wrong beside any call.
+func (b *Backplane) failed(_ *client.Conn, _ *client.Subscription, err error) {
+	if errors.Is(err, client.ErrSlowConsumer) {
+		b.metrics.SlowConsumer.Inc()
+		b.log.Warn("this replica does not keep up with the others: envelopes were dropped", "pending", b.options.Pending)
+		return
+	}
+	b.log.Warn("NATS reports a fault", "error", err)
+}

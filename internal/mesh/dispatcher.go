@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Dispatcher is what the mesh needs of the dispatcher of this replica.
+type Dispatcher interface {
+	// Attached lists the instances that are attached to this replica itself and do not drain.
+	Attached() []backplane.Instance
+	// Changes holds a value when Attached has changed. Only the mesh reads it.
+	Changes() <-chan struct{}
+	// Forward hands a dispatch of another replica to the instance, without writing it yet. resolved is called when it ends, unless the
+	// instance detaches; it does not block. CodeNotFound means that the instance is not attached here with that generation,
+	// CodeTooLarge that too many dispatches wait for it. Forward does not block.
+	Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error
+	// Flush writes what was forwarded to the instance, as far as its window allows.
+	Flush(instance sio.InstanceID)
+	// Attach offers an instance of another replica. The remote may be called before Attach returns. CodeConflict means that it cannot
+	// be taken now.
+	Attach(r *sio.Register, remote Remote) (Attachment, error)
+}
+
+// Remote is an instance of another replica, as the dispatcher uses it.
+type Remote interface {
+	// Queue appends the dispatch to what is sent next. It does not block, and does not keep d.
+	Queue(d *backplane.Dispatch)
+	// Flush sends what is queued.
+	Flush()
+}
+
+// Attachment is a remote instance's place in the dispatcher. Resolve and Flush are called by one goroutine at a time.
+type Attachment interface {
+	// Resolve ends an open dispatch. CodeNotFound means that it is not open here.
+	Resolve(id sio.DispatchID, r sio.Result) error
+	// Flush follows a batch of Resolve.
+	Flush()
+	// Detach gives the open dispatches to other instances. The remote is not called after it.
+	Detach()
+}

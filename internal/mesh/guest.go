@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// guests are the sockets of other replicas that instances here have met and whose disconnect they want to be told of. When a replica dies,
+// nobody but this one can tell them. A replica that leaves in good order has told them itself.
+type guests struct {
+	mu   sync.Mutex
+	here map[sio.ReplicaID]map[guest]struct{} // guarded by mu
+}
+
+type guest struct {
+	lentTo
+	socket    sio.SocketID
+	namespace sio.Namespace
+}
+
+// met follows a dispatch that was handed to an instance. wants is asked for sockets that are new to it.
+func (g *guests) met(origin sio.ReplicaID, who guest, d *backplane.Dispatch, wants func(guest) bool) {
+	switch {
+	case d.Kind == backplane.KindDisconnected:
+		g.forget(origin, who)
+	case d.Introduction != nil && wants(who):
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.here[origin] == nil {
+			g.here[origin] = make(map[guest]struct{})
+		}
+		g.here[origin][who] = struct{}{}
+	}
+}
+
+func (g *guests) forget(origin sio.ReplicaID, who guest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.here[origin], who)
+	if len(g.here[origin]) == 0 {
+		delete(g.here, origin)
+	}
+}
+
+func (g *guests) forgetAll(origin sio.ReplicaID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.here, origin)
+}
+
+// of gives the guests of the replicas for which gone is true.
+func (g *guests) of(gone func(sio.ReplicaID) bool) map[sio.ReplicaID][]guest {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	found := make(map[sio.ReplicaID][]guest)
+	for origin, all := range g.here {
+		if !gone(origin) {
+			continue
+		}
+		for who := range all {
+			found[origin] = append(found[origin], who)
+		}
+	}
+	return found
+}
+
+// wantsDisconnect tells whether the guest's instance registered for disconnects in its namespace.
+func (m *Mesh) wantsDisconnect(who guest) bool {
+	for _, a := range m.dispatcher.Attached() {
+		if a.Register.Instance != who.instance || a.Generation != who.generation {
+			continue
+		}
+		for _, r := range a.Register.Namespaces {
+			if r.Namespace == who.namespace {
+				return r.Disconnect
+			}
+		}
+	}
+	return false
+}
+
+// farewellLocked tells instances that the sockets of dead replicas are gone. It trusts a silence only when this replica has itself been
+// connected all the while: else it is this one that is cut off, and the others' sockets live.
+func (m *Mesh) farewellLocked(now time.Time) {
+	if m.backplane.Healthy() != nil {
+		m.healthy = time.Time{}
+		return
+	}
+	if m.healthy.IsZero() {
+		m.healthy = now
+	}
+	if now.Sub(m.healthy) < m.options.Dead {
+		return
+	}
+	dead := m.guests.of(func(origin sio.ReplicaID) bool { return m.members[origin] == nil })
+	for origin, all := range dead {
+		touched := make(map[sio.InstanceID]struct{})
+		for _, who := range all {
+			err := m.dispatcher.Forward(who.instance, who.generation, &backplane.Dispatch{
+				ID: sio.DispatchID(rand.Uint64()), Socket: who.socket, Namespace: who.namespace,
+				Kind: backplane.KindDisconnected, Reason: sio.ReasonTransportError,
+			}, func(sio.DispatchID, sio.Result) {})
+			if sio.CodeOf(err) == sio.CodeTooLarge {
+				continue // too many wait for the instance just now; the next tick tries again
+			}
+			m.guests.forget(origin, who)
+			if err == nil {
+				m.metrics.Farewells.Inc()
+				touched[who.instance] = struct{}{}
+			}
+		}
+		for instance := range touched {
+			m.dispatcher.Flush(instance)
+		}
+	}
+}
+
+// forgetGone drops what is known of instances that are not attached here any more: the replicas that own the sockets give them elsewhere.
+func (m *Mesh) forgetGone() {
+	here := make(map[lentTo]bool)
+	for _, a := range m.dispatcher.Attached() {
+		here[lentTo{a.Register.Instance, a.Generation}] = true
+	}
+	m.lent.keep(here)
+	for origin, all := range m.guests.of(func(sio.ReplicaID) bool { return true }) {
+		for _, who := range all {
+			if !here[who.lentTo] {
+				m.guests.forget(origin, who)
+			}
+		}
+	}
+}

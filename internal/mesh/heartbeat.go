@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"time"
+
+	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// run sends heartbeats, looks after the others' and does the chores, until Stop.
+func (m *Mesh) run() {
+	ticks := time.NewTicker(m.options.Interval)
+	defer ticks.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-m.life.Done():
+			return
+		case <-m.lifeline:
+			m.doChores()
+		case <-m.dispatcher.Changes():
+			m.instancesChanged()
+		case <-ticks.C:
+			now := time.Now()
+			// Who was suspended has not listened either: the others are not dead, and may take this one for dead.
+			slept := now.Sub(last) > m.options.Dead/2
+			last = now
+			m.tick(now, slept)
+		}
+	}
+}
+
+func (m *Mesh) tick(now time.Time, slept bool) {
+	m.beat("", slept)
+	for _, to := range m.publisher.Owed() {
+		m.send(to, &backplane.Lost{})
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if slept {
+		m.log.Warn("this replica stood still for a while; asking who is there")
+		m.mu.Lock()
+		for _, x := range m.members {
+			x.lastSeen = now
+		}
+		m.mu.Unlock()
+		m.healthy = time.Time{}
+		return
+	}
+	for _, x := range m.members {
+		m.mu.Lock()
+		silent := now.Sub(x.lastSeen)
+		m.mu.Unlock()
+		if silent >= m.options.Dead {
+			m.metrics.Died.Inc()
+			m.log.Warn("a replica is taken for dead", "replica", x.id, "silent", silent)
+			m.removeLocked(x)
+		}
+	}
+	m.farewellLocked(now)
+	m.reconcileLocked() // also tries again what the dispatcher refused before
+}
+
+func (m *Mesh) doChores() {
+	m.mu.Lock()
+	chores := m.chores
+	m.chores = nil
+	m.mu.Unlock()
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	for _, chore := range chores {
+		chore()
+	}
+	m.reconcileLocked()
+}
+
+// instancesChanged follows the instances that attach to this replica and detach: the others are told, and what is here need not be borrowed.
+func (m *Mesh) instancesChanged() {
+	m.beat("", false)
+	m.forgetGone()
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	m.reconcileLocked()
+}
+
+// beat sends a heartbeat, to all when to is empty.
+func (m *Mesh) beat(to sio.ReplicaID, hello bool) {
+	h := &backplane.Heartbeat{
+		Cluster: m.options.Cluster, GRPCAddress: m.options.GRPCAddress, HTTPAddress: m.options.HTTPAddress,
+		StartedMs: m.started.UnixMilli(), Instances: m.dispatcher.Attached(), Hello: hello, Sent: m.publisher.Sent(),
+	}
+	if err := m.publisher.Send(to, h); err != nil {
+		m.log.Warn("a heartbeat could not be sent: other replicas may take this one for dead", "error", err)
+	}
+}
+
+func (m *Mesh) send(to sio.ReplicaID, body backplane.Body) {
+	if err := m.publisher.Send(to, body); err != nil {
+		m.log.Debug("an envelope could not be sent", "to", to, "error", err)
+	}
+}
+
+// heard takes a member's heartbeat.
+func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
+	if h.Cluster != m.options.Cluster {
+		m.metrics.Foreign.Inc()
+		return
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if m.stopped {
+		return
+	}
+	x := m.members[origin]
+	fresh := x == nil
+	if fresh {
+		x = &member{id: origin, offers: make(map[sio.InstanceID]*offer)}
+		m.publisher.Joined(origin)
+		m.metrics.Joined.Inc()
+		m.metrics.Replicas.Inc()
+		m.log.Info("a replica joined", "replica", origin, "http", h.HTTPAddress, "grpc", h.GRPCAddress)
+	}
+	changed := fresh || x.told.GRPCAddress != h.GRPCAddress || x.told.HTTPAddress != h.HTTPAddress || len(x.told.Instances) != len(h.Instances)
+	m.mu.Lock()
+	m.members[origin] = x
+	x.told, x.lastSeen = *h, time.Now()
+	m.mu.Unlock()
+	if h.Hello || fresh {
+		m.beat(origin, false)
+	}
+	x.offered(h.Instances)
+	m.reconcileLocked()
+	if changed {
+		m.notify()
+	}
+}
+
+// offered takes the instances of a heartbeat over.
+func (x *member) offered(instances []backplane.Instance) {
+	old := x.offers
+	x.offers = make(map[sio.InstanceID]*offer, len(instances))
+	for _, i := range instances {
+		id := i.Register.Instance
+		if o := old[id]; o != nil && o.Generation == i.Generation {
+			x.offers[id] = o
+			continue
+		}
+		x.offers[id] = &offer{Instance: i}
+	}
+}
+
+// left takes a member's bye.
+func (m *Mesh) left(origin sio.ReplicaID) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	x := m.members[origin]
+	if x == nil {
+		return
+	}
+	m.metrics.Left.Inc()
+	m.log.Info("a replica left", "replica", origin)
+	m.inbox.Forget(origin)
+	m.guests.forgetAll(origin)
+	m.removeLocked(x)
+	m.reconcileLocked()
+}
+
+func (m *Mesh) removeLocked(x *member) {
+	m.mu.Lock()
+	delete(m.members, x.id)
+	m.mu.Unlock()
+	m.publisher.Left(x.id)
+	m.metrics.Replicas.Dec()
+	m.notify()
+}
+
+// seen notes that the replica lives.
+func (m *Mesh) seen(origin sio.ReplicaID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x := m.members[origin]; x != nil {
+		x.lastSeen = time.Now()
+	}
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"bytes"
+
+	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Local is the Dispatcher that is there in production.
+type Local struct{ dispatcher *dispatch.Dispatcher }
+
+// ForDispatcher makes the mesh's view of the dispatcher.
+func ForDispatcher(d *dispatch.Dispatcher) *Local { return &Local{dispatcher: d} }
+
+// Attached implements Dispatcher.
+func (l *Local) Attached() []backplane.Instance {
+	var all []backplane.Instance
+	for _, a := range l.dispatcher.Attached() {
+		if !a.Draining {
+			all = append(all, backplane.Instance{Register: a.Register, Generation: a.Generation})
+		}
+	}
+	return all
+}
+
+// Changes implements Dispatcher.
+func (l *Local) Changes() <-chan struct{} { return l.dispatcher.Changes() }
+
+// Forward implements Dispatcher.
+func (l *Local) Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
+	dp := &dispatch.Dispatch{
+		ID: d.ID, Socket: newProxy(d), Kind: kindsIn[d.Kind], Event: d.Event, Reason: d.Reason,
+		WantsAck: d.WantsAck, Redeliveries: d.Redeliveries, Introduce: d.Introduction != nil,
+	}
+	return l.dispatcher.Forward(instance, generation, dp, func(id sio.DispatchID, r sio.Result) { resolved(id, owned(r)) })
+}
+
+// Flush implements Dispatcher.
+func (l *Local) Flush(instance sio.InstanceID) { l.dispatcher.FlushForwarded(instance) }
+
+// Attach implements Dispatcher.
+func (l *Local) Attach(r *sio.Register, remote Remote) (Attachment, error) {
+	a, err := l.dispatcher.Attach(r, instanceOf{remote}, dispatch.Remote)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+var (
+	kindsIn = map[backplane.DispatchKind]dispatch.Kind{
+		backplane.KindEvent: dispatch.Event, backplane.KindConnect: dispatch.Connect, backplane.KindDisconnected: dispatch.Disconnected,
+	}
+	kindsOut = map[dispatch.Kind]backplane.DispatchKind{
+		dispatch.Event: backplane.KindEvent, dispatch.Connect: backplane.KindConnect, dispatch.Disconnected: backplane.KindDisconnected,
+	}
+)
+
+// owned is the result with bytes of its own: it is kept until it is sent.
+func owned(r sio.Result) sio.Result {
+	r.Ack.Args, r.Data = bytes.Clone(r.Ack.Args), bytes.Clone(r.Data)
+	if len(r.Ack.Attachments) > 0 {
+		attachments := make([][]byte, len(r.Ack.Attachments))
+		for i, a := range r.Ack.Attachments {
+			attachments[i] = bytes.Clone(a)
+		}
+		r.Ack.Attachments = attachments
+	}
+	return r
+}
+
+// instanceOf is a Remote as an instance of the dispatcher.
+type instanceOf struct{ remote Remote }
+
+// Queue implements dispatch.Instance.
+func (i instanceOf) Queue(dp *dispatch.Dispatch) {
+	d := &backplane.Dispatch{
+		ID: dp.ID, Socket: dp.Socket.ID(), Namespace: dp.Socket.Namespace(), Kind: kindsOut[dp.Kind], Reason: dp.Reason,
+		WantsAck: dp.WantsAck, Redeliveries: dp.Redeliveries,
+	}
+	if dp.Event != nil {
+		event := *dp.Event // the dispatcher may use the struct again; the bytes in it stay
+		d.Event = &event
+	}
+	if dp.Introduce {
+		introduction := dp.Socket.Introduction()
+		d.Introduction = &backplane.Introduction{Handshake: introduction.Handshake, Auth: introduction.Auth}
+	}
+	i.remote.Queue(d)
+}
+
+// Flush implements dispatch.Instance.
+func (i instanceOf) Flush() { i.remote.Flush() }
+
+// proxy stands for a socket of another replica, which writes the acks itself.
+type proxy struct {
+	id           sio.SocketID
+	namespace    sio.Namespace
+	introduction dispatch.Introduction
+}
+
+func newProxy(d *backplane.Dispatch) *proxy {
+	p := &proxy{id: d.Socket, namespace: d.Namespace}
+	if d.Introduction != nil {
+		p.introduction = dispatch.Introduction{Handshake: d.Introduction.Handshake, Auth: d.Introduction.Auth}
+	}
+	return p
+}
+
+// ID implements dispatch.Socket.
+func (p *proxy) ID() sio.SocketID { return p.id }
+
+// Namespace implements dispatch.Socket.
+func (p *proxy) Namespace() sio.Namespace { return p.namespace }
+
+// Introduction implements dispatch.Socket.
+func (p *proxy) Introduction() dispatch.Introduction { return p.introduction }
+
+// Acknowledge implements dispatch.Socket.
+func (p *proxy) Acknowledge(sio.AckID, sio.Ack) {}
+
+// Flush implements dispatch.Socket.
+func (p *proxy) Flush() {}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// receive takes what the backplane brings, one envelope after another.
+func (m *Mesh) receive(data []byte) {
+	e, lost, ok := m.inbox.Open(data)
+	if !ok {
+		return
+	}
+	if lost > 0 && e.To != "" {
+		m.lost(e.Origin)
+	}
+	m.seen(e.Origin)
+	switch b := e.Body.(type) {
+	case *backplane.Command:
+		m.hub.Apply(b.Command)
+	case *backplane.GatherRequest:
+		m.gather(e.Origin, b)
+	case *backplane.GatherAnswer:
+		m.publisher.Answered(e.Origin, b)
+	case *backplane.Heartbeat:
+		if m.inbox.Missing(e.Origin, b.Sent) > 0 {
+			m.lost(e.Origin)
+		}
+		m.heard(e.Origin, b)
+	case *backplane.Bye:
+		m.left(e.Origin)
+	case *backplane.DispatchBatch:
+		m.lend(e.Origin, b)
+	case *backplane.ResultBatch:
+		m.resolve(e.Origin, b)
+	case *backplane.Lost:
+		m.reset(e.Origin)
+	}
+}
+
+// lost follows the loss of envelopes that the origin sent to this replica alone: dispatches for instances here, which the origin must give
+// anew, or results of instances there, for which this replica must.
+func (m *Mesh) lost(origin sio.ReplicaID) {
+	m.send(origin, &backplane.Lost{})
+	m.reset(origin)
+}
