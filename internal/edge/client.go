@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/edge/socketio"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// The rules of a client:
+//
+//	connect to a namespace that is neither joined nor pending   a new socket, pending until the services have decided
+//	anything else in a namespace that is not joined             the session closes with ReasonForcedClose
+//	...but the server has just disconnected it there            dropped: it was on its way
+//	a packet that cannot be read                                the session closes with ReasonForcedClose
+//	no namespace joined for ConnectTimeout                      the session closes with ReasonForcedServerClose
+//	the session ends, for whatever reason                       every socket ends with the same reason
+
+// client is one session and the sockets on it.
+type client struct {
+	// fixed at birth
+	server  *Server
+	session *engineio.Session
+
+	// owned by whoever is in Message
+	decoder  socketio.Decoder
+	connects bucket
+	held     int  // bytes counted in server.unfinished
+	broken   bool // a rule was broken: what still comes is not looked at
+
+	mu        sync.Mutex                 // guards the fields below
+	sockets   []*Socket                  // pending and joined; few
+	left      map[sio.Namespace]struct{} // left by the server's word since the browser's last connect there
+	joined    int
+	lonely    *time.Timer // rings when no namespace was joined for too long
+	overdue   *time.Timer // rings when attachments are
+	sentenced bool        // the session is being closed by this side: what still comes is not looked at
+	closed    bool
+}
+
+func newClient(s *Server, session *engineio.Session) *client {
+	c := &client{server: s, session: session, decoder: socketio.Decoder{Limits: &s.limits}}
+	c.mu.Lock()
+	c.armLocked(&c.lonely, s.options.ConnectTimeout, c.tooLonely)
+	c.mu.Unlock()
+	return c
+}
+
+// Message implements engineio.Receiver.
+func (c *client) Message(data []byte, binary bool) {
+	if c.broken {
+		return
+	}
+	p, complete, err := c.decode(data, binary)
+	if err != nil {
+		c.breakOff(err, data)
+		return
+	}
+	if p.Type == socketio.Connect {
+		c.connect(&p, data)
+		return
+	}
+	if binary && !complete {
+		return // the socket was looked for when the head came
+	}
+	s, late := c.find(p.Namespace)
+	switch {
+	case late:
+		c.server.metrics.LatePackets.Inc()
+	case s == nil || p.Type == socketio.ConnectError:
+		c.breakRule(causeState, data)
+	case complete:
+		s.take(&p)
+	}
+}
+
+// decode reads one message and keeps account of what is unfinished.
+func (c *client) decode(data []byte, binary bool) (p socketio.Packet, complete bool, err error) {
+	waited := c.decoder.Waiting()
+	if binary {
+		p, complete, err = c.decoder.Binary(data)
+	} else {
+		p, complete, err = c.decoder.Text(data)
+	}
+	switch waits := c.decoder.Waiting(); {
+	case err != nil:
+	case waits:
+		if !c.hold(len(data)) {
+			return p, false, errUnfinished
+		}
+		if !waited {
+			c.expectAttachments()
+		}
+	case waited:
+		c.release()
+		c.mu.Lock()
+		disarmLocked(&c.overdue)
+		c.mu.Unlock()
+	}
+	return p, complete, err
+}
+
+// hold counts bytes of an unfinished packet and tells whether there is room for them.
+func (c *client) hold(n int) bool {
+	c.held += n
+	c.server.metrics.Unfinished.Add(float64(n))
+	return c.server.unfinished.Add(int64(n)) <= c.server.options.MaxUnfinished
+}
+
+func (c *client) release() {
+	c.server.unfinished.Add(-int64(c.held))
+	c.server.metrics.Unfinished.Sub(float64(c.held))
+	c.held = 0
+}
+
+// find gives the socket that is joined to the namespace; late tells that a packet for it was on its way when it was disconnected.
+func (c *client) find(ns sio.Namespace) (s *Socket, late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s = c.findLocked(ns); s != nil && s.joined() {
+		return s, false
+	}
+	_, late = c.left[ns]
+	return nil, late || c.sentenced
+}
+
+func (c *client) findLocked(ns sio.Namespace) *Socket {
+	for _, s := range c.sockets {
+		if s.namespace == ns {
+			return s
+		}
+	}
+	return nil
+}
+
+// connect makes a socket and asks the services.
+func (c *client) connect(p *socketio.Packet, data []byte) {
+	if !c.connects.take(c.server.options.MaxNamespaces, c.server.options.ConnectRate) {
+		c.breakRule(causeConnectRate, data)
+		return
+	}
+	c.mu.Lock()
+	cause := ""
+	switch {
+	case c.sentenced:
+		c.mu.Unlock()
+		return
+	case c.findLocked(p.Namespace) != nil:
+		cause = causeConnectTwice
+	case len(c.sockets) >= c.server.options.MaxNamespaces:
+		cause = causeNamespaces
+	}
+	if cause != "" {
+		c.mu.Unlock()
+		c.breakRule(cause, data)
+		return
+	}
+	s := newSocket(c, p)
+	c.sockets = append(c.sockets, s)
+	delete(c.left, p.Namespace)
+	c.mu.Unlock()
+	s.ask()
+}
+
+// join counts a socket that was accepted. The session is not lonely any more.
+func (c *client) join() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.joined++
+	disarmLocked(&c.lonely)
+}
+
+// remove forgets a socket. When it was the last that was joined, the session is lonely again. With late, packets for it may still be on
+// their way.
+func (c *client) remove(s *Socket, joined, late bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.sockets, s)
+	if i < 0 {
+		return // the session is closed
+	}
+	c.sockets = slices.Delete(c.sockets, i, i+1)
+	if late && len(c.left) < c.server.options.MaxNamespaces {
+		if c.left == nil {
+			c.left = make(map[sio.Namespace]struct{}, 1)
+		}
+		c.left[s.namespace] = struct{}{}
+	}
+	if !joined {
+		return
+	}
+	if c.joined--; c.joined == 0 && !c.closed {
+		c.armLocked(&c.lonely, c.server.options.ConnectTimeout, c.tooLonely)
+	}
+}
+
+// disconnectAll ends every socket by the server's word, and the session after what is queued.
+func (c *client) disconnectAll() {
+	c.mu.Lock()
+	c.sentenced = true
+	sockets := slices.Clone(c.sockets)
+	c.mu.Unlock()
+	for _, s := range sockets {
+		s.kick()
+	}
+	c.session.Close(sio.ReasonForcedServerClose)
+}
+
+// Closed implements engineio.Receiver.
+func (c *client) Closed(reason sio.Reason) {
+	c.mu.Lock()
+	c.closed = true
+	sockets := c.sockets
+	c.sockets = nil
+	disarmLocked(&c.lonely)
+	disarmLocked(&c.overdue)
+	c.mu.Unlock()
+	for _, s := range sockets {
+		s.leave(reason)
+	}
+	c.release()
+}
+
+func (c *client) expectAttachments() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.armLocked(&c.overdue, c.server.options.AttachmentTimeout, c.attachmentsOverdue)
+}
+
+func (c *client) tooLonely() {
+	c.server.metrics.ConnectTimeouts.Inc()
+	c.server.log.Debug("session closed: no namespace was joined in time", "session", c.name(), "setting", "connect-timeout")
+	c.session.Close(sio.ReasonForcedServerClose)
+}
+
+func (c *client) attachmentsOverdue() {
+	c.report(causeOverdue, nil)
+	c.session.Close(sio.ReasonForcedClose)
+}
+
+// armLocked sets a timer. It runs on the runtime's goroutine and ends by itself; a setting that was changed meanwhile does not ring.
+func (c *client) armLocked(timer **time.Timer, d time.Duration, ring func()) {
+	disarmLocked(timer)
+	if c.closed {
+		return
+	}
+	var set *time.Timer
+	set = time.AfterFunc(d, func() {
+		c.mu.Lock()
+		due := *timer == set
+		if due {
+			*timer = nil
+		}
+		c.mu.Unlock()
+		if due {
+			ring()
+		}
+	})
+	*timer = set
+}
+
+func disarmLocked(timer **time.Timer) {
+	if *timer != nil {
+		(*timer).Stop()
+		*timer = nil
+	}
+}
+
+// bucket lets connects through at a rate.
+type bucket struct {
+	spent float64 // of size
+	at    time.Time
+}
+
+// take tells whether there is room for one more.
+func (b *bucket) take(size, rate int) bool {
+	now := time.Now()
+	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*float64(rate)) + 1
+	b.at = now
+	return b.spent <= float64(size)
+}

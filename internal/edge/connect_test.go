@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/edge/edgetest"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// A connect must be answered with a socket id that is not the session's, and the service must learn handshake and auth. (N1)
+func TestClient_Connect(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		o.Query = "color=red"
+		b := w.Open(o)
+		s := b.Connect("/", map[string]any{"token": "a"})
+		if string(s.ID) == b.SessionID {
+			t.Error("the socket has the session's id")
+		}
+		if r, ok := s.ID.Replica(); !ok || r != replica {
+			t.Errorf("socket id %q names replica %q", s.ID, r)
+		}
+		c := w.heldConnect()
+		intro := c.socket.Introduction()
+		if string(intro.Auth) != `{"token":"a"}` || !c.introduce || c.socket.ID() != s.ID {
+			t.Errorf("introduced %v as %s with auth %s", c.introduce, c.socket.ID(), intro.Auth)
+		}
+		if !strings.Contains(intro.Handshake.URL, "color=red") {
+			t.Errorf("handshake URL %q", intro.Handshake.URL)
+		}
+		admin := b.Connect("/admin", nil)
+		if c := w.heldConnect(); c.socket.Introduction().Auth != nil || c.socket.ID() != admin.ID || admin.ID == s.ID {
+			t.Errorf("second connect: %s with auth %s", c.socket.ID(), c.socket.Introduction().Auth)
+		}
+		if n := value(w.metrics.Connected); n != 2 {
+			t.Errorf("%v sockets counted", n)
+		}
+	})
+}
+
+// A packet for a namespace that is not joined must close the session, and nothing of it reach a service. (N2, X1)
+func TestClient_NotJoined(t *testing.T) {
+	for _, packet := range []string{`2["a"]`, `2/admin,["a"]`, `20["a"]`, `31["a"]`, `1`, `1/admin,`, `51-["a",{"_placeholder":true,"num":0}]`, `4"boom"`} {
+		bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+			b := w.Open(o)
+			b.Send(packet)
+			b.ExpectClosed()
+			synctest.Wait()
+			if got := w.service.seen; len(got) > 0 || w.breaches(causeState) != 1 {
+				t.Errorf("%s: the service got %v, %v breaches", packet, got, w.breaches(causeState))
+			}
+		})
+	}
+}
+
+// The same holds while the connect is pending, and in another namespace than the one that is joined; the joined sockets then end with
+// forced close. (N2)
+func TestClient_BreachEndsAllSockets(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		b.Connect("/", nil)
+		b.Connect("/open", nil).EmitWithAck("hi") // a service that is not asked is told of sockets that it got events of
+		b.Send(`2/admin,["a"]`)
+		b.ExpectClosed()
+		synctest.Wait()
+		if got := w.service.reasons(); !slices.Equal(got, []sio.Reason{sio.ReasonForcedClose, sio.ReasonForcedClose}) {
+			t.Errorf("reasons %q", got)
+		}
+		if w.sockets("/") != 0 || w.sockets("/open") != 0 || value(w.metrics.Connected) != 0 {
+			t.Error("sockets are left")
+		}
+	})
+}
+
+// An event while the connect is pending must close the session, and the connect be given up. (N2)
+func TestClient_EventWhilePending(t *testing.T) {
+	inBubble(t, holdConnects, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		b.SendConnect("/", nil)
+		w.heldConnect()
+		b.Send(`2["a"]`)
+		b.ExpectClosed()
+		synctest.Wait()
+		if value(w.metrics.GivenUp) != 1 || value(w.metrics.Pending) != 0 || w.sockets("/") != 0 {
+			t.Error("the connect is still pending")
+		}
+	})
+}
+
+// A second connect to a namespace must close the session, whether the first is pending or joined. (N2, X2)
+func TestClient_ConnectTwice(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		b.Connect("/", nil)
+		b.SendConnect("/", nil)
+		b.ExpectClosed()
+		if w.breaches(causeConnectTwice) != 1 {
+			t.Error("not counted")
+		}
+	})
+	inBubble(t, holdConnects, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		b.SendConnect("/", nil)
+		w.heldConnect()
+		b.SendConnect("/", nil)
+		b.ExpectClosed()
+	})
+}
+
+// A connect to a namespace that no service has must be refused, and the session stay. A query is part of the name. (N3, X9, X21)
+func TestClient_UnknownNamespace(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		for _, ns := range []sio.Namespace{"/nope", "/admin?token=1", "/__proto__", "/constructor"} {
+			b.SendConnect(ns, map[string]any{})
+			if message, data := b.Refused(ns); message != "Invalid namespace" || data != nil {
+				t.Errorf("%s: refused with %q, %s", ns, message, data)
+			}
+		}
+		b.Connect("/", nil)
+		if n := value(w.metrics.UnknownNamespace); n != 4 {
+			t.Errorf("counted %v", n)
+		}
+	})
+}
+
+// A refusal must reach the browser with its data, the session stay, and the socket be nowhere. (N4)
+func TestClient_Refused(t *testing.T) {
+	refuse := func(s *setup) {
+		s.handle = func(c call) *sio.Result {
+			if c.kind != dispatch.Connect || string(c.socket.Introduction().Auth) != `{}` {
+				return echo(c)
+			}
+			data := []byte(nil)
+			if c.socket.Namespace() == "/admin" {
+				data = []byte(`{"code":7}`)
+			}
+			return &sio.Result{Outcome: sio.Refused, Message: `not "you"`, Data: data}
+		}
+	}
+	bothTransports(t, refuse, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		for ns, want := range map[sio.Namespace]string{"/": "", "/admin": `{"code":7}`} {
+			b.SendConnect(ns, map[string]any{})
+			if message, data := b.Refused(ns); message != `not "you"` || string(data) != want {
+				t.Errorf("refused with %q, %s", message, data)
+			}
+			if w.sockets(ns) != 0 {
+				t.Error("the socket is still reachable")
+			}
+		}
+		b.Connect("/", nil) // with other credentials
+		if value(w.metrics.Refused) != 2 || value(w.metrics.Pending) != 0 {
+			t.Error("not counted")
+		}
+	})
+}
+
+// When the session ends while a connect is pending, the socket must vanish, and a late decision do nothing. (N5)
+func TestClient_EndWhilePending(t *testing.T) {
+	bothTransports(t, holdConnects, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		b.SendConnect("/", nil)
+		c := w.heldConnect()
+		if w.sockets("/") != 1 {
+			t.Error("a pending socket cannot be emitted to")
+		}
+		b.Cut()
+		synctest.Wait()
+		if w.sockets("/") != 0 || value(w.metrics.GivenUp) != 1 {
+			t.Error("the socket is still there")
+		}
+		w.service.late(c, sio.Result{Outcome: sio.Handled})
+		synctest.Wait()
+		if value(w.metrics.Connected) != 0 || value(w.metrics.Accepted) != 0 {
+			t.Error("the socket came back")
+		}
+	})
+}
+
+// What handlers do to the socket while they decide must come behind the answer, in order; volatile events are dropped. (N6)
+func TestSocket_HeldWhilePending(t *testing.T) {
+	bothTransports(t, holdConnects, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		b.SendConnect("/admin", nil)
+		c := w.heldConnect()
+		own := c.socket.ID().Room()
+		w.emit("/admin", "first", `[1]`, own)
+		w.hub.Execute(&sio.Join{Target: sio.Target{Namespace: "/admin", Rooms: []sio.Room{own}}, Rooms: []sio.Room{"team"}})
+		w.emit("/admin", "second", ``, "team")
+		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{Name: "volatile"}, Volatile: true})
+		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{
+			Name: "third", Args: []byte(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2}},
+		}})
+		b.ExpectQuiet(moment)
+		w.service.resolve(c, sio.Result{Outcome: sio.Handled})
+		w.emit("/admin", "fourth", ``, "team")
+		s := b.Connected("/admin")
+		if ev := s.Expect("first"); ev.Raw != "[1]" {
+			t.Errorf("got %s", ev.Raw)
+		}
+		s.Expect("second")
+		if ev := s.Expect("third"); len(ev.Attachments) != 1 || string(ev.Attachments[0]) != "\x01\x02" {
+			t.Errorf("got %v", ev)
+		}
+		s.Expect("fourth")
+		b.ExpectQuiet(moment)
+		if value(w.metrics.VolatileDropped) != 1 {
+			t.Error("the volatile event was not counted")
+		}
+	})
+}
+
+// What was held for a socket that is refused must be settled and never be seen. A disconnect while pending waits for the decision.
+func TestSocket_HeldAndRefused(t *testing.T) {
+	inBubble(t, holdConnects, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		b.SendConnect("/", nil)
+		c := w.heldConnect()
+		acks := w.emitWithAcks("/", "question", time.Minute)
+		w.disconnect("/", false)
+		w.service.resolve(c, sio.Result{Outcome: sio.Refused, Message: "no"})
+		if got := <-acks; got.Missing != 1 || len(got.Came) != 0 {
+			t.Errorf("acks %+v", got)
+		}
+		b.Refused("/")
+		b.ExpectQuiet(moment)
+	})
+}
+
+// A disconnect while pending must come behind the answer and what was emitted before.
+func TestSocket_DisconnectWhilePending(t *testing.T) {
+	for _, closeSession := range []bool{false, true} {
+		bothTransports(t, holdConnects, func(t *testing.T, w *world, o edgetest.Options) {
+			b := w.Open(o)
+			b.SendConnect("/", nil)
+			c := w.heldConnect()
+			w.emit("/", "bye", "")
+			w.disconnect("/", closeSession)
+			w.service.resolve(c, sio.Result{Outcome: sio.Handled})
+			s := b.Connected("/")
+			s.Expect("bye")
+			s.ExpectDisconnect()
+			if closeSession {
+				b.ExpectClosed()
+			} else {
+				b.ExpectQuiet(moment)
+			}
+			synctest.Wait()
+			if got := w.service.reasons(); !slices.Equal(got, []sio.Reason{sio.ReasonServerDisconnect}) {
+				t.Errorf("reasons %q", got)
+			}
+		})
+	}
+}
+
+// Too much held for one socket must close its session, with its reason and a line in the log.
+func TestSocket_HeldTooMuch(t *testing.T) {
+	inBubble(t, func(s *setup) {
+		holdConnects(s)
+		s.edge.Engine.MaxOutbound = 10_000
+	}, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		b.SendConnect("/", nil)
+		w.heldConnect()
+		acks := w.emitWithAcks("/", "question", time.Minute)
+		for range 20 {
+			w.emit("/", "big", `["`+strings.Repeat("x", 1000)+`"]`)
+		}
+		b.ExpectClosed()
+		if got := <-acks; got.Missing != 1 {
+			t.Errorf("acks %+v", got)
+		}
+		if value(w.metrics.HeldOverflows) == 0 || !strings.Contains(w.log.String(), "max-outbound") {
+			t.Errorf("not said: %s", w.log)
+		}
+	})
+}
+
+// Events sent right behind the connect's answer must be dispatched in order. (N6)
+func TestSocket_EventsInOrder(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		s := b.Connect("/", nil)
+		var want []string
+		for i := range 50 {
+			name := fmt.Sprint("event", i)
+			want = append(want, name)
+			s.Emit(name, i)
+		}
+		synctest.Wait()
+		if got := w.service.names(); !slices.Equal(got, want) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// A session without a joined namespace must be closed after the connect timeout, not before, and not once one is joined. When the last is
+// left, the time begins anew. (N7, and better than the reference server)
+func TestClient_ConnectTimeout(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		timeout := w.edge.options.ConnectTimeout
+		begin := time.Now()
+		b := w.Open(o)
+		time.Sleep(timeout - time.Second)
+		synctest.Wait()
+		if b.Closed() {
+			t.Fatal("closed too soon")
+		}
+		b.ExpectClosed()
+		if passed := time.Since(begin); passed < timeout || passed > timeout+time.Second {
+			t.Errorf("closed after %v", passed)
+		}
+		if value(w.metrics.ConnectTimeouts) != 1 {
+			t.Error("not counted")
+		}
+	})
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		timeout := w.edge.options.ConnectTimeout
+		b := w.Open(o)
+		time.Sleep(timeout / 2)
+		root, admin := b.Connect("/", nil), b.Connect("/admin", nil)
+		time.Sleep(3 * timeout)
+		root.Disconnect()
+		time.Sleep(3 * timeout)
+		if b.Closed() {
+			t.Fatal("closed although a namespace is joined")
+		}
+		admin.Disconnect()
+		time.Sleep(timeout - time.Second)
+		again := b.Connect("/", nil)
+		time.Sleep(2 * timeout)
+		if b.Closed() {
+			t.Fatal("closed although a namespace was joined again")
+		}
+		again.Disconnect()
+		time.Sleep(timeout - 5*time.Second)
+		if b.Closed() {
+			t.Fatal("closed too soon")
+		}
+		b.ExpectClosed()
+	})
+}
+
+// Refused and pending connects do not keep a session open.
+func TestClient_ConnectTimeoutWhilePending(t *testing.T) {
+	inBubble(t, func(s *setup) {
+		holdConnects(s)
+		s.edge.ConnectTimeout = 5 * time.Second
+	}, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		b.SendConnect("/nope", nil)
+		b.Refused("/nope")
+		b.SendConnect("/", nil)
+		b.ExpectClosed()
+		synctest.Wait()
+		if value(w.metrics.GivenUp) != 1 || w.sockets("/") != 0 {
+			t.Error("the connect is still pending")
+		}
+	})
+}
+
+// When the services stay away the transport must be closed, since standard clients then try again.
+func TestClient_Away(t *testing.T) {
+	inBubble(t, func(s *setup) {
+		s.absent = true
+		s.dispatch.ConnectHold = 3 * time.Second
+	}, func(t *testing.T, w *world) {
+		begin := time.Now()
+		b := w.Open(edgetest.Options{})
+		b.SendConnect("/", nil)
+		b.ExpectClosed()
+		if passed := time.Since(begin); passed < 3*time.Second || value(w.metrics.Away) != 1 || value(w.metrics.GivenUp) != 0 {
+			t.Errorf("closed after %v, counted %v", passed, value(w.metrics.Away))
+		}
+	})
+}
+
+// Namespaces share a session and are left one by one. (N10)
+func TestClient_Namespaces(t *testing.T) {
+	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		root, admin, open := b.Connect("/", nil), b.Connect("/admin", nil), b.Connect("/open", nil)
+		w.emit("/admin", "a", "")
+		w.emit("/", "b", "")
+		root.Expect("b")
+		admin.Expect("a")
+		open.EmitWithAck("hi")
+		if got := admin.EmitWithAck("x", 1.0); len(got) != 1 || got[0] != 1.0 {
+			t.Errorf("got %v", got)
+		}
+		admin.Disconnect()
+		synctest.Wait()
+		if got := w.service.reasons(); !slices.Equal(got, []sio.Reason{sio.ReasonClientDisconnect}) || w.sockets("/admin") != 0 {
+			t.Errorf("reasons %q, %d sockets", got, w.sockets("/admin"))
+		}
+		root.EmitWithAck("still here")
+		w.disconnect("/open", false)
+		open.ExpectDisconnect()
+		again := b.Connect("/admin", nil)
+		if again.ID == admin.ID {
+			t.Error("the socket has the id of the former")
+		}
+		w.disconnect("/", true)
+		root.ExpectDisconnect()
+		again.ExpectDisconnect()
+		b.ExpectClosed()
+		synctest.Wait()
+		want := []sio.Reason{
+			sio.ReasonClientDisconnect, sio.ReasonServerDisconnect, sio.ReasonServerDisconnect, sio.ReasonServerDisconnect,
+		}
+		if got := w.service.reasons(); !slices.Equal(got, want) {
+			t.Errorf("reasons %q", got)
+		}
+	})
+}
+
+// Namespaces of one session are bounded, and so are its connects in a time; more close it. (X10)
+func TestClient_ConnectLimits(t *testing.T) {
+	inBubble(t, func(s *setup) {
+		s.edge.MaxNamespaces = 3
+		s.edge.ConnectRate = 1
+		for i := range 5 {
+			s.register.Namespaces = append(s.register.Namespaces, sio.Registration{Namespace: sio.Namespace(fmt.Sprint("/n", i))})
+		}
+	}, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		for i := range 3 {
+			b.Connect(sio.Namespace(fmt.Sprint("/n", i)), nil)
+		}
+		time.Sleep(time.Minute)
+		b.SendConnect("/n3", nil)
+		b.ExpectClosed()
+		if w.breaches(causeNamespaces) != 1 {
+			t.Error("not counted")
+		}
+	})
+	inBubble(t, nil, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		sent := 0
+		for ; !b.Closed() && sent < 1000; sent++ {
+			b.SendConnect(sio.Namespace(fmt.Sprint("/nope", sent)), nil)
+			synctest.Wait()
+		}
+		if o := w.edge.options; sent != o.MaxNamespaces+1 || w.breaches(causeConnectRate) != 1 {
+			t.Errorf("closed after %d connects", sent)
+		}
+	})
+	inBubble(t, nil, func(t *testing.T, w *world) {
+		b := w.Open(edgetest.Options{})
+		b.Connect("/", nil)
+		for i := range 500 { // slowly
+			ns := sio.Namespace(fmt.Sprint("/nope", i))
+			b.SendConnect(ns, nil)
+			b.Refused(ns)
+			time.Sleep(time.Second / 40)
+		}
+	})
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package edge is the browsers' door: it serves Socket.IO over HTTP. A client is one session with the sockets on it; a Socket is one client
+// in one namespace, which the hub delivers to and the dispatcher takes events of. The edge knows the rules of namespaces, connects and
+// acks, and leaves bytes to engineio and packets to socketio. It never decides which service gets an event.
+package edge
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/edge/socketio"
+	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Server is an http.Handler for the Engine.IO path and the browser client under it.
+type Server struct {
+	// fixed at birth
+	options    Options
+	limits     socketio.Limits
+	hub        *hub.Hub
+	dispatcher *dispatch.Dispatcher
+	metrics    *metrics.Edge
+	log        *slog.Logger
+	engine     *engineio.Server
+	bundle     *bundle
+
+	unfinished atomic.Int64 // bytes of packets whose attachments have not all come, of all clients
+	breaches   sparse
+}
+
+// New makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with.
+func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine engineio.Observer, log *slog.Logger) *Server {
+	s := &Server{
+		options:    o,
+		limits:     o.limits(),
+		hub:        h,
+		dispatcher: d,
+		metrics:    m,
+		log:        log,
+		bundle:     newBundle(o.Engine.Path),
+	}
+	s.engine = engineio.NewServer(o.Engine, s.open, engine, log)
+	return s
+}
+
+// open is called for each new session.
+func (s *Server) open(session *engineio.Session) engineio.Receiver { return newClient(s, session) }
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.options.ServeClient && strings.HasPrefix(r.URL.Path, s.bundle.prefix) {
+		s.metrics.Bundles.Inc()
+		s.bundle.ServeHTTP(w, r)
+		return
+	}
+	s.engine.ServeHTTP(w, r)
+}
+
+// Drain opens no more sessions, closes all with ReasonServerShuttingDown and waits until they are gone, at most until ctx ends.
+func (s *Server) Drain(ctx context.Context) error { return s.engine.Drain(ctx) }
+
+// newSocketID draws an id that tells nothing of the session's.
+func (s *Server) newSocketID() sio.SocketID { return sio.NewSocketID(s.options.Engine.Replica) }

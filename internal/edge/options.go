@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/edge/socketio"
+)
+
+// Options says how the browsers' door behaves. DefaultOptions is the place to start from.
+type Options struct {
+	// Engine are the options of the sessions below. Engine.MaxPayload also bounds the attachments of one packet together, and
+	// Engine.MaxOutbound what is held for a socket whose connect is pending.
+	Engine engineio.Options
+	// ConnectTimeout is how long a session may be without a joined namespace before it is closed: after it opened, and after the last
+	// namespace was left.
+	ConnectTimeout time.Duration
+	// AttachmentTimeout is how long the attachments of one packet may take to come.
+	AttachmentTimeout time.Duration
+	// MaxNamespaces bounds the namespaces of one session, joined and pending.
+	MaxNamespaces int
+	// ConnectRate bounds the connects of one session, per second. As many as MaxNamespaces may come at once.
+	ConnectRate int
+	// MaxAttachments bounds the attachments of one packet.
+	MaxAttachments int
+	// MaxDepth bounds how deep JSON may be nested.
+	MaxDepth int
+	// MaxNamespaceLength bounds the name of a namespace, in bytes.
+	MaxNamespaceLength int
+	// MaxUnfinished bounds the bytes of packets whose attachments have not all come, of all sessions together.
+	MaxUnfinished int64
+	// MaxOutstandingAcks bounds the acks that one browser socket owes. Beyond it the oldest counts as missing.
+	MaxOutstandingAcks int
+	// ServeClient serves the JavaScript client under the Engine.IO path.
+	ServeClient bool
+}
+
+// DefaultOptions are those of the reference server, where it has them.
+func DefaultOptions() Options {
+	limits := socketio.DefaultLimits()
+	return Options{
+		Engine:             engineio.DefaultOptions(),
+		ConnectTimeout:     45 * time.Second,
+		AttachmentTimeout:  10 * time.Second,
+		MaxNamespaces:      64,
+		ConnectRate:        50,
+		MaxAttachments:     limits.Attachments,
+		MaxDepth:           limits.Depth,
+		MaxNamespaceLength: limits.Namespace,
+		MaxUnfinished:      64 << 20,
+		MaxOutstandingAcks: 1024,
+		ServeClient:        true,
+	}
+}
+
+// Validate tells all that is wrong.
+func (o *Options) Validate() error {
+	faults := []error{o.Engine.Validate()}
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	const deepest = 10_000 // each level costs some stack
+	fault(o.ConnectTimeout < time.Millisecond, "connect-timeout %v is shorter than a millisecond", o.ConnectTimeout)
+	fault(o.AttachmentTimeout < time.Millisecond, "attachment-timeout %v is shorter than a millisecond", o.AttachmentTimeout)
+	fault(o.MaxNamespaces < 1, "max-namespaces %d is not positive", o.MaxNamespaces)
+	fault(o.ConnectRate < 1, "connect-rate %d is not positive", o.ConnectRate)
+	fault(o.MaxAttachments < 0, "max-attachments %d is negative", o.MaxAttachments)
+	fault(o.MaxDepth < 1 || o.MaxDepth > deepest, "max-depth %d is not from 1 to %d", o.MaxDepth, deepest)
+	fault(o.MaxNamespaceLength < 1, "max-namespace %d is not positive", o.MaxNamespaceLength)
+	fault(o.MaxUnfinished < o.Engine.MaxPayload, "max-unfinished %d is less than max-payload %d", o.MaxUnfinished, o.Engine.MaxPayload)
+	fault(o.MaxOutstandingAcks < 1, "max-outstanding-acks %d is not positive", o.MaxOutstandingAcks)
+	return errors.Join(faults...)
+}
+
+func (o *Options) limits() socketio.Limits {
+	return socketio.Limits{
+		Attachments:     o.MaxAttachments,
+		AttachmentBytes: int(o.Engine.MaxPayload),
+		Depth:           o.MaxDepth,
+		Namespace:       o.MaxNamespaceLength,
+	}
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/edge/socketio"
+	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// A socket's states:
+//
+//	pending   -> joining    the services accepted: the answer is queued, and then what was held
+//	pending   -> gone       they refused, the session ended, or the server closes it
+//	joining   -> connected  nothing is held any more
+//	joining   -> gone       as from connected
+//	connected -> gone       the browser left, a handler disconnected it, or the session ended
+//
+// While pending and joining, what is for the browser is held, so that it comes behind the answer to the connect and in order.
+const (
+	pending uint32 = iota
+	joining
+	connected
+	gone
+)
+
+// Socket is one client in one namespace. It implements hub.Socket and dispatch.Socket.
+type Socket struct {
+	// fixed at birth
+	client    *client
+	id        sio.SocketID
+	namespace sio.Namespace
+	auth      []byte
+
+	// state is written under mu and read by anyone.
+	state atomic.Uint32
+
+	mu      sync.Mutex                  // guards the fields below
+	binding *dispatch.Binding           // set once, before the next message is read
+	reason  sio.Reason                  // why it is gone; empty when it was refused
+	waiting *held                       // nil when nothing is held
+	acks    map[sio.AckID]*hub.Delivery // acks that the browser owes; nil when there are none
+}
+
+func newSocket(c *client, p *socketio.Packet) *Socket {
+	return &Socket{client: c, id: c.server.newSocketID(), namespace: p.Namespace, auth: p.Payload}
+}
+
+// ID implements hub.Socket and dispatch.Socket.
+func (s *Socket) ID() sio.SocketID { return s.id }
+
+// Namespace implements dispatch.Socket.
+func (s *Socket) Namespace() sio.Namespace { return s.namespace }
+
+// Introduction implements dispatch.Socket.
+func (s *Socket) Introduction() dispatch.Introduction {
+	return dispatch.Introduction{Handshake: s.client.session.Handshake(), Auth: s.auth}
+}
+
+// Flush implements dispatch.Socket.
+func (s *Socket) Flush() { s.client.session.Flush() }
+
+// joined tells whether the browser may send packets in the namespace.
+func (s *Socket) joined() bool {
+	state := s.state.Load()
+	return state == joining || state == connected
+}
+
+// ask makes the socket reachable and asks the services. Handlers may emit to it from now on.
+func (s *Socket) ask() {
+	server := s.client.server
+	server.metrics.Pending.Inc()
+	server.hub.Add(s.namespace, s)
+	if s.state.Load() == gone { // and perhaps taken out before it was in
+		server.hub.Remove(s.namespace, s.id)
+		return
+	}
+	binding := server.dispatcher.Connect(s, s.decided)
+	s.mu.Lock()
+	s.binding = binding
+	reason := s.reason
+	s.mu.Unlock()
+	if reason != "" {
+		binding.Disconnect(reason)
+	}
+}
+
+// decided carries out what the services decided.
+func (s *Socket) decided(d dispatch.Decision) {
+	m := s.client.server.metrics
+	switch d.Kind {
+	case dispatch.Accepted:
+		s.accept()
+	case dispatch.Refused:
+		s.refuse(d.Message, d.Data, m.Refused)
+	case dispatch.UnknownNamespace:
+		s.refuse("Invalid namespace", nil, m.UnknownNamespace)
+	case dispatch.Away:
+		if s.giveUp() {
+			m.Away.Inc()
+			// Standard clients try again after the loss of the transport, and give up after a connect error.
+			s.client.session.Close(sio.ReasonForcedServerClose)
+		}
+	}
+}
+
+// accept answers the connect and then writes what was held meanwhile.
+func (s *Socket) accept() {
+	s.mu.Lock()
+	if s.state.Load() != pending {
+		s.mu.Unlock()
+		return
+	}
+	s.state.Store(joining)
+	s.mu.Unlock()
+
+	c := s.client
+	c.server.metrics.Pending.Dec()
+	c.server.metrics.Accepted.Inc()
+	c.server.metrics.Connected.Inc()
+	c.join()
+	text := borrow()
+	*text = socketio.AppendConnect(*text, s.namespace, s.id)
+	c.queue(*text, nil)
+	giveBack(text)
+	end := s.release()
+	c.session.Flush()
+	s.end(end)
+}
+
+// refuse answers the connect, unless it was given up before.
+func (s *Socket) refuse(message string, data []byte, outcome prometheus.Counter) {
+	if !s.giveUp() {
+		return
+	}
+	outcome.Inc()
+	text := borrow()
+	*text = socketio.AppendConnectError(*text, s.namespace, message, data)
+	s.client.queue(*text, nil)
+	giveBack(text)
+	s.client.session.Flush()
+}
+
+// giveUp ends a socket that was not let in, and tells whether it was still pending.
+func (s *Socket) giveUp() bool {
+	s.mu.Lock()
+	if s.state.Load() != pending {
+		s.mu.Unlock()
+		return false
+	}
+	s.state.Store(gone)
+	waiting := s.waiting
+	s.waiting = nil
+	s.mu.Unlock()
+
+	server := s.client.server
+	server.metrics.Pending.Dec()
+	server.hub.Remove(s.namespace, s.id)
+	s.client.remove(s, false, false)
+	waiting.drop(s.id)
+	return true
+}
+
+// take carries out one packet of the browser. It blocks while the socket's services have too much to do.
+func (s *Socket) take(p *socketio.Packet) {
+	m := s.client.server.metrics
+	switch p.Type {
+	case socketio.Event, socketio.BinaryEvent:
+		m.Events.Inc()
+		if err := s.binding.Dispatch(life{s.client.session}, &p.Event, p.ID, p.HasID); err != nil {
+			m.EventsFailed.Inc()
+			s.client.server.log.Debug("event not dispatched", "sid", s.id, "namespace", s.namespace, "event", excerpt([]byte(p.Event.Name)), "error", err)
+		}
+	case socketio.Ack, socketio.BinaryAck:
+		s.acked(p)
+	case socketio.Disconnect:
+		s.leave(sio.ReasonClientDisconnect)
+	}
+}
+
+// Disconnect implements hub.Socket. While the connect is pending it waits for the decision, since a socket that is not connected cannot
+// be disconnected.
+func (s *Socket) Disconnect(closeSession bool) {
+	how := endSocket
+	if closeSession {
+		how = endSession
+	}
+	s.mu.Lock()
+	if state := s.state.Load(); state == pending || state == joining {
+		s.waitingLocked().end = max(s.waitingLocked().end, how)
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.end(how)
+}
+
+// end carries out a disconnect by the server.
+func (s *Socket) end(how ending) {
+	switch how {
+	case endNothing:
+	case endSocket:
+		s.kick()
+	case endSession:
+		s.client.disconnectAll()
+	}
+}
+
+// kick ends the socket by the server's word.
+func (s *Socket) kick() { s.leave(sio.ReasonServerDisconnect) }
+
+// leave is the only way from the other states to gone, but for a refusal.
+func (s *Socket) leave(reason sio.Reason) {
+	s.mu.Lock()
+	was := s.state.Load()
+	if was == gone {
+		s.mu.Unlock()
+		return
+	}
+	s.state.Store(gone)
+	s.reason = reason
+	binding, waiting, acks := s.binding, s.waiting, s.acks
+	s.waiting, s.acks = nil, nil
+	s.mu.Unlock()
+
+	c, told := s.client, reason == sio.ReasonServerDisconnect
+	c.server.hub.Remove(s.namespace, s.id)
+	c.remove(s, was != pending, told)
+	if was == pending {
+		c.server.metrics.Pending.Dec()
+		c.server.metrics.GivenUp.Inc()
+	} else {
+		c.server.metrics.Connected.Dec()
+		c.server.metrics.Disconnects.WithLabelValues(string(reason)).Inc()
+		if told {
+			s.tellDisconnect()
+		}
+	}
+	waiting.drop(s.id)
+	for _, d := range acks {
+		d.Left(s.id)
+	}
+	if binding != nil {
+		binding.Disconnect(reason)
+	}
+}
+
+// tellDisconnect tells the browser that the server ended the socket.
+func (s *Socket) tellDisconnect() {
+	text := borrow()
+	*text = socketio.AppendDisconnect(*text, s.namespace)
+	s.client.queue(*text, nil)
+	giveBack(text)
+	s.client.session.Flush()
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package socketio
+
+import (
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// A Decoder is in one of two states. Idle: a text message is due, and a binary one is refused. Waiting: the text of a binary packet
+// has come, as many binary messages are due as it announced, and a text message is refused. After an error it must not be used again.
+
+// Decoder reads the packets of one session. The zero value with Limits set is ready.
+type Decoder struct {
+	Limits *Limits // never changed
+
+	waiting *waiting // nil when idle
+}
+
+// waiting is a binary packet whose attachments have not all come.
+type waiting struct {
+	packet Packet
+	due    int // attachments
+	room   int // bytes that they may still have
+}
+
+// Waiting tells whether attachments are due.
+func (d *Decoder) Waiting() bool { return d.waiting != nil }
+
+// Text takes one text message, valid UTF-8. The data belongs to the packet from now on and is altered in place. When complete is false,
+// attachments are due; type, namespace and id of the packet are valid nevertheless.
+func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
+	if d.waiting != nil {
+		return p, false, errs[VerdictTextExpectedBinary]
+	}
+	if len(data) == 0 {
+		return p, false, errs[VerdictType]
+	}
+	p.Type = PacketType(data[0])
+	rest := data[1:]
+	due := 0
+	if p.Type.binary() {
+		if due, rest, err = d.attachments(rest); err != nil {
+			return p, false, err
+		}
+	}
+	if p.Namespace, rest, err = d.namespace(rest); err != nil {
+		return p, false, err
+	}
+	if p.ID, p.HasID, rest, err = ackID(rest); err != nil {
+		return p, false, err
+	}
+	if err = d.payload(&p, rest, due); err != nil {
+		return p, false, err
+	}
+	if due == 0 {
+		return p, true, nil
+	}
+	d.waiting = &waiting{packet: p, due: due, room: d.Limits.AttachmentBytes}
+	return p, false, nil
+}
+
+// Binary takes one binary message, which belongs to the packet from now on. When complete is false, more attachments are due.
+func (d *Decoder) Binary(data []byte) (p Packet, complete bool, err error) {
+	w := d.waiting
+	if w == nil {
+		return p, false, errs[VerdictBinaryUnexpected]
+	}
+	if len(data) > w.room {
+		return p, false, errs[VerdictAttachmentBytes]
+	}
+	w.room -= len(data)
+	w.due--
+	w.packet.Event.Attachments = append(w.packet.Event.Attachments, data)
+	if w.due > 0 {
+		return p, false, nil
+	}
+	d.waiting = nil
+	return w.packet, true, nil
+}
+
+// attachments reads "<number>-".
+func (d *Decoder) attachments(data []byte) (n int, rest []byte, err error) {
+	i := 0
+	for ; i < len(data) && isDigit(data[i]); i++ {
+		if n = n*10 + int(data[i]-'0'); n > d.Limits.Attachments {
+			return 0, nil, errs[VerdictTooManyAttachments]
+		}
+	}
+	if n == 0 || i == len(data) || data[i] != '-' {
+		return 0, nil, errs[VerdictAttachments]
+	}
+	return n, data[i+1:], nil
+}
+
+// namespace reads "/name," or nothing.
+func (d *Decoder) namespace(data []byte) (ns sio.Namespace, rest []byte, err error) {
+	if len(data) == 0 || data[0] != '/' {
+		return sio.MainNamespace, data, nil
+	}
+	end, next := len(data), len(data)
+	for i, c := range data {
+		if c == ',' {
+			end, next = i, i+1
+			break
+		}
+		if i >= d.Limits.Namespace {
+			return "", nil, errs[VerdictNamespace]
+		}
+	}
+	return sio.Namespace(data[:end]), data[next:], nil
+}
+
+// ackID reads digits or nothing.
+func ackID(data []byte) (id sio.AckID, has bool, rest []byte, err error) {
+	const maxDigits = 16 // of 2^53-1
+	i := 0
+	for ; i < len(data) && isDigit(data[i]); i++ {
+		if i == maxDigits {
+			return 0, false, nil, errs[VerdictAckID]
+		}
+		id = id*10 + sio.AckID(data[i]-'0')
+	}
+	if id > MaxAckID {
+		return 0, false, nil, errs[VerdictAckID]
+	}
+	return id, i > 0, data[i:], nil
+}
+
+// payload reads the JSON as the packet's type asks for.
+func (d *Decoder) payload(p *Packet, data []byte, due int) error {
+	s := scanner{data: data, depth: d.Limits.Depth, placeholders: due > 0, attachments: due}
+	switch p.Type {
+	case Event, BinaryEvent:
+		return s.event(&p.Event)
+	case Ack, BinaryAck:
+		return s.ack(&p.Event)
+	case Connect, Disconnect, ConnectError:
+		if p.HasID {
+			return errs[VerdictAckID]
+		}
+		return s.control(p)
+	}
+	return errs[VerdictType]
+}
+
+// control reads the payload of a connect (an object or nothing), a disconnect (nothing) or a connect error (an object or a string).
+func (s *scanner) control(p *Packet) error {
+	if len(s.data) == 0 && p.Type != ConnectError {
+		return nil
+	}
+	if len(s.data) == 0 || p.Type == Disconnect {
+		return errs[VerdictPayload]
+	}
+	begin := s.space(0)
+	if err := s.document(begin); err != nil {
+		return err
+	}
+	if c := s.data[begin]; c != '{' && (c != '"' || p.Type != ConnectError) {
+		return errs[VerdictPayload]
+	}
+	p.Payload = s.data[begin:]
+	return nil
+}
+
+// ack reads the arguments of an ack: an array, or nothing.
+func (s *scanner) ack(ev *sio.Event) error {
+	if len(s.data) == 0 {
+		if s.placeholders {
+			return errs[VerdictPayload]
+		}
+		return nil
+	}
+	begin := s.space(0)
+	if s.at(begin) != '[' {
+		if err := s.document(begin); err != nil {
+			return err
+		}
+		return errs[VerdictPayload]
+	}
+	end, err := s.array(begin)
+	if err != nil {
+		return err
+	}
+	ev.Args = s.data[begin:end]
+	return s.end(end)
+}
+
+// event reads an array that begins with the event's name. The comma behind the name becomes the bracket of the arguments' own array, so
+// that nothing is copied.
+func (s *scanner) event(ev *sio.Event) error {
+	begin := s.space(0)
+	if s.at(begin) != '[' {
+		return s.notEvent(begin)
+	}
+	s.depth-- // of the array; there is always room for one
+	name := s.space(begin + 1)
+	if s.at(name) == ']' {
+		return s.notEvent(begin)
+	}
+	end, err := s.name(name, ev)
+	if err != nil {
+		return err
+	}
+	comma := s.space(end)
+	switch s.at(comma) {
+	case ']':
+		return s.end(comma + 1)
+	case ',':
+	default:
+		return errs[VerdictJSON]
+	}
+	end, err = s.elements(s.space(comma + 1))
+	if err != nil {
+		return err
+	}
+	if err = s.end(end); err != nil {
+		return err
+	}
+	s.data[comma] = '['
+	ev.Args = s.data[comma:end]
+	return nil
+}
+
+// notEvent tells the wrong kind of JSON from what is no JSON.
+func (s *scanner) notEvent(begin int) error {
+	if begin < len(s.data) {
+		if err := s.document(begin); err != nil {
+			return err
+		}
+	}
+	return errs[VerdictPayload]
+}
+
+// name reads the event's name: a string, or a number, which is delivered as its text.
+func (s *scanner) name(i int, ev *sio.Event) (int, error) {
+	end, escaped := fail, false
+	switch c := s.at(i); {
+	case c == '"':
+		if end, escaped = s.text(i); end == fail {
+			return fail, errs[VerdictJSON]
+		}
+		if escaped {
+			ev.Name = unquote(s.data[i:end])
+		} else {
+			ev.Name = string(s.data[i+1 : end-1])
+		}
+		if sio.ReservedEvent(ev.Name) {
+			return fail, errs[VerdictReserved]
+		}
+	case c == '-' || isDigit(c):
+		if end = s.number(i); end == fail {
+			return fail, errs[VerdictJSON]
+		}
+		ev.Name = string(s.data[i:end])
+	default:
+		if _, err := s.value(i); err != nil {
+			return fail, err
+		}
+	}
+	if ev.Name == "" {
+		return fail, errs[VerdictEventName]
+	}
+	return end, nil
+}
