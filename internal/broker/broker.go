@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package broker is the whole house put together: it builds the rooms from the ground up, opens the doors, and closes them in the reverse
+// order.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"github.com/spanwire/spanwire/internal/admin"
+	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/backplane/nats"
+	"github.com/spanwire/spanwire/internal/bridge"
+	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/edge"
+	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/mesh"
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Version is the broker's version.
+const Version = "0.1.0"
+
+// Broker is one running replica.
+type Broker struct {
+	// fixed at birth
+	config   *config.Config
+	log      *slog.Logger
+	replica  sio.ReplicaID
+	started  time.Time
+	registry *prometheus.Registry
+
+	// the rooms, bottom up
+	bus      *nats.Backplane
+	hub      *hub.Hub
+	dispatch *dispatch.Dispatcher
+	mesh     *mesh.Mesh
+	edge     *edge.Server
+	bridge   *bridge.Server
+
+	// the doors
+	listeners listeners
+	services  *grpc.Server
+	health    *health.Server
+	browsers  *http.Server
+	operators *http.Server
+
+	draining atomic.Bool
+	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
+	telling  sync.WaitGroup // the goroutine that tells handlers of other replicas
+	silence  func()         // ends telling
+}
+
+// Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called once all doors are open.
+func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Broker)) error {
+	b, err := Start(c, log)
+	if err != nil {
+		return err
+	}
+	ready(b)
+	<-ctx.Done()
+	return b.Drain()
+}
+
+// Start builds a broker and opens its doors. The configuration must be valid.
+func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
+	replica := sio.NewReplicaID()
+	b := &Broker{
+		config:   c,
+		log:      log.With("replica", replica),
+		replica:  replica,
+		started:  time.Now(),
+		registry: metrics.NewRegistry(Version),
+	}
+	// Addresses first, so that a port in use is said at once.
+	err := b.listeners.open(&c.Listen)
+	if err == nil {
+		err = b.build()
+	}
+	if err == nil {
+		err = b.join()
+	}
+	if err != nil {
+		b.listeners.close()
+		if b.bus != nil {
+			b.bus.Close()
+		}
+		return nil, err
+	}
+	b.serve()
+	b.log.Info("ready", "version", Version, "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
+		"cluster", c.Cluster.Name)
+	return b, nil
+}
+
+// build makes the rooms, each of those below it.
+func (b *Broker) build() (err error) {
+	c := b.config
+	backplaneMetrics := metrics.NewBackplane(b.registry)
+	if b.bus, err = nats.New(busOptions(&c.Cluster), backplaneMetrics, b.log); err != nil {
+		return fmt.Errorf("cannot reach the other replicas (settings nats-url, nats-listen): %w", err)
+	}
+	publisher := backplane.NewPublisher(b.bus, b.replica, c.Cluster.MaxEnvelope, backplaneMetrics)
+	inbox := backplane.NewInbox(b.replica, backplaneMetrics, b.log)
+	b.hub = hub.New(b.replica, publisher, metrics.NewHub(b.registry))
+	b.dispatch = dispatch.New(dispatchOptions(c, b.replica), metrics.NewDispatch(b.registry), b.log)
+	b.mesh = mesh.New(b.meshOptions(), b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
+	b.edge = edge.New(edgeOptions(c, b.replica), b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
+	options := b.bridgeOptions()
+	b.bridge = bridge.New(options, b.dispatch, b.hub, metrics.NewBridge(b.registry), b.log)
+	if b.services, b.health, err = newServices(&c.Listen, options.ServerOptions(), b.bridge.Register); err != nil {
+		return err
+	}
+	app, err := newUpstream(c.Listen.Upstream, c.Engine.Path, b.log)
+	if err != nil {
+		return err
+	}
+	b.browsers = b.newHTTPServer(route(c.Engine.Path, b.edge, app))
+	b.operators = b.newHTTPServer(admin.New(admin.Options{
+		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling,
+	}))
+	return nil
+}
+
+// join makes this replica one of the cluster, and tells its instances of the others from now on.
+func (b *Broker) join() error {
+	if err := b.mesh.Start(); err != nil {
+		return fmt.Errorf("cannot join the cluster: %w", err)
+	}
+	changes, unwatch := b.mesh.Watch()
+	quit := make(chan struct{})
+	b.silence = func() {
+		close(quit)
+		unwatch()
+	}
+	b.telling.Go(func() { // ended by silence
+		for {
+			select {
+			case <-changes:
+				b.bridge.TopologyChanged()
+			case <-quit:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// Drain stops the replica as Stop does, within the setting drain-timeout.
+func (b *Broker) Drain() error {
+	limit := b.config.Run.DrainTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := b.Stop(ctx); err != nil {
+		return fmt.Errorf("the drain was cut short after %v (setting drain-timeout): %w", limit, err)
+	}
+	return nil
+}
+
+// Stop stops the replica in the reverse order of the start: it turns unready, sends the browsers away, lets the handlers finish, leaves
+// the cluster, and closes the doors. The browsers' door stays open until then, because polling browsers fetch their last packets there.
+// When ctx ends, what is left is cut off and the error says so. It is called once.
+func (b *Broker) Stop(ctx context.Context) error {
+	b.draining.Store(true)
+	b.health.Shutdown()
+	b.log.Info("draining")
+	errs := []error{
+		b.edge.Drain(ctx),
+		b.bridge.Drain(ctx),
+	}
+	b.silence()
+	b.telling.Wait()
+	b.mesh.Stop()
+	b.services.Stop()
+	b.bus.Close()
+	errs = append(errs, shutdown(ctx, b.browsers), shutdown(ctx, b.operators))
+	b.serving.Wait()
+	b.log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+func (b *Broker) ready() error {
+	if b.draining.Load() {
+		return errors.New("this replica is draining")
+	}
+	return b.bus.Healthy()
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/config"
+)
+
+const (
+	headerTimeout = 5 * time.Second // for a request's header to arrive
+	idleTimeout   = 2 * time.Minute // between two requests on one connection
+	maxHeader     = 64 << 10        // bytes of a request's header
+)
+
+// listeners are the doors' addresses. Operators may have none.
+type listeners struct{ http, services, operators net.Listener }
+
+func (l *listeners) open(c *config.Listen) (err error) {
+	if l.http, err = listen("http-address", c.HTTPAddress); err != nil {
+		return err
+	}
+	if l.services, err = listen("service-address", c.ServiceAddress); err != nil {
+		return err
+	}
+	if c.OperatorAddress != "" {
+		l.operators, err = listen("operator-address", c.OperatorAddress)
+	}
+	return err
+}
+
+func (l *listeners) close() {
+	for _, x := range []net.Listener{l.http, l.services, l.operators} {
+		if x != nil {
+			_ = x.Close()
+		}
+	}
+}
+
+// newHTTPServer makes a server that strangers cannot hold up. It bounds no response: some last as long as their browser.
+func (b *Broker) newHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// route gives what is under the path to the browsers' door, and everything else, untouched, to the web application.
+func route(path string, door, app http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, path) {
+			door.ServeHTTP(w, r)
+			return
+		}
+		app.ServeHTTP(w, r)
+	})
+}
+
+// serve opens the doors, the browsers' last. Each goroutine ends with its server.
+func (b *Broker) serve() {
+	if l := b.listeners.operators; l != nil {
+		b.serving.Go(func() { b.served("operators", b.operators.Serve(l)) })
+	}
+	b.serving.Go(func() { b.served("services", b.services.Serve(b.listeners.services)) })
+	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(b.listeners.http)) })
+}
+
+func (b *Broker) served(door string, err error) {
+	if err != nil && !errors.Is(err, http.ErrServerClosed) && !b.draining.Load() {
+		b.log.Error("a door closed by itself", "door", door, "error", err)
+	}
+}
+
+// shutdown closes a server, gently while ctx lasts.
+func shutdown(ctx context.Context, s *http.Server) error {
+	err := s.Shutdown(ctx)
+	if err != nil {
+		_ = s.Close() // the first error says more
+	}
+	return err
+}

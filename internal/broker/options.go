@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package broker
+
+import (
+	"net"
+
+	"github.com/spanwire/spanwire/internal/backplane/nats"
+	"github.com/spanwire/spanwire/internal/bridge"
+	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/edge"
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/mesh"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Each room has options of its own and knows nothing of settings; this is where settings become options.
+
+func busOptions(c *config.Cluster) nats.Options {
+	o := nats.Default()
+	o.URL, o.Listen, o.Token, o.Cluster = c.NATSURL, c.NATSListen, c.NATSToken, c.Name
+	o.MaxEnvelope, o.Pending, o.ReconnectBuffer = c.MaxEnvelope, c.MaxBacklog, c.ReconnectBuffer
+	return o
+}
+
+func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options {
+	c := &all.Services
+	return dispatch.Options{
+		Replica:        replica,
+		QueueEvents:    c.QueueEvents,
+		QueueBytes:     c.QueueBytes,
+		ConnectHold:    c.ConnectHold,
+		HoldTimeout:    c.HoldTimeout,
+		HandlerTimeout: c.HandlerTimeout,
+		DefaultWindow:  c.InstanceWindow,
+		MaxWindow:      c.MaxWindow,
+		WindowBytes:    c.WindowBytes,
+		ForwardEvents:  all.Cluster.ForwardEvents,
+		ForwardBytes:   all.Cluster.ForwardBytes,
+		MaxServices:    c.MaxServices,
+	}
+}
+
+func (b *Broker) meshOptions() mesh.Options {
+	o := mesh.Default()
+	o.Replica, o.Cluster = b.replica, b.config.Cluster.Name
+	o.GRPCAddress, o.HTTPAddress = b.advertised(), b.HTTPAddress()
+	o.Interval, o.Dead = b.config.Cluster.ReplicaHeartbeat, b.config.Cluster.ReplicaTimeout
+	o.MaxGathers = b.config.Cluster.MaxGathers
+	return o
+}
+
+// advertised is where handlers elsewhere reach this replica, or empty when nobody can tell.
+func (b *Broker) advertised() string {
+	if a := b.config.Listen.AdvertiseAddress; a != "" {
+		return a
+	}
+	address := b.listeners.services.Addr().String()
+	if host, _, err := net.SplitHostPort(address); err != nil || net.ParseIP(host).IsUnspecified() {
+		return ""
+	}
+	return address
+}
+
+func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
+	e := engineio.DefaultOptions()
+	e.Path = c.Engine.Path
+	e.PingInterval, e.PingTimeout, e.UpgradeTimeout = c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout
+	e.MaxPayload, e.MaxPacketsPerPayload = int64(c.Engine.MaxPayload), c.Engine.MaxPacketsPerPayload
+	e.MaxOutbound = c.Engine.MaxOutbound
+	e.Transports = nil
+	for _, t := range c.Engine.Transports {
+		e.Transports = append(e.Transports, engineio.Transport(t))
+	}
+	e.AllowUpgrades = c.Engine.AllowUpgrades
+	e.Origins, e.RequireOrigin = c.Engine.AllowedOrigins, c.Engine.RequireOrigin
+	e.CloseTimeout, e.BodyTimeout, e.WriteTimeout = c.Engine.CloseTimeout, c.Engine.BodyTimeout, c.Engine.WriteTimeout
+	e.Replica = replica
+	e.DrainSpread = min(c.Run.DrainSpread, c.Run.DrainTimeout/2)
+	return edge.Options{
+		Engine:             e,
+		ConnectTimeout:     c.Socket.ConnectTimeout,
+		AttachmentTimeout:  c.Socket.AttachmentTimeout,
+		MaxNamespaces:      c.Socket.MaxNamespaces,
+		ConnectRate:        c.Socket.ConnectRate,
+		MaxAttachments:     c.Socket.MaxAttachments,
+		MaxDepth:           c.Socket.MaxJSONDepth,
+		MaxNamespaceLength: c.Socket.MaxNamespaceLength,
+		MaxUnfinished:      int64(c.Socket.MaxUnfinished),
+		MaxOutstandingAcks: c.Socket.MaxOutstandingAcks,
+		ServeClient:        c.Socket.ServeClient,
+	}
+}
+
+func (b *Broker) bridgeOptions() bridge.Options {
+	c := &b.config.Services
+	return bridge.Options{
+		Replica:         b.replica,
+		Cluster:         b.config.Cluster.Name,
+		Version:         Version,
+		Topology:        b.topology,
+		PublicURL:       "http://" + b.HTTPAddress(),
+		MaxFrame:        c.MaxFrame,
+		AckTimeout:      c.AckTimeout,
+		StallTimeout:    c.StallTimeout,
+		RegisterTimeout: c.RegisterTimeout,
+		HandlerTimeout:  c.HandlerTimeout,
+		MaxAckWaits:     c.MaxAckWaits,
+		MaxStreams:      c.MaxStreams,
+		Tokens:          b.config.Listen.ServiceTokens,
+	}
+}
+
+// topology is what handlers are told of the cluster.
+func (b *Broker) topology() []bridge.Replica {
+	replicas := b.mesh.Replicas()
+	all := make([]bridge.Replica, len(replicas))
+	for i, r := range replicas {
+		all[i] = bridge.Replica{ID: r.ID, Address: r.GRPCAddress}
+	}
+	return all
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/admin"
+)
+
+// status is what operators see of the replica.
+func (b *Broker) status() admin.Status {
+	s := admin.Status{
+		Replica: string(b.replica), Cluster: b.config.Cluster.Name, Version: Version, Uptime: time.Since(b.started),
+	}
+	if err := b.ready(); err != nil {
+		s.Ready = err.Error()
+	}
+	for _, r := range b.mesh.Replicas()[1:] {
+		s.Replicas = append(s.Replicas, string(r.ID))
+	}
+	instances := make(map[string][]string)
+	for _, a := range b.dispatch.Attached() {
+		name := string(a.Register.Service)
+		instances[name] = append(instances[name], string(a.Register.Instance))
+	}
+	for name, all := range instances {
+		slices.Sort(all)
+		s.Services = append(s.Services, admin.Service{Name: name, Instances: all})
+	}
+	slices.SortFunc(s.Services, func(a, b admin.Service) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+// ServiceAddress is where handlers on this machine dial in.
+func (b *Broker) ServiceAddress() string { return b.listeners.services.Addr().String() }
+
+// HTTPAddress is where browsers on this machine connect.
+func (b *Broker) HTTPAddress() string { return dialable(b.listeners.http.Addr()) }
+
+// OperatorAddress is where operators on this machine look, or empty.
+func (b *Broker) OperatorAddress() string {
+	if b.listeners.operators == nil {
+		return ""
+	}
+	return dialable(b.listeners.operators.Addr())
+}
+
+// NATSAddress is where other replicas reach the embedded NATS server, or empty.
+func (b *Broker) NATSAddress() string { return b.bus.Address() }
+
+// Greeting says in one line where to look.
+func (b *Broker) Greeting() string {
+	s := fmt.Sprintf("Spanwire is ready: open http://%s (services dial %s", b.HTTPAddress(), b.ServiceAddress())
+	if a := b.OperatorAddress(); a != "" {
+		s += ", operators http://" + a
+	}
+	return s + ")"
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	upstreamDial = 5 * time.Second // for the web application to take a connection
+	upstreamIdle = 100             // connections to it that are kept
+)
+
+// newUpstream answers the requests that are not Socket.IO: it passes them to the web application behind the broker, or explains
+// that there is none.
+func newUpstream(target, enginePath string, log *slog.Logger) (http.Handler, error) {
+	if target == "" {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			explain(w, r, http.StatusNotFound, 0, fmt.Sprintf("Nothing is served at %s. Spanwire speaks Socket.IO at %s. To serve a web "+
+				"application at the same origin, start the broker with --upstream http://host:port, or the application under "+
+				"it with: broker dev -- COMMAND.", r.URL.Path, enginePath))
+		}), nil
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, fmt.Errorf("setting upstream: %w", err)
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(u)
+			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
+			r.SetXForwarded()
+		},
+		// One of its own, because the usual one goes through the proxy that the environment names.
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: upstreamDial}).DialContext,
+			MaxIdleConnsPerHost: upstreamIdle,
+			IdleConnTimeout:     idleTimeout,
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if errors.Is(err, context.Canceled) {
+				return // the browser went away
+			}
+			log.Warn("the web application does not answer", "upstream", target, "path", r.URL.Path, "error", err)
+			explain(w, r, http.StatusBadGateway, time.Second, fmt.Sprintf("The web application at %s (setting upstream) does not answer: %v. "+
+				"If it is starting, it will be here in a moment; otherwise start it, or name its address with --upstream.", target, err))
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}, nil
+}
+
+// explain answers a person in a browser with a page, which may look again after a while, and a program with the bare text.
+func explain(w http.ResponseWriter, r *http.Request, code int, again time.Duration, text string) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.Error(w, text, code)
+		return
+	}
+	refresh := ""
+	if again > 0 && r.Method == http.MethodGet {
+		refresh = fmt.Sprintf(`<meta http-equiv="refresh" content="%d">`, int(again.Seconds()))
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintf(w, "<!doctype html><html lang=en><meta charset=utf-8>%s<title>Spanwire</title>"+
+		"<body style=\"font:16px/1.5 system-ui;margin:4rem auto;max-width:40rem;padding:0 1rem\"><h1>Spanwire</h1><p>%s</p></html>\n",
+		refresh, html.EscapeString(text))
+}

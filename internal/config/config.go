@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config holds every knob of the broker: what it means, its default, and how it is set. It is the only reader of flags, of
+// the environment and of the configuration file. internal/broker hands the values on to the rooms that obey them.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is every setting. Default makes one, Load fills it from outside, Validate finds what makes no sense. What a field means is
+// said once, in the table of settings (table.go), from which its flag, its variable, its key and its documentation are made.
+type Config struct {
+	Listen   Listen
+	Engine   Engine
+	Socket   Socket
+	Services Services
+	Cluster  Cluster
+	Run      Run
+}
+
+// Listen says where the broker can be reached.
+type Listen struct {
+	HTTPAddress      string
+	ServiceAddress   string
+	OperatorAddress  string
+	InsecureServices bool
+	ServiceTokens    []string
+	ServiceTLSCert   string
+	ServiceTLSKey    string
+	AdvertiseAddress string
+	Upstream         string
+}
+
+// Engine is what browsers meet at the Engine.IO level.
+type Engine struct {
+	Path                 string
+	Transports           []string
+	AllowUpgrades        bool
+	UpgradeTimeout       time.Duration
+	PingInterval         time.Duration
+	PingTimeout          time.Duration
+	MaxPayload           int
+	MaxPacketsPerPayload int
+	MaxOutbound          int
+	AllowedOrigins       []string
+	RequireOrigin        bool
+	CloseTimeout         time.Duration
+	BodyTimeout          time.Duration
+	WriteTimeout         time.Duration
+}
+
+// Socket is what browsers meet at the Socket.IO level.
+type Socket struct {
+	ConnectTimeout     time.Duration
+	MaxAttachments     int
+	MaxNamespaces      int
+	MaxJSONDepth       int
+	MaxNamespaceLength int
+	AttachmentTimeout  time.Duration
+	ConnectRate        int
+	MaxUnfinished      int
+	MaxOutstandingAcks int
+	ServeClient        bool
+}
+
+// Services is what handlers meet.
+type Services struct {
+	QueueEvents     int
+	QueueBytes      int
+	ConnectHold     time.Duration
+	HoldTimeout     time.Duration
+	HandlerTimeout  time.Duration
+	InstanceWindow  int
+	MaxWindow       int
+	WindowBytes     int
+	AckTimeout      time.Duration
+	StallTimeout    time.Duration
+	RegisterTimeout time.Duration
+	MaxFrame        int
+	MaxServices     int
+	MaxAckWaits     int
+	MaxStreams      int
+}
+
+// Cluster is what ties replicas together.
+type Cluster struct {
+	Name             string
+	NATSURL          string
+	NATSListen       string
+	NATSToken        string
+	ReplicaHeartbeat time.Duration
+	ReplicaTimeout   time.Duration
+	MaxEnvelope      int
+	MaxBacklog       int
+	ReconnectBuffer  int
+	ForwardEvents    int
+	ForwardBytes     int
+	MaxGathers       int
+}
+
+// Run is about the process itself.
+type Run struct {
+	DrainTimeout   time.Duration
+	DrainSpread    time.Duration
+	LogLevel       string
+	LogFormat      string
+	Profiling      bool
+	ExitWithParent bool
+}
+
+// Default is the configuration of a broker that was told nothing.
+func Default() *Config {
+	return &Config{
+		Listen: Listen{
+			HTTPAddress:     ":5000",
+			ServiceAddress:  "127.0.0.1:50051",
+			OperatorAddress: "127.0.0.1:5001",
+		},
+		Engine: Engine{
+			Path:                 "/socket.io/",
+			Transports:           []string{"polling", "websocket"},
+			AllowUpgrades:        true,
+			UpgradeTimeout:       10 * time.Second,
+			PingInterval:         25 * time.Second,
+			PingTimeout:          20 * time.Second,
+			MaxPayload:           1_000_000,
+			MaxPacketsPerPayload: 1000,
+			MaxOutbound:          4 << 20,
+			CloseTimeout:         30 * time.Second,
+			BodyTimeout:          30 * time.Second,
+			WriteTimeout:         20 * time.Second,
+		},
+		Socket: Socket{
+			ConnectTimeout:     45 * time.Second,
+			MaxAttachments:     10,
+			MaxNamespaces:      64,
+			MaxJSONDepth:       512,
+			MaxNamespaceLength: 255,
+			AttachmentTimeout:  10 * time.Second,
+			ConnectRate:        50,
+			MaxUnfinished:      64 << 20,
+			MaxOutstandingAcks: 1024,
+			ServeClient:        true,
+		},
+		Services: Services{
+			QueueEvents:     128,
+			QueueBytes:      1 << 20,
+			ConnectHold:     20 * time.Second,
+			HoldTimeout:     5 * time.Minute,
+			HandlerTimeout:  30 * time.Second,
+			InstanceWindow:  1024,
+			MaxWindow:       16384,
+			WindowBytes:     32 << 20,
+			AckTimeout:      10 * time.Second,
+			StallTimeout:    10 * time.Second,
+			RegisterTimeout: 10 * time.Second,
+			MaxFrame:        4 << 20,
+			MaxServices:     1024,
+			MaxAckWaits:     1024,
+			MaxStreams:      100,
+		},
+		Cluster: Cluster{
+			Name:             "spanwire",
+			ReplicaHeartbeat: 2 * time.Second,
+			ReplicaTimeout:   10 * time.Second,
+			MaxEnvelope:      8 << 20,
+			MaxBacklog:       16384,
+			ReconnectBuffer:  8 << 20,
+			ForwardEvents:    65536,
+			ForwardBytes:     64 << 20,
+			MaxGathers:       4096,
+		},
+		Run: Run{
+			DrainTimeout: 25 * time.Second,
+			DrainSpread:  10 * time.Second,
+			LogLevel:     "info",
+			LogFormat:    "text",
+			Profiling:    true,
+		},
+	}
+}
+
+// Level is the log level as slog counts it.
+func (r *Run) Level() slog.Level {
+	var l slog.Level
+	l.UnmarshalText([]byte(r.LogLevel)) //nolint:errcheck // Validate has checked the name
+	return l
+}

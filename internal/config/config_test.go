@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func load(t *testing.T, args []string, environ ...string) (*Config, []string, error) {
+	t.Helper()
+	c := Default()
+	rest, err := Load(c, args, environ)
+	return c, rest, err
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "broker.yaml")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// A broker that is told nothing runs.
+func TestDefault(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Every field of the configuration can be set, by a name of its own, and is explained.
+func TestConfig_Settings(t *testing.T) {
+	c := Default()
+	settings := c.Settings()
+	addresses := make(map[uintptr]string)
+	names := make(map[string]bool)
+	for _, s := range settings {
+		addresses[reflect.ValueOf(s.value).Pointer()] = s.Name
+		if names[s.Name] {
+			t.Errorf("setting %s is there twice", s.Name)
+		}
+		names[s.Name] = true
+		if !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(s.Name) {
+			t.Errorf("setting %q has an odd name", s.Name)
+		}
+		if !strings.HasSuffix(s.Doc, ".") || len(s.Doc) < 20 {
+			t.Errorf("setting %s is not explained: %q", s.Name, s.Doc)
+		}
+		if v, written := s.Value(), s.Value(); s.value.Set(v) != nil || s.Value() != written {
+			t.Errorf("setting %s does not read back its own default %q", s.Name, v)
+		}
+	}
+	groups := reflect.ValueOf(c).Elem()
+	for i := range groups.NumField() {
+		group := groups.Field(i)
+		for j := range group.NumField() {
+			if addresses[group.Field(j).Addr().Pointer()] == "" {
+				t.Errorf("%s.%s has no setting", groups.Type().Field(i).Name, group.Type().Field(j).Name)
+			}
+		}
+	}
+}
+
+// A flag goes before the environment, the environment before the file, the file before the default.
+func TestLoad_Precedence(t *testing.T) {
+	name := file(t, "ping_interval: 1s\nping_timeout: 1s\nupgrade_timeout: 1s\nrequire_origin: true\nallowed_origins: [https://a.example, https://b.example]\n")
+	c, rest, err := load(t, []string{"--config", name, "--ping-interval=3s", "left", "over"},
+		"SPANWIRE_PING_INTERVAL=2s", "SPANWIRE_PING_TIMEOUT=2000", "HOME=/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []time.Duration{c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout, c.Socket.ConnectTimeout}; !reflect.DeepEqual(got,
+		[]time.Duration{3 * time.Second, 2 * time.Second, time.Second, 45 * time.Second}) {
+		t.Errorf("flag, environment, file, default: %v", got)
+	}
+	if !c.Engine.RequireOrigin || len(c.Engine.AllowedOrigins) != 2 || c.Engine.AllowedOrigins[1] != "https://b.example" {
+		t.Errorf("from the file: %+v", c.Engine)
+	}
+	if !reflect.DeepEqual(rest, []string{"left", "over"}) {
+		t.Errorf("left over: %q", rest)
+	}
+	if c, _, err := load(t, nil, "SPANWIRE_CONFIG="+name); err != nil || c.Engine.PingInterval != time.Second {
+		t.Errorf("the file that the environment names: %v, %v", c.Engine.PingInterval, err)
+	}
+}
+
+// Values are read in every form that the documentation promises.
+func TestLoad_Values(t *testing.T) {
+	for _, tt := range []struct {
+		flag string
+		got  func(*Config) any
+		want any
+	}{
+		{"--ping-interval=25000", func(c *Config) any { return c.Engine.PingInterval }, 25 * time.Second},
+		{"--ping-interval=1m30s", func(c *Config) any { return c.Engine.PingInterval }, 90 * time.Second},
+		{"--max-payload=64KiB", func(c *Config) any { return c.Engine.MaxPayload }, 64 << 10},
+		{"--max-payload=2MB", func(c *Config) any { return c.Engine.MaxPayload }, 2_000_000},
+		{"--max-payload=3 MiB", func(c *Config) any { return c.Engine.MaxPayload }, 3 << 20},
+		{"--max-payload=500B", func(c *Config) any { return c.Engine.MaxPayload }, 500},
+		{"--require-origin", func(c *Config) any { return c.Engine.RequireOrigin }, true},
+		{"--serve-client=false", func(c *Config) any { return c.Socket.ServeClient }, false},
+		{"--transports=websocket", func(c *Config) any { return strings.Join(c.Engine.Transports, "+") }, "websocket"},
+		{"--operator-address=", func(c *Config) any { return c.Listen.OperatorAddress }, ""},
+	} {
+		c, _, err := load(t, []string{tt.flag})
+		if err != nil || tt.got(c) != tt.want {
+			t.Errorf("%s: %v, %v", tt.flag, tt.got(c), err)
+		}
+	}
+}
+
+// What makes no sense is refused in words that say what to mend; all of it at once.
+func TestLoad_Err(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		args    []string
+		environ []string
+		want    []string
+	}{
+		{"unknown flag", []string{"--ping-intervall=3"}, nil, []string{"--ping-intervall is not known", "did you mean ping-interval?"}},
+		{"nothing like it", []string{"--zzzzzzzzz"}, nil, []string{"broker settings"}},
+		{"unknown variable", nil, []string{"SPANWIRE_PING_INTERVALL=3", "SPANWIRE_MAXPAYLOAD=1"},
+			[]string{"SPANWIRE_PING_INTERVALL is not known; did you mean SPANWIRE_PING_INTERVAL?", "did you mean SPANWIRE_MAX_PAYLOAD?"}},
+		{"unknown key", []string{"--config", file(t, "ping_intervals: 3\nmax-payload: 2\n")}, nil,
+			[]string{"key ping_intervals is not known; did you mean ping_interval?", "did you mean max_payload?"}},
+		{"nested key", []string{"--config", file(t, "path:\n  is: no\n")}, nil, []string{"setting path: the file's keys are flat"}},
+		{"no YAML", []string{"--config", file(t, "\t- {")}, nil, []string{"configuration file"}},
+		{"no file", []string{"--config", "/nowhere/broker.yaml"}, nil, []string{"configuration file", "no such file"}},
+		{"no duration", nil, []string{"SPANWIRE_PING_INTERVAL=soon"}, []string{`"soon" is no duration; write milliseconds (25000)`, "from SPANWIRE_PING_INTERVAL"}},
+		{"no size", []string{"--max-payload=big"}, nil, []string{`"big" is no size`, "from --max-payload"}},
+		{"negative size", []string{"--max-payload=-1"}, nil, []string{`"-1" is no size`}},
+		{"no number", []string{"--config", file(t, "max_attachments: ten")}, nil, []string{`"ten" is no whole number`}},
+		{"no switch", nil, []string{"SPANWIRE_PROFILING=perhaps"}, []string{`"perhaps" is neither true nor false`}},
+		{"several", []string{"--ping-interval=0", "--path=x", "--log-level=loud"}, nil,
+			[]string{"setting ping-interval:", "setting path:", `setting log-level: "loud" is not known; choose of debug, info, warn, error`}},
+		{"open services", []string{"--service-address=:50051"}, nil, []string{"set service-tokens or service-tls-cert, or insecure-services"}},
+		{"weak token", []string{"--service-tokens=secret"}, nil, []string{"can be guessed"}},
+		{"half a key pair", []string{"--service-tls-cert=x.pem"}, nil, []string{"set service-tls-cert and service-tls-key together"}},
+		{"odd addresses", []string{"--http-address=5000", "--service-address=x:y", "--operator-address=z", "--advertise-address=q"}, nil,
+			[]string{"setting http-address:", "setting service-address:", "setting operator-address:", "setting advertise-address:"}},
+		{"odd upstream", []string{"--upstream=localhost:8000"}, nil, []string{"write http://host:port"}},
+		{"odd origin", []string{"--allowed-origins=example.com"}, nil, []string{"is no origin"}},
+		{"no transports", []string{"--transports="}, nil, []string{"at least one of polling, websocket"}},
+		{"odd transport", []string{"--transports=pigeon"}, nil, []string{`"pigeon" is not known`}},
+		{"two NATS", []string{"--nats-url=nats://x:4222", "--nats-listen=127.0.0.1:4222"}, nil, []string{"set only one of the two"}},
+		{"open NATS", []string{"--nats-listen=:4222"}, nil, []string{"set nats-token"}},
+		{"odd cluster", []string{"--cluster=a b"}, nil, []string{"setting cluster:"}},
+		{"hasty replicas", []string{"--replica-timeout=1s"}, nil, []string{"at least twice replica-heartbeat"}},
+		{"frame below payload", []string{"--max-payload=100MB"}, nil, []string{"setting max-frame:", "setting max-envelope:", "setting max-unfinished:"}},
+		{"long spread", []string{"--drain-spread=-1s"}, nil, []string{"setting drain-spread:"}},
+		{"deep JSON", []string{"--max-json-depth=99999"}, nil, []string{"setting max-json-depth:"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := load(t, tt.args, tt.environ...)
+			if err == nil {
+				t.Fatal("it was taken")
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is missing in:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+// Services may listen beyond loopback when something protects them, or when it is asked for by name.
+func TestLoad_Services(t *testing.T) {
+	for _, args := range [][]string{
+		{"--service-address=:50051", "--insecure-services"},
+		{"--service-address=:50051", "--service-tokens=longenough"},
+		{"--service-address=[::1]:50051"},
+		{"--service-address=localhost:50051"},
+	} {
+		if _, _, err := load(t, args); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+// The variables of the SDKs are no mistakes.
+func TestLoad_SDKVariables(t *testing.T) {
+	if _, _, err := load(t, nil, "SPANWIRE_ADDRESS=x", "SPANWIRE_APP_ADDRESS=x", "SPANWIRE_TLS=true", "SPANWIRE_TOKEN=x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Asking for help is told apart from a mistake.
+func TestLoad_Help(t *testing.T) {
+	if _, _, err := load(t, []string{"-h"}); !errors.Is(err, flag.ErrHelp) {
+		t.Error(err)
+	}
+}
+
+// Every setting is in the reference and in the usage.
+func TestDocument(t *testing.T) {
+	document, usage := Document(), Usage()
+	for _, s := range Default().Settings() {
+		if !strings.Contains(document, "| `"+s.Name+"` |") || !strings.Contains(usage, "--"+s.Name+" ") {
+			t.Errorf("%s is missing", s.Name)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+func (l *Listen) settings() []Setting {
+	return []Setting{
+		{Name: "http-address", value: text(&l.HTTPAddress), Doc: "Where browsers connect. Port 0 takes any free port."},
+		{Name: "service-address", value: text(&l.ServiceAddress), Doc: "Where handlers and emitters dial in by gRPC. Beyond loopback it " +
+			"needs service-tokens, service-tls-cert or insecure-services."},
+		{Name: "operator-address", value: text(&l.OperatorAddress), Doc: "Where operators find health, readiness, metrics and profiles. " +
+			"Keep it off public networks. Empty turns it off."},
+		{Name: "insecure-services", value: toggle(&l.InsecureServices), Doc: "Lets anyone who reaches service-address attach as a handler, " +
+			"without token or TLS. For trusted networks only."},
+		{Name: "service-tokens", value: list(&l.ServiceTokens), Doc: "Bearer tokens, any of which handlers and emitters must show. Several " +
+			"allow a rotation. Empty means that none is asked for."},
+		{Name: "service-tls-cert", value: text(&l.ServiceTLSCert), Doc: "File with the PEM certificate chain of service-address."},
+		{Name: "service-tls-key", value: text(&l.ServiceTLSKey), Doc: "File with the PEM key of service-tls-cert."},
+		{Name: "advertise-address", value: text(&l.AdvertiseAddress), Doc: "The host:port at which handlers on other machines reach this " +
+			"replica's service-address, told to them so that they can attach to every replica. Empty means service-address when it " +
+			"names a host."},
+		{Name: "upstream", value: text(&l.Upstream), Doc: "URL of a web application that gets every request that is not Socket.IO, so that page " +
+			"and sockets share one origin. Empty means that such requests are answered with 404."},
+	}
+}
+
+func (e *Engine) settings() []Setting {
+	return []Setting{
+		{Name: "path", value: text(&e.Path), Doc: "Path of the Engine.IO endpoint; clients name it in their option `path`."},
+		{Name: "transports", value: list(&e.Transports), Doc: "Transports that are offered: polling, websocket."},
+		{Name: "allow-upgrades", value: toggle(&e.AllowUpgrades), Doc: "Lets a polling session become a WebSocket session."},
+		{Name: "upgrade-timeout", value: duration(&e.UpgradeTimeout), Doc: "Bounds the upgrade from polling to WebSocket."},
+		{Name: "ping-interval", value: duration(&e.PingInterval), Doc: "Time from one pong to the next ping."},
+		{Name: "ping-timeout", value: duration(&e.PingTimeout), Doc: "Time that a browser has to answer a ping, before its session closes with " +
+			"`ping timeout`."},
+		{Name: "max-payload", value: size(&e.MaxPayload), Doc: "Largest polling body and WebSocket message that a browser may send. A larger " +
+			"one closes its session with `payload too large`."},
+		{Name: "max-packets-per-payload", value: number(&e.MaxPacketsPerPayload), Doc: "Most packets in one polling body."},
+		{Name: "max-outbound", value: size(&e.MaxOutbound), Doc: "Most bytes that wait for one browser. A browser that reads so slowly that more " +
+			"would wait is closed with `slow consumer`."},
+		{Name: "allowed-origins", value: list(&e.AllowedOrigins), Doc: "Origins of pages that may connect besides the broker's own, like " +
+			"https://app.example.com, or * for all. It holds for every transport."},
+		{Name: "require-origin", value: toggle(&e.RequireOrigin), Doc: "Refuses clients that send no Origin, which programs other than browsers " +
+			"usually do not."},
+		{Name: "close-timeout", value: duration(&e.CloseTimeout), Doc: "How long a closed polling session waits for the request that fetches its " +
+			"last packets."},
+		{Name: "body-timeout", value: duration(&e.BodyTimeout), Doc: "Bounds the reading of one polling body."},
+		{Name: "write-timeout", value: duration(&e.WriteTimeout), Doc: "How long a browser may take nothing of what is written to it."},
+	}
+}
+
+func (s *Socket) settings() []Setting {
+	return []Setting{
+		{Name: "connect-timeout", value: duration(&s.ConnectTimeout), Doc: "How long a session may be without a namespace."},
+		{Name: "max-attachments", value: number(&s.MaxAttachments), Doc: "Most binary attachments of one event or ack from a browser."},
+		{Name: "max-namespaces-per-session", value: number(&s.MaxNamespaces), Doc: "Most namespaces that one session is in, or asks for, at a time."},
+		{Name: "max-json-depth", value: number(&s.MaxJSONDepth), Doc: "Deepest nesting of arrays and objects that a browser may send."},
+		{Name: "max-namespace-length", value: number(&s.MaxNamespaceLength), Doc: "Longest name of a namespace, in bytes."},
+		{Name: "attachment-timeout", value: duration(&s.AttachmentTimeout), Doc: "Time for all attachments of one packet to come."},
+		{Name: "connect-rate", value: number(&s.ConnectRate), Doc: "Most connects of one session per second."},
+		{Name: "max-unfinished", value: size(&s.MaxUnfinished), Doc: "Most bytes of packets whose attachments have not all come, of all " +
+			"sessions together. It must hold max-payload."},
+		{Name: "max-outstanding-acks", value: number(&s.MaxOutstandingAcks), Doc: "Most acks that one socket may owe. Beyond it the oldest " +
+			"counts as missing."},
+		{Name: "serve-client", value: toggle(&s.ServeClient), Doc: "Serves the standard JavaScript client under the path, as socket.io.js."},
+	}
+}
+
+func (s *Services) settings() []Setting {
+	return []Setting{
+		{Name: "socket-queue-events", value: number(&s.QueueEvents), Doc: "Most events of one socket that wait for one service, before the broker " +
+			"stops reading from its browser."},
+		{Name: "socket-queue-bytes", value: size(&s.QueueBytes), Doc: "The same bound in bytes."},
+		{Name: "connect-hold", value: duration(&s.ConnectHold), Doc: "How long a connect waits for a service that is away, before the transport is " +
+			"closed so that the client tries again."},
+		{Name: "hold-timeout", value: duration(&s.HoldTimeout), Doc: "How long events wait for a service that is away."},
+		{Name: "handler-timeout", value: duration(&s.HandlerTimeout), Doc: "Time that a handler has for one event, before the broker gives up on " +
+			"the result."},
+		{Name: "instance-window", value: number(&s.InstanceWindow), Doc: "Open dispatches of an instance that asks for no window of its own."},
+		{Name: "max-instance-window", value: number(&s.MaxWindow), Doc: "Largest window that an instance may ask for."},
+		{Name: "instance-window-bytes", value: size(&s.WindowBytes), Doc: "Most bytes of the open dispatches of one instance."},
+		{Name: "ack-timeout", value: duration(&s.AckTimeout), Doc: "How long an emit waits for acks when it names no time."},
+		{Name: "stall-timeout", value: duration(&s.StallTimeout), Doc: "How long an instance may leave frames unanswered before its stream is ended " +
+			"and its events go to others."},
+		{Name: "register-timeout", value: duration(&s.RegisterTimeout), Doc: "Time that an instance has to register after it opened its stream."},
+		{Name: "max-frame", value: size(&s.MaxFrame), Doc: "Largest frame on an instance's stream, in either direction; it must hold max-payload."},
+		{Name: "max-services", value: number(&s.MaxServices), Doc: "Most names of services that the broker remembers."},
+		{Name: "max-ack-waits", value: number(&s.MaxAckWaits), Doc: "Most emits of one instance that wait for acks at a time."},
+		{Name: "max-streams", value: number(&s.MaxStreams), Doc: "Most calls at a time on one connection to service-address."},
+	}
+}
+
+func (c *Cluster) settings() []Setting {
+	return []Setting{
+		{Name: "cluster", value: text(&c.Name), Doc: "Name of the cluster: replicas with the same name and NATS belong together."},
+		{Name: "nats-url", value: text(&c.NATSURL), Doc: "URL of an external NATS, like nats://host:4222; several with commas between. Empty means " +
+			"that the broker embeds a NATS server."},
+		{Name: "nats-listen", value: text(&c.NATSListen), Doc: "host:port at which other replicas reach the embedded NATS server. Empty means that it " +
+			"serves this replica alone."},
+		{Name: "nats-token", value: text(&c.NATSToken), Doc: "Secret of the NATS server: asked for by the embedded one, shown to the external one."},
+		{Name: "replica-heartbeat", value: duration(&c.ReplicaHeartbeat), Doc: "Time between two signs of life of a replica."},
+		{Name: "replica-timeout", value: duration(&c.ReplicaTimeout), Doc: "After so long a silence a replica is taken for dead."},
+		{Name: "max-envelope", value: size(&c.MaxEnvelope), Doc: "Largest envelope between replicas; it must hold max-payload. An external NATS " +
+			"needs a max_payload of as much."},
+		{Name: "replica-backlog", value: number(&c.MaxBacklog), Doc: "Most envelopes of other replicas that wait here. What comes beyond is lost, " +
+			"counted and logged."},
+		{Name: "nats-reconnect-buffer", value: size(&c.ReconnectBuffer), Doc: "Most bytes that are kept for sending while NATS is away. Beyond it " +
+			"emits tell that other replicas were not reached."},
+		{Name: "forward-events", value: number(&c.ForwardEvents), Doc: "Most dispatches that other replicas may leave waiting for one instance here."},
+		{Name: "forward-bytes", value: size(&c.ForwardBytes), Doc: "The same bound in bytes."},
+		{Name: "max-gathers", value: number(&c.MaxGathers), Doc: "Most emits of other replicas that wait for acks of sockets here."},
+	}
+}
+
+func (r *Run) settings() []Setting {
+	return []Setting{
+		{Name: "drain-timeout", value: duration(&r.DrainTimeout), Doc: "Most time that a stopping broker takes to send browsers away and to let " +
+			"handlers finish. What is left then is cut off."},
+		{Name: "drain-spread", value: duration(&r.DrainSpread), Doc: "Time over which a stopping broker closes its sessions, so that the browsers do " +
+			"not all reconnect at once; never more than half of drain-timeout. `broker dev` sets it to 0."},
+		{Name: "log-level", value: text(&r.LogLevel), Doc: "Least important lines to be logged: debug, info, warn or error."},
+		{Name: "log-format", value: text(&r.LogFormat), Doc: "Form of the log on standard error: text or json."},
+		{Name: "profiling", value: toggle(&r.Profiling), Doc: "Serves Go profiles at operator-address under /debug/pprof/."},
+		{Name: "exit-with-parent", value: toggle(&r.ExitWithParent), Doc: "Stops the broker when the process that started it ends. For programs that " +
+			"start a broker of their own."},
+	}
+}

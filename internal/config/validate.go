@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Validate finds all that makes no sense, and says for each what to mend.
+func (c *Config) Validate() error {
+	return errors.Join(slices.Concat(c.Listen.faults(), c.Engine.faults(), c.Socket.faults(), c.Services.faults(), c.Cluster.faults(),
+		c.Run.faults(), c.sizes())...)
+}
+
+// frameSpare is what a frame or an envelope holds besides the largest event.
+const frameSpare = 64 << 10
+
+// sizes finds limits that contradict each other: what a browser may send must fit into what carries it.
+func (c *Config) sizes() (f faults) {
+	f.atLeast("max-frame", c.Services.MaxFrame, c.Engine.MaxPayload+frameSpare)
+	f.atLeast("max-envelope", c.Cluster.MaxEnvelope, c.Engine.MaxPayload+frameSpare)
+	f.atLeast("max-unfinished", c.Socket.MaxUnfinished, c.Engine.MaxPayload)
+	return f
+}
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) add(setting, format string, args ...any) {
+	*f = append(*f, fmt.Errorf("setting %s: %s", setting, fmt.Sprintf(format, args...)))
+}
+
+func (f *faults) address(setting, value string) {
+	_, port, err := net.SplitHostPort(value)
+	if _, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil {
+		f.add(setting, "%q is no address; write host:port, or :port for all interfaces", value)
+	}
+}
+
+func (f *faults) positive(setting string, d time.Duration) {
+	if d <= 0 {
+		f.add(setting, "%v is too short; it must be more than zero", d)
+	}
+}
+
+func (f *faults) atLeast(setting string, value, least int) {
+	if value < least {
+		f.add(setting, "%d is too small; it must be at least %d", value, least)
+	}
+}
+
+func (f *faults) oneOf(setting, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		f.add(setting, "%q is not known; choose of %s", value, strings.Join(known, ", "))
+	}
+}
+
+func (l *Listen) faults() (f faults) {
+	f.address("http-address", l.HTTPAddress)
+	f.address("service-address", l.ServiceAddress)
+	if l.OperatorAddress != "" {
+		f.address("operator-address", l.OperatorAddress)
+	}
+	if l.AdvertiseAddress != "" {
+		f.address("advertise-address", l.AdvertiseAddress)
+	}
+	for i, token := range l.ServiceTokens {
+		if len(token) < leastToken || strings.ContainsFunc(token, unicode.IsSpace) {
+			f.add("service-tokens", "token %d can be guessed or mistyped; use at least %d characters without spaces", i+1, leastToken)
+		}
+	}
+	if (l.ServiceTLSCert == "") != (l.ServiceTLSKey == "") {
+		f.add("service-tls-cert", "a certificate needs its key; set service-tls-cert and service-tls-key together")
+	}
+	if !loopback(l.ServiceAddress) && !l.InsecureServices && l.ServiceTLSCert == "" && len(l.ServiceTokens) == 0 {
+		f.add("service-address", "%q can be reached from other machines, where anyone could attach as a handler; set service-tokens or "+
+			"service-tls-cert, or insecure-services if the network is trusted", l.ServiceAddress)
+	}
+	if l.Upstream != "" {
+		if u, err := url.Parse(l.Upstream); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			f.add("upstream", "%q is no URL of a web application; write http://host:port", l.Upstream)
+		}
+	}
+	return f
+}
+
+// leastToken is the length of the shortest secret that is taken.
+const leastToken = 8
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // reported as no address
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+func (e *Engine) faults() (f faults) {
+	if !strings.HasPrefix(e.Path, "/") || !strings.HasSuffix(e.Path, "/") || len(e.Path) < 3 {
+		f.add("path", "%q must begin and end with a slash, with a name between, like /socket.io/", e.Path)
+	}
+	if len(e.Transports) == 0 {
+		f.add("transports", "there must be at least one of polling, websocket")
+	}
+	for _, t := range e.Transports {
+		f.oneOf("transports", t, "polling", "websocket")
+	}
+	f.positive("upgrade-timeout", e.UpgradeTimeout)
+	f.positive("ping-interval", e.PingInterval)
+	f.positive("ping-timeout", e.PingTimeout)
+	f.positive("close-timeout", e.CloseTimeout)
+	f.positive("body-timeout", e.BodyTimeout)
+	f.positive("write-timeout", e.WriteTimeout)
+	f.atLeast("max-payload", e.MaxPayload, 128)
+	f.atLeast("max-packets-per-payload", e.MaxPacketsPerPayload, 1)
+	f.atLeast("max-outbound", e.MaxOutbound, 1024)
+	for _, o := range e.AllowedOrigins {
+		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
+			f.add("allowed-origins", "%q is no origin; write https://host or https://host:port, or * for all", o)
+		}
+	}
+	return f
+}
+
+// deepest nesting that is allowed: each level costs some stack.
+const deepest = 10_000
+
+func (s *Socket) faults() (f faults) {
+	f.positive("connect-timeout", s.ConnectTimeout)
+	f.atLeast("max-attachments", s.MaxAttachments, 0)
+	f.atLeast("max-namespaces-per-session", s.MaxNamespaces, 1)
+	if s.MaxJSONDepth < 1 || s.MaxJSONDepth > deepest {
+		f.add("max-json-depth", "%d is not between 1 and %d", s.MaxJSONDepth, deepest)
+	}
+	f.atLeast("max-namespace-length", s.MaxNamespaceLength, 1)
+	f.positive("attachment-timeout", s.AttachmentTimeout)
+	f.atLeast("connect-rate", s.ConnectRate, 1)
+	f.atLeast("max-outstanding-acks", s.MaxOutstandingAcks, 1)
+	return f
+}
+
+func (s *Services) faults() (f faults) {
+	f.atLeast("socket-queue-events", s.QueueEvents, 1)
+	f.atLeast("socket-queue-bytes", s.QueueBytes, 1)
+	f.positive("connect-hold", s.ConnectHold)
+	f.positive("hold-timeout", s.HoldTimeout)
+	f.positive("handler-timeout", s.HandlerTimeout)
+	f.atLeast("instance-window", s.InstanceWindow, 1)
+	f.atLeast("max-instance-window", s.MaxWindow, s.InstanceWindow)
+	f.atLeast("instance-window-bytes", s.WindowBytes, 1024)
+	f.positive("ack-timeout", s.AckTimeout)
+	f.positive("stall-timeout", s.StallTimeout)
+	f.positive("register-timeout", s.RegisterTimeout)
+	f.atLeast("max-services", s.MaxServices, 1)
+	f.atLeast("max-ack-waits", s.MaxAckWaits, 1)
+	f.atLeast("max-streams", s.MaxStreams, 1)
+	return f
+}
+
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+func (c *Cluster) faults() (f faults) {
+	if !clusterName.MatchString(c.Name) {
+		f.add("cluster", "%q must be 1 to 64 letters, digits, - and _", c.Name)
+	}
+	if c.NATSURL != "" && c.NATSListen != "" {
+		f.add("nats-listen", "the broker embeds no NATS server when nats-url names one; set only one of the two")
+	}
+	if c.NATSListen != "" {
+		f.address("nats-listen", c.NATSListen)
+		if !loopback(c.NATSListen) && c.NATSToken == "" {
+			f.add("nats-listen", "%q can be reached from other machines, where anyone could publish; set nats-token", c.NATSListen)
+		}
+	}
+	f.positive("replica-heartbeat", c.ReplicaHeartbeat)
+	if c.ReplicaTimeout < 2*c.ReplicaHeartbeat {
+		f.add("replica-timeout", "%v must be at least twice replica-heartbeat (%v)", c.ReplicaTimeout, c.ReplicaHeartbeat)
+	}
+	f.atLeast("replica-backlog", c.MaxBacklog, 1)
+	f.atLeast("nats-reconnect-buffer", c.ReconnectBuffer, 0)
+	f.atLeast("forward-events", c.ForwardEvents, 1)
+	f.atLeast("forward-bytes", c.ForwardBytes, 1)
+	f.atLeast("max-gathers", c.MaxGathers, 1)
+	return f
+}
+
+func (r *Run) faults() (f faults) {
+	f.positive("drain-timeout", r.DrainTimeout)
+	if r.DrainSpread < 0 {
+		f.add("drain-spread", "%v is negative; 0 closes all sessions at once", r.DrainSpread)
+	}
+	f.oneOf("log-level", r.LogLevel, "debug", "info", "warn", "error")
+	f.oneOf("log-format", r.LogFormat, "text", "json")
+	return f
+}
