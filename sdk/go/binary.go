@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"reflect"
+	"sync"
+)
+
+// Bytes inside structs, maps and slices become attachments, but encoding/json has no hook that would let a []byte write a
+// placeholder with a number. So the value is copied with each []byte replaced by a mark, 18 random bytes and the number; what
+// encoding/json wrote for the marks, which nobody can guess, is then replaced by placeholders. Values without bytes, by far the
+// most, pay only for a look at their type.
+
+const (
+	maxDepth   = 100
+	markRandom = 18 // a multiple of 3, so that its base64 is a prefix of the whole mark's
+	markSize   = markRandom + 6
+)
+
+var (
+	bytesType         = reflect.TypeFor[[]byte]()
+	jsonMarshalerType = reflect.TypeFor[json.Marshaler]()
+	textMarshalerType = reflect.TypeFor[encoding.TextMarshaler]()
+)
+
+type bytesIn uint8
+
+const (
+	bytesNever bytesIn = iota + 1
+	bytesMaybe
+)
+
+// typesWithBytes remembers for each type whether a value of it can hold bytes. It is a cache: the answer never changes.
+var typesWithBytes sync.Map // reflect.Type -> bytesIn
+
+func mayHoldBytes(t reflect.Type) bool {
+	if known, ok := typesWithBytes.Load(t); ok {
+		return known.(bytesIn) == bytesMaybe
+	}
+	answer := bytesNever
+	if searchType(t, map[reflect.Type]bool{}) {
+		answer = bytesMaybe
+	}
+	typesWithBytes.Store(t, answer)
+	return answer == bytesMaybe
+}
+
+func searchType(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if t == bytesType {
+		return true
+	}
+	if seen[t] || opaque(t) {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return searchType(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && searchType(f.Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// opaque tells whether the type writes its JSON itself.
+func opaque(t reflect.Type) bool {
+	if t.Implements(jsonMarshalerType) || t.Implements(textMarshalerType) {
+		return true
+	}
+	p := reflect.PointerTo(t)
+	return t.Kind() != reflect.Interface && (p.Implements(jsonMarshalerType) || p.Implements(textMarshalerType))
+}
+
+// holdsBytes tells whether the value holds bytes that are to become attachments.
+func holdsBytes(v reflect.Value, depth int) bool {
+	if !v.IsValid() || depth > maxDepth || !mayHoldBytes(v.Type()) {
+		return false
+	}
+	if v.Type() == bytesType {
+		return !v.IsNil()
+	}
+	switch v.Kind() {
+	case reflect.Interface, reflect.Pointer:
+		return !v.IsNil() && holdsBytes(v.Elem(), depth+1)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if holdsBytes(v.Index(i), depth+1) {
+				return true
+			}
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if holdsBytes(it.Value(), depth+1) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && holdsBytes(v.Field(i), depth+1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// marker copies values and puts marks in the place of bytes.
+type marker struct {
+	random [markRandom]byte
+	found  [][]byte
+}
+
+func (p *payload) withBytes(v reflect.Value) error {
+	var m marker
+	_, _ = rand.Read(m.random[:]) // never fails: crypto/rand ends the program instead
+	text, err := json.Marshal(m.copy(v, 0).Interface())
+	if err != nil {
+		return err
+	}
+	p.replaceMarks(text, &m)
+	return nil
+}
+
+func (m *marker) copy(v reflect.Value, depth int) reflect.Value {
+	if !holdsBytes(v, depth) {
+		return v
+	}
+	if v.Type() == bytesType {
+		mark := make([]byte, 0, markSize)
+		mark = append(mark, m.random[:]...)
+		mark = append(mark, 0, 0)
+		mark = binary.BigEndian.AppendUint32(mark, uint32(len(m.found)))
+		m.found = append(m.found, v.Bytes())
+		return reflect.ValueOf(mark)
+	}
+	c := reflect.New(v.Type()).Elem()
+	switch v.Kind() {
+	case reflect.Interface:
+		c.Set(m.copy(v.Elem(), depth+1))
+	case reflect.Pointer:
+		c.Set(reflect.New(v.Type().Elem()))
+		c.Elem().Set(m.copy(v.Elem(), depth+1))
+	case reflect.Slice:
+		c.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		fallthrough
+	case reflect.Array:
+		for i := range v.Len() {
+			c.Index(i).Set(m.copy(v.Index(i), depth+1))
+		}
+	case reflect.Map:
+		c.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+		for it := v.MapRange(); it.Next(); {
+			c.SetMapIndex(it.Key(), m.copy(it.Value(), depth+1))
+		}
+	case reflect.Struct:
+		c.Set(v)
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				c.Field(i).Set(m.copy(v.Field(i), depth+1))
+			}
+		}
+	}
+	return c
+}
+
+// replaceMarks writes text with a placeholder for each mark. Numbers are given in the order of the text.
+func (p *payload) replaceMarks(text []byte, m *marker) {
+	prefix := append([]byte{'"'}, base64.StdEncoding.EncodeToString(m.random[:])...)
+	width := base64.StdEncoding.EncodedLen(markSize)
+	for {
+		at := bytes.Index(text, prefix)
+		if at < 0 {
+			p.args.Write(text)
+			return
+		}
+		var mark [markSize]byte
+		_, _ = base64.StdEncoding.Decode(mark[:], text[at+1:at+1+width])
+		p.args.Write(text[:at])
+		p.attach(m.found[binary.BigEndian.Uint32(mark[markSize-4:])])
+		text = text[at+1+width+1:]
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"errors"
+	"fmt"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+var (
+	// ErrBrokerUnavailable means that no broker could be reached within Options.EmitTimeout, or that the stream broke before the
+	// answer came.
+	ErrBrokerUnavailable = errors.New("spanwire: the broker cannot be reached")
+	// ErrQueueFull means that the queue to the broker stayed full for Options.EmitTimeout.
+	ErrQueueFull = errors.New("spanwire: the queue to the broker is full")
+	// ErrTooLarge means that an event is larger than the broker's setting max-frame-bytes allows.
+	ErrTooLarge = errors.New("spanwire: larger than the broker's frames may be")
+	// ErrReserved means that Socket.IO keeps the event's name for itself.
+	ErrReserved = errors.New("spanwire: the event name is reserved by Socket.IO")
+	// ErrAckTimeout means that a socket that was asked for an ack did not give one, in time or since it left.
+	ErrAckTimeout = errors.New("spanwire: the socket gave no ack in time")
+	// ErrAcked means that the event was answered before.
+	ErrAcked = errors.New("spanwire: the event was answered before")
+	// ErrRunning means that Run was called twice.
+	ErrRunning = errors.New("spanwire: the service runs already")
+	// ErrDrainTimeout means that handlers were still at work when Options.DrainTimeout was over.
+	ErrDrainTimeout = errors.New("spanwire: handlers did not finish in time")
+)
+
+// FaultCode classifies what the broker found wrong with a command.
+type FaultCode int
+
+// The faults. Their numbers are those of spanwire.v1.FaultCode.
+const (
+	// FaultInvalid means that the command makes no sense; sending it again will not help.
+	FaultInvalid = FaultCode(spanwirev1.FaultCode_FAULT_CODE_INVALID)
+	// FaultTooLarge means that a limit of the broker was passed.
+	FaultTooLarge = FaultCode(spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE)
+	// FaultUnimplemented means that the broker does not know the command; it may be older than this package.
+	FaultUnimplemented = FaultCode(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED)
+	// FaultBackplaneUnavailable means that the command reached local sockets, but other replicas could not be told.
+	FaultBackplaneUnavailable = FaultCode(spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE)
+	// FaultNotFound means that what was named is not known, or not any more.
+	FaultNotFound = FaultCode(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND)
+)
+
+// CommandError means that the broker refused a command or could not carry it out.
+type CommandError struct {
+	Code    FaultCode
+	Message string
+}
+
+// Error implements error.
+func (e *CommandError) Error() string { return "spanwire: the broker refused: " + e.Message }
+
+// RegistrationError means that the broker did not accept what the service declared. Attaching again does not help.
+type RegistrationError struct{ Message string }
+
+// Error implements error.
+func (e *RegistrationError) Error() string {
+	return "spanwire: the broker refused the registration: " + e.Message
+}
+
+// BindError means that an argument could not be decoded.
+type BindError struct {
+	Index int // of the argument, from 0
+	Err   error
+}
+
+// Error implements error.
+func (e *BindError) Error() string { return fmt.Sprintf("spanwire: argument %d: %v", e.Index, e.Err) }
+
+// Unwrap gives the cause.
+func (e *BindError) Unwrap() error { return e.Err }
+
+// EncodeError means that an argument could not be encoded as JSON. Nothing was sent.
+type EncodeError struct {
+	Index int // of the argument, from 0
+	Err   error
+}
+
+// Error implements error.
+func (e *EncodeError) Error() string {
+	return fmt.Sprintf("spanwire: argument %d cannot be sent: %v", e.Index, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *EncodeError) Unwrap() error { return e.Err }
+
+// RefusalError is what a connect handler returns to refuse a socket; see Refuse.
+type RefusalError struct {
+	Message string
+	Data    any // nil for none
+}
+
+// Error implements error.
+func (e *RefusalError) Error() string { return "spanwire: refused: " + e.Message }
+
+// Refuse makes the error with which a connect handler refuses a socket. The browser's connect_error carries the message,
+// "Connection rejected by server" when it is empty, and the data: one value as it is, several as a list.
+func Refuse(message string, data ...any) error {
+	switch len(data) {
+	case 0:
+		return &RefusalError{Message: message}
+	case 1:
+		return &RefusalError{Message: message, Data: data[0]}
+	}
+	return &RefusalError{Message: message, Data: data}
+}
+
+// PanicError is what a handler's panic is turned into.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error implements error.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }

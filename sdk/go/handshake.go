@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// Handshake is what a browser sent when it opened its session, and with its connect to the namespace. It must not be changed.
+type Handshake struct {
+	Method         string      // of the opening request: "GET"
+	URL            string      // its path and raw query, as sent
+	Query          url.Values  // the query, parsed
+	Host           string      // its Host header
+	Headers        http.Header // Cookie and Authorization only with Options.Credentials
+	Address        string      // the client's, without a port
+	Secure         bool        // whether the browser used TLS, as far as the broker can know
+	CrossDomain    bool        // whether the request carried an Origin of another site
+	Issued         time.Time
+	Transport      string          // "polling" or "websocket"
+	EngineProtocol int             // the revision of Engine.IO
+	Auth           json.RawMessage // a JSON object; nil when the client sent none
+}
+
+// BindAuth decodes the auth payload. Without one it leaves the target as it is.
+func (h *Handshake) BindAuth(target any) error {
+	if len(h.Auth) == 0 {
+		return nil
+	}
+	return json.Unmarshal(h.Auth, target)
+}
+
+// Cookie gives the value of a cookie of the opening request, and "" when it has none. It needs Options.Credentials.
+func (h *Handshake) Cookie(name string) string {
+	c, err := (&http.Request{Header: h.Headers}).Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// parseIntroduction reads the introduction of a dispatch.
+func parseIntroduction(data []byte) (*Handshake, error) {
+	var in spanwirev1.Introduction
+	if err := proto.Unmarshal(data, &in); err != nil {
+		return nil, err
+	}
+	m := in.GetHandshake()
+	h := &Handshake{
+		Method: m.GetMethod(), URL: m.GetUrl(), Host: m.GetHost(), Address: m.GetAddress(),
+		Secure: m.GetSecure(), CrossDomain: m.GetCrossDomain(), Issued: time.UnixMilli(m.GetIssuedMs()),
+		Transport: m.GetTransport(), EngineProtocol: int(m.GetEngineProtocol()), Auth: m.GetAuth(),
+		Headers: make(http.Header, len(m.GetHeaders())),
+	}
+	for _, line := range m.GetHeaders() {
+		h.Headers[line.GetName()] = append(h.Headers[line.GetName()], line.GetValue())
+	}
+	if u, err := url.Parse(h.URL); err == nil {
+		h.Query = u.Query()
+	}
+	return h, nil
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// A service attaches to every replica: to the addresses it was given, and to those that the brokers tell of. A link is the wish
+// to be attached to one address, kept until the service leaves. Two addresses may lead to one replica; then the link that came second
+// is parked until the first has lost it.
+
+// link keeps the service attached to one address. Its fields are guarded by the service's mu.
+type link struct {
+	// fixed at birth
+	service *Service
+	address string
+	learned bool // told of by a broker, so it ends when no broker tells of it any more
+	cancel  context.CancelFunc
+
+	replica string // where the address led last
+	stream  *stream
+}
+
+var (
+	errParked = errors.New("another address leads to the same replica")
+	errSlow   = errors.New("the broker did not answer in time")
+)
+
+// linkLocked starts a link. The service's mu is held.
+func (svc *Service) linkLocked(l *link) {
+	ctx, cancel := context.WithCancel(svc.linkCtx)
+	l.cancel = cancel
+	svc.links = append(svc.links, l)
+	svc.linked.Add(1)
+	go func() { // ends when the service leaves, or when the replica is not told of any more
+		defer svc.linked.Done()
+		defer cancel()
+		l.run(ctx)
+		svc.mu.Lock()
+		svc.links = slices.DeleteFunc(svc.links, func(other *link) bool { return other == l })
+		svc.mu.Unlock()
+	}()
+}
+
+func (l *link) run(ctx context.Context) {
+	log := l.service.options.Logger.With("address", l.address)
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		start := time.Now()
+		attached, err := l.attach(ctx)
+		if attached && time.Since(start) > l.service.options.MaxBackoff {
+			attempt = 0
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		var refused *RegistrationError
+		switch {
+		case errors.As(err, &refused) && l.service.stats.attached.Load() == 0:
+			select {
+			case l.service.fatal <- err:
+			default: // another link was first
+			}
+			return
+		case errors.Is(err, errParked):
+			log.Debug("not attached: another address leads to the same replica", "replica", l.replica)
+			l.park(ctx)
+		case attached:
+			log.Info("the stream ended; attaching again", "error", err)
+		default:
+			log.Warn("cannot attach; trying again", "error", err)
+		}
+		l.pause(ctx, attempt)
+	}
+}
+
+// pause waits a random time, longer with each attempt that failed, so that the instances of a service do not come back all at once.
+func (l *link) pause(ctx context.Context, attempt int) {
+	o := &l.service.options
+	most := min(o.MinBackoff<<min(attempt, 20), o.MaxBackoff)
+	timer := time.NewTimer(most/4 + rand.N(max(most*3/4, 1)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// park waits until no other link is attached to the replica that this one's address leads to.
+func (l *link) park(ctx context.Context) {
+	svc := l.service
+	for {
+		svc.mu.Lock()
+		changed, taken := svc.changed, svc.takenLocked(l, l.replica)
+		svc.mu.Unlock()
+		if !taken {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// takenLocked tells whether another link is attached to the replica. The service's mu is held.
+func (svc *Service) takenLocked(l *link, replica string) bool {
+	return slices.ContainsFunc(svc.links, func(other *link) bool {
+		return other != l && other.replica == replica && other.stream != nil && !other.stream.ended.Load()
+	})
+}
+
+// attach dials, registers, and stays until the stream ends.
+func (l *link) attach(ctx context.Context) (attached bool, err error) {
+	svc := l.service
+	conn, err := svc.options.dial(l.address)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	// The stream outlives ctx, which only asks to leave. It ends with what handlers are given.
+	streamCtx, cancel := context.WithCancel(svc.scheduler.ctx)
+	defer cancel()
+	s, err := l.open(ctx, streamCtx, cancel, conn)
+	if err != nil {
+		return false, err
+	}
+	if !l.adopt(s) {
+		return false, errParked
+	}
+	svc.stats.attached.Add(1)
+	s.log.Info("attached", "service", svc.name, "instance", svc.options.InstanceID, "address", l.address, "browsers", s.welcome.GetPublicUrl())
+	svc.scheduler.attach(s)
+	svc.notify()
+	svc.learn(s.welcome.GetTopology())
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		s.leave()
+		<-s.done // the broker ends it, or the drain timeout does
+	}
+	svc.scheduler.detach(s)
+	l.dropStream()
+	svc.notify()
+	return true, s.err
+}
+
+// open starts the stream and waits for the welcome, bounded by Options.AttachTimeout.
+func (l *link) open(ctx, streamCtx context.Context, cancel context.CancelFunc, conn *grpc.ClientConn) (*stream, error) {
+	svc := l.service
+	late := time.AfterFunc(svc.options.AttachTimeout, cancel)
+	unwatch := context.AfterFunc(ctx, cancel)
+	g, welcome, err := l.register(streamCtx, conn)
+	intime := late.Stop()
+	if !unwatch() {
+		return nil, ctx.Err()
+	}
+	if err == nil && intime {
+		return newStream(svc, g, welcome), nil
+	}
+	switch st := status.Convert(err); {
+	case !intime:
+		return nil, errSlow
+	case st.Code() == codes.InvalidArgument:
+		return nil, &RegistrationError{Message: st.Message()}
+	}
+	return nil, err
+}
+
+var attachDesc = &grpc.StreamDesc{StreamName: "Attach", ServerStreams: true, ClientStreams: true}
+
+func (l *link) register(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, *spanwirev1.Welcome, error) {
+	g, err := conn.NewStream(ctx, attachDesc, spanwirev1.HandlerService_Attach_FullMethodName, grpc.ForceCodecV2(codec{}))
+	if err != nil {
+		return nil, nil, err
+	}
+	first, err := encodeFrame(&spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Register{Register: l.service.register()}})
+	if err != nil {
+		return nil, nil, err
+	}
+	// When sending fails, RecvMsg says why.
+	_ = g.SendMsg(first)
+	var in inFrame
+	if err := g.RecvMsg(&in); err != nil {
+		return nil, nil, err
+	}
+	var m spanwirev1.AttachResponse
+	if err := proto.Unmarshal(in.data, &m); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errBadFrame, err)
+	}
+	if m.GetWelcome() == nil {
+		return nil, nil, fmt.Errorf("%w: it should have been the welcome", errBadFrame)
+	}
+	return g, m.GetWelcome(), nil
+}
+
+// adopt makes the stream the link's own, unless another link is attached to the same replica.
+func (l *link) adopt(s *stream) bool {
+	l.service.mu.Lock()
+	defer l.service.mu.Unlock()
+	l.replica = s.welcome.GetReplica()
+	if l.replica != "" && l.service.takenLocked(l, l.replica) {
+		return false
+	}
+	l.stream = s
+	return true
+}
+
+func (l *link) dropStream() {
+	l.service.mu.Lock()
+	defer l.service.mu.Unlock()
+	l.stream = nil
+}
+
+// notify tells those who wait that a link attached or detached.
+func (svc *Service) notify() {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	close(svc.changed)
+	svc.changed = make(chan struct{})
+}
+
+// learn follows the list of replicas that a broker tells of.
+func (svc *Service) learn(t *spanwirev1.Topology) {
+	if t == nil || svc.options.OneReplica {
+		return
+	}
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	if svc.linkCtx.Err() != nil {
+		return
+	}
+	told := map[string]bool{}
+	for _, r := range t.GetReplicas() {
+		told[r.GetAddress()] = true
+		known := slices.ContainsFunc(svc.links, func(l *link) bool {
+			return l.address == r.GetAddress() || l.replica == r.GetId() && l.stream != nil
+		})
+		if r.GetAddress() != "" && !known {
+			svc.linkLocked(&link{service: svc, address: r.GetAddress(), learned: true, replica: r.GetId()})
+		}
+	}
+	for _, l := range svc.links {
+		if l.learned && !told[l.address] && l.stream == nil {
+			l.cancel()
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// Service is one instance of a named kind of handler. Instances with the same name share its events. The methods that a Namespace
+// has too stand for the main namespace, "/".
+type Service struct {
+	// fixed at birth
+	name    string
+	options Options
+	stats   stats
+	over    chan struct{} // closed when Run does not attach any more
+
+	// written before Run only
+	namespaces map[string]*Namespace
+	misuses    []error
+
+	// written by Run before anything else runs
+	scheduler *scheduler
+
+	mu      sync.Mutex // guards what follows
+	running bool
+	links   []*link
+	linkCtx context.Context // ends when the service is to leave; for links that are learned later
+	linked  sync.WaitGroup
+	fatal   chan error
+	changed chan struct{} // closed and replaced when a link attaches or detaches
+}
+
+// NewService makes a service. Its name has 1 to 128 letters, digits, "-", "_" and ".".
+func NewService(name string, options Options) *Service {
+	return &Service{
+		name:       name,
+		options:    options.withDefaults(),
+		namespaces: map[string]*Namespace{},
+		fatal:      make(chan error, 1),
+		changed:    make(chan struct{}),
+		over:       make(chan struct{}),
+	}
+}
+
+// Namespace gives the namespace with the name; the slash at its front may be left out. It is made known to the broker if a handler is
+// registered in it.
+func (svc *Service) Namespace(name string) *Namespace {
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	n := svc.namespaces[name]
+	if n == nil {
+		n = &Namespace{name: name, service: svc, events: map[string]*handler{}, sockets: map[string]*Socket{}}
+		if !svc.running { // while it runs, the table is read without a lock, and a new namespace can only be emitted to
+			svc.namespaces[name] = n
+		}
+	}
+	return n
+}
+
+// On registers a handler for an event of the main namespace.
+func (svc *Service) On(event string, h EventHandler, options ...HandlerOption) {
+	svc.main().On(event, h, options...)
+}
+
+// OnAny registers a handler for every event of the main namespace that no service registered by name.
+func (svc *Service) OnAny(h EventHandler, options ...HandlerOption) { svc.main().OnAny(h, options...) }
+
+// OnConnect registers a handler that is asked whether a socket may connect to the main namespace.
+func (svc *Service) OnConnect(h ConnectHandler) { svc.main().OnConnect(h) }
+
+// OnDisconnect registers a handler that is told that a socket of the main namespace is gone.
+func (svc *Service) OnDisconnect(h DisconnectHandler) { svc.main().OnDisconnect(h) }
+
+// All chooses every socket of the main namespace.
+func (svc *Service) All() Target { return Target{via: svc, namespace: mainNamespace} }
+
+// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a room too.
+func (svc *Service) To(rooms ...string) Target { return svc.All().To(rooms...) }
+
+// Except chooses the sockets of the main namespace that are in none of the rooms.
+func (svc *Service) Except(rooms ...string) Target { return svc.All().Except(rooms...) }
+
+// Emit sends an event to every socket of the main namespace.
+func (svc *Service) Emit(event string, args ...any) error { return svc.All().Emit(event, args...) }
+
+// Send sends the event "message" to every socket of the main namespace.
+func (svc *Service) Send(args ...any) error { return svc.All().Send(args...) }
+
+// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see Target.EmitWithAck.
+func (svc *Service) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
+	return svc.All().EmitWithAck(ctx, event, args...)
+}
+
+// Run attaches to the broker and handles events until ctx ends. A lost stream is attached again, for ever. When ctx ends, Run takes
+// nothing new, lets open handlers finish, sends what is queued, and returns nil; after Options.DrainTimeout it gives up with
+// ErrDrainTimeout. Other errors mean that the service was put together wrongly: a RegistrationError if the broker said so.
+func (svc *Service) Run(ctx context.Context) error {
+	base, stop, err := svc.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	leave, cancelLeave := context.WithCancel(ctx)
+	defer cancelLeave()
+	svc.mu.Lock()
+	svc.linkCtx = leave
+	for _, address := range svc.options.addresses() {
+		svc.linkLocked(&link{service: svc, address: address})
+	}
+	svc.mu.Unlock()
+
+	select {
+	case <-ctx.Done():
+	case err = <-svc.fatal:
+	}
+	timeout := time.AfterFunc(svc.options.DrainTimeout, stop)
+	defer timeout.Stop()
+	cancelLeave()
+	svc.linked.Wait()
+	close(svc.over)
+	select {
+	case <-svc.scheduler.done():
+	case <-base.Done():
+	}
+	return errors.Join(err, svc.finish(base, stop))
+}
+
+// start checks what was registered and makes the scheduler.
+func (svc *Service) start(ctx context.Context) (base context.Context, stop context.CancelFunc, err error) {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	if svc.running {
+		return nil, nil, ErrRunning
+	}
+	if err := svc.checkLocked(); err != nil {
+		return nil, nil, err
+	}
+	svc.running = true
+	base, stop = context.WithCancel(context.WithoutCancel(ctx))
+	svc.scheduler = newScheduler(base, svc)
+	return base, stop, nil
+}
+
+// finish ends what is left and waits for it a moment: handlers that heed their context return now.
+func (svc *Service) finish(base context.Context, stop context.CancelFunc) error {
+	late := base.Err() != nil
+	stop()
+	svc.scheduler.close()
+	ended := make(chan struct{})
+	go func() { // ends with the last handler, which nobody can force
+		svc.scheduler.wait.Wait()
+		close(ended)
+	}()
+	grace := time.NewTimer(time.Second)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-grace.C:
+		late = true
+	}
+	if late {
+		return ErrDrainTimeout
+	}
+	return nil
+}
+
+func (svc *Service) checkLocked() error {
+	errs := svc.misuses
+	if !validID(svc.name) {
+		errs = append(errs, fmt.Errorf("spanwire: the service name %q is not 1 to 128 letters, digits, \"-\", \"_\" and \".\"", svc.name))
+	}
+	if !validID(svc.options.InstanceID) {
+		errs = append(errs, fmt.Errorf("spanwire: the instance id %q is not 1 to 128 letters, digits, \"-\", \"_\" and \".\"",
+			svc.options.InstanceID))
+	}
+	if svc.options.Window < 0 {
+		errs = append(errs, fmt.Errorf("spanwire: the window is %d; it cannot be negative", svc.options.Window))
+	}
+	if len(svc.options.addresses()) == 0 {
+		errs = append(errs, errors.New("spanwire: no address of a broker is given"))
+	}
+	any := false
+	for _, n := range svc.namespaces {
+		any = any || n.registered()
+	}
+	if !any {
+		errs = append(errs, errors.New("spanwire: the service has no handlers; to emit only, use an Emitter"))
+	}
+	return errors.Join(errs...)
+}
+
+// Attached waits until the service is attached to a broker. It may be called before Run.
+func (svc *Service) Attached(ctx context.Context) error {
+	for {
+		svc.mu.Lock()
+		changed := svc.changed
+		svc.mu.Unlock()
+		if svc.anyStream() != nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-svc.over:
+			return ErrBrokerUnavailable
+		}
+	}
+}
+
+func (svc *Service) main() *Namespace { return svc.Namespace(mainNamespace) }
+
+// misuse keeps a fault of the program for Run, which is where errors are looked at.
+func (svc *Service) misuse(err error) { svc.misuses = append(svc.misuses, err) }
+
+// namespaceOf finds the namespace of a dispatch; empty means the main one.
+func (svc *Service) namespaceOf(name []byte) *Namespace {
+	if len(name) == 0 {
+		return svc.namespaces[mainNamespace]
+	}
+	return svc.namespaces[string(name)]
+}
+
+func (svc *Service) register() *spanwirev1.Register {
+	r := &spanwirev1.Register{
+		ProtocolVersion: protocolVersion,
+		Service:         svc.name,
+		InstanceId:      svc.options.InstanceID,
+		SdkName:         sdkName,
+		SdkVersion:      Version,
+		Window:          uint32(svc.options.Window),
+		DeliveryMode:    spanwirev1.DeliveryMode_DELIVERY_MODE_AT_LEAST_ONCE,
+		Credentials:     svc.options.Credentials,
+	}
+	if svc.options.Delivery == AtMostOnce {
+		r.DeliveryMode = spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE
+	}
+	for _, name := range sortedKeys(svc.namespaces) {
+		if n := svc.namespaces[name]; n.registered() {
+			r.Registrations = append(r.Registrations, n.registration())
+		}
+	}
+	return r
+}
+
+// execute implements executor: on any stream, for commands that belong to no event.
+func (svc *Service) execute(c *command) error { return svc.executeOn(nil, c) }
+
+func (svc *Service) ask(ctx context.Context, c *command) (*Acks, error) {
+	return svc.askOn(ctx, nil, c)
+}
+
+// executeOn queues a command on the stream if it lives, and on any other if not.
+func (svc *Service) executeOn(s *stream, c *command) error {
+	s, err := svc.alive(context.Background(), s)
+	if err != nil {
+		return err
+	}
+	if err := s.out.command(c, svc.options.EmitTimeout); err != nil {
+		return err
+	}
+	// While a runner is busy, which may be the caller itself, the command leaves with its results, after a millisecond at the latest.
+	if svc.scheduler.busy.Load() == 0 {
+		s.flush()
+	}
+	return nil
+}
+
+func (svc *Service) askOn(ctx context.Context, s *stream, c *command) (*Acks, error) {
+	s, err := svc.alive(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
+	c.ackTimeout -= min(c.ackTimeout/10, ackMargin)
+	a, err := s.ask(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if f := a.GetFault(); f != nil {
+		return nil, &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
+	}
+	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
+}
+
+func acksOf(list []*spanwirev1.SocketAck, sockets, missing uint32) *Acks {
+	acks := &Acks{Acks: make([]Ack, len(list)), Sockets: int(sockets), Missing: int(missing)}
+	for i, a := range list {
+		acks.Acks[i] = Ack{SocketID: a.GetSocketId(), args: a.GetAck().GetArgs(), attachments: a.GetAck().GetAttachments()}
+	}
+	return acks
+}
+
+// alive gives the stream if it lives, else any other, and waits a while for one.
+func (svc *Service) alive(ctx context.Context, s *stream) (*stream, error) {
+	if s != nil && !s.ended.Load() {
+		return s, nil
+	}
+	if s = svc.anyStream(); s != nil {
+		return s, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, svc.options.EmitTimeout)
+	defer cancel()
+	if err := svc.Attached(wait); err != nil {
+		return nil, cmp.Or(ctx.Err(), ErrBrokerUnavailable)
+	}
+	if s = svc.anyStream(); s == nil {
+		return nil, ErrBrokerUnavailable
+	}
+	return s, nil
+}
+
+// anyStream gives an attached stream, rather one whose replica stays.
+func (svc *Service) anyStream() *stream {
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
+	var leaving *stream
+	for _, l := range svc.links {
+		switch s := l.stream; {
+		case s == nil || s.ended.Load():
+		case s.drains.Load():
+			leaving = s
+		default:
+			return s
+		}
+	}
+	return leaving
+}

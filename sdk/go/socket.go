@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Socket is one client in one namespace. Handlers may keep it and use it later, from any goroutine; emits to a socket that is gone
+// reach nobody, silently.
+type Socket struct {
+	// fixed at birth
+	id        string
+	namespace *Namespace
+
+	handshake atomic.Pointer[Handshake]
+	// stream is where the socket was introduced last; commands go there as long as it lives.
+	stream atomic.Pointer[stream]
+
+	// guarded by the scheduler's mu
+	lane lane
+	gone bool // not in the namespace's table any more
+}
+
+// noHandshake stands in for a socket that was never introduced.
+var noHandshake = &Handshake{}
+
+// ID gives the socket's id. It is also the name of the room that only this socket is in.
+func (s *Socket) ID() string { return s.id }
+
+// Namespace gives the namespace that the socket is in.
+func (s *Socket) Namespace() *Namespace { return s.namespace }
+
+// Handshake gives what the browser sent when it connected.
+func (s *Socket) Handshake() *Handshake {
+	if h := s.handshake.Load(); h != nil {
+		return h
+	}
+	return noHandshake
+}
+
+// Emit sends an event to the socket. It does not wait for the browser; it waits only when the queue to the broker is full.
+func (s *Socket) Emit(event string, args ...any) error { return s.self().Emit(event, args...) }
+
+// Send sends the event "message" to the socket.
+func (s *Socket) Send(args ...any) error { return s.self().Send(args...) }
+
+// EmitWithAck sends an event to the socket and waits for its ack. The context's deadline, or without one the broker's setting
+// ack-timeout, bounds the wait; ErrAckTimeout says that the socket did not answer or is gone.
+func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (*Ack, error) {
+	acks, err := s.self().EmitWithAck(ctx, event, args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(acks.Acks) == 0 {
+		return nil, ErrAckTimeout
+	}
+	return &acks.Acks[0], nil
+}
+
+// Volatile chooses the socket, but only if it can take an event right now.
+func (s *Socket) Volatile() Target { return s.self().Volatile() }
+
+// Broadcast chooses every other socket of the namespace.
+func (s *Socket) Broadcast() Target {
+	return Target{via: s, namespace: s.namespace.name}.Except(s.id)
+}
+
+// To chooses the other sockets that are in any of the rooms. Namespace.To includes this socket.
+func (s *Socket) To(rooms ...string) Target { return s.Broadcast().To(rooms...) }
+
+// Except chooses the other sockets that are in none of the rooms.
+func (s *Socket) Except(rooms ...string) Target { return s.Broadcast().Except(rooms...) }
+
+// Join adds the socket to rooms. An emit after it, by the same handler, reaches the socket there.
+func (s *Socket) Join(rooms ...string) error { return s.self().Join(rooms...) }
+
+// Leave takes the socket out of rooms. Its own room, its id, cannot be left.
+func (s *Socket) Leave(rooms ...string) error { return s.self().Leave(rooms...) }
+
+// Disconnect ends the socket; the browser does not reconnect by itself. With closeSession the whole session is closed, and with it
+// the client's sockets of other namespaces.
+func (s *Socket) Disconnect(closeSession bool) error { return s.self().Disconnect(closeSession) }
+
+func (s *Socket) self() Target {
+	return Target{via: s, namespace: s.namespace.name, rooms: []string{s.id}}
+}
+
+// execute implements executor: on the stream that knows the socket, so that commands and results keep their order.
+func (s *Socket) execute(c *command) error { return s.namespace.service.executeOn(s.stream.Load(), c) }
+
+func (s *Socket) ask(ctx context.Context, c *command) (*Acks, error) {
+	return s.namespace.service.askOn(ctx, s.stream.Load(), c)
+}

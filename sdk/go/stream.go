@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// stream is one attachment to one replica, from its welcome to its end.
+type stream struct {
+	// fixed at birth
+	service *Service
+	grpc    grpc.ClientStream
+	welcome *spanwirev1.Welcome
+	log     *slog.Logger
+	out     outbox
+
+	ended atomic.Bool
+	// drains is set when the broker said that it is about to stop.
+	drains atomic.Bool
+	done   chan struct{} // closed when the stream has ended
+	err    error         // why; written before done is closed
+
+	head [32]byte // of the frame being sent; owned by the sender
+
+	mu      sync.Mutex // guards what follows
+	lastID  uint64
+	pending map[uint64]chan *spanwirev1.Answer // commands without an answer yet
+}
+
+func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcome) *stream {
+	const fallback = 1 << 20 // bytes of a frame, for a broker that names no bound
+	limit := int(welcome.GetMaxFrameBytes())
+	if limit <= 2*batchOverhead {
+		limit = fallback
+	}
+	return &stream{
+		service: service,
+		grpc:    g,
+		welcome: welcome,
+		log:     service.options.Logger.With("replica", welcome.GetReplica()),
+		out: outbox{
+			window:   uint64(max(welcome.GetFrameWindow(), 1)),
+			maxChunk: limit - batchOverhead,
+			maxQueue: service.options.MaxQueue,
+		},
+		done:    make(chan struct{}),
+		pending: map[uint64]chan *spanwirev1.Answer{},
+	}
+}
+
+// receive waits for a frame. Only the goroutine with the reader's role calls it.
+func (s *stream) receive() ([]byte, error) {
+	var f inFrame
+	err := s.grpc.RecvMsg(&f)
+	return f.data, err
+}
+
+// take works on a frame. An error means that the broker does not speak the protocol.
+func (s *stream) take(frame []byte, r *runner) error {
+	data, ok := batchOf(frame)
+	if !ok {
+		return s.takeRare(frame)
+	}
+	b := &r.batch
+	if err := b.read(data); err != nil {
+		return err
+	}
+	s.out.arrived(b.sequence, b.answered, len(b.dispatches) > 0)
+	for _, raw := range b.answers {
+		if err := s.answer(raw); err != nil {
+			return err
+		}
+	}
+	s.service.stats.dispatches.Add(uint64(len(b.dispatches)))
+	s.service.scheduler.accept(s, b.dispatches)
+	if len(b.dispatches) == 0 {
+		s.flush() // the answer may have freed a place for a waiting frame
+	}
+	return nil
+}
+
+// takeRare works on a frame that is not a batch.
+func (s *stream) takeRare(data []byte) error {
+	var m spanwirev1.AttachResponse
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return fmt.Errorf("%w: %w", errBadFrame, err)
+	}
+	switch f := m.GetFrame().(type) {
+	case *spanwirev1.AttachResponse_FrameAck:
+		s.out.arrived(0, f.FrameAck.GetAnswered(), false)
+		s.flush()
+	case *spanwirev1.AttachResponse_Drain:
+		s.drains.Store(true)
+		s.log.Info("the replica is about to stop")
+	case *spanwirev1.AttachResponse_Fault:
+		s.service.stats.faults.Add(1)
+		s.log.Warn("the broker reports a fault", "code", f.Fault.GetCode().String(), "message", f.Fault.GetMessage())
+	case *spanwirev1.AttachResponse_Topology:
+		s.service.learn(f.Topology)
+	default:
+		s.service.stats.unknown.Add(1)
+	}
+	return nil
+}
+
+// answer hands an answer to whoever waits for it.
+func (s *stream) answer(raw []byte) error {
+	var a spanwirev1.Answer
+	if err := proto.Unmarshal(raw, &a); err != nil {
+		return fmt.Errorf("%w: %w", errBadFrame, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.pending[a.GetId()]; c != nil {
+		delete(s.pending, a.GetId())
+		c <- &a // never blocks: it has room for the one answer
+	}
+	return nil
+}
+
+// resolve queues the result of a dispatch.
+func (s *stream) resolve(id uint64, o *outcome) {
+	_, _, size := resultSizes(o)
+	if size > s.out.maxChunk {
+		s.log.Error("the answer of a handler is larger than the broker's frames may be", "bytes", size, "most", s.out.maxChunk)
+		s.service.stats.failed.Add(1)
+		o = &outcome{failed: true, message: ErrTooLarge.Error()}
+		_, _, size = resultSizes(o)
+	}
+	if s.out.result(id, o, size) {
+		s.flush()
+	}
+}
+
+// ask queues a command and waits for its answer.
+func (s *stream) ask(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
+	answer := make(chan *spanwirev1.Answer, 1)
+	s.mu.Lock()
+	s.lastID++
+	c.id = s.lastID
+	s.pending[c.id] = answer
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.pending, c.id)
+		s.mu.Unlock()
+	}()
+	if err := s.out.command(c, s.service.options.EmitTimeout); err != nil {
+		return nil, err
+	}
+	s.flush()
+	s.service.scheduler.yield(s)
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-s.done:
+		return nil, ErrBrokerUnavailable
+	}
+}
+
+// flush sends what is queued, as far as the frame window allows. It returns at once when somebody else is sending: that goroutine
+// sees what was queued meanwhile.
+func (s *stream) flush() {
+	o := &s.out
+	o.mu.Lock()
+	if o.sending {
+		o.mu.Unlock()
+		return
+	}
+	for {
+		f, ok := o.takeLocked(s.head[:])
+		if !ok {
+			break
+		}
+		o.sending = true
+		o.mu.Unlock()
+		// An error here means that the stream has ended; the reader is told why.
+		err := s.grpc.SendMsg(&f)
+		o.mu.Lock()
+		o.sending = false
+		o.reuseLocked(f.body)
+		if err != nil {
+			break
+		}
+	}
+	o.mu.Unlock()
+}
+
+// tick tells whether something is to be sent now, and whether the tick is needed again.
+func (s *stream) tick() (send, more bool) { return s.out.tick() }
+
+// leave asks the broker for nothing new. The stream ends when the last open dispatch is resolved.
+func (s *stream) leave() {
+	s.out.mu.Lock()
+	s.out.drain = drainWanted
+	s.out.mu.Unlock()
+	s.flush()
+}
+
+// end is called once, by the reader. It wakes everyone who waits for the stream.
+func (s *stream) end(err error) {
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	s.ended.Store(true)
+	s.out.close()
+	s.err = err
+	close(s.done)
+}

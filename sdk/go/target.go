@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ackMargin is how much earlier than the caller the broker stops waiting for acks, so that those that came are not lost with a wait
+// that ended a moment too soon.
+const ackMargin = 100 * time.Millisecond
+
+// executor carries out commands: a Service, a Socket or an Emitter.
+type executor interface {
+	// execute may wait while a queue is full. It does not keep the command.
+	execute(c *command) error
+	// ask waits for the acks, bounded by ctx.
+	ask(ctx context.Context, c *command) (*Acks, error)
+}
+
+// Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and used often.
+type Target struct {
+	via        executor
+	namespace  string
+	rooms      []string
+	except     []string
+	local      bool
+	volatile   bool
+	noCompress bool
+}
+
+// To adds the sockets of rooms. A socket that is in several of them is chosen once.
+func (t Target) To(rooms ...string) Target {
+	t.rooms = append(t.rooms[:len(t.rooms):len(t.rooms)], rooms...)
+	return t
+}
+
+// Except leaves out the sockets of rooms. A socket's id is a room too.
+func (t Target) Except(rooms ...string) Target {
+	t.except = append(t.except[:len(t.except):len(t.except)], rooms...)
+	return t
+}
+
+// Local limits the target to the sockets of the replica that takes the command.
+func (t Target) Local() Target {
+	t.local = true
+	return t
+}
+
+// Volatile lets the event be dropped for a browser that cannot take it right now.
+func (t Target) Volatile() Target {
+	t.volatile = true
+	return t
+}
+
+// Compress says whether the event may be compressed. It may unless told otherwise.
+func (t Target) Compress(compress bool) Target {
+	t.noCompress = !compress
+	return t
+}
+
+// Emit sends an event to the target. Arguments are encoded as JSON before Emit returns; each []byte, however deep, becomes an
+// attachment; a json.RawMessage is sent as it is. The command is queued in order, and Emit waits only while the queue to the broker
+// is full.
+func (t Target) Emit(event string, args ...any) error {
+	c, err := t.emit(event, args)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	return t.via.execute(c)
+}
+
+// Send sends the event "message" to the target.
+func (t Target) Send(args ...any) error { return t.Emit("message", args...) }
+
+// EmitWithAck sends an event to the target and gathers the acks. The wait ends when all came, or when the context's deadline, and
+// without one the broker's setting ack-timeout, has passed; Acks.Missing then says how many did not come.
+func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
+	c, err := t.emit(event, args)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	c.wantAcks = true
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return nil, context.DeadlineExceeded
+		}
+		c.ackTimeout = left
+	}
+	return t.via.ask(ctx, c)
+}
+
+// Join adds the target's sockets to rooms.
+func (t Target) Join(rooms ...string) error {
+	return t.command(&command{kind: commandJoin, target: t, rooms: rooms}, rooms)
+}
+
+// Leave takes the target's sockets out of rooms.
+func (t Target) Leave(rooms ...string) error {
+	return t.command(&command{kind: commandLeave, target: t, rooms: rooms}, rooms)
+}
+
+// Disconnect ends the target's sockets; their browsers do not reconnect by themselves. With closeSession each session is closed, and
+// with it the client's sockets of other namespaces.
+func (t Target) Disconnect(closeSession bool) error {
+	return t.via.execute(&command{kind: commandDisconnect, target: t, closeSession: closeSession})
+}
+
+func (t Target) command(c *command, rooms []string) error {
+	if len(rooms) == 0 {
+		return errors.New("spanwire: no room is named")
+	}
+	return t.via.execute(c)
+}
+
+func (t Target) emit(event string, args []any) (*command, error) {
+	if event == "" {
+		return nil, errors.New("spanwire: the event has no name")
+	}
+	if reservedEvent(event) {
+		return nil, fmt.Errorf("%w: %q", ErrReserved, event)
+	}
+	p := newPayload()
+	if err := p.encode(args); err != nil {
+		p.release()
+		return nil, err
+	}
+	return &command{kind: commandEmit, target: t, event: event, payload: p}, nil
+}
+
+type commandKind uint8
+
+const (
+	commandEmit commandKind = iota
+	commandJoin
+	commandLeave
+	commandDisconnect
+)
+
+// command is what a target asks of the broker.
+type command struct {
+	kind         commandKind
+	closeSession bool
+	wantAcks     bool
+	ackTimeout   time.Duration
+	id           uint64 // zero when no answer is wanted
+	target       Target
+	rooms        []string
+	event        string
+	payload      *payload // nil unless commandEmit
+}
+
+func (c *command) release() { c.payload.release() }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// accept turns the dispatches of a batch into tasks, in order. Tasks are allocated a few at a time: one that is kept by a handler then
+// keeps only its neighbours alive.
+func (p *scheduler) accept(s *stream, dispatches []inDispatch) {
+	const slab = 16
+	var tasks []task
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armLocked()
+	for i := range dispatches {
+		d := &dispatches[i]
+		n := p.service.namespaceOf(d.namespace)
+		if n == nil || d.kind == kindUnknown {
+			p.service.stats.unknown.Add(1)
+			o := outcome{failed: true, message: "this instance does not know the namespace or the kind of the dispatch"}
+			_, _, size := resultSizes(&o)
+			s.out.result(d.id, &o, size) // the tick sends it
+			continue
+		}
+		if len(tasks) == 0 {
+			tasks = make([]task, min(slab, len(dispatches)-i))
+		}
+		t := &tasks[0]
+		tasks = tasks[1:]
+		t.fill(s, n, d)
+		t.Socket = n.socketLocked(s, d, p.service)
+		if t.kind == kindEvent && t.Name == "" {
+			t.Name = string(d.name)
+		}
+		p.open++
+		l := &t.Socket.lane
+		if t.handler != nil && t.handler.concurrent {
+			l = &lane{}
+		}
+		l.push(t)
+		if !l.claimed {
+			l.claimed = true
+			p.pushLocked(l)
+		}
+	}
+}
+
+func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
+	t.stream, t.kind = s, d.kind
+	t.ID, t.Redeliveries, t.WantsAck = d.id, int(d.redeliveries), d.wantsAck
+	switch d.kind {
+	case kindEvent:
+		if t.handler = n.handlerOf(d.name); t.handler != nil && t.handler != n.any {
+			t.Name = t.handler.name
+		}
+		t.args, t.attachments = d.args, d.attachments
+	case kindConnect:
+		t.handler = n.connect
+	case kindDisconnected:
+		t.handler, t.reason = n.disconnect, string(d.name)
+	}
+}
+
+// socketLocked finds the socket of a dispatch, or makes it. The scheduler's mu is held.
+func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *Socket {
+	socket := n.sockets[string(d.socketID)]
+	if socket == nil {
+		socket = &Socket{id: string(d.socketID), namespace: n}
+		socket.lane.socket = socket
+		socket.stream.Store(s)
+		n.sockets[socket.id] = socket
+	}
+	if d.introduced {
+		h, err := parseIntroduction(d.introduction)
+		if err != nil {
+			service.options.Logger.Warn("introduction of a socket cannot be read", "sid", socket.id, "error", err)
+		} else {
+			socket.handshake.Store(h)
+		}
+	}
+	if socket.stream.Load() != s {
+		socket.stream.Store(s)
+	}
+	return socket
+}
+
+// forgetLocked takes the socket out of the table. The scheduler's mu is held.
+func (s *Socket) forgetLocked() {
+	if !s.gone {
+		s.gone = true
+		delete(s.namespace.sockets, s.id)
+	}
+}
+
+// stale tells whether the task came over a stream that is gone, so that its result would go nowhere and the broker will hand it out
+// again.
+func (t *task) stale() bool {
+	return t.stream.ended.Load() && t.stream.service.options.Delivery == AtLeastOnce
+}
+
+// work calls the handler and resolves the dispatch.
+func (t *task) work(ctx context.Context) {
+	var o outcome
+	if t.kind == kindEvent && t.handler == nil {
+		o = outcome{failed: true, message: "this instance has no handler for the event"}
+	} else if err := t.call(ctx); err != nil {
+		o = t.failure(err)
+		t.refused = t.kind == kindConnect
+	} else if t.kind == kindConnect || t.WantsAck {
+		o = outcome{acked: true, ack: t.ack}
+	}
+	t.acked = true
+	t.stream.resolve(t.ID, &o)
+	t.ack.release()
+	t.ack = nil
+}
+
+func (t *task) call(ctx context.Context) (err error) {
+	if t.handler == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	switch t.kind {
+	case kindEvent:
+		return t.handler.event(ctx, &t.Event)
+	case kindConnect:
+		return t.handler.connect(ctx, t.Socket)
+	default:
+		t.handler.disconnect(ctx, t.Socket, t.reason)
+		return nil
+	}
+}
+
+// failure turns a handler's error into what the broker is told, and logs it.
+func (t *task) failure(err error) outcome {
+	service := t.stream.service
+	var refusal *RefusalError
+	if t.kind == kindConnect && errors.As(err, &refusal) {
+		data, encodeErr := refusalJSON(refusal)
+		if encodeErr == nil {
+			return outcome{refused: true, message: refusal.Message, data: data}
+		}
+		err = fmt.Errorf("%w; its data: %w", err, encodeErr)
+	}
+	service.stats.failed.Add(1)
+	args := []any{"handler", t.handler.name, "namespace", t.Socket.namespace.name, "sid", t.Socket.id, "error", err}
+	var p *PanicError
+	if errors.As(err, &p) {
+		args = append(args, "stack", string(p.Stack))
+	}
+	service.options.Logger.Error("handler failed", args...)
+	return outcome{failed: true, message: err.Error()}
+}
+
+func refusalJSON(r *RefusalError) ([]byte, error) {
+	if r.Data == nil {
+		return nil, nil
+	}
+	p := newPayload()
+	defer p.release()
+	if err := p.json(r.Data); err != nil {
+		return nil, err
+	}
+	return append([]byte(nil), p.args.Bytes()...), nil
+}

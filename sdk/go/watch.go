@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import "time"
+
+// What the tick does; the rules stand in scheduler.go.
+
+// handOverLocked gives the reader's role to a new goroutine.
+func (p *scheduler) handOverLocked(r *runner) {
+	s := r.reads
+	r.reads = nil
+	p.wait.Add(1)
+	go p.read(s, &runner{reads: s}) // ends with the stream
+}
+
+// yield is told that the caller, perhaps a handler, is going to wait for something that only the reader of s can bring.
+func (p *scheduler) yield(s *stream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	for _, r := range p.runners {
+		if r.reads == s {
+			p.handOverLocked(r)
+		}
+	}
+	if p.first != nil && int(p.busy.Load()) <= p.limit {
+		p.startLocked()
+	}
+}
+
+func (p *scheduler) armLocked() {
+	if p.ticking || p.closed {
+		return
+	}
+	p.ticking = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(tickEvery, p.tick)
+	} else {
+		p.timer.Reset(tickEvery)
+	}
+}
+
+// tick looks after runners that are stuck, readers that are away, results that wait and answers that are owed.
+func (p *scheduler) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ticking = false
+	if p.closed {
+		return
+	}
+	for _, r := range p.runners {
+		if !r.stuck && r.turns == r.seen {
+			r.stuck = true
+			p.busy.Add(-1)
+			if r.current != nil && r.current.handler != nil {
+				r.current.handler.slow.Store(slowFor)
+			}
+		}
+		r.seen = r.turns
+		if r.away++; r.away > 1 && r.reads != nil {
+			p.handOverLocked(r)
+		}
+	}
+	switch busy := int(p.busy.Load()); {
+	case p.first == nil:
+		p.backlog = 0
+	case busy == 0:
+		p.startLocked()
+	default:
+		if p.backlog++; p.backlog > backlogTicks && busy < p.limit {
+			p.backlog = 0
+			p.startLocked()
+		}
+	}
+	again := len(p.runners) > 0
+	for _, s := range p.streams {
+		send, more := s.tick()
+		again = again || more
+		if send {
+			p.wait.Add(1)
+			go func() { // ends when what is queued was sent, or with the stream
+				defer p.wait.Done()
+				s.flush()
+			}()
+		}
+	}
+	if again {
+		p.armLocked()
+	}
+}

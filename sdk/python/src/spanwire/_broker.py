@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A broker of one's own for a laptop: finds the program and runs it as a child."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from .exceptions import BrokerNotFoundError, BrokerUnavailableError
+
+__all__ = ["Broker", "find", "free_port", "listening"]
+
+_NAME = "broker.exe" if sys.platform == "win32" else "broker"
+_START_TIMEOUT = 15.0
+_STOP_TIMEOUT = 10.0
+
+
+def find(named: str = "") -> str:
+    """Finds the broker program.
+
+    Args:
+        named: Where `SPANWIRE_BROKER` says that it is; then nothing else is looked at.
+
+    Returns:
+        Its path.
+
+    Raises:
+        BrokerNotFoundError: It is nowhere.
+    """
+    package = pathlib.Path(__file__).resolve().parent
+    places = [pathlib.Path(named)] if named else [package / "_bin" / _NAME]
+    if not named and len(package.parents) > 3:
+        # A checkout: sdk/python/src/spanwire, with the program that `make build` puts into bin.
+        places.append(package.parents[3] / "bin" / _NAME)
+    for place in places:
+        if place.is_file() and os.access(place, os.X_OK):
+            return str(place)
+    searched = [str(place) for place in places]
+    if not named:
+        # Other programs are called broker too, so only one that says it is ours will do.
+        on_path = shutil.which(_NAME)
+        if on_path is not None and _is_ours(on_path):
+            return on_path
+        searched.append(f"{_NAME} on PATH")
+    raise BrokerNotFoundError(
+        f"no broker is running, and no program was found to start one (looked at {', '.join(searched)}): start one and set"
+        " SPANWIRE_ADDRESS, or set SPANWIRE_BROKER to the program",
+        searched=tuple(searched),
+    )
+
+
+def _is_ours(program: str) -> bool:
+    try:
+        output = subprocess.run(  # noqa: S603 - the program that the user's PATH names
+            [program, "version"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return "spanwire" in output.stdout.lower()
+
+
+def listening(address: str, timeout: float = 0.3) -> bool:
+    """Says whether something listens at an address.
+
+    Args:
+        address: host:port.
+        timeout: How long to try, in seconds.
+
+    Returns:
+        Whether it does.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), timeout).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Draws a port that nobody listens on.
+
+    Args:
+        host: The address to look at.
+
+    Returns:
+        The port.
+    """
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+class Broker:
+    """A broker that runs as a child, for as long as this process does.
+
+    Attributes:
+        service_address: Where its door for services is.
+        upstream: Where it expects the web application.
+    """
+
+    def __init__(self, program: str, host: str, port: int, *, extra: Sequence[str] = ()) -> None:
+        self.http_address = f"{host}:{port}"
+        self.service_address = f"127.0.0.1:{free_port()}"
+        self.upstream = f"127.0.0.1:{free_port()}"
+        # It looks for its parent, so it goes even if this process is killed.
+        self._process = subprocess.Popen(  # noqa: S603 - a program that find() chose
+            [
+                program,
+                "serve",
+                f"--http-address={self.http_address}",
+                f"--upstream=http://{self.upstream}",
+                f"--service-address={self.service_address}",
+                # Its usual port may be taken, and nobody would look there.
+                "--operator-address=",
+                "--exit-with-parent",
+                *extra,
+            ],
+            stdin=subprocess.DEVNULL,
+            # Ctrl+C is for this process, which stops the broker after itself.
+            start_new_session=True,
+        )
+
+    def wait(self) -> None:
+        """Waits until it listens.
+
+        Raises:
+            BrokerUnavailableError: It ended, or took too long.
+        """
+        deadline = time.monotonic() + _START_TIMEOUT
+        while not listening(self.service_address):
+            code = self._process.poll()
+            if code is not None:
+                raise BrokerUnavailableError(
+                    f"the broker did not start (exit code {code}); is something else listening at {self.http_address}?",
+                    address=self.http_address,
+                )
+            if time.monotonic() > deadline:
+                self.stop()
+                raise BrokerUnavailableError("the broker did not start in time", address=self.http_address)
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stops it, gently first. Nothing happens when it has ended."""
+        if self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a dispatch to its result: calls the handler, and makes of what it returned or raised what the broker is told."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._link import Link
+from ._payloads import Codec, arguments
+from ._records import Dispatch, SocketState
+from ._routes import Route
+from ._socket import Socket
+from ._waiters import Task
+from .exceptions import ConnectionRefusedError
+
+if TYPE_CHECKING:
+    from ._service import Service
+
+__all__ = ["Performer"]
+
+log = logging.getLogger("spanwire")
+
+
+class Performer:
+    """Runs the handlers of a service.
+
+    Attributes:
+        loop: Where coroutine handlers run; made when the first is called, unless the program brought its own.
+        unhandled: How many events no handler was registered for.
+    """
+
+    def __init__(self, service: Service, codec: Codec) -> None:
+        self._service = service
+        self._codec = codec
+        self._lock = threading.Lock()
+        self._own_loop: threading.Thread | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.unhandled = 0
+
+    def close(self) -> None:
+        """Ends the event loop, if it is the performer's own."""
+        with self._lock:
+            loop, self.loop = self.loop, None
+            thread, self._own_loop = self._own_loop, None
+        if thread is not None and loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(1)
+
+    def prepare(self, dispatches: list[Dispatch]) -> None:
+        """Finds the dispatches' routes."""
+        find = self._service._routes.find
+        for dispatch in dispatches:
+            dispatch.route = find(dispatch.socket.namespace, dispatch.name)
+
+    def perform(self, link: Link, item: Any) -> None:
+        """Runs one item to its end."""
+        if type(item) is Task:
+            item.run()
+            return
+        conversation = link.conversation
+        if conversation.stale(item):
+            return
+        state = item.socket
+        state.current = item
+        try:
+            self._handle(link, item, state)
+        except BaseException as error:
+            self._failed(link, item, error)
+        finally:
+            state.current = None
+
+    def _handle(self, link: Link, item: Dispatch, state: SocketState) -> None:
+        route = item.route
+        if route is None:
+            self._no_handler(link, item)
+            return
+        socket = state.facade
+        if socket is None:
+            socket = state.facade = Socket(self._service, link, state)
+        if item.name == "connect" or item.name == "disconnect":
+            value = route.handler(*self._lifecycle_arguments(route, item, socket))
+        else:
+            event = item.message.event
+            args = self._codec.decode(event.args, event.attachments)
+            value = route.handler(socket, item.name, *args) if route.named else route.handler(socket, *args)
+        self._finish(link, item, value)
+
+    def _finish(self, link: Link, item: Dispatch, value: Any) -> None:
+        """Turns what a handler returned into the result."""
+        if item.name == "connect":
+            if value is False:
+                link.conversation.refuse(item)
+            else:
+                link.conversation.resolve(item, b"")
+        elif item.message.wants_ack:
+            link.conversation.resolve(item, *self._codec.encode(arguments((value,))))
+        else:
+            link.conversation.resolve(item)
+
+    def _lifecycle_arguments(self, route: Route, item: Dispatch, socket: Socket) -> Sequence[Any]:
+        extra = socket.handshake.auth if item.name == "connect" else item.message.disconnected.reason
+        return (socket, extra) if route.parameters is None or route.parameters > 1 else (socket,)
+
+    def _no_handler(self, link: Link, item: Dispatch) -> None:
+        """Resolves without an ack: a lifecycle event that nobody asked for, or a table that is older than the registration."""
+        if item.name == "connect":
+            link.conversation.resolve(item, b"")
+            return
+        if item.name != "disconnect":
+            self.unhandled += 1
+            log.warning("no handler for the event %r of namespace %s", item.name, item.socket.namespace)
+        link.conversation.resolve(item)
+
+    def _failed(self, link: Link, item: Dispatch, error: BaseException) -> None:
+        if item.name == "connect" and isinstance(error, ConnectionRefusedError):
+            message, data = refusal(self._codec, error.error_args)
+            link.conversation.refuse(item, message, data)
+            return
+        if item.name == "connect" and isinstance(error, builtins.ConnectionRefusedError):
+            link.conversation.refuse(item)
+            return
+        log.error("the handler of %r failed", item.name, exc_info=error)
+        link.conversation.fail(item, f"{type(error).__name__}: {error}")
+
+    # Coroutines.
+
+    def perform_async(self, link: Link, items: list[Any], done: Callable[[SocketState], None]) -> None:
+        """Starts items with coroutine handlers, on the event loop."""
+
+        def begin() -> None:
+            for item in items:
+                task = loop.create_task(self._perform_coroutine(link, item))
+                running.add(task)
+                task.add_done_callback(lambda task, item=item: end(task, item))  # type: ignore[misc]
+
+        def end(task: asyncio.Task[None], item: Any) -> None:
+            running.discard(task)
+            done(item.socket)
+            if not task.cancelled() and not flushing:
+                # One flush for all that ends in this turn of the loop.
+                flushing.append(None)
+                loop.call_soon(flush)
+
+        def flush() -> None:
+            flushing.clear()
+            link.flush()
+
+        running: set[asyncio.Task[None]] = set()
+        flushing: list[None] = []
+        loop = self._event_loop()
+        loop.call_soon_threadsafe(begin)
+
+    async def _perform_coroutine(self, link: Link, item: Any) -> None:
+        conversation = link.conversation
+        if conversation.stale(item):
+            return
+        state = item.socket
+        state.current = item
+        route = item.route
+        try:
+            socket = state.facade
+            if socket is None:
+                socket = state.facade = Socket(self._service, link, state)
+            if item.name in ("connect", "disconnect"):
+                value = await route.handler(*self._lifecycle_arguments(route, item, socket))
+            else:
+                event = item.message.event
+                args = self._codec.decode(event.args, event.attachments)
+                value = await (route.handler(socket, item.name, *args) if route.named else route.handler(socket, *args))
+            self._finish(link, item, value)
+        except BaseException as error:
+            self._failed(link, item, error)
+        finally:
+            state.current = None
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self.loop is None:
+                self.loop = asyncio.new_event_loop()
+                self._own_loop = threading.Thread(target=_run_loop, args=(self.loop,), name="spanwire-loop", daemon=True)
+                self._own_loop.start()
+            return self.loop
+
+
+def refusal(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
+    """Translates the arguments of a ConnectionRefusedError.
+
+    Args:
+        codec: Serialises the data.
+        args: The arguments.
+
+    Returns:
+        The message, and one JSON value or nothing.
+    """
+    if not args:
+        return "", b""
+    if len(args) == 1:
+        return str(args[0]), b""
+    return str(args[0]), codec.value(args[1] if len(args) == 2 else list(args[1:]))
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

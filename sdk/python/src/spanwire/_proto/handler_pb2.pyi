@@ -1,0 +1,223 @@
+from . import command_pb2 as _command_pb2
+from . import event_pb2 as _event_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DeliveryMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DELIVERY_MODE_UNSPECIFIED: _ClassVar[DeliveryMode]
+    DELIVERY_MODE_AT_LEAST_ONCE: _ClassVar[DeliveryMode]
+    DELIVERY_MODE_AT_MOST_ONCE: _ClassVar[DeliveryMode]
+DELIVERY_MODE_UNSPECIFIED: DeliveryMode
+DELIVERY_MODE_AT_LEAST_ONCE: DeliveryMode
+DELIVERY_MODE_AT_MOST_ONCE: DeliveryMode
+
+class AttachRequest(_message.Message):
+    __slots__ = ("register", "batch", "frame_ack", "drain")
+    REGISTER_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ACK_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    register: Register
+    batch: ActionBatch
+    frame_ack: FrameAck
+    drain: Drain
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., batch: _Optional[_Union[ActionBatch, _Mapping]] = ..., frame_ack: _Optional[_Union[FrameAck, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+
+class AttachResponse(_message.Message):
+    __slots__ = ("welcome", "batch", "frame_ack", "drain", "fault", "topology")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    FRAME_ACK_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    batch: DispatchBatch
+    frame_ack: FrameAck
+    drain: Drain
+    fault: _command_pb2.Fault
+    topology: Topology
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., batch: _Optional[_Union[DispatchBatch, _Mapping]] = ..., frame_ack: _Optional[_Union[FrameAck, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ...) -> None: ...
+
+class Register(_message.Message):
+    __slots__ = ("protocol_version", "service", "instance_id", "sdk_name", "sdk_version", "registrations", "window", "delivery_mode", "credentials")
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    SDK_NAME_FIELD_NUMBER: _ClassVar[int]
+    SDK_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_MODE_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_FIELD_NUMBER: _ClassVar[int]
+    protocol_version: int
+    service: str
+    instance_id: str
+    sdk_name: str
+    sdk_version: str
+    registrations: _containers.RepeatedCompositeFieldContainer[Registration]
+    window: int
+    delivery_mode: DeliveryMode
+    credentials: bool
+    def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., instance_id: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[Registration, _Mapping]]] = ..., window: _Optional[int] = ..., delivery_mode: _Optional[_Union[DeliveryMode, str]] = ..., credentials: bool = ...) -> None: ...
+
+class Registration(_message.Message):
+    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    CATCH_ALL_FIELD_NUMBER: _ClassVar[int]
+    CONNECT_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    events: _containers.RepeatedScalarFieldContainer[str]
+    catch_all: bool
+    connect: bool
+    disconnect: bool
+    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("replica", "cluster", "version", "window", "frame_window", "max_frame_bytes", "handler_timeout_ms", "topology", "public_url")
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    FRAME_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    MAX_FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HANDLER_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_URL_FIELD_NUMBER: _ClassVar[int]
+    replica: str
+    cluster: str
+    version: str
+    window: int
+    frame_window: int
+    max_frame_bytes: int
+    handler_timeout_ms: int
+    topology: Topology
+    public_url: str
+    def __init__(self, replica: _Optional[str] = ..., cluster: _Optional[str] = ..., version: _Optional[str] = ..., window: _Optional[int] = ..., frame_window: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., handler_timeout_ms: _Optional[int] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., public_url: _Optional[str] = ...) -> None: ...
+
+class Topology(_message.Message):
+    __slots__ = ("replicas",)
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    replicas: _containers.RepeatedCompositeFieldContainer[Replica]
+    def __init__(self, replicas: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ...) -> None: ...
+
+class Replica(_message.Message):
+    __slots__ = ("id", "address")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    address: str
+    def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
+
+class DispatchBatch(_message.Message):
+    __slots__ = ("sequence", "answered", "dispatches", "answers")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    DISPATCHES_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    answered: int
+    dispatches: _containers.RepeatedCompositeFieldContainer[Dispatch]
+    answers: _containers.RepeatedCompositeFieldContainer[_command_pb2.Answer]
+    def __init__(self, sequence: _Optional[int] = ..., answered: _Optional[int] = ..., dispatches: _Optional[_Iterable[_Union[Dispatch, _Mapping]]] = ..., answers: _Optional[_Iterable[_Union[_command_pb2.Answer, _Mapping]]] = ...) -> None: ...
+
+class ActionBatch(_message.Message):
+    __slots__ = ("sequence", "answered", "actions")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    answered: int
+    actions: _containers.RepeatedCompositeFieldContainer[Action]
+    def __init__(self, sequence: _Optional[int] = ..., answered: _Optional[int] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ...) -> None: ...
+
+class FrameAck(_message.Message):
+    __slots__ = ("answered",)
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    answered: int
+    def __init__(self, answered: _Optional[int] = ...) -> None: ...
+
+class Drain(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Dispatch(_message.Message):
+    __slots__ = ("id", "socket_id", "namespace", "event", "connect", "disconnected", "wants_ack", "redeliveries", "introduction")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SOCKET_ID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    CONNECT_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECTED_FIELD_NUMBER: _ClassVar[int]
+    WANTS_ACK_FIELD_NUMBER: _ClassVar[int]
+    REDELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    INTRODUCTION_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    socket_id: str
+    namespace: str
+    event: _event_pb2.Event
+    connect: Connect
+    disconnected: Disconnected
+    wants_ack: bool
+    redeliveries: int
+    introduction: Introduction
+    def __init__(self, id: _Optional[int] = ..., socket_id: _Optional[str] = ..., namespace: _Optional[str] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., connect: _Optional[_Union[Connect, _Mapping]] = ..., disconnected: _Optional[_Union[Disconnected, _Mapping]] = ..., wants_ack: bool = ..., redeliveries: _Optional[int] = ..., introduction: _Optional[_Union[Introduction, _Mapping]] = ...) -> None: ...
+
+class Introduction(_message.Message):
+    __slots__ = ("handshake",)
+    HANDSHAKE_FIELD_NUMBER: _ClassVar[int]
+    handshake: _event_pb2.Handshake
+    def __init__(self, handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ...) -> None: ...
+
+class Connect(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Disconnected(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Action(_message.Message):
+    __slots__ = ("result", "command")
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    result: Result
+    command: _command_pb2.Command
+    def __init__(self, result: _Optional[_Union[Result, _Mapping]] = ..., command: _Optional[_Union[_command_pb2.Command, _Mapping]] = ...) -> None: ...
+
+class Result(_message.Message):
+    __slots__ = ("dispatch_id", "ack", "refusal", "failure")
+    DISPATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    ACK_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    dispatch_id: int
+    ack: _event_pb2.Ack
+    refusal: Refusal
+    failure: Failure
+    def __init__(self, dispatch_id: _Optional[int] = ..., ack: _Optional[_Union[_event_pb2.Ack, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("message", "data")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    data: bytes
+    def __init__(self, message: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    def __init__(self, message: _Optional[str] = ...) -> None: ...

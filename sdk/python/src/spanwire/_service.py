@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service: handlers by name, and the link that brings them their events."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import builtins
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket as stdlib_socket
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, overload
+
+from ._emits import Emits, on_loop
+from ._link import Link
+from ._payloads import Codec, Json
+from ._performer import Performer
+from ._proto import handler_pb2
+from ._routes import ANY, Handler, Routes
+from ._settings import Settings
+from ._version import __version__
+from .exceptions import RegistrationError
+
+__all__ = ["Service"]
+
+log = logging.getLogger("spanwire")
+
+_H = TypeVar("_H", bound=Callable[..., Any])
+_PROTOCOL_VERSION = 1
+_BuiltinRefused = builtins.ConnectionRefusedError
+_RENEW_AFTER = 0.05  # seconds, so that handlers that are registered one after another cost one new stream
+
+
+class Service(Emits):
+    """A named kind of handler: register functions for events, then `run()` it.
+
+    Example::
+
+        service = Service("chat")
+
+        @service.on("my event")
+        def my_event(socket, data):
+            socket.emit("my response", data)
+
+        service.run()
+
+    Handlers of one socket run one after another, in the order the browser sent the events; handlers of different sockets at the
+    same time. A handler may block, and emit from anywhere; what it emits before it returns reaches the browser before its ack
+    does, and what it returns is the ack. `async def` handlers run on one event loop.
+
+    An event is handed out at least once: when the stream breaks before its result arrived, it may come again, here or to
+    another instance.
+
+    Args:
+        name: The service's name; instances with the same name share its events.
+        address: Where the broker's door for services is; `SPANWIRE_ADDRESS` when None.
+        workers: How many handlers may block at the same time.
+        window: How many events may be open here; zero means the broker's default.
+        at_most_once: Drops events whose instance went away, rather than handing them out again.
+        credentials: Asks for the headers Cookie and Authorization of handshakes.
+        namespaces: Namespaces to register beside those that have handlers of their own, for handlers of namespace "*".
+        json: A stand-in for the `json` module.
+        drain_timeout: How long stopping waits for running handlers, in seconds.
+        emit_timeout: How long an emit waits while the queue to the broker is full, in seconds.
+        max_queue_bytes: How many bytes of emits may wait for the broker.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        address: str | None = None,
+        workers: int = 32,
+        window: int = 0,
+        at_most_once: bool = False,
+        credentials: bool = False,
+        namespaces: Iterable[str] = (),
+        json: Json | None = None,
+        drain_timeout: float = 10.0,
+        emit_timeout: float = 10.0,
+        max_queue_bytes: int = 16 << 20,
+    ) -> None:
+        # Fixed at birth.
+        self.name = name
+        self._address = address
+        self._workers = workers
+        self._window = window
+        self._at_most_once = at_most_once
+        self._credentials = credentials
+        self._drain_timeout = drain_timeout
+        self._emit_timeout = emit_timeout
+        self._max_queue_bytes = max_queue_bytes
+        self._codec = Codec(json)
+        self._routes = Routes(namespaces)
+        self._performer = Performer(self, self._codec)
+        # Guarded by the lock.
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._renewal: threading.Timer | None = None
+        # Seen by all.
+        self.instance_id = _instance_id()
+        self._process = os.getpid()
+        self._stop = threading.Event()
+        _watch_process(self)
+
+    # Registration.
+
+    def on(self, event: str, *, namespace: str = "/") -> Callable[[_H], _H]:
+        """Registers the decorated function for an event.
+
+        It is called with the socket and the event's arguments. For `"*"`, every event that has no handler of its own, the name
+        comes before the arguments. Decorators can be stacked.
+
+        Args:
+            event: The event's name, or "*".
+            namespace: The namespace, or "*" for every namespace that the service registers.
+
+        Returns:
+            The decorator; it gives the function back as it is.
+        """
+
+        def decorate(handler: _H) -> _H:
+            self.add(event, handler, namespace=namespace)
+            return handler
+
+        return decorate
+
+    def add(self, event: str, handler: Handler, *, namespace: str = "/") -> None:
+        """Registers a function, like `on` without the decorator. Allowed at any time: an attached service attaches anew.
+
+        Args:
+            event: The event's name, "*", "connect" or "disconnect".
+            handler: The function.
+            namespace: The namespace, or "*".
+        """
+        self._routes.add(event, handler, namespace)
+        self._renew()
+
+    def on_any(self, handler: _H) -> _H:
+        """Registers the decorated function for every event of namespace "/" that has no handler of its own."""
+        self.add(ANY, handler)
+        return handler
+
+    @overload
+    def on_connect(self, handler: _H, /) -> _H: ...
+
+    @overload
+    def on_connect(self, /, *, namespace: str = "/") -> Callable[[_H], _H]: ...
+
+    def on_connect(self, handler: Any = None, /, *, namespace: str = "/") -> Any:
+        """Registers the decorated function to be asked about each socket that connects.
+
+        It is called with the socket and the client's auth, if it takes both. It refuses by returning False or raising
+        `ConnectionRefusedError`.
+
+        Args:
+            handler: The function, when used without parentheses.
+            namespace: The namespace.
+
+        Returns:
+            The function, or the decorator.
+        """
+        return self._lifecycle("connect", handler, namespace)
+
+    @overload
+    def on_disconnect(self, handler: _H, /) -> _H: ...
+
+    @overload
+    def on_disconnect(self, /, *, namespace: str = "/") -> Callable[[_H], _H]: ...
+
+    def on_disconnect(self, handler: Any = None, /, *, namespace: str = "/") -> Any:
+        """Registers the decorated function to be told of each socket that has gone.
+
+        It is called with the socket and the reason, if it takes both.
+
+        Args:
+            handler: The function, when used without parentheses.
+            namespace: The namespace.
+
+        Returns:
+            The function, or the decorator.
+        """
+        return self._lifecycle("disconnect", handler, namespace)
+
+    def _lifecycle(self, event: str, handler: Any, namespace: str) -> Any:
+        if handler is None:
+            return self.on(event, namespace=namespace)
+        self.add(event, handler, namespace=namespace)
+        return handler
+
+    # Its life.
+
+    def run(self) -> None:
+        """Attaches and works until SIGINT or SIGTERM, or `stop()` from another thread; then drains. Blocks.
+
+        The broker is dialled for ever; a broker that is not up yet is waited for. A second signal ends the process at once.
+
+        Raises:
+            RegistrationError: The broker refused what is registered.
+        """
+        with self._signals():
+            link = self.start()
+            while not self._stop.wait(0.5):
+                if link.error is not None:
+                    error = link.error
+                    self.stop()
+                    raise error
+        self.stop()
+
+    def start(self) -> Link:
+        """Begins to attach, on threads of its own, and returns at once. Nothing happens when it has begun before.
+
+        Returns:
+            The link.
+
+        Raises:
+            RegistrationError: No handler is registered.
+        """
+        if self._process != os.getpid():
+            # Some servers fork without Python's knowledge.
+            self._forked()
+        with self._lock:
+            if self._link is None:
+                self._stop.clear()
+                settings = Settings.read(self._address)
+                if not self._routes.registrations():
+                    raise RegistrationError(f"the service {self.name!r} has no handlers to register")
+                self._link = Link(
+                    self._performer,
+                    self._register,
+                    settings,
+                    workers=self._workers,
+                    max_queue_bytes=self._max_queue_bytes,
+                    emit_timeout=self._emit_timeout,
+                )
+                self._link.start()
+            return self._link
+
+    def stop(self) -> None:
+        """Drains and detaches: takes nothing new, waits for running handlers up to `drain_timeout`, then leaves."""
+        self._stop.set()
+        with self._lock:
+            link, self._link = self._link, None
+            if self._renewal is not None:
+                self._renewal.cancel()
+        if link is not None:
+            link.stop(self._drain_timeout)
+        self._performer.close()
+
+    def wait_attached(self, timeout: float | None = None) -> None:
+        """Waits until the broker has said welcome.
+
+        Args:
+            timeout: How long, in seconds; None means for ever.
+
+        Raises:
+            RegistrationError: The broker refused what is registered.
+            BrokerUnavailableError: The time is over.
+        """
+        self.start().wait_attached(timeout)
+
+    @property
+    def started(self) -> bool:
+        """Whether the service is attached or trying to."""
+        return self._link is not None
+
+    @property
+    def attached(self) -> bool:
+        """Whether the service is attached right now."""
+        link = self._link
+        return link is not None and link.attached.is_set()
+
+    @property
+    def unhandled(self) -> int:
+        """How many events came that no handler was registered for."""
+        return self._performer.unhandled
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers reach the broker, as far as it has told."""
+        link = self._link
+        return "" if link is None or link.welcome is None else link.welcome.public_url
+
+    def __enter__(self) -> Service:
+        self.wait_attached(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Service:
+        """Attaches; coroutine handlers then run on the loop of the caller."""
+        self._performer.loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self.wait_attached, 30)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turns the first SIGINT or SIGTERM into a drain; the second has its usual effect."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def handle(number: int, _frame: object) -> None:
+            self._stop.set()
+            signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
+
+        for number in before:
+            signal.signal(number, handle)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _renew(self) -> None:
+        """Tells an attached broker of a changed table, soon."""
+        with self._lock:
+            if self._link is None or self._renewal is not None:
+                return
+
+            def renew() -> None:
+                with self._lock:
+                    link, self._renewal = self._link, None
+                if link is not None:
+                    link.renew()
+
+            self._renewal = threading.Timer(_RENEW_AFTER, renew)
+            self._renewal.daemon = True
+            self._renewal.start()
+
+    def _forked(self) -> None:
+        """Begins anew in a child process: threads and streams stayed with the parent, so this is another instance."""
+        self._lock = threading.Lock()
+        self._link = None
+        self._renewal = None
+        self._performer = Performer(self, self._codec)
+        self._stop = threading.Event()
+        self.instance_id = _instance_id()
+        self._process = os.getpid()
+
+    # What the rest asks for.
+
+    def _ready_link(self) -> Link:
+        """The link, once it has been attached; afterwards its queue bridges the gaps between streams."""
+        link = self._link
+        if link is None:
+            link = self.start()
+        if link.welcome is None:
+            link.wait_attached(0 if on_loop() else self._emit_timeout)
+        return link
+
+    def _register(self) -> handler_pb2.Register:
+        """Describes the instance to the broker."""
+        mode = handler_pb2.DELIVERY_MODE_AT_MOST_ONCE if self._at_most_once else handler_pb2.DELIVERY_MODE_AT_LEAST_ONCE
+        return handler_pb2.Register(
+            protocol_version=_PROTOCOL_VERSION,
+            service=self.name,
+            instance_id=self.instance_id,
+            sdk_name="spanwire-python",
+            sdk_version=__version__,
+            registrations=self._routes.registrations(),
+            window=self._window,
+            delivery_mode=mode,
+            credentials=self._credentials,
+        )
+
+
+def _instance_id() -> str:
+    """Draws a name that people can place and no other process has."""
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in stdlib_socket.gethostname())
+    return f"{host[:64] or 'host'}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _watch_process(service: Service) -> None:
+    """Has a service begin anew in child processes, and drain at the end of this one, for as long as it lives."""
+    reference = weakref.ref(service)
+
+    def forked() -> None:
+        alive = reference()
+        if alive is not None:
+            alive._forked()
+
+    def ending() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.stop()
+
+    os.register_at_fork(after_in_child=forked)
+    # Servers that end their workers by leaving Python's main function do not tell their applications.
+    atexit.register(ending)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A drop-in for Flask-SocketIO: change the import, keep the application.
+
+    from spanwire.flask import SocketIO, emit
+
+Handlers run in threads of this process, with Flask's contexts; the browsers' connections are the broker's. So any WSGI server
+serves the application, with any number of workers, and nothing is patched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import flask
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise ImportError("spanwire.flask needs Flask: pip install 'spanwire[flask]'") from error
+
+from ..exceptions import ConnectionRefusedError
+from ._context import current_context
+from ._namespace import Namespace
+from ._socketio import SocketIO
+
+__all__ = [
+    "ConnectionRefusedError",
+    "Namespace",
+    "SocketIO",
+    "call",
+    "close_room",
+    "disconnect",
+    "emit",
+    "join_room",
+    "leave_room",
+    "rooms",
+    "send",
+]
+
+
+def emit(event: str, *args: Any, **kwargs: Any) -> None:
+    """Emits to the socket whose event is being handled, or to others.
+
+    Args:
+        event: The event's name.
+        *args: The arguments; a lone tuple means several.
+        **kwargs: `broadcast` (to the whole namespace), `to` or `room` (a room or socket id, or several), `namespace` (the
+            current one), `include_self` (True), `skip_sid` (one or several), `callback`.
+
+    Raises:
+        TypeError: An argument cannot be sent.
+        RuntimeError: No receiver is named where no event is being handled.
+    """
+    _socketio().emit(event, *args, **_addressed("emit", kwargs))
+
+
+def send(message: Any, **kwargs: Any) -> None:
+    """Emits `message`, or `json`, to the socket whose event is being handled, or to others.
+
+    Args:
+        message: The argument.
+        **kwargs: `json` (emits `json`), and the rest as for `emit`.
+    """
+    event = "json" if kwargs.pop("json", False) else "message"
+    emit(event, message, **kwargs)
+
+
+def call(event: str, *args: Any, **kwargs: Any) -> Any:
+    """Emits to one socket, by default the one whose event is being handled, and waits for its ack.
+
+    Args:
+        event: The event's name.
+        *args: The arguments; a lone tuple means several.
+        **kwargs: `to` (a socket's id), `namespace`, `timeout` in seconds (60).
+
+    Returns:
+        What the client answered: None, one value, or a list of several.
+
+    Raises:
+        AckTimeoutError: No answer came in time; a TimeoutError.
+    """
+    return _socketio().call(event, *args, **_addressed("call", kwargs))
+
+
+def join_room(room: str, sid: str | None = None, namespace: str | None = None) -> None:
+    """Puts a socket, by default the one whose event is being handled, into a room.
+
+    Args:
+        room: The room.
+        sid: The socket's id.
+        namespace: The namespace.
+    """
+    _socketio().join_room(room, sid or _sid("join_room"), namespace or _namespace())
+
+
+def leave_room(room: str, sid: str | None = None, namespace: str | None = None) -> None:
+    """Takes a socket, by default the one whose event is being handled, out of a room.
+
+    Args:
+        room: The room.
+        sid: The socket's id.
+        namespace: The namespace.
+    """
+    _socketio().leave_room(room, sid or _sid("leave_room"), namespace or _namespace())
+
+
+def close_room(room: str, namespace: str | None = None) -> None:
+    """Takes everyone out of a room; nobody is disconnected.
+
+    Args:
+        room: The room.
+        namespace: The namespace.
+    """
+    _socketio().close_room(room, namespace or _namespace())
+
+
+def rooms(sid: str | None = None, namespace: str | None = None) -> list[str]:  # noqa: ARG001 - a name of the original
+    """Lists the rooms that this process put a socket into, and its own.
+
+    Args:
+        sid: The socket's id; by default the one whose event is being handled.
+        namespace: Has no meaning here, since ids are unique.
+
+    Returns:
+        The rooms.
+    """
+    return _socketio().rooms(sid or _sid("rooms"))
+
+
+def disconnect(sid: str | None = None, namespace: str | None = None, silent: bool = False) -> None:  # noqa: ARG001 - the same
+    """Disconnects a socket, by default the one whose event is being handled.
+
+    Args:
+        sid: The socket's id.
+        namespace: The namespace.
+        silent: Has no meaning here; a socket that has gone is never an error.
+    """
+    _socketio().disconnect(sid or _sid("disconnect"), namespace or _namespace())
+
+
+def _socketio() -> SocketIO:
+    context = current_context()
+    if context is not None:
+        return context.socketio
+    socketio: SocketIO | None = flask.current_app.extensions.get("socketio")
+    if socketio is None:
+        raise RuntimeError("the application has no SocketIO object: SocketIO(app), or init_app(app)")
+    return socketio
+
+
+def _namespace() -> str:
+    context = current_context()
+    return "/" if context is None else context.socket.namespace
+
+
+def _sid(function: str) -> str:
+    context = current_context()
+    if context is None:
+        raise RuntimeError(f"{function}() outside of an event handler needs the socket's id: sid=...")
+    return context.socket.id
+
+
+def _addressed(function: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Completes the receivers: the current socket, unless others are named."""
+    context = current_context()
+    if not kwargs.get("namespace"):
+        kwargs["namespace"] = "/" if context is None else context.socket.namespace
+    to = kwargs.get("to")
+    if to is None:
+        to = kwargs.pop("room", None)
+    if to is None and not kwargs.pop("broadcast", False):
+        if context is None:
+            raise RuntimeError(f"{function}() outside of an event handler needs to=... or broadcast=True")
+        to = context.socket.id
+    kwargs["to"] = to
+    return kwargs

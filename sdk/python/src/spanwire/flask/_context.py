@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flask's contexts for the events of one socket, and the socket's own copy of the session.
+
+A request context made from nothing costs more than the rest of an event, most of it for matching a URL that no route has. So one
+request context is kept per socket and pushed for each of its events; they run one after another, so it is never pushed twice.
+The application context inside it, and with it `flask.g`, is new each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import flask
+from flask.sessions import SessionMixin
+
+from .._socket import Socket
+from ._environ import environ
+
+__all__ = ["SocketContext", "current_context"]
+
+# Beside Flask's own, because each look through its proxies costs as much as serialising a small event.
+_current: ContextVar[SocketContext | None] = ContextVar("spanwire_socket", default=None)
+
+
+if TYPE_CHECKING:
+    from ._socketio import SocketIO
+
+
+def current_context() -> SocketContext | None:
+    """The context of the socket that is being handled; None in views and outside of requests."""
+    context = _current.get()
+    if context is None and flask.has_request_context():
+        # A thread that was given a copy of the request context.
+        context = getattr(flask.request, "spanwire", None)
+    return context
+
+
+class ManagedSession(dict, SessionMixin):  # type: ignore[type-arg]
+    """A socket's own copy of the session. What handlers change stays with the socket; no HTTP request sees it."""
+
+
+class SocketContext:
+    """Flask's view of one socket.
+
+    Attributes:
+        socketio: Whose handlers run.
+        socket: The socket.
+        rooms: The rooms that this process put the socket into.
+    """
+
+    def __init__(self, socketio: SocketIO, app: flask.Flask, socket: Socket, *, manage_session: bool) -> None:
+        self.socketio = socketio
+        self.socket = socket
+        self.rooms: set[str] = set()
+        self._app = app
+        self._manage_session = manage_session
+        self._handshake: Any = None
+        self._context: Any = None
+        self._session: Any = None
+
+    @contextlib.contextmanager
+    def handling(self, message: str | None, args: tuple[Any, ...]) -> Iterator[None]:
+        """Gives the body an application context and a request context.
+
+        Args:
+            message: The event's name.
+            args: The event's arguments.
+
+        Yields:
+            Nothing.
+        """
+        context = self._request_context()
+        with context:
+            if self._manage_session:
+                self._adopt_session(context)
+            request = context.request
+            request.event = {"message": message, "args": args}
+            token = _current.set(self)
+            try:
+                yield
+            finally:
+                _current.reset(token)
+            if not self._manage_session:
+                self._save_session(context)
+
+    def _request_context(self) -> Any:
+        handshake = self.socket.handshake
+        context: Any = self._context
+        if context is None or self._handshake is not handshake or not _REUSABLE:
+            context = self._app.request_context(environ(handshake))
+            request: Any = context.request
+            request.sid = self.socket.id
+            request.namespace = self.socket.namespace
+            request.spanwire = self
+            if _REUSABLE:
+                # No route can match, and asking each time is what would cost most.
+                context.match_request = _nothing
+            self._handshake, self._context = handshake, context
+        elif not self._manage_session:
+            _set_session(context, None)  # so that pushing opens it anew
+        return context
+
+    def _adopt_session(self, context: Any) -> None:
+        """Puts the socket's copy of the session in place, made from the handshake's at the first event."""
+        if self._session is None:
+            self._session = ManagedSession(context.session)
+        if context.session is not self._session:
+            _set_session(context, self._session)
+
+    def _save_session(self, context: Any) -> None:
+        """Saves a session that Flask manages, where its interface keeps it on the server; a cookie cannot be set any more."""
+        session = context.session
+        if getattr(session, "modified", True):
+            self._app.session_interface.save_session(self._app, session, self._app.response_class())
+
+
+def _nothing() -> None:
+    """Stands in for matching the URL."""
+
+
+def _reusable() -> bool:
+    """Says whether request contexts are of the kind that makes a new application context at each push."""
+    from flask import ctx
+
+    kind = getattr(ctx, "RequestContext", None)
+    return kind is not None and kind is not ctx.AppContext and hasattr(kind, "match_request")
+
+
+_REUSABLE = _reusable()
+
+
+def _set_session(context: Any, session: Any) -> None:
+    # The attribute has a leading underscore since Flask 3.1.
+    if hasattr(context, "_session"):
+        context._session = session
+    else:
+        context.session = session

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registering handlers the way Flask-SocketIO does, and running them in Flask's contexts."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import flask
+
+from .._routes import ANY, positional
+from .._service import Service
+from .._socket import Socket
+from ..exceptions import ConnectionRefusedError
+from ._context import SocketContext
+from ._namespace import Namespace
+
+if TYPE_CHECKING:
+    from ._socketio import SocketIO
+
+__all__ = ["CONTEXT", "Handlers"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# Where a socket's context is kept among the socket's data.
+CONTEXT = "spanwire.flask"
+
+
+class Handlers:
+    """The handlers of an application.
+
+    Attributes:
+        app: The application.
+        service: The service that the handlers are registered with.
+        manage_session: Whether each socket has its own copy of the session.
+        handlers: What was registered: event, function, namespace.
+        namespace_handlers: The registered namespace objects.
+        exception_handlers: The functions for exceptions, by namespace.
+        default_exception_handler: The function for the others.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.app: flask.Flask | None = None
+        self.service = service
+        self.manage_session = True
+        self.handlers: list[tuple[str, Callable[..., Any], str]] = []
+        self.namespace_handlers: list[Namespace] = []
+        self.exception_handlers: dict[str, Callable[..., Any]] = {}
+        self.default_exception_handler: Callable[..., Any] | None = None
+
+    def on(self, message: str, namespace: str | None = None) -> Callable[[_F], _F]:
+        """Registers the decorated function for an event.
+
+        Args:
+            message: The event's name, "connect", "disconnect", "message", "json", or "*".
+            namespace: The namespace; "/" when None.
+
+        Returns:
+            The decorator; it gives the function back as it is.
+        """
+
+        def decorate(handler: _F) -> _F:
+            self.on_event(message, handler, namespace)
+            return handler
+
+        return decorate
+
+    def on_event(self, message: str, handler: Callable[..., Any], namespace: str | None = None) -> None:
+        """Registers a function for an event, like `on` without the decorator.
+
+        Args:
+            message: The event's name.
+            handler: The function.
+            namespace: The namespace; "/" when None.
+        """
+        space = namespace or "/"
+        self.handlers.append((message, handler, space))
+        named = message == ANY
+
+        def run(socket: Socket, *args: Any) -> Any:
+            # A catch-all gets the event's name before the arguments, and request.event tells it too.
+            return self._handle(handler, args[0] if named else message, socket, args)
+
+        self.service.add(message, run, namespace=space)
+
+    def event(self, *args: Any, **kwargs: Any) -> Any:
+        """Registers the decorated function for the event of the function's name; usable with and without parentheses.
+
+        Args:
+            *args: The function, without parentheses; else as for `on`, after the name.
+            **kwargs: As for `on`.
+
+        Returns:
+            The function, or the decorator.
+        """
+        if len(args) == 1 and not kwargs and callable(args[0]):
+            return self.on(args[0].__name__)(args[0])
+
+        def decorate(handler: _F) -> _F:
+            return self.on(handler.__name__, *args, **kwargs)(handler)
+
+        return decorate
+
+    def on_namespace(self, namespace_handler: Namespace) -> None:
+        """Registers the methods of a namespace object.
+
+        Args:
+            namespace_handler: The object.
+
+        Raises:
+            ValueError: It is not a Namespace.
+        """
+        if not isinstance(namespace_handler, Namespace):
+            raise ValueError("not a Namespace instance")
+        namespace_handler.socketio = cast("SocketIO", self)
+        self.namespace_handlers.append(namespace_handler)
+        events = list(namespace_handler._methods)
+        if type(namespace_handler).trigger_event is not Namespace.trigger_event:
+            events += [name for name in (ANY, "connect", "disconnect") if name not in events]
+        for name in events:
+            self._add_method(namespace_handler, name)
+
+    def _add_method(self, namespace_handler: Namespace, message: str) -> None:
+        def run(socket: Socket, *args: Any) -> Any:
+            name, rest = (args[0], args[1:]) if message == ANY else (message, args)
+
+            def trigger(*values: Any) -> Any:
+                return namespace_handler.trigger_event(name, *values)
+
+            return self._handle(trigger, name, socket, rest)
+
+        self.service.add(message, run, namespace=namespace_handler.namespace)
+
+    def on_error(self, namespace: str | None = None) -> Callable[[_F], _F]:
+        """Registers the decorated function for exceptions in handlers of a namespace; what it returns becomes the ack.
+
+        Args:
+            namespace: The namespace; "/" when None.
+
+        Returns:
+            The decorator.
+
+        Raises:
+            ValueError: From the decorator, when the function cannot be called.
+        """
+
+        def decorate(handler: _F) -> _F:
+            if not callable(handler):
+                raise ValueError("exception_handler must be callable")
+            self.exception_handlers[namespace or "/"] = handler
+            return handler
+
+        return decorate
+
+    def on_error_default(self, exception_handler: _F) -> _F:
+        """Registers the decorated function for exceptions in handlers of namespaces without their own.
+
+        Args:
+            exception_handler: The function.
+
+        Returns:
+            The function.
+
+        Raises:
+            ValueError: It cannot be called.
+        """
+        if not callable(exception_handler):
+            raise ValueError("exception_handler must be callable")
+        self.default_exception_handler = exception_handler
+        return exception_handler
+
+    # Handling.
+
+    def _handle(self, handler: Callable[..., Any], message: str, socket: Socket, args: tuple[Any, ...]) -> Any:
+        """Runs a handler in the contexts of its socket."""
+        with self._context(socket).handling(message, args):
+            try:
+                return self.call_handler(handler, message, args)
+            except ConnectionRefusedError:
+                raise
+            except Exception as error:
+                if message == "connect" and isinstance(error, builtins.ConnectionRefusedError):
+                    raise
+                return self._on_exception(error, socket.namespace)
+
+    def call_handler(self, handler: Callable[..., Any], message: str, args: tuple[Any, ...]) -> Any:
+        """Calls a handler; connect and disconnect handlers get no more arguments than they take.
+
+        Args:
+            handler: The handler.
+            message: The event's name.
+            args: The event's arguments.
+
+        Returns:
+            What the handler returned.
+        """
+        if message in ("connect", "disconnect"):
+            takes = positional(handler)
+            if takes is not None:
+                args = args[:takes]
+        value = handler(*args)
+        if type(value) is CoroutineType:
+            # Run on the handler's own thread, where Flask's contexts are.
+            value = asyncio.run(value)
+        return value
+
+    def _on_exception(self, error: BaseException, namespace: str) -> Any:
+        handler = self.exception_handlers.get(namespace, self.default_exception_handler)
+        if handler is None:
+            raise error
+        return handler(error)
+
+    def _context(self, socket: Socket) -> SocketContext:
+        context: SocketContext | None = socket.data.get(CONTEXT)
+        if context is None:
+            if self.app is None:
+                raise RuntimeError("the SocketIO object has no application: call init_app() first")
+            context = SocketContext(cast("SocketIO", self), self.app, socket, manage_session=self.manage_session)
+            socket.data[CONTEXT] = context
+        return context

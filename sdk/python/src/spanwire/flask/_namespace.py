@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handlers of a namespace as the methods of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._socketio import SocketIO
+
+__all__ = ["Namespace"]
+
+
+class Namespace:
+    """A namespace whose events are handled by methods named `on_<event>`.
+
+    Args:
+        namespace: The namespace; "/" when None.
+    """
+
+    def __init__(self, namespace: str | None = None) -> None:
+        self.namespace = namespace or "/"
+        self.socketio: SocketIO | None = None
+        # Made once from the class, so that an event's name, which a browser chooses, is never looked up on the object.
+        self._methods: dict[str, Callable[..., Any]] = {
+            name[3:]: getattr(self, name)
+            for name in dir(type(self))
+            if name.startswith("on_") and len(name) > 3 and callable(getattr(type(self), name))
+        }
+
+    def trigger_event(self, event: str, *args: Any) -> Any:
+        """Calls the method of an event. Override it to see every event of the namespace.
+
+        Args:
+            event: The event's name.
+            *args: The event's arguments.
+
+        Returns:
+            What the method returned; None when there is none.
+        """
+        method = self._methods.get(event)
+        if method is None:
+            return None
+        return self._bound().call_handler(method, event, args)
+
+    def emit(
+        self,
+        event: str,
+        data: Any = None,
+        room: Any = None,
+        include_self: bool = True,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """Emits to the namespace, or to rooms of it.
+
+        Args:
+            event: The event's name.
+            data: The argument.
+            room: A room or socket id, or several.
+            include_self: Whether the current socket gets it too.
+            namespace: Another namespace.
+            callback: Called with the acks.
+        """
+        self._bound().emit(
+            event, data, to=room, include_self=include_self, namespace=namespace or self.namespace, callback=callback
+        )
+
+    def send(
+        self,
+        data: Any,
+        room: Any = None,
+        include_self: bool = True,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
+        """Emits `message` to the namespace, or to rooms of it.
+
+        Args:
+            data: The argument.
+            room: A room or socket id, or several.
+            include_self: Whether the current socket gets it too.
+            namespace: Another namespace.
+            callback: Called with the acks.
+        """
+        self.emit("message", data, room, include_self, namespace, callback)
+
+    def close_room(self, room: str, namespace: str | None = None) -> None:
+        """Takes everyone out of a room.
+
+        Args:
+            room: The room.
+            namespace: Another namespace.
+        """
+        self._bound().close_room(room, namespace or self.namespace)
+
+    def _bound(self) -> SocketIO:
+        if self.socketio is None:
+            raise RuntimeError("the namespace is not registered: pass it to on_namespace() first")
+        return self.socketio

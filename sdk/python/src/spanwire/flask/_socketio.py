@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SocketIO object, as Flask-SocketIO has it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import flask
+
+from .. import _commands
+from .._emitter import Emitter
+from .._records import SocketState
+from .._routes import ANY
+from .._service import Service
+from .._words import names
+from ..exceptions import AckTimeoutError, BrokerUnavailableError
+from . import _serving
+from ._context import SocketContext, current_context
+from ._handlers import CONTEXT, Handlers
+from ._options import SERVICE_OPTIONS, warn_without_effect
+
+__all__ = ["SocketIO"]
+
+log = logging.getLogger("spanwire")
+
+
+class Reason:
+    """The reasons that a disconnect handler is given."""
+
+    CLIENT_DISCONNECT = "client namespace disconnect"
+    SERVER_DISCONNECT = "server namespace disconnect"
+    PING_TIMEOUT = "ping timeout"
+    TRANSPORT_CLOSE = "transport close"
+    TRANSPORT_ERROR = "transport error"
+    SERVER_SHUTTING_DOWN = "server shutting down"
+
+
+class SocketIO(Handlers):
+    """Socket.IO for a Flask application, with the browsers' connections kept by a broker.
+
+    Options of Flask-SocketIO that mean nothing here are accepted and logged.
+
+    Args:
+        app: The application; or call `init_app` later.
+        **kwargs: Options: those of Flask-SocketIO, those of `spanwire.Service` (`address`, `workers`, `window`, ...),
+            `service` for the service's name, and `attach`: whether to attach to the broker as soon as a server serves the
+            application (True by default).
+    """
+
+    reason = Reason
+    async_mode = "threading"
+
+    def __init__(self, app: flask.Flask | None = None, **kwargs: Any) -> None:
+        super().__init__(Service("flask"))
+        self.server_options: dict[str, Any] = {}
+        self.attachment = _serving.Attachment(self.service)
+        self._emitter: Emitter | None = None
+        self._lock = threading.Lock()
+        if app is not None or kwargs:
+            self.init_app(app, **kwargs)
+
+    def init_app(self, app: flask.Flask | None, **kwargs: Any) -> None:
+        """Binds the application. Handlers may have been registered before.
+
+        Args:
+            app: The application; None for a program that only emits.
+            **kwargs: As for the class.
+        """
+        options = {**self.server_options, **kwargs}
+        self.server_options = dict(options)
+        self.manage_session = options.pop("manage_session", self.manage_session)
+        name = options.pop("service", None)
+        attach = options.pop("attach", True)
+        chosen = {key: options.pop(key) for key in SERVICE_OPTIONS if key in options}
+        json = options.pop("json", None)
+        namespaces = options.pop("namespaces", None) or ()
+        if app is not None:
+            # Called before anything is registered with it, or with what was registered so far.
+            name = name or app.name
+            self.app = app
+            app.extensions["socketio"] = self
+        table = self.service._routes
+        self.service = Service(
+            re.sub(r"[^A-Za-z0-9_.-]", "-", name or "flask")[:128],
+            namespaces=() if namespaces == ANY else names(namespaces),
+            json=json,
+            credentials=True,  # Flask's request has cookies
+            **chosen,
+        )
+        table.namespaces = self.service._routes.namespaces
+        self.service._routes = table
+        warn_without_effect(options)
+        self.attachment.close()
+        self.attachment = _serving.Attachment(self.service)
+        if app is not None and attach:
+            self.attachment.watch(app)
+
+    # What can be asked of the broker.
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
+        """Emits to every socket of a namespace, or of rooms. Needs no context; allowed from any thread and process.
+
+        Args:
+            event: The event's name.
+            *args: The arguments; a lone tuple means several.
+            **kwargs: `namespace`, `to` or `room` (a room or socket id, or several), `include_self`, `skip_sid` (one or
+                several), `callback`; others are ignored.
+
+        Raises:
+            TypeError: An argument cannot be sent.
+            BrokerUnavailableError: The broker cannot be reached.
+        """
+        namespace = kwargs.get("namespace") or "/"
+        to = kwargs.get("to")
+        if to is None:
+            to = kwargs.get("room")
+        skip = kwargs.get("skip_sid")
+        if not skip and not kwargs.get("include_self", True):
+            skip = getattr(flask.request, "sid", None)
+        callback = kwargs.get("callback")
+        service = self._ready_service()
+        if service is None:
+            if callback is not None:
+                raise RuntimeError("a callback needs an attached application; use call() here, or emit without one")
+            self._own_emitter().emit(event, *args, to=to, except_=skip, namespace=namespace)
+        elif callback is None:
+            service._emit(event, args, to, skip, namespace, link=_current_link(service))
+        else:
+            self._emit_with_callback(service, event, args, to, skip, namespace, callback)
+
+    def _emit_with_callback(
+        self,
+        service: Service,
+        event: str,
+        args: tuple[Any, ...],
+        to: _commands.Rooms,
+        skip: str | Iterable[str] | None,
+        namespace: str,
+        callback: Callable[..., Any],
+    ) -> None:
+        origin = current_context()
+
+        def run(*values: Any) -> None:
+            # In the contexts of the socket that was being handled when the emit was made.
+            if origin is not None:
+                with origin.handling(None, values):
+                    callback(*values)
+            elif self.app is not None:
+                with self.app.app_context():
+                    callback(*values)
+
+        state: SocketState | None = None if origin is None else origin.socket._state
+        service._emit_with_callback(event, args, to, skip, namespace, run, state)
+
+    def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
+        """Emits to one socket and waits for its ack.
+
+        Args:
+            event: The event's name.
+            *args: The arguments; a lone tuple means several.
+            **kwargs: `namespace`, `to` or `sid` (the socket's id), `timeout` in seconds (60); others are ignored.
+
+        Returns:
+            What the client answered: None, one value, or a list of several.
+
+        Raises:
+            ValueError: No socket is named.
+            AckTimeoutError: No answer came in time; a TimeoutError.
+        """
+        to = kwargs.get("to") or kwargs.get("sid") or kwargs.get("room")
+        if not to:
+            raise ValueError("call() needs the id of one socket: to=...")
+        namespace = kwargs.get("namespace") or "/"
+        timeout = kwargs.get("timeout", 60)
+        service = self._ready_service()
+        if service is None:
+            acks = self._own_emitter().emit_with_ack(event, *args, to=to, namespace=namespace, timeout=timeout)
+            if not acks.acks:
+                raise AckTimeoutError(f"{event!r} was not answered by {to!r} within {timeout:g} s", event=event)
+            values = acks.acks[0].args
+        else:
+            values = service._call(event, args, to, namespace, timeout, link=_current_link(service))
+        return values if len(values) > 1 else values[0] if values else None
+
+    def send(
+        self,
+        data: Any,
+        json: bool = False,
+        namespace: str | None = None,
+        to: Any = None,
+        callback: Callable[..., Any] | None = None,
+        include_self: bool = True,
+        skip_sid: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Emits the event `message`, or `json`.
+
+        Args:
+            data: The argument.
+            json: Whether the event is `json`.
+            namespace: The namespace; "/" when None.
+            to: A room or socket id, or several.
+            callback: Called with the acks.
+            include_self: Whether the current socket gets it too.
+            skip_sid: Sockets to leave out.
+            **kwargs: As for `emit`.
+        """
+        self.emit(
+            "json" if json else "message",
+            data,
+            namespace=namespace,
+            to=to,
+            callback=callback,
+            include_self=include_self,
+            skip_sid=skip_sid,
+            **kwargs,
+        )
+
+    def close_room(self, room: str, namespace: str | None = None) -> None:
+        """Takes everyone out of a room; nobody is disconnected.
+
+        Args:
+            room: The room.
+            namespace: The namespace; "/" when None.
+        """
+        service = self._attached_service()
+        space = namespace or "/"
+        service._rooms("leave", (room,), room, space, link=_current_link(service))
+        link = service._link
+        for state in list(link.conversation.sockets.values()) if link is not None else ():
+            if state.facade is not None and state.namespace == space and CONTEXT in state.facade.data:
+                state.facade.data[CONTEXT].rooms.discard(room)
+
+    def join_room(self, room: str, sid: str, namespace: str) -> None:
+        """Puts a socket into a room.
+
+        Args:
+            room: The room.
+            sid: The socket's id.
+            namespace: The namespace.
+        """
+        service = self._attached_service()
+        service._rooms("join", (room,), sid, namespace, link=_current_link(service))
+        context = self._known(sid)
+        if context is not None:
+            context.rooms.add(room)
+
+    def leave_room(self, room: str, sid: str, namespace: str) -> None:
+        """Takes a socket out of a room.
+
+        Args:
+            room: The room.
+            sid: The socket's id.
+            namespace: The namespace.
+        """
+        service = self._attached_service()
+        service._rooms("leave", (room,), sid, namespace, link=_current_link(service))
+        context = self._known(sid)
+        if context is not None:
+            context.rooms.discard(room)
+
+    def rooms(self, sid: str) -> list[str]:
+        """Lists the rooms that this process put a socket into, and its own.
+
+        Args:
+            sid: The socket's id.
+
+        Returns:
+            The rooms.
+        """
+        context = self._known(sid)
+        return [sid, *sorted(context.rooms)] if context is not None else []
+
+    def disconnect(self, sid: str, namespace: str) -> None:
+        """Disconnects a socket.
+
+        Args:
+            sid: The socket's id.
+            namespace: The namespace.
+        """
+        service = self._attached_service()
+        service._disconnect(sid, namespace, link=_current_link(service))
+
+    def _known(self, sid: str) -> SocketContext | None:
+        link = self.service._link
+        state = link.conversation.sockets.get(sid) if link is not None else None
+        if state is None or state.facade is None:
+            return None
+        context: SocketContext | None = state.facade.data.get(CONTEXT)
+        return context
+
+    # Its life.
+
+    def attach(self, timeout: float | None = None) -> None:
+        """Attaches to the broker now, for programs that are served in a way that is not noticed.
+
+        Args:
+            timeout: How long to wait for the broker, in seconds; None does not wait.
+
+        Raises:
+            RegistrationError: The broker refused what is registered.
+            BrokerUnavailableError: The time is over.
+        """
+        self.service.start()
+        if timeout is not None:
+            self.service.wait_attached(timeout)
+
+    def run(self, app: flask.Flask, host: str | None = None, port: int | None = None, **kwargs: Any) -> None:
+        """Serves the application and attaches it to the broker, starting a broker when there is none. Blocks.
+
+        Where the browsers go depends on what is there: under `broker dev`, and with a broker of its own, the broker listens
+        and the application stands behind it, so that `io()` without an address just works. With a broker that is already
+        running, the application listens on host and port itself.
+
+        Args:
+            app: The application.
+            host: Where to listen; 127.0.0.1 when None.
+            port: Where to listen; 5000 when None.
+            **kwargs: `debug`, `use_reloader`, `reloader_options`, `log_output`, and options of Werkzeug's `run_simple`.
+
+        Raises:
+            BrokerNotFoundError: No broker is running and no program was found to start one.
+        """
+        if self.app is None:
+            self.init_app(app)
+        _serving.run(self, app, host, port, **kwargs)
+
+    def stop(self) -> None:
+        """Detaches from the broker: finishes what handlers are running, and leaves."""
+        self.attachment.close()
+        self.service.stop()
+
+    def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> threading.Thread:
+        """Runs a function on a thread.
+
+        Args:
+            target: The function.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            The thread, started.
+        """
+        thread = threading.Thread(target=target, args=args, kwargs=kwargs, daemon=True)
+        thread.start()
+        return thread
+
+    def sleep(self, seconds: float = 0) -> None:
+        """Sleeps; in a handler, other sockets go on meanwhile.
+
+        Args:
+            seconds: How long.
+        """
+        link = self.service._link
+        if link is not None:
+            link.crew.about_to_block()
+        time.sleep(seconds)
+
+    def _ready_service(self) -> Service | None:
+        """The service, when this process serves the application; None in scripts, shells and task queues, which only emit."""
+        if self.service.started or self.attachment.pending:
+            return self.service
+        return None
+
+    def _attached_service(self) -> Service:
+        service = self._ready_service()
+        if service is None:
+            raise BrokerUnavailableError("this process is not attached to the broker: serve the application, or call attach()")
+        return service
+
+    def _own_emitter(self) -> Emitter:
+        with self._lock:
+            if self._emitter is None:
+                self._emitter = Emitter(self.service._address)
+                self._emitter._codec = self.service._codec
+            return self._emitter
+
+
+def _current_link(service: Service) -> Any:
+    """The link of the socket that is being handled, so that its emits go before its ack; None elsewhere."""
+    context = current_context()
+    return context.socket._link if context is not None and context.socket._service is service else None

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A broker in this process: real gRPC on a free port, and a test that plays the browsers."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from spanwire._proto import command_pb2, emitter_pb2, event_pb2, handler_pb2
+
+WAIT = 10.0
+
+
+class Attachment:
+    """One stream of one instance."""
+
+    def __init__(self, broker: FakeBroker, register: handler_pb2.Register) -> None:
+        self.broker = broker
+        self.register = register
+        self.out: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.sequence = 0
+        self.received = 0
+        self.told = 0  # the highest of the instance's frames that it was told of
+        self.answered = 0  # of our frames, by the instance
+        self.results: dict[int, handler_pb2.Result] = {}
+        self.commands: list[command_pb2.Command] = []
+        self.actions: list[handler_pb2.Action] = []
+        self.acks: list[int] = []
+        self.batches: list[handler_pb2.ActionBatch] = []
+        self.draining = False
+        self.ended = False
+        self.open: set[int] = set()
+        self.met: set[str] = set()
+        self.changed = threading.Condition()
+
+    # What the test does.
+
+    def dispatch(
+        self,
+        event: str | None = None,
+        *args: Any,
+        sid: str = "s1",
+        namespace: str = "/",
+        wants_ack: bool = True,
+        kind: str = "event",
+        number: int | None = None,
+        redeliveries: int = 0,
+        payload: bytes | None = None,
+        attachments: tuple[bytes, ...] = (),
+        reason: str = "transport close",
+        handshake: event_pb2.Handshake | None = None,
+    ) -> int:
+        """Hands out one dispatch in a frame of its own; gives its id."""
+        message = handler_pb2.Dispatch(
+            id=number or next(self.broker.ids),
+            socket_id=sid,
+            namespace=namespace,
+            wants_ack=wants_ack,
+            redeliveries=redeliveries,
+        )
+        if kind == "event":
+            message.event.name = event or ""
+            message.event.args = json.dumps(args).encode() if payload is None else payload
+            message.event.attachments.extend(attachments)
+        elif kind == "connect":
+            message.connect.SetInParent()
+        elif kind == "disconnected":
+            message.disconnected.reason = reason
+        if sid not in self.met:
+            self.met.add(sid)
+            message.introduction.handshake.CopyFrom(handshake or HANDSHAKE)
+        self.batch(message)
+        return message.id
+
+    def connect(self, sid: str = "s1", namespace: str = "/", auth: Any = None, handshake: Any = None) -> int:
+        shake = event_pb2.Handshake()
+        shake.CopyFrom(handshake or HANDSHAKE)
+        if auth is not None:
+            shake.auth = json.dumps(auth).encode()
+        self.met.discard(sid)
+        return self.dispatch(sid=sid, namespace=namespace, kind="connect", handshake=shake)
+
+    def disconnected(self, sid: str = "s1", namespace: str = "/", reason: str = "transport close") -> int:
+        return self.dispatch(sid=sid, namespace=namespace, kind="disconnected", reason=reason)
+
+    def batch(self, *messages: handler_pb2.Dispatch, answers: tuple[command_pb2.Answer, ...] = ()) -> None:
+        with self.changed:
+            self.sequence += 1
+            if self.broker.answering:
+                self.told = self.received
+            self.open.update(m.id for m in messages)
+            self.send(
+                batch=handler_pb2.DispatchBatch(sequence=self.sequence, answered=self.told, dispatches=messages, answers=answers)
+            )
+
+    def send(self, **frame: Any) -> None:
+        self.out.put(handler_pb2.AttachResponse(**frame))
+
+    def wait(self, condition: Callable[[], Any], what: str = "") -> Any:
+        with self.changed:
+            assert self.changed.wait_for(condition, WAIT), what or "nothing happened"
+            return condition()
+
+    def result(self, number: int) -> handler_pb2.Result:
+        return self.wait(lambda: self.results.get(number), f"no result for {number}")
+
+    def ack(self, number: int) -> Any:
+        """What the handler answered: the arguments, or None when it sent no ack."""
+        result = self.result(number)
+        assert result.WhichOneof("outcome") != "failure", result.failure.message
+        return json.loads(result.ack.args or b"[]") if result.HasField("ack") else None
+
+    def emits(self, count: int = 1) -> list[tuple[Any, ...]]:
+        """The first emits: (name, arguments, rooms, except, namespace)."""
+
+        def found() -> Any:
+            seen = [c.emit for c in self.commands if c.HasField("emit")]
+            return seen if len(seen) >= count else None
+
+        return [
+            (
+                e.event.name,
+                json.loads(e.event.args),
+                list(e.target.rooms),
+                list(getattr(e.target, "except")),
+                e.target.namespace,
+            )
+            for e in self.wait(found, f"not {count} emits")
+        ]
+
+    def command(self, kind: str, index: int = 0) -> Any:
+        def found() -> Any:
+            seen = [c for c in self.commands if c.WhichOneof("command") == kind]
+            return seen[index] if len(seen) > index else None
+
+        return self.wait(found, f"no {kind}")
+
+    def break_off(self, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE, details: str = "gone") -> None:
+        self.out.put((code, details))
+
+    # What the instance does.
+
+    def take(self, frame: handler_pb2.AttachRequest) -> None:
+        with self.changed:
+            kind = frame.WhichOneof("frame")
+            if kind == "batch":
+                self.take_batch(frame.batch)
+            elif kind == "frame_ack":
+                self.answered = frame.frame_ack.answered
+                self.acks.append(self.answered)
+            elif kind == "drain":
+                self.draining = True
+            if self.draining and not self.open and not self.ended:
+                self.ended = True
+                self.out.put(None)
+            self.changed.notify_all()
+
+    def take_batch(self, batch: handler_pb2.ActionBatch) -> None:
+        assert batch.sequence == self.received + 1
+        self.received = batch.sequence
+        self.answered = batch.answered
+        self.batches.append(batch)
+        answers = []
+        for action in batch.actions:
+            self.actions.append(action)
+            if action.HasField("result"):
+                self.results[action.result.dispatch_id] = action.result
+                self.open.discard(action.result.dispatch_id)
+            else:
+                self.commands.append(action.command)
+                if action.command.id and self.broker.answer is not None:
+                    answers.append(self.broker.answer(action.command))
+        if self.broker.answering:
+            if answers:
+                self.batch(answers=tuple(answers))
+            else:
+                self.send(frame_ack=handler_pb2.FrameAck(answered=self.received))
+
+
+class FakeBroker:
+    """The server; `attached()` gives the streams in the order they came."""
+
+    def __init__(self, *, frame_window: int = 2, max_frame_bytes: int = 1 << 20, port: int = 0) -> None:
+        self.frame_window = frame_window
+        self.max_frame_bytes = max_frame_bytes
+        self.answering = True
+        self.answer: Callable[[command_pb2.Command], command_pb2.Answer] | None = None
+        self.refusal: tuple[grpc.StatusCode, str] | None = None
+        self.metadata: dict[str, str] = {}
+        self.emitted: list[command_pb2.Emit] = []
+        self.emit_error: tuple[grpc.StatusCode, str] | None = None
+        self.emit_response = emitter_pb2.EmitResponse(sockets=3)
+        self.ids = itertools.count(1)
+        self._attached: queue.SimpleQueue[Attachment] = queue.SimpleQueue()
+        self._live: list[Attachment] = []
+        self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+        self._server.add_generic_rpc_handlers((_Handlers(self),))
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        self.address = f"127.0.0.1:{self.port}"
+        self._server.start()
+
+    def attached(self) -> Attachment:
+        return self._attached.get(timeout=WAIT)
+
+    def stop(self) -> None:
+        for attachment in self._live:
+            attachment.out.put(None)
+        self._server.stop(0).wait()
+
+    def attach(self, requests: Iterator[handler_pb2.AttachRequest], context: grpc.ServicerContext) -> Iterator[Any]:
+        self.metadata = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
+        register = next(requests).register
+        if self.refusal is not None:
+            context.abort(*self.refusal)
+        attachment = Attachment(self, register)
+        self._live.append(attachment)
+        yield handler_pb2.AttachResponse(
+            welcome=handler_pb2.Welcome(
+                replica="fake",
+                version="test",
+                window=1024,
+                frame_window=self.frame_window,
+                max_frame_bytes=self.max_frame_bytes,
+                public_url="http://localhost:5000",
+            )
+        )
+
+        def read() -> None:
+            with contextlib.suppress(Exception):
+                for frame in requests:
+                    attachment.take(frame)
+
+        threading.Thread(target=read, daemon=True).start()
+        self._attached.put(attachment)
+        while True:
+            frame = attachment.out.get()
+            if frame is None:
+                return
+            if isinstance(frame, tuple):
+                context.abort(*frame)
+            yield frame
+
+    def emit(self, request: emitter_pb2.EmitRequest, context: grpc.ServicerContext) -> emitter_pb2.EmitResponse:
+        self.metadata = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
+        self.emitted.append(request.emit)
+        if self.emit_error is not None:
+            context.abort(*self.emit_error)
+        return self.emit_response
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    def __init__(self, broker: FakeBroker) -> None:
+        self._broker = broker
+
+    def service(self, details: Any) -> Any:
+        if details.method == "/spanwire.v1.HandlerService/Attach":
+            return grpc.stream_stream_rpc_method_handler(
+                self._broker.attach,
+                request_deserializer=handler_pb2.AttachRequest.FromString,
+                response_serializer=handler_pb2.AttachResponse.SerializeToString,
+            )
+        if details.method == "/spanwire.v1.EmitterService/Emit":
+            return grpc.unary_unary_rpc_method_handler(
+                self._broker.emit,
+                request_deserializer=emitter_pb2.EmitRequest.FromString,
+                response_serializer=emitter_pb2.EmitResponse.SerializeToString,
+            )
+        return None
+
+
+def acks(*answers: tuple[str, list[Any]], missing: int = 0) -> Callable[[command_pb2.Command], command_pb2.Answer]:
+    """Answers commands with the acks of sockets."""
+
+    def answer(command: command_pb2.Command) -> command_pb2.Answer:
+        came = [command_pb2.SocketAck(socket_id=sid, ack=event_pb2.Ack(args=json.dumps(args).encode())) for sid, args in answers]
+        return command_pb2.Answer(id=command.id, sockets=len(came), acks=came, missing=missing)
+
+    return answer
+
+
+HANDSHAKE = event_pb2.Handshake(
+    url="/socket.io/?EIO=4&transport=polling&name=J%C3%BCrgen",
+    address="192.0.2.7",
+    issued_ms=1_700_000_000_000,
+    transport="polling",
+    engine_protocol=4,
+    method="GET",
+    host="chat.example:8443",
+    secure=True,
+    headers=[
+        event_pb2.Header(name="Accept", value="a"),
+        event_pb2.Header(name="Accept", value="b"),
+        event_pb2.Header(name="Cookie", value="user=anna; tint=red"),
+        event_pb2.Header(name="User-Agent", value="tests"),
+    ],
+)

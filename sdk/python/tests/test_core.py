@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conversation, without any I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spanwire._core import Conversation, State, TooLargeError
+from spanwire._proto import command_pb2, event_pb2, handler_pb2
+from spanwire._records import Dispatch, SocketState
+from spanwire._routes import Routes, is_async, positional
+from spanwire._wire import ack_element, batch_frame, element, result_element
+
+REGISTER = handler_pb2.Register(protocol_version=1, service="s", instance_id="i")
+
+
+def parsed(frame: bytes | None) -> handler_pb2.AttachRequest:
+    assert frame is not None
+    return handler_pb2.AttachRequest.FromString(frame)
+
+
+def welcome(conversation: Conversation, **fields: Any) -> None:
+    fields = {"frame_window": 2, "max_frame_bytes": 1000, **fields}
+    assert parsed(conversation.opening(REGISTER)).register == REGISTER
+    received = conversation.receive(handler_pb2.AttachResponse(welcome=handler_pb2.Welcome(**fields)))
+    assert received.welcome is not None
+    assert received.unlocked
+
+
+def event(number: int, sid: str = "s", name: str = "e", **fields: Any) -> handler_pb2.Dispatch:
+    return handler_pb2.Dispatch(id=number, socket_id=sid, event=event_pb2.Event(name=name), **fields)
+
+
+def batch(sequence: int, *dispatches: handler_pb2.Dispatch, answered: int = 0, answers: Any = ()) -> handler_pb2.AttachResponse:
+    return handler_pb2.AttachResponse(
+        batch=handler_pb2.DispatchBatch(sequence=sequence, answered=answered, dispatches=dispatches, answers=answers)
+    )
+
+
+def emit(name: str, number: int = 0) -> handler_pb2.Action:
+    command = command_pb2.Command(id=number, emit=command_pb2.Emit(event=event_pb2.Event(name=name)))
+    return handler_pb2.Action(command=command)
+
+
+def names(frame: bytes | None) -> list[Any]:
+    """What a batch frame holds: names of emits and ids of results."""
+    return [a.result.dispatch_id if a.HasField("result") else a.command.emit.event.name for a in parsed(frame).batch.actions]
+
+
+@pytest.fixture
+def conversation() -> Conversation:
+    made = Conversation()
+    welcome(made)
+    return made
+
+
+# A stream opens with a registration and is attached at the welcome, whose limits hold; absent ones have sensible values.
+def test_opening() -> None:
+    conversation = Conversation()
+    assert conversation.state is State.LOST
+    assert conversation.blocked
+    conversation.opening(REGISTER)
+    assert conversation.state is State.OPENING
+    topology = handler_pb2.Topology(replicas=[handler_pb2.Replica(id="r")])
+    received = conversation.receive(handler_pb2.AttachResponse(welcome=handler_pb2.Welcome(topology=topology)))
+    assert conversation.state is State.ATTACHED
+    assert received.topology == topology
+    assert (conversation.frame_window, conversation.max_frame_bytes) == (1, 1 << 20)
+
+
+# Frames other than batches are passed on; unknown ones are counted.
+def test_other_frames(conversation: Conversation) -> None:
+    assert conversation.receive(handler_pb2.AttachResponse(drain=handler_pb2.Drain())).draining
+    fault = command_pb2.Fault(message="m")
+    assert conversation.receive(handler_pb2.AttachResponse(fault=fault)).fault == fault
+    topology = handler_pb2.Topology()
+    assert conversation.receive(handler_pb2.AttachResponse(topology=topology)).topology == topology
+    assert conversation.receive(handler_pb2.AttachResponse()).unknown
+    assert conversation.skipped == 1
+
+
+# A socket is met with its introduction and forgotten with its disconnect, or when its connect is refused or fails.
+def test_sockets(conversation: Conversation) -> None:
+    introduction = handler_pb2.Introduction(handshake=event_pb2.Handshake(address="a"))
+    first = conversation.receive(batch(1, event(1, "x", introduction=introduction, namespace="/n"))).dispatches[0]
+    assert (first.socket.namespace, first.socket.handshake.address) == ("/n", "a")
+    again = conversation.receive(batch(2, event(2, "x"))).dispatches[0]
+    assert again.socket is first.socket
+    gone = handler_pb2.Dispatch(id=3, socket_id="x", disconnected=handler_pb2.Disconnected(reason="r"))
+    assert conversation.receive(batch(3, gone)).dispatches[0].name == "disconnect"
+    assert not conversation.sockets
+    for number, end in enumerate((conversation.refuse, lambda d: conversation.fail(d, "why")), 4):
+        message = handler_pb2.Dispatch(id=number, socket_id="y", connect=handler_pb2.Connect())
+        dispatch = conversation.receive(batch(number, message)).dispatches[0]
+        assert dispatch.name == "connect"
+        assert conversation.sockets
+        end(dispatch)
+        assert not conversation.sockets
+
+
+# A kind of dispatch that is not known is failed at once, so that it does not stay open.
+def test_unknown_kind(conversation: Conversation) -> None:
+    received = conversation.receive(batch(1, handler_pb2.Dispatch(id=9, socket_id="s")))
+    assert not received.dispatches
+    action = parsed(conversation.next_frame()).batch.actions[0]
+    assert action.result.dispatch_id == 9
+    assert action.result.HasField("failure")
+
+
+# Each outcome is written as the contract has it.
+def test_outcomes(conversation: Conversation) -> None:
+    dispatches = [
+        Dispatch(event(2**63 + n), SocketState("s", "/", conversation.generation), conversation.generation) for n in range(6)
+    ]
+    conversation.resolve(dispatches[0])
+    conversation.resolve(dispatches[1], b"[]")
+    conversation.resolve(dispatches[2], b"[1]", [b"x"])
+    conversation.resolve(dispatches[3], b"[" + b"1" * 300 + b"]")
+    conversation.refuse(dispatches[4], "no", b"1")
+    conversation.fail(dispatches[5], "w" * 5000)
+    frame = parsed(conversation.next_frame())
+    assert (frame.batch.sequence, frame.batch.answered) == (1, 0)
+    results = [a.result for a in frame.batch.actions]
+    assert [r.dispatch_id for r in results] == [2**63 + n for n in range(5)]
+    assert [r.WhichOneof("outcome") for r in results] == [None, "ack", "ack", "ack", "refusal"]
+    assert results[2].ack == event_pb2.Ack(args=b"[1]", attachments=[b"x"])
+    assert len(results[3].ack.args) == 302
+    assert results[4].refusal == handler_pb2.Refusal(message="no", data=b"1")
+    # The long failure did not fit, is cut, and follows.
+    conversation.max_frame_bytes = 4000
+    assert len(parsed(conversation.next_frame()).batch.actions[0].result.failure.message) == 1024
+
+
+# An ack that no frame can hold becomes a failure; a command, an error of its caller.
+def test_too_large(conversation: Conversation) -> None:
+    dispatch = conversation.receive(batch(1, event(1))).dispatches[0]
+    conversation.resolve(dispatch, b"1" * 1000)
+    assert parsed(conversation.next_frame()).batch.actions[0].result.HasField("failure")
+    with pytest.raises(TooLargeError):
+        conversation.command(emit("x" * 1000))
+    assert conversation.waiting == 0
+
+
+# What is queued is split into frames that are not too large.
+def test_splitting(conversation: Conversation) -> None:
+    for number in range(5):
+        conversation.command(emit(f"{number}" + "x" * 400))
+    frames = []
+    for sequence in range(1, 4):
+        frame = conversation.next_frame()
+        assert frame is not None
+        assert len(frame) <= 1000
+        frames += [n[0] for n in names(frame)]
+        conversation.receive(handler_pb2.AttachResponse(frame_ack=handler_pb2.FrameAck(answered=sequence)))
+    assert frames == ["0", "1", "2", "3", "4"]
+    assert conversation.queued_bytes == 0
+
+
+# No more frames are unanswered than the window allows; an answer opens it, an old one does not.
+def test_frame_window(conversation: Conversation) -> None:
+    for name in "ab":
+        conversation.command(emit(name))
+        assert names(conversation.next_frame()) == [name]
+    conversation.command(emit("c"))
+    conversation.command(emit("d"))
+    assert conversation.blocked
+    assert conversation.unanswered == 2
+    assert conversation.next_frame() is None
+    assert conversation.queued_bytes > 0
+    assert not conversation.receive(batch(1, answered=0)).unlocked
+    assert conversation.receive(batch(2, answered=1)).unlocked
+    assert names(conversation.next_frame()) == ["c", "d"]
+    assert conversation.next_frame() is None
+
+
+# Frames of the broker's are answered with ours; a bare answer is due only when the broker would have to stop.
+def test_answers_to_frames(conversation: Conversation) -> None:
+    assert conversation.answer_frame() is None
+    conversation.receive(batch(1, event(1)))
+    assert not conversation.answer_due()
+    conversation.receive(batch(2, event(2)))
+    assert conversation.answer_due()
+    assert parsed(conversation.answer_frame()).frame_ack.answered == 2
+    assert not conversation.answer_due()
+    dispatch = conversation.receive(batch(3, event(3))).dispatches[0]
+    conversation.resolve(dispatch)
+    assert parsed(conversation.next_frame()).batch.answered == 3
+    conversation.lost()
+    assert conversation.answer_frame() is None
+
+
+# Draining is asked for once, and only while somebody is there.
+def test_drain(conversation: Conversation) -> None:
+    assert parsed(conversation.drain_frame()).HasField("drain")
+    assert conversation.drain_frame() is None
+    conversation.lost()
+    assert conversation.drain_frame() is None
+    welcome(conversation)
+    assert conversation.drain_frame() is not None
+
+
+# Waiters get their answers; those whose answer is lost with the stream are handed back, those not sent yet stay.
+def test_waiters(conversation: Conversation) -> None:
+    for number in (1, 2, 3):
+        conversation.command(emit("e", number), waiter=f"w{number}")
+    conversation.next_frame()
+    answer = command_pb2.Answer(id=1, sockets=4)
+    assert conversation.receive(batch(1, answers=[answer, command_pb2.Answer(id=99)])).answers == [("w1", answer)]
+    conversation.withdraw(3)
+    conversation.command(emit("e", 4), waiter="w4")
+    assert conversation.lost() == ["w2"]
+    welcome(conversation)
+    assert names(conversation.next_frame()) == ["e"]
+    answer = command_pb2.Answer(id=4)
+    assert conversation.receive(batch(1, answers=[answer])).answers == [("w4", answer)]
+
+
+# What was not started when the stream broke is stale, and comes again.
+def test_stale(conversation: Conversation) -> None:
+    dispatch = conversation.receive(batch(1, event(1))).dispatches[0]
+    assert not conversation.stale(dispatch)
+    conversation.lost()
+    assert conversation.stale(dispatch)
+    welcome(conversation)
+    assert conversation.stale(dispatch)
+    again = conversation.receive(batch(1, event(1, redeliveries=1))).dispatches[0]
+    assert not conversation.stale(again)
+    assert again.socket is dispatch.socket
+    assert conversation.skipped == 2
+
+
+# Results that did not arrive are remembered, and their dispatches not handed out again; commands of frames that were not
+# worked on are sent again, those of frames that may have been are not.
+def test_redelivery(conversation: Conversation) -> None:
+    one, two, three, four = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3, 4)))).dispatches
+    conversation.command(emit("before 1"))
+    conversation.resolve(one, b"[1]")
+    conversation.next_frame()
+    conversation.command(emit("before 2"))
+    conversation.resolve(two)
+    conversation.next_frame()
+    conversation.command(emit("unsent"))
+    conversation.fail(three, "m")
+    conversation.lost()
+    conversation.refuse(four)
+    assert conversation.waiting == 1
+    welcome(conversation)
+    received = conversation.receive(
+        batch(1, *(event(n, f"s{n}", redeliveries=1) for n in (2, 3, 4)), event(5, "s5", redeliveries=1))
+    )
+    assert [d.id for d in received.dispatches] == [5]
+    assert names(conversation.next_frame()) == ["unsent", "before 2", 2, 3, 4]
+    # The first frame turns out to be lost as well.
+    received = conversation.receive(batch(2, event(1, "s1", redeliveries=1)))
+    frame = conversation.next_frame()
+    assert not received.dispatches
+    assert names(frame) == ["before 1", 1]
+    assert parsed(frame).batch.actions[1].result.ack.args == b"[1]"
+
+
+# A dispatch that is still running when it comes again goes on, and resolves the new one.
+def test_redelivery_while_running(conversation: Conversation) -> None:
+    running = conversation.receive(batch(1, event(1))).dispatches[0]
+    running.socket.current = running
+    conversation.lost()
+    welcome(conversation)
+    assert not conversation.receive(batch(1, event(1, redeliveries=1))).dispatches
+    other = conversation.receive(batch(2, event(2, redeliveries=1))).dispatches[0]
+    assert other.id == 2
+    conversation.resolve(running, b"[]")
+    assert names(conversation.next_frame()) == [1]
+
+
+# The memory of results is bounded.
+def test_remembering_is_bounded(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanwire._core._REMEMBERED", 2)
+    dispatches = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3)))).dispatches
+    conversation.lost()
+    for dispatch in dispatches:
+        conversation.resolve(dispatch)
+    welcome(conversation)
+    received = conversation.receive(batch(1, *(event(n, f"s{n}", redeliveries=1) for n in (1, 2, 3))))
+    assert [d.id for d in received.dispatches] == [1]
+
+
+# Sockets that went away while no stream was up are forgotten in time, except for those that something is running for.
+def test_forget_absent(conversation: Conversation) -> None:
+    conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3))))
+    conversation.sockets["s2"].busy = True
+    conversation.lost()
+    welcome(conversation)
+    conversation.receive(batch(1, event(4, "s3")))
+    assert conversation.forget_absent() == 1
+    assert set(conversation.sockets) == {"s2", "s3"}
+
+
+# Bytes put together by hand are those that the generated code makes.
+@pytest.mark.parametrize("size", [0, 1, 2, 111, 112, 113, 127, 128, 200, 20_000])
+def test_wire(size: int) -> None:
+    args, number = b"x" * size, 2**64 - 3
+    made = handler_pb2.AttachRequest.FromString(
+        batch_frame(7, 300, [ack_element(number, args, ()), ack_element(1, args, [b"y"]), result_element(5), element(emit("e"))])
+    )
+    expected = handler_pb2.AttachRequest(
+        batch=handler_pb2.ActionBatch(
+            sequence=7,
+            answered=300,
+            actions=[
+                handler_pb2.Action(result=handler_pb2.Result(dispatch_id=number, ack=event_pb2.Ack(args=args))),
+                handler_pb2.Action(result=handler_pb2.Result(dispatch_id=1, ack=event_pb2.Ack(args=args, attachments=[b"y"]))),
+                handler_pb2.Action(result=handler_pb2.Result(dispatch_id=5)),
+                emit("e"),
+            ],
+        )
+    )
+    assert made == expected
+
+
+# Routes: what goes first, what a star does not stand for, and what may not be registered.
+def test_routes() -> None:
+    routes = Routes(["/extra"])
+
+    def handler(*args: Any) -> None:
+        pass
+
+    for name, space in (("a", "/"), ("*", "/"), ("b", "*"), ("*", "*"), ("connect", "/c")):
+        routes.add(name, handler, space)
+    found = {
+        key: (route.event if route else None)
+        for key in [("/", "a"), ("/", "b"), ("/", "connect"), ("/x", "b"), ("/x", "c"), ("/c", "connect"), ("/c", "z")]
+        if (route := routes.find(*key)) or True
+    }
+    assert found == {
+        ("/", "a"): "a",
+        ("/", "b"): "*",
+        ("/", "connect"): None,
+        ("/x", "b"): "b",
+        ("/x", "c"): "*",
+        ("/c", "connect"): "connect",
+        ("/c", "z"): "*",
+    }
+    assert routes.find("/", "a") is routes.find("/", "a")
+    assert Routes().find("/", "a") is None
+    assert [(r.namespace, list(r.events), r.catch_all, r.connect) for r in routes.registrations()] == [
+        ("/", ["a", "b"], True, False),
+        ("/c", ["b"], True, True),
+        ("/extra", ["b"], True, False),
+    ]
+    anywhere = Routes()
+    anywhere.add("x", handler, "*")
+    assert [r.namespace for r in anywhere.registrations()] == ["/"]
+    for name, space in (("", "/"), ("connect_error", "/"), ("x", "chat")):
+        with pytest.raises(ValueError, match=r"cannot be|slash"):
+            routes.add(name, handler, space)
+
+
+# What a handler takes is read from its signature, for anything that can be called.
+def test_signatures() -> None:
+    class Callable_:  # noqa: N801
+        async def __call__(self, a: int) -> None:
+            pass
+
+    async def coroutine() -> None:
+        pass
+
+    assert [is_async(f) for f in (coroutine, Callable_(), print, test_routes)] == [True, True, False, False]
+    assert positional(lambda a, /, b, *, c=1: None) == 2
+    assert positional(lambda *a: None) is None
+    assert positional(Callable_()) == 1
+    assert positional(dict.fromkeys.__self__) is None  # type: ignore[attr-defined]

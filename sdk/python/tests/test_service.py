@@ -1,0 +1,650 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shell against a broker in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from fakebroker import WAIT, FakeBroker, acks
+
+import spanwire
+from spanwire import Service, Target
+from spanwire._proto import command_pb2, handler_pb2
+
+Make = Callable[..., Service]
+
+
+# What is registered reaches the broker as it was said.
+def test_register(broker: FakeBroker, service: Make) -> None:
+    s = service("chat", window=7, credentials=True)
+    s.on("b")(lambda socket: None)
+    s.on("a")(lambda socket: None)
+    s.on("*", namespace="/x")(lambda socket, event: None)
+    s.on_connect(namespace="/x")(lambda socket: None)
+    s.start()
+    register = broker.attached().register
+    assert (register.protocol_version, register.service, register.window) == (1, "chat", 7)
+    assert (register.sdk_name, register.sdk_version) == ("spanwire-python", spanwire.__version__)
+    assert register.credentials
+    assert register.delivery_mode == handler_pb2.DELIVERY_MODE_AT_LEAST_ONCE
+    main, x = register.registrations
+    assert (main.namespace, list(main.events), main.catch_all, main.connect, main.disconnect) == (
+        "/",
+        ["a", "b"],
+        False,
+        False,
+        True,
+    )
+    assert (x.namespace, list(x.events), x.catch_all, x.connect) == ("/x", [], True, True)
+
+
+# An event reaches its handler and what that returns is the ack; nothing is sent to browsers that did not ask.
+def test_event_and_ack(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    seen: list[Any] = []
+
+    @s.on("add")
+    def add(socket: Any, a: int, b: int) -> int:
+        seen.append((socket.id, socket.namespace, socket.handshake.address))
+        return a + b
+
+    s.start()
+    stream = broker.attached()
+    assert stream.ack(stream.dispatch("add", 1, 2)) == [3]
+    assert stream.ack(stream.dispatch("add", 3, 4, wants_ack=False)) is None
+    assert seen == [("s1", "/", "192.0.2.7")] * 2
+
+
+# What a handler emits comes before its result, in the order it was emitted.
+def test_emits_before_result(broker: FakeBroker, service: Make) -> None:
+    s = service()
+
+    @s.on("go")
+    def go(socket: Any) -> None:
+        socket.join(["r1", "r2"])
+        socket.emit("one", {"n": 1})
+        s.emit("two", to="room", except_=["x"], namespace="/n")
+        socket.broadcast("three", (1, 2))
+        socket.leave("r1")
+        socket.disconnect(close_session=True)
+
+    s.start()
+    stream = broker.attached()
+    number = stream.dispatch("go")
+    stream.result(number)
+    kinds = [a.command.WhichOneof("command") or "result" for a in stream.actions]
+    assert kinds == ["join", "emit", "emit", "emit", "leave", "disconnect", "result"]
+    assert stream.emits(3) == [
+        ("one", [{"n": 1}], ["s1"], [], "/"),
+        ("two", [], ["room"], ["x"], "/n"),
+        ("three", [1, 2], [], ["s1"], "/"),
+    ]
+    assert stream.command("disconnect").disconnect.close_session
+
+
+# A connect handler accepts, or refuses in any of its ways.
+@pytest.mark.parametrize(
+    ("behaviour", "refused", "message", "data"),
+    [
+        (lambda: None, False, "", b""),
+        (lambda: True, False, "", b""),
+        (lambda: False, True, "", b""),
+        (lambda: _raise(spanwire.ConnectionRefusedError()), True, "", b""),
+        (lambda: _raise(spanwire.ConnectionRefusedError("no")), True, "no", b""),
+        (lambda: _raise(spanwire.ConnectionRefusedError("no", {"a": 1})), True, "no", b'{"a":1}'),
+        (lambda: _raise(spanwire.ConnectionRefusedError("no", 1, 2)), True, "no", b"[1,2]"),
+        (lambda: _raise(ConnectionRefusedError("secret")), True, "", b""),
+    ],
+)
+def test_connect(broker: FakeBroker, service: Make, behaviour: Any, refused: bool, message: str, data: bytes) -> None:
+    s = service()
+    auths: list[Any] = []
+
+    @s.on_connect
+    def connect(socket: Any, auth: Any) -> Any:
+        auths.append(auth)
+        return behaviour()
+
+    s.start()
+    stream = broker.attached()
+    result = stream.result(stream.connect(auth={"token": 1}))
+    assert auths == [{"token": 1}]
+    assert result.WhichOneof("outcome") == ("refusal" if refused else "ack")
+    assert (result.refusal.message, result.refusal.data) == (message, data)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+# Handlers of the lifecycle get no more than they take, and a TypeError of theirs does not call them twice.
+def test_lifecycle_arguments(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    s = service()
+    calls: list[Any] = []
+
+    @s.on_connect
+    def connect(socket: Any) -> None:
+        calls.append("connect")
+        raise TypeError("inside")
+
+    @s.on_disconnect
+    def disconnect(socket: Any, reason: str) -> None:
+        calls.append(reason)
+
+    s.start()
+    stream = broker.attached()
+    with caplog.at_level(logging.CRITICAL, "spanwire"):
+        assert stream.result(stream.connect()).failure.message == "TypeError: inside"
+    stream.dispatch("x", sid="s2")
+    stream.result(stream.disconnected("s2", reason="ping timeout"))
+    assert calls == ["connect", "ping timeout"]
+
+
+# A failure is logged, reported, and hurts nobody else.
+def test_failure(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    s = service()
+    s.on("bad")(lambda socket: 1 / 0)
+    s.on("unsendable")(lambda socket: object())
+    s.on("good")(lambda socket: "ok")
+    s.start()
+    stream = broker.attached()
+    with caplog.at_level(logging.CRITICAL, "spanwire"):
+        assert "ZeroDivisionError" in stream.result(stream.dispatch("bad")).failure.message
+        assert "TypeError" in stream.result(stream.dispatch("unsendable")).failure.message
+        assert "JSON" in stream.result(stream.dispatch("good", payload=b'{"no":"array"}')).failure.message
+    assert stream.ack(stream.dispatch("good")) == ["ok"]
+
+
+# An event that nobody handles is resolved without an ack, counted and logged.
+def test_unhandled(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    stream = broker.attached()
+    result = stream.result(stream.dispatch("__class__"))
+    assert result.WhichOneof("outcome") is None
+    assert s.unhandled == 1
+    assert "__class__" in caplog.text
+    assert stream.result(stream.connect()).HasField("ack")
+
+
+# Attachments come and go as bytes.
+def test_attachments(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("double")(lambda socket, data: {"twice": [data * 2, bytearray(b"x")]})
+    s.start()
+    stream = broker.attached()
+    number = stream.dispatch("double", payload=b'[{"_placeholder":true,"num":0}]', attachments=(b"ab",))
+    ack = stream.result(number).ack
+    assert ack.args == b'[{"twice":[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]}]'
+    assert list(ack.attachments) == [b"abab", b"x"]
+
+
+# One socket's handlers run one after another, in order, whatever they do.
+def test_order_per_socket(broker: FakeBroker, service: Make) -> None:
+    s = service(workers=4)
+    seen: dict[str, list[int]] = {}
+    running: dict[str, int] = {}
+
+    @s.on("n")
+    def n(socket: Any, number: int) -> None:
+        running[socket.id] = running.get(socket.id, 0) + 1
+        assert running[socket.id] == 1
+        if number % 40 == 0:
+            time.sleep(0.005)
+        seen.setdefault(socket.id, []).append(number)
+        running[socket.id] -= 1
+
+    s.start()
+    stream = broker.attached()
+    numbers = [stream.dispatch("n", i, sid=f"s{j}") for i in range(100) for j in range(4)]
+    for number in numbers:
+        assert not stream.result(number).HasField("failure")
+    assert seen == {f"s{j}": list(range(100)) for j in range(4)}
+
+
+# A handler that blocks holds up its own socket and no other; its frame is answered all the same.
+def test_blocked_handler(broker: FakeBroker, service: Make) -> None:
+    s = service(workers=3)
+    gate = threading.Event()
+
+    @s.on("block")
+    def block(socket: Any) -> str:
+        socket.emit("begun")
+        assert gate.wait(WAIT)
+        return "free"
+
+    s.on("quick")(lambda socket: "quick")
+    s.start()
+    stream = broker.attached()
+    blocked = [stream.dispatch("block", sid=f"b{i}") for i in range(3)]
+    stream.emits(3)
+    behind = stream.dispatch("quick", sid="b0")
+    # As many are blocked as may be: the leader goes on reading, and what comes waits for a thread.
+    waiting = stream.dispatch("quick", sid="other")
+    stream.wait(lambda: stream.answered >= stream.sequence - 1)
+    assert waiting not in stream.results
+    gate.set()
+    assert [stream.ack(n) for n in blocked] == [["free"]] * 3
+    assert stream.ack(behind) == ["quick"]
+    assert stream.ack(waiting) == ["quick"]
+
+
+# With a thread left, others are served while handlers block.
+def test_blocked_handler_others_served(broker: FakeBroker, service: Make) -> None:
+    s = service(workers=3)
+    gate = threading.Event()
+    s.on("block")(lambda socket: gate.wait(WAIT) and "free")
+    s.on("quick")(lambda socket: "quick")
+    s.start()
+    stream = broker.attached()
+    blocked = [stream.dispatch("block", sid=f"b{i}") for i in range(2)]
+    for i in range(20):
+        assert stream.ack(stream.dispatch("quick", sid=f"o{i}")) == ["quick"]
+    assert not any(n in stream.results for n in blocked)
+    gate.set()
+    assert [stream.ack(n) for n in blocked] == [["free"]] * 2
+
+
+# Waiting for an ack inside a handler does not keep the answer from coming in, not even on every thread.
+def test_emit_with_ack(broker: FakeBroker, service: Make) -> None:
+    s = service(workers=2)
+    broker.answer = acks(("s1", ["yes", 2]))
+
+    @s.on("ask")
+    def ask(socket: Any) -> Any:
+        return socket.emit_with_ack("question", timeout=5)
+
+    s.start()
+    stream = broker.attached()
+    numbers = [stream.dispatch("ask", sid=f"s{i}") for i in range(6)]
+    for number in numbers:
+        assert stream.ack(number) == [["yes", 2]]
+    emit = stream.command("emit").emit
+    assert emit.want_acks
+    assert emit.ack_timeout_ms == 5000
+
+    broker.answer = acks(missing=1)
+    with pytest.raises(spanwire.AckTimeoutError) as caught:
+        s._call("question", (), "s1", "/", 1)
+    assert caught.value.event == "question"
+    assert isinstance(caught.value, TimeoutError)
+
+    broker.answer = acks(("a", [1]), ("b", []), missing=3)
+    gathered = s.emit_with_ack("q", to=["a", "b"], timeout=1)
+    assert (gathered.sockets, gathered.missing) == (2, 3)
+    assert {a.socket_id: a.args for a in gathered.acks} == {"a": [1], "b": []}
+
+    broker.answer = lambda c: command_pb2.Answer(
+        id=c.id, fault=command_pb2.Fault(code=command_pb2.FAULT_CODE_INVALID, message="bad")
+    )
+    with pytest.raises(spanwire.CommandError, match="bad") as refused:
+        s.emit_with_ack("q")
+    assert refused.value.code == "INVALID"
+    assert s.emit_with_ack("q", to=[]).sockets == 0
+
+
+# Coroutine handlers run on a loop, in order for one socket, beside the others.
+def test_async_handlers(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    seen: list[int] = []
+    gates: dict[str, asyncio.Event] = {}
+
+    @s.on("slow")
+    async def slow(socket: Any, n: int) -> int:
+        seen.append(n)
+        if n == 0:
+            gates["gate"] = asyncio.Event()
+            await gates["gate"].wait()
+        return n
+
+    @s.on("open")
+    async def open_gate(socket: Any) -> None:
+        while "gate" not in gates:
+            await asyncio.sleep(0)
+        gates["gate"].set()
+
+    @s.on("boom")
+    async def boom(socket: Any) -> None:
+        raise spanwire.ConnectionRefusedError("not here")
+
+    s.on("plain")(lambda socket: "plain")
+    s.start()
+    stream = broker.attached()
+    first, second = stream.dispatch("slow", 0), stream.dispatch("slow", 1)
+    plain = stream.dispatch("plain")
+    stream.result(stream.dispatch("open", sid="s2"))
+    assert (stream.ack(first), stream.ack(second), stream.ack(plain)) == ([0], [1], ["plain"])
+    assert seen == [0, 1]
+    logging.getLogger("spanwire").disabled = True
+    try:
+        assert "not here" in stream.result(stream.dispatch("boom")).failure.message
+    finally:
+        logging.getLogger("spanwire").disabled = False
+
+
+# An asyncio program's own loop runs the coroutine handlers.
+def test_async_with(broker: FakeBroker) -> None:
+    async def main() -> None:
+        s = Service("aio", address=broker.address)
+        loops: list[Any] = []
+
+        @s.on("x")
+        async def x(socket: Any) -> None:
+            loops.append(asyncio.get_running_loop())
+            with pytest.raises(RuntimeError, match="event loop"):
+                socket.emit_with_ack("q")
+            socket.emit("from the loop")
+
+        async with s:
+            stream = await asyncio.to_thread(broker.attached)
+            number = stream.dispatch("x")
+            await asyncio.to_thread(stream.result, number)
+            assert loops == [asyncio.get_running_loop()]
+
+    asyncio.run(main())
+
+
+# A lost stream is followed by another, with the same instance id; what was not started comes again.
+def test_reconnect(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    s = service()
+    s.on("x")(lambda socket: socket.data.setdefault("count", 0))
+    s.start()
+    first = broker.attached()
+    assert first.ack(first.dispatch("x")) == [0]
+    first.break_off()
+    second = broker.attached()
+    assert second.register.instance_id == first.register.instance_id
+    assert second.ack(second.dispatch("x")) == [0]
+    assert "lost the stream" in caplog.text
+
+
+# A handler that ran on the lost stream does not run again when its dispatch comes back; its result goes out then.
+def test_redelivery(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    calls: list[str] = []
+    gate = threading.Event()
+
+    @s.on("once")
+    def once(socket: Any, what: str) -> str:
+        calls.append(what)
+        if what == "running":
+            socket.emit("begun")
+            gate.wait(WAIT)
+        return what
+
+    s.start()
+    first = broker.attached()
+    broker.answering = False
+    done = first.dispatch("once", "done", sid="a")
+    first.result(done)
+    running = first.dispatch("once", "running", sid="b")
+    first.emits(1)
+    first.break_off()
+    second = broker.attached()
+    broker.answering = True
+    assert second.ack(second.dispatch("once", "done", sid="a", number=done, redeliveries=1)) == ["done"]
+    again = second.dispatch("once", "running", sid="b", number=running, redeliveries=1)
+    new = second.dispatch("once", "new", sid="a")
+    assert second.ack(new) == ["new"]
+    gate.set()
+    assert second.ack(again) == ["running"]
+    assert calls == ["done", "running", "new"]
+
+
+# What is emitted while there is no stream goes out on the next.
+def test_emits_survive(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    first = broker.attached()
+    broker.answering = False
+    s.emit("one")
+    s.emit("two")
+    first.emits(2)
+    s.emit("three")
+    s.emit("four")
+    first.break_off()
+    broker.answering = True
+    second = broker.attached()
+    assert [e[0] for e in second.emits(2)] == ["three", "four"]
+
+
+# Stopping asks for nothing new, finishes what runs, and leaves when the broker ends the stream.
+def test_drain(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    gate = threading.Event()
+    s.on("x")(lambda socket: gate.wait(WAIT) and "done")
+    s.start()
+    stream = broker.attached()
+    s.wait_attached(WAIT)
+    number = stream.dispatch("x")
+    stopper = threading.Thread(target=s.stop)
+    stopper.start()
+    stream.wait(lambda: stream.draining)
+    assert number not in stream.results
+    gate.set()
+    assert stream.ack(number) == ["done"]
+    stopper.join(WAIT)
+    assert not stopper.is_alive()
+    assert not [t for t in threading.enumerate() if t.name.startswith("spanwire")]
+
+
+# Draining is bounded: a handler that never ends is left behind.
+def test_drain_bounded(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    s = service(drain_timeout=0.2)
+    gate = threading.Event()
+    s.on("x")(lambda socket: gate.wait(WAIT))
+    s.start()
+    stream = broker.attached()
+    s.wait_attached(WAIT)
+    stream.dispatch("x")
+    stream.dispatch("x", sid="s2")
+    stream.wait(lambda: stream.answered >= 1)
+    s.stop()
+    gate.set()
+    assert "still running" in caplog.text
+
+
+# run() works until it is told to stop, and raises what the broker holds against the registration.
+def test_run(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    runner = threading.Thread(target=s.run)
+    runner.start()
+    broker.attached()
+    s._stop.set()
+    runner.join(WAIT)
+    assert not runner.is_alive()
+
+    broker.refusal = (grpc.StatusCode.INVALID_ARGUMENT, "no such namespace")
+    logging.getLogger("spanwire").disabled = True
+    try:
+        with pytest.raises(spanwire.RegistrationError, match="no such namespace"):
+            s.run()
+    finally:
+        logging.getLogger("spanwire").disabled = False
+
+
+# Nothing at the address is said in one line that names the setting; dialling goes on.
+def test_unreachable(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanwire._link._CONNECT_TIMEOUT", 0.2)
+    probe = FakeBroker()
+    probe.stop()
+    s = Service("x", address=probe.address, emit_timeout=0.5)
+    s.on("x")(lambda socket: None)
+    s.start()
+    with pytest.raises(spanwire.BrokerUnavailableError, match="SPANWIRE_ADDRESS") as caught:
+        s.emit("x")
+    assert caught.value.address == probe.address
+    assert "SPANWIRE_ADDRESS" in caplog.text
+    late = FakeBroker(port=probe.port)
+    try:
+        late.attached()
+        s.emit("x")
+    finally:
+        s.stop()
+        late.stop()
+
+
+# A token goes with each call; a broker that refuses it is said to.
+def test_token(broker: FakeBroker, service: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("SPANWIRE_TOKEN", "secret")
+    broker.refusal = (grpc.StatusCode.UNAUTHENTICATED, "no token")
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    with pytest.raises(spanwire.BrokerUnavailableError, match="SPANWIRE_TOKEN"):
+        s.wait_attached(1)
+    broker.refusal = None
+    broker.attached()
+    assert broker.metadata["authorization"] == "Bearer secret"
+
+
+# Handlers that are registered later are registered with the broker too.
+def test_register_later(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("a")(lambda socket: None)
+    s.start()
+    first = broker.attached()
+    s.on("b")(lambda socket: "b")
+    second = broker.attached()
+    assert first.draining
+    assert list(second.register.registrations[0].events) == ["a", "b"]
+    assert second.ack(second.dispatch("b")) == ["b"]
+
+
+# More than the queue holds is an error of whoever emits, after a while.
+def test_queue_full(broker: FakeBroker, service: Make) -> None:
+    s = service(max_queue_bytes=1000, emit_timeout=0.05, drain_timeout=0.1)
+    s.on("x")(lambda socket: None)
+    s.start()
+    stream = broker.attached()
+    broker.answering = False
+    s.emit("a")
+    s.emit("b")
+    stream.emits(2)
+    for _ in range(3):
+        s.emit("filling", "x" * 400)
+    with pytest.raises(spanwire.QueueFullError) as caught:
+        s.emit("one too many")
+    assert caught.value.queued_bytes > 1000
+
+
+# An emit larger than a frame is its caller's error; an ack larger than a frame is a failure.
+def test_too_large(broker: FakeBroker, service: Make) -> None:
+    broker.max_frame_bytes = 1000
+    s = service()
+    s.on("x")(lambda socket: "x" * 2000)
+    s.start()
+    stream = broker.attached()
+    s.wait_attached(WAIT)
+    with pytest.raises(ValueError, match="1000"):
+        s.emit("x", "x" * 2000)
+    assert "larger" in stream.result(stream.dispatch("x")).failure.message
+    for _ in range(5):
+        s.emit("x", "y" * 300)
+    stream.emits(5)
+    assert max(b.ByteSize() for b in stream.batches) <= 1000
+
+
+# The kinds of receivers.
+def test_targets(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    stream = broker.attached()
+    s.emit("e", to=Target(rooms=["a", "b"], except_="c", namespace="/t", local=True), except_="d")
+    s.emit("e", to=[])  # nobody, not everybody
+    s.send("hello", to="r")
+    s.join("r", to="s1")
+    s.leave(["r", "q"], to="s1", namespace="/n")
+    s.disconnect(to="s1")
+    s.emit("e", 1, 2, volatile=True, compress=False)
+    assert stream.emits(3) == [
+        ("e", [], ["a", "b"], ["c", "d"], "/t"),
+        ("message", ["hello"], ["r"], [], "/"),
+        ("e", [1, 2], [], [], "/"),
+    ]
+    assert stream.command("emit").emit.target.local
+    flags = stream.command("emit", 2).emit
+    assert flags.volatile
+    assert flags.no_compress
+    assert list(stream.command("leave").leave.rooms) == ["r", "q"]
+    for name in ("connect", "", "disconnecting"):
+        with pytest.raises(ValueError, match="itself"):
+            s.emit(name)
+
+
+# A forked child is another instance, and attaches by itself only when it is asked to.
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_fork(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    before = s.instance_id
+    s._forked()
+    assert s.instance_id != before
+    assert not s.started
+
+
+# Faults, drains, topologies and unknown frames are taken in their stride.
+def test_other_frames(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "spanwire")
+    s = service()
+    s.on("x")(lambda socket: "still here")
+    s.start()
+    stream = broker.attached()
+    stream.send(fault=command_pb2.Fault(message="what was that"))
+    stream.send(drain=handler_pb2.Drain())
+    stream.send(topology=handler_pb2.Topology())
+    stream.send()
+    assert stream.ack(stream.dispatch("x")) == ["still here"]
+    assert "what was that" in caplog.text
+    assert "about to stop" in caplog.text
+    assert s.public_url == "http://localhost:5000"
+    stream.out.put(None)
+    broker.attached()
+
+
+# Whatever handlers do, quick, blocking and coroutine ones mixed: each event is handled once, in its socket's order.
+@pytest.mark.parametrize("workers", [1, 3, 16])
+def test_mixture(broker: FakeBroker, service: Make, workers: int) -> None:
+    s = service(workers=workers)
+    chance = random.Random(workers)
+    seen: dict[str, list[int]] = {}
+
+    @s.on("quick")
+    def quick(socket: Any, n: int) -> int:
+        seen.setdefault(socket.id, []).append(n)
+        return n
+
+    @s.on("blocking")
+    def blocking(socket: Any, n: int) -> int:
+        time.sleep(0.006)
+        return quick(socket, n)
+
+    @s.on("coroutine")
+    async def coroutine(socket: Any, n: int) -> int:
+        await asyncio.sleep(0.001)
+        return quick(socket, n)
+
+    s.start()
+    stream = broker.attached()
+    numbers = {}
+    for n in range(25):
+        for sid in ("a", "b", "c", "d", "e", "f"):
+            name = chance.choice(["quick"] * 6 + ["blocking", "coroutine"])
+            numbers[stream.dispatch(name, n, sid=sid)] = n
+    for number, n in numbers.items():
+        assert stream.ack(number) == [n]
+    assert seen == {sid: list(range(25)) for sid in "abcdef"}
+    stream.wait(lambda: not s.start().crew.running())
