@@ -216,7 +216,11 @@ func (a *Attachment) roomLocked() bool {
 	return n == 0 || n < a.register.Window && a.order.bytes < a.d.options.WindowBytes
 }
 
-// pumpLocked hands out what the window allows: one dispatch of each waiting lane in turn, and in between those of other replicas.
+// turnEvents is how many dispatches a lane hands out before the next lane has its turn. What a browser sent together stays together, so
+// that its acks leave in one write; a flood waits after so many.
+const turnEvents = 8
+
+// pumpLocked hands out what the window allows: the waiting lanes have their turns, and in between those of other replicas.
 func (a *Attachment) pumpLocked() {
 	for !a.detached && !a.idleLocked() && a.roomLocked() {
 		a.turn = !a.turn
@@ -224,14 +228,17 @@ func (a *Attachment) pumpLocked() {
 			a.handOutForeignLocked()
 			continue
 		}
-		l := a.ring.pop()
-		dp := l.takeLocked()
-		if dp == nil {
-			continue // what it waited with was taken back
+		l := a.ring.head
+		if dp := l.takeLocked(); dp != nil { // or else what it waited with was taken back
+			l.turn++
+			a.handOutLocked(dp)
 		}
-		a.handOutLocked(dp)
-		if l.queue.len > 0 {
-			a.ring.push(l)
+		if l.queue.len == 0 || l.turn == turnEvents {
+			l.turn = 0
+			a.ring.pop()
+			if l.queue.len > 0 {
+				a.ring.push(l)
+			}
 		}
 	}
 }

@@ -32,6 +32,7 @@ type lane struct {
 	timer  *time.Timer   // while a connect waits for a service that is away
 	wait   chan struct{} // closed when the queue has room again; nil while nobody waits
 	listed bool          // in the ring of at, or homeless
+	turn   int           // dispatches handed out in its present turn
 	next   *lane         // in that list
 }
 
