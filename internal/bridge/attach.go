@@ -197,10 +197,11 @@ func (in *Instance) takeBatch(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("a batch cannot be read: %w", err)
 	}
+	// The acks are written before the frame counts as worked on: what browsers send meanwhile goes into one frame, not into many.
+	in.attachment.Flush()
 	if sequence == 0 || !in.out.arrived(sequence, answered) {
 		return fmt.Errorf("batch frame %d, which answers frame %d, is out of sequence", sequence, answered)
 	}
-	in.attachment.Flush()
 	in.Flush()
 	return nil
 }

@@ -159,37 +159,43 @@ func (b *Broker) join() error {
 	return nil
 }
 
-// Drain stops the replica as Stop does, within the setting drain-timeout.
-func (b *Broker) Drain() error {
-	limit := b.config.Run.DrainTimeout
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	if err := b.Stop(ctx); err != nil {
-		return fmt.Errorf("the drain was cut short after %v (setting drain-timeout): %w", limit, err)
-	}
-	return nil
-}
+// sessionShare is the part of the drain that closing sessions may take; the rest is for handlers. Polling browsers that went away
+// without a word use all of it.
+const sessionShare = 0.6
 
-// Stop stops the replica in the reverse order of the start: it turns unready, sends the browsers away, lets the handlers finish, leaves
-// the cluster, and closes the doors. The browsers' door stays open until then, because polling browsers fetch their last packets there.
-// When ctx ends, what is left is cut off and the error says so. It is called once.
-func (b *Broker) Stop(ctx context.Context) error {
+// Drain stops the replica within the setting drain-timeout, in the reverse order of the start: it turns unready, sends the browsers away,
+// lets the handlers finish, leaves the cluster, and closes the doors. The browsers' door stays open until then, because polling browsers
+// fetch their last packets there. It is called once. The error says that handlers had not finished.
+func (b *Broker) Drain() error {
 	b.draining.Store(true)
 	b.health.Shutdown()
-	b.log.Info("draining")
-	errs := []error{
-		b.edge.Drain(ctx),
-		b.bridge.Drain(ctx),
+	limit := b.config.Run.DrainTimeout
+	b.log.Info("draining", "limit", limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+
+	sessions, cancelSessions := context.WithTimeout(ctx, time.Duration(sessionShare*float64(limit)))
+	defer cancelSessions()
+	if err := b.edge.Drain(sessions); err != nil {
+		b.log.Warn("sessions were cut off that did not fetch their end", "setting", "drain-timeout", "error", err)
 	}
+	err := b.bridge.Drain(ctx)
 	b.silence()
 	b.telling.Wait()
 	b.mesh.Stop()
 	b.services.Stop()
 	b.bus.Close()
-	errs = append(errs, shutdown(ctx, b.browsers), shutdown(ctx, b.operators))
+	for door, server := range map[string]*http.Server{"browsers": b.browsers, "operators": b.operators} {
+		if err := shutdown(ctx, server); err != nil {
+			b.log.Warn("requests were cut off", "door", door, "setting", "drain-timeout", "error", err)
+		}
+	}
 	b.serving.Wait()
 	b.log.Info("stopped")
-	return errors.Join(errs...)
+	if err != nil {
+		return fmt.Errorf("handlers had not finished after %v (setting drain-timeout): %w", limit, err)
+	}
+	return nil
 }
 
 func (b *Broker) ready() error {

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 func (b *Broker) status() admin.Status {
 	s := admin.Status{
 		Replica: string(b.replica), Cluster: b.config.Cluster.Name, Version: Version, Uptime: time.Since(b.started),
+		Replicas: []string{}, Services: []admin.Service{}, // rather than null in JSON
 	}
 	if err := b.ready(); err != nil {
 		s.Ready = err.Error()
@@ -36,7 +38,7 @@ func (b *Broker) status() admin.Status {
 }
 
 // ServiceAddress is where handlers on this machine dial in.
-func (b *Broker) ServiceAddress() string { return b.listeners.services.Addr().String() }
+func (b *Broker) ServiceAddress() string { return dialable(b.listeners.services.Addr()) }
 
 // HTTPAddress is where browsers on this machine connect.
 func (b *Broker) HTTPAddress() string { return dialable(b.listeners.http.Addr()) }
@@ -51,6 +53,23 @@ func (b *Broker) OperatorAddress() string {
 
 // NATSAddress is where other replicas reach the embedded NATS server, or empty.
 func (b *Broker) NATSAddress() string { return b.bus.Address() }
+
+// Joined waits until the cluster, as this replica knows it, has n replicas or more.
+func (b *Broker) Joined(ctx context.Context, n int) error {
+	changes, unwatch := b.mesh.Watch()
+	defer unwatch()
+	for {
+		known := len(b.mesh.Replicas())
+		if known >= n {
+			return nil
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return fmt.Errorf("replica %s knows %d replicas, not %d: %w", b.replica, known, n, ctx.Err())
+		}
+	}
+}
 
 // Greeting says in one line where to look.
 func (b *Broker) Greeting() string {

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/config"
@@ -105,6 +106,15 @@ func (t *terminal) load(c *config.Config, args []string) (rest []string, code in
 	return rest, exitOK, true
 }
 
+// laptop has the settings of a broker that serves its developer alone: the port should be free again soon.
+func laptop() *config.Config {
+	c := config.Default()
+	c.Run.DrainSpread, c.Run.DrainTimeout = 0, laptopDrain
+	return c
+}
+
+const laptopDrain = 3 * time.Second
+
 // serve runs a broker until a signal ends it.
 func (t *terminal) serve(args []string) int {
 	c := config.Default()
@@ -116,7 +126,8 @@ func (t *terminal) serve(args []string) int {
 		return t.misused(fmt.Errorf("serve takes flags only, not %q", rest[0]))
 	}
 	if c.Run.ExitWithParent {
-		c.Run.DrainSpread = 0 // its browsers are those of one laptop
+		c = laptop()
+		t.load(c, args) // it went well before
 	}
 	signals := listen(c.Run.ExitWithParent)
 	defer signals.stop()

@@ -16,8 +16,7 @@ import (
 // dev serves, with the command behind it: the command finds the broker and its own web address in the environment, gets all requests
 // that are not Socket.IO, and both end together.
 func (t *terminal) dev(args []string) int {
-	c := config.Default()
-	c.Run.DrainSpread = 0
+	c := laptop()
 	command, code, ok := t.load(c, args)
 	if !ok {
 		return code

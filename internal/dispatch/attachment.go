@@ -88,14 +88,14 @@ func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 
 // Flush follows a batch of results: it writes the acks and hands out what the freed window allows.
 func (a *Attachment) Flush() {
-	a.service.mu.Lock()
-	a.pumpLocked()
-	a.service.unlockAndFlush()
 	for i, socket := range a.touched {
 		socket.Flush()
 		a.touched[i] = nil
 	}
 	a.touched = a.touched[:0]
+	a.service.mu.Lock()
+	a.pumpLocked()
+	a.service.unlockAndFlush()
 }
 
 // Abandon gives up an open dispatch that cannot be sent to the instance, since it is too large. Any goroutine may call it.

@@ -6,15 +6,15 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge/edgetest"
-	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -44,7 +44,7 @@ func (i *inline) Flush() {
 }
 
 // benchWorld is an edge with one browser that is connected over TCP.
-func benchWorld(b *testing.B) (*hub.Hub, *inline) {
+func benchWorld(b testing.TB) (*hub.Hub, *inline) {
 	log := slog.New(slog.DiscardHandler)
 	o := DefaultOptions()
 	o.Engine.Replica = replica
@@ -60,10 +60,24 @@ func benchWorld(b *testing.B) (*hub.Hub, *inline) {
 	}
 	s := New(o, h, d, metrics.NewEdge(nil), metrics.NewEngine(prometheus.NewRegistry()), log)
 	server := edgetest.ServeTCP(b, s)
-	browser := server.Open(edgetest.Options{})
-	browser.Connect("/", nil)
+	conn, _, err := websocket.DefaultDialer.Dial(strings.Replace(server.URL("/socket.io/?EIO=4&transport=websocket"), "http", "ws", 1), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn.WriteMessage(websocket.TextMessage, []byte("40"))
+	conn.ReadMessage() // open
+	conn.ReadMessage() // connected
+	read := make(chan struct{})
+	go func() { // ends when the connection does
+		defer close(read)
+		io.Copy(io.Discard, conn.NetConn())
+	}()
 	b.Cleanup(func() {
-		browser.Cut()
+		if i.socket.state.Load() != connected {
+			b.Error("the socket was lost on the way")
+		}
+		conn.Close()
+		<-read
 		s.Drain(context.Background())
 		i.attachment.Detach()
 	})
@@ -90,9 +104,7 @@ func BenchmarkSocket_Acknowledge(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		i.socket.Acknowledge(sio.AckID(n), ack)
-		if n%64 == 0 {
-			i.socket.Flush()
-		}
+		i.socket.Flush()
 	}
 }
 
@@ -109,20 +121,16 @@ func BenchmarkSocket_Deliver(b *testing.B) {
 	}
 }
 
-// nowhere is a connection that takes everything.
-type nowhere struct{ http.ResponseWriter }
-
-// BenchmarkClient_Memory tells what a client with one socket holds in this package and in those below, beside the session.
+// BenchmarkClient_Memory tells what a client with one socket holds here, beside its session.
 func BenchmarkClient_Memory(b *testing.B) {
-	h, i := benchWorld(b)
+	_, i := benchWorld(b)
 	session := i.socket.client.session
 	server := i.socket.client.server
-	_ = h
 	const n = 10_000
-	clients := make([]*client, 0, n)
+	var clients []*client
 	var before, after runtime.MemStats
 	for b.Loop() {
-		clients = clients[:0]
+		clients = nil
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		for range n {
@@ -140,6 +148,3 @@ func BenchmarkClient_Memory(b *testing.B) {
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/client")
 	runtime.KeepAlive(clients)
 }
-
-var _ = engineio.NopObserver{}
-var _ = io.Discard

@@ -140,7 +140,7 @@ func (c *client) findLocked(ns sio.Namespace) *Socket {
 
 // connect makes a socket and asks the services.
 func (c *client) connect(p *socketio.Packet, data []byte) {
-	if !c.connects.take(c.server.options.MaxNamespaces, c.server.options.ConnectRate) {
+	if o := &c.server.options; !c.connects.take(time.Since(c.server.birth), o.MaxNamespaces, o.ConnectRate) {
 		c.breakRule(causeConnectRate, data)
 		return
 	}
@@ -273,14 +273,13 @@ func disarmLocked(timer **time.Timer) {
 
 // bucket lets connects through at a rate.
 type bucket struct {
-	spent float64 // of size
-	at    time.Time
+	at    time.Duration // since the server began
+	spent float32       // of size
 }
 
 // take tells whether there is room for one more.
-func (b *bucket) take(size, rate int) bool {
-	now := time.Now()
-	b.spent = max(0, b.spent-now.Sub(b.at).Seconds()*float64(rate)) + 1
+func (b *bucket) take(now time.Duration, size, rate int) bool {
+	b.spent = max(0, b.spent-float32((now-b.at).Seconds())*float32(rate)) + 1
 	b.at = now
-	return b.spent <= float64(size)
+	return b.spent <= float32(size)
 }

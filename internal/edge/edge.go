@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
@@ -31,6 +32,7 @@ type Server struct {
 	log        *slog.Logger
 	engine     *engineio.Server
 	bundle     *bundle
+	birth      time.Time
 
 	unfinished atomic.Int64 // bytes of packets whose attachments have not all come, of all clients
 	breaches   sparse
@@ -46,6 +48,7 @@ func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine 
 		metrics:    m,
 		log:        log,
 		bundle:     newBundle(o.Engine.Path),
+		birth:      time.Now(),
 	}
 	s.engine = engineio.NewServer(o.Engine, s.open, engine, log)
 	return s
