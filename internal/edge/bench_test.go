@@ -67,6 +67,9 @@ func benchWorld(b testing.TB) (*hub.Hub, *inline) {
 	conn.WriteMessage(websocket.TextMessage, []byte("40"))
 	conn.ReadMessage() // open
 	conn.ReadMessage() // connected
+	// When this is answered the reader is through with the connect, and the benchmark may take its place.
+	conn.WriteMessage(websocket.TextMessage, []byte(`421["event"]`))
+	conn.ReadMessage()
 	read := make(chan struct{})
 	go func() { // ends when the connection does
 		defer close(read)

@@ -22,7 +22,8 @@ type Browser struct {
 	decoder   socketio.Decoder
 	aside     []socketio.Packet // read while another namespace's was looked for
 	ended     chan struct{}     // closed when the reader has ended
-	writing   sync.Mutex        // held during a write: pongs are not the test's
+	// writing holds one value during a write, since pongs are not the test's. It is no mutex: in a bubble, time passes for who waits.
+	writing chan struct{}
 
 	mu       sync.Mutex // guards the fields below
 	messages []Message
@@ -49,7 +50,7 @@ func (s *Server) TryOpen(o Options) (*Browser, error) {
 	limits.Attachments, limits.AttachmentBytes = 1000, 1<<30
 	b := &Browser{
 		SessionID: sid, t: s.t, transport: t, decoder: socketio.Decoder{Limits: &limits},
-		ended: make(chan struct{}), came: make(chan struct{}, 1),
+		ended: make(chan struct{}), writing: make(chan struct{}, 1), came: make(chan struct{}, 1),
 	}
 	go b.run() // ends when the transport does; the cleanup waits for it
 	s.t.Cleanup(b.Cut)
@@ -104,8 +105,8 @@ func (b *Browser) SendPacket(text string) { b.write(Message{Text: text}) }
 func (b *Browser) SendBinary(data []byte) { b.write(Message{Binary: append([]byte{}, data...)}) }
 
 func (b *Browser) write(m Message) error {
-	b.writing.Lock()
-	defer b.writing.Unlock()
+	b.writing <- struct{}{}
+	defer func() { <-b.writing }()
 	return b.transport.write(m)
 }
 

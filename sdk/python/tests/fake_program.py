@@ -17,10 +17,11 @@ from fakebroker import FakeBroker  # noqa: E402 - found through the path above
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["serve"])
-    for flag in ("http-address", "upstream", "service-address", "operator-address"):
+    for flag in ("http-address", "upstream", "service-address", "operator-address", "log-level"):
         parser.add_argument(f"--{flag}", required=True)
     parser.add_argument("--exit-with-parent", action="store_true", required=True)
     options = parser.parse_args()
+    sys.stdout = sys.stderr  # as the broker's log
     broker = FakeBroker(port=int(options.service_address.rpartition(":")[2]))
     stream = broker.attached()
     print("ack", stream.ack(stream.dispatch("my event", {"data": 1})), flush=True)

@@ -119,10 +119,13 @@ class Broker:
                 f"--service-address={self.service_address}",
                 # Its usual port may be taken, and nobody would look there.
                 "--operator-address=",
+                "--log-level=warn",
                 "--exit-with-parent",
                 *extra,
             ],
             stdin=subprocess.DEVNULL,
+            # It greets with its address there, which is for whoever starts it to do; it logs to standard error.
+            stdout=subprocess.DEVNULL,
             # Ctrl+C is for this process, which stops the broker after itself.
             start_new_session=True,
         )
