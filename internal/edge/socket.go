@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 	"github.com/spanwire/spanwire/internal/hub"
@@ -135,7 +133,7 @@ func (s *Socket) accept() {
 }
 
 // refuse answers the connect, unless it was given up before.
-func (s *Socket) refuse(message string, data []byte, outcome prometheus.Counter) {
+func (s *Socket) refuse(message string, data []byte, outcome metrics.Counter) {
 	if !s.giveUp() {
 		return
 	}

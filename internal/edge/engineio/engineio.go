@@ -72,7 +72,7 @@ func DefaultOptions() Options {
 		PingTimeout:          20 * time.Second,
 		UpgradeTimeout:       10 * time.Second,
 		MaxPayload:           1_000_000,
-		MaxPacketsPerPayload: 1000,
+		MaxPacketsPerPayload: 16_384,
 		MaxOutbound:          4 << 20,
 		Transports:           []Transport{Polling, WebSocket},
 		AllowUpgrades:        true,

@@ -39,7 +39,7 @@ func newHandshake(r *http.Request, t Transport) *sio.Handshake {
 		Headers:        headers,
 		Address:        address,
 		Secure:         r.TLS != nil,
-		CrossDomain:    r.Header.Get("Origin") != "",
+		CrossDomain:    crossDomain(r),
 		IssuedMs:       time.Now().UnixMilli(),
 		Transport:      string(t),
 		EngineProtocol: engineProtocol,

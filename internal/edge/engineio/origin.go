@@ -72,12 +72,23 @@ func (p *origins) check(r *http.Request) verdict {
 	if ok && p.allowed[normal] {
 		return verdict{ok: true, cross: true}
 	}
+	return verdict{ok: p.any || ok && normal == ownOrigin(r)}
+}
+
+// ownOrigin is the origin of the pages that the request's host serves.
+func ownOrigin(r *http.Request) string {
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	same := ok && normal == joinOrigin(scheme, r.Host)
-	return verdict{ok: same || p.any}
+	return joinOrigin(scheme, r.Host)
+}
+
+// crossDomain tells whether the request comes from a page of another origin.
+func crossDomain(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	normal, _ := normalOrigin(origin)
+	return origin != "" && normal != ownOrigin(r)
 }
 
 // allow checks the request and sets what CORS asks for, or refuses it.

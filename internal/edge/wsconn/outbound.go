@@ -254,7 +254,9 @@ func (c *Conn) next(written batch) (b batch, more bool) {
 func (c *Conn) broken(b batch) {
 	b.buffer.release()
 	c.mu.Lock()
-	c.writing, c.stalled = false, false
+	// In one step: a Flush in between would find bytes counted and none there.
+	c.writing, c.stalled, c.dead = false, false, true
+	c.dropLocked()
 	c.mu.Unlock()
 	c.Abort()
 }
