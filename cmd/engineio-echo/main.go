@@ -89,6 +89,7 @@ func parse(args []string) (o engineio.Options, address string, level slog.Level,
 	milliseconds(f, &o.DrainSpread, "drain-spread", "time over which sessions are closed at the end")
 	f.Int64Var(&o.MaxPayload, "max-payload", o.MaxPayload, "largest payload, in bytes")
 	f.IntVar(&o.MaxPacketsPerPayload, "max-packets-per-payload", o.MaxPacketsPerPayload, "most packets in a payload")
+	f.IntVar(&o.MaxPacketsPerAnswer, "max-packets-per-answer", o.MaxPacketsPerAnswer, "most packets in an answer")
 	f.IntVar(&o.MaxOutbound, "max-outbound", o.MaxOutbound, "bytes that may wait for a client")
 	f.BoolVar(&o.AllowUpgrades, "allow-upgrades", o.AllowUpgrades, "let polling sessions upgrade")
 	f.BoolVar(&o.RequireOrigin, "require-origin", o.RequireOrigin, "refuse requests that name no origin")

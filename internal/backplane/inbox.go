@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -89,7 +87,7 @@ func (i *Inbox) Forget(origin sio.ReplicaID) {
 	delete(i.streams, streamKey{origin, false})
 }
 
-func (i *Inbox) ignore(counter prometheus.Counter, why string) (*Envelope, uint64, bool) {
+func (i *Inbox) ignore(counter metrics.Counter, why string) (*Envelope, uint64, bool) {
 	counter.Inc()
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -3,10 +3,10 @@
 package bridge
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,33 +27,45 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		return err
 	}
 	in := newInstance(s, stream, reg)
+	defer in.cancel()
 	if err := s.add(in); err != nil {
+		s.metrics.Refused.Inc()
 		return err
 	}
 	defer s.remove(in)
-	if in.attachment, err = in.welcome(); err != nil {
+	a, err := in.welcome()
+	if err != nil {
 		s.metrics.Refused.Inc()
 		return err
 	}
 	s.metrics.Attached.Inc()
-	in.log.Info("an instance attached", "sdk", reg.SDKName, "version", reg.SDKVersion, "window", in.attachment.Window())
-	// The reader ends when this call has returned: gRPC then ends the stream. s.running waits for it.
+	// The reader, and whoever sends patiently, ends when this call has returned, since gRPC then ends the stream. s.running waits for them.
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
-		in.end(in.read())
+		in.end(in.read(a))
 	}()
-	<-in.ended
-	in.attachment.Detach()
+	select {
+	case <-in.ended:
+	case <-a.Done():
+		in.end(status.Error(codes.Aborted, "a newer stream of this instance took the place of this one"))
+		<-in.ended
+	}
+	a.Detach()
 	in.close()
-	in.work.Wait()
-	in.log.Info("an instance detached", "status", status.Convert(in.err).Message())
+	in.log.Info("an instance's stream ended", "status", status.Convert(in.err).Message())
 	return in.err
 }
 
-// welcome attaches the instance and queues the answer to its registration, before any dispatch.
+// attached gives the attachment; nil before the welcome.
+func (in *Instance) attached() *dispatch.Attachment {
+	in.out.mu.Lock()
+	defer in.out.mu.Unlock()
+	return in.attachment
+}
+
+// welcome attaches the instance and answers its registration, before any dispatch.
 func (in *Instance) welcome() (*dispatch.Attachment, error) {
-	o := &in.server.o
 	in.out.mu.Lock()
 	in.out.sending = true // nothing leaves before the welcome
 	in.out.mu.Unlock()
@@ -61,6 +73,7 @@ func (in *Instance) welcome() (*dispatch.Attachment, error) {
 	if err != nil {
 		return nil, grpcError(err)
 	}
+	o := &in.server.o
 	err = in.stream.SendMsg(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Welcome{Welcome: &spanwirev1.Welcome{
 		Replica:          string(o.Replica),
 		Cluster:          o.Cluster,
@@ -68,16 +81,19 @@ func (in *Instance) welcome() (*dispatch.Attachment, error) {
 		Window:           uint32(a.Window()),
 		FrameWindow:      frameWindow,
 		MaxFrameBytes:    uint32(o.MaxFrame),
-		HandlerTimeoutMs: uint32(o.HandlerTimeout.Milliseconds()),
+		HandlerTimeoutMs: uint32(max(o.HandlerTimeout, 0).Milliseconds()),
 		Topology:         in.server.topology(),
 		PublicUrl:        o.PublicURL,
 	}}})
 	if err != nil {
 		a.Detach()
+		in.close()
 		return nil, err
 	}
 	in.out.mu.Lock()
-	in.sendLocked()
+	in.attachment = a
+	in.sendLocked(false)
+	in.Flush() // gives up what was too large
 	return a, nil
 }
 
@@ -117,8 +133,15 @@ func (s *Server) awaitRegister(stream grpc.ServerStream) (*sio.Register, error) 
 	return reg, nil
 }
 
+// reader is the goroutine that takes an instance's frames.
+type reader struct {
+	*Instance
+	attachment *dispatch.Attachment
+}
+
 // read works on the instance's frames until the stream ends, and tells the stream's status.
-func (in *Instance) read() error {
+func (in *Instance) read(a *dispatch.Attachment) error {
+	r := reader{in, a}
 	for {
 		var f inFrame
 		if err := in.stream.RecvMsg(&f); err != nil {
@@ -127,61 +150,71 @@ func (in *Instance) read() error {
 			}
 			return err
 		}
+		select {
+		case <-in.ended: // for another reason; what it says now counts no more
+			return nil
+		default:
+		}
 		in.server.metrics.FramesIn.Inc()
-		if err := in.take(f.data); err != nil {
+		if err := r.take(f.data); err != nil {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
 	}
 }
 
 // take works on one frame. An error ends the stream.
-func (in *Instance) take(frame []byte) error {
-	f, rest, err := next(frame)
+func (r reader) take(frame []byte) error {
+	var arm field // the last one counts, as everywhere in a oneof
+	err := each(frame, func(f field) error {
+		if n := f.key >> 3; f.key&7 == length && n >= frameRegister && n <= frameDrain {
+			arm = f
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("a frame cannot be read: %w", err)
 	}
-	if f.key == frameBatch<<3|length && len(rest) == 0 {
-		return in.takeBatch(f.data)
-	}
-	var m spanwirev1.AttachRequest
-	if err := proto.Unmarshal(frame, &m); err != nil {
-		return fmt.Errorf("a frame cannot be read: %w", err)
-	}
-	switch x := m.GetFrame().(type) {
-	case *spanwirev1.AttachRequest_FrameAck:
-		if !in.out.arrived(0, x.FrameAck.GetAnswered()) {
-			return errors.New("frame_ack answers a frame that was never sent")
+	switch arm.key >> 3 {
+	case frameBatch:
+		return r.takeBatch(arm.data)
+	case frameAck:
+		var m spanwirev1.FrameAck
+		if err := proto.Unmarshal(arm.data, &m); err != nil {
+			return fmt.Errorf("a frame_ack cannot be read: %w", err)
 		}
-		in.Flush()
-	case *spanwirev1.AttachRequest_Drain:
-		in.drain()
-	case *spanwirev1.AttachRequest_Register:
+		if !r.out.answersTo(m.GetAnswered()) {
+			return fmt.Errorf("frame_ack answers frame %d, which was never sent", m.GetAnswered())
+		}
+	case frameDrain:
+		r.drain()
+	case frameRegister:
 		return errors.New("register was sent twice; open another stream to register anew")
 	default:
-		in.server.metrics.Unknown.Inc()
-		in.fault(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, "this broker does not know that frame; it was skipped")
-		in.Flush()
+		r.server.metrics.Unknown.Inc()
+		r.fault(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, "this broker does not know that frame; it was skipped")
 	}
+	r.Flush()
 	return nil
 }
 
 // drain lets the instance finish and then ends its stream.
-func (in *Instance) drain() {
-	in.log.Info("an instance drains")
-	empty := in.attachment.Drain()
-	in.work.Add(1)
+func (r reader) drain() {
+	r.log.Info("an instance drains")
+	empty := r.attachment.Drain()
+	r.server.running.Add(1)
 	go func() { // ends when nothing is open any more, or with the stream
-		defer in.work.Done()
+		defer r.server.running.Done()
 		select {
 		case <-empty:
-			in.end(nil)
-		case <-in.ended:
+			r.finish(r.ctx, nil)
+		case <-r.ended:
+		case <-r.ctx.Done():
 		}
 	}()
 }
 
 // takeBatch works on a batch of actions, in their order.
-func (in *Instance) takeBatch(data []byte) error {
+func (r reader) takeBatch(data []byte) error {
 	var sequence, answered uint64
 	err := each(data, func(f field) error {
 		switch f.key {
@@ -190,7 +223,7 @@ func (in *Instance) takeBatch(data []byte) error {
 		case batchAnswered<<3 | varint:
 			answered = f.number
 		case batchItems<<3 | length:
-			return in.act(f.data)
+			return r.act(f.data)
 		}
 		return nil
 	})
@@ -198,52 +231,68 @@ func (in *Instance) takeBatch(data []byte) error {
 		return fmt.Errorf("a batch cannot be read: %w", err)
 	}
 	// The acks are written before the frame counts as worked on: what browsers send meanwhile goes into one frame, not into many.
-	in.attachment.Flush()
-	if sequence == 0 || !in.out.arrived(sequence, answered) {
-		return fmt.Errorf("batch frame %d, which answers frame %d, is out of sequence", sequence, answered)
+	r.attachment.Flush()
+	if !r.out.arrived(sequence, answered) {
+		return fmt.Errorf("batch frame %d, which answers frame %d, is out of sequence, or %d before it are unanswered",
+			sequence, answered, frameWindow)
 	}
-	in.Flush()
+	r.Flush()
 	return nil
 }
 
 // act carries out one action.
-func (in *Instance) act(data []byte) error {
+func (r reader) act(data []byte) error {
 	f, _, err := next(data)
 	switch {
 	case len(data) > 0 && err != nil:
 		return err
 	case f.key == actionResult<<3|length:
-		return in.resolve(f.data)
+		return r.resolve(f.data)
 	case f.key == actionCommand<<3|length:
-		return in.command(f.data)
+		return r.command(f.data)
 	}
-	in.server.metrics.Unknown.Inc()
-	in.fault(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, "this broker does not know that action; it was skipped")
+	r.server.metrics.Unknown.Inc()
+	r.fault(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, "this broker does not know that action; it was skipped")
 	return nil
 }
 
-func (in *Instance) resolve(data []byte) error {
-	id, r, err := readResult(data)
+func (r reader) resolve(data []byte) error {
+	id, result, err := readResult(data)
 	if err != nil {
 		return err
 	}
-	switch {
-	case r.Outcome == sio.Answered && !jsonArray(r.Ack.Args):
-		r = sio.Result{Outcome: sio.Failed, Message: "its ack is no JSON array"}
-		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the ack of dispatch %d is no well-formed JSON array; it was dropped", id))
-	case r.Outcome == sio.Refused && len(r.Data) > 0 && !json.Valid(r.Data):
-		r.Data = nil
-		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the refusal's data of dispatch %d is no well-formed JSON; it was left out", id))
+	depth := r.server.o.MaxDepth
+	switch result.Outcome {
+	case sio.Answered:
+		if result.Ack.Args, err = jsonArray(result.Ack.Args, depth); err != nil {
+			r.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the ack of dispatch %d %v; it counts as a failure", id, err))
+			result = sio.Result{Outcome: sio.Failed, Message: "its ack " + err.Error()}
+		}
+	case sio.Refused:
+		if len(result.Data) == 0 {
+			break
+		}
+		if result.Data, err = jsonValue(result.Data, depth); err != nil {
+			r.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the refusal's data of dispatch %d %v; it was left out", id, err))
+			result.Data = nil
+		}
+	case sio.Failed:
+		result.Message = clip(result.Message, maxFailure)
 	}
-	if err := in.attachment.Resolve(id, r); err != nil {
-		in.fault(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND, err.Error())
+	if err := r.attachment.Resolve(id, result); err != nil {
+		r.fault(faultOf(err).GetCode(), fmt.Sprintf("the result of dispatch %d was dropped: %v", id, err))
 	}
 	return nil
 }
 
-// jsonArray tells whether the bytes are a well-formed JSON array, or nothing, which means an empty one.
-func jsonArray(b []byte) bool {
-	return len(b) == 0 || (b[0] == '[' && json.Valid(b))
+// maxFailure bounds the text of a failure, which only goes to logs.
+const maxFailure = 2000
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // grpcError is this door's table of codes.

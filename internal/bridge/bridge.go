@@ -9,6 +9,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,6 +47,10 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// MaxAckWaits bounds the emits of one instance that wait for acks. Default 1,024.
 	MaxAckWaits int
+	// MaxAnswers bounds the bytes of answers that an instance leaves unread before its stream is ended. Default 16 MiB.
+	MaxAnswers int
+	// MaxDepth bounds the nesting of the JSON that services send. Default 512.
+	MaxDepth int
 	// MaxStreams bounds the calls of one connection. Default 100.
 	MaxStreams int
 }
@@ -62,6 +67,8 @@ func (o Options) withDefaults() Options {
 	o.StallTimeout = cmp.Or(o.StallTimeout, 10*time.Second)
 	o.RegisterTimeout = cmp.Or(o.RegisterTimeout, 10*time.Second)
 	o.MaxAckWaits = cmp.Or(o.MaxAckWaits, 1024)
+	o.MaxAnswers = cmp.Or(o.MaxAnswers, 16<<20)
+	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
 	if o.Topology == nil {
 		o.Topology = func() []Replica { return nil }
@@ -150,7 +157,7 @@ func (s *Server) attached() []*Instance {
 func (s *Server) TopologyChanged() {
 	frame := &spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Topology{Topology: s.topology()}}
 	for _, in := range s.attached() {
-		in.queueFrame(frame)
+		in.notice(frame)
 		in.Flush()
 	}
 }
@@ -163,23 +170,50 @@ func (s *Server) topology() *spanwirev1.Topology {
 	return t
 }
 
-// Drain takes no new instances, tells those that are attached, and lets them finish what they have; then their streams end. When ctx
-// ends first, the streams are cut and the error says so.
-func (s *Server) Drain(ctx context.Context) error {
+// Announce takes no new instances, and tells those that are attached that this replica is about to stop. They are still given what
+// happens to this replica's sockets. Calls after the first do nothing.
+func (s *Server) Announce() {
 	s.mu.Lock()
+	before := s.draining
 	s.draining = true
 	s.mu.Unlock()
-	var err error
-	for _, in := range s.attached() {
-		in.queueFrame(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Drain{Drain: &spanwirev1.Drain{}}})
-		in.Flush()
-		select {
-		case <-in.attachment.Drain():
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		}
-		in.end(status.Error(codes.Unavailable, "this replica has stopped; attach to another"))
+	if before {
+		return
 	}
+	for _, in := range s.attached() {
+		in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Drain{Drain: &spanwirev1.Drain{}}})
+		in.Flush()
+	}
+}
+
+// Drain announces the stop, gives instances nothing new, and lets them finish what they have; then their streams end, and Drain returns
+// when all they started has ended. When ctx ends first, the streams are cut and the error says so.
+func (s *Server) Drain(ctx context.Context) error {
+	s.Announce()
+	stopped := status.Error(codes.Unavailable, "this replica has stopped; attach to another")
+	var finishing sync.WaitGroup
+	var cut atomic.Bool
+	for _, in := range s.attached() {
+		a := in.attached()
+		if a == nil { // its welcome has not been sent
+			in.end(stopped)
+			continue
+		}
+		finishing.Go(func() { // ends with its last dispatch, its stream or ctx
+			select {
+			case <-a.Drain():
+				in.finish(ctx, stopped)
+			case <-in.ended:
+			case <-ctx.Done():
+				cut.Store(true)
+				in.end(stopped)
+			}
+		})
+	}
+	finishing.Wait()
 	s.running.Wait()
-	return err
+	if cut.Load() {
+		return context.Cause(ctx)
+	}
+	return nil
 }

@@ -17,7 +17,10 @@ type codec struct{}
 type inFrame struct{ data []byte }
 
 // outFrame is an AttachResponse: a head and a body, put together. Its bytes may be reused as soon as SendMsg returned.
-type outFrame struct{ head, body []byte }
+type outFrame struct {
+	head, body []byte
+	reusable   bool // body is a chunk of the outbox
+}
 
 // Name implements encoding.CodecV2.
 func (codec) Name() string { return "proto" }

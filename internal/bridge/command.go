@@ -20,8 +20,11 @@ func (in *Instance) command(data []byte) error {
 		return err
 	}
 	in.server.metrics.Commands.Inc()
-	cmd, err := commandOf(&m)
+	cmd, err := commandOf(&m, in.server.o.MaxDepth)
 	if err != nil {
+		if err == error(errUnknownCommand) {
+			in.server.metrics.Unknown.Inc()
+		}
 		in.conclude(&m, &spanwirev1.Answer{Fault: faultOf(err)})
 		return nil
 	}
@@ -46,34 +49,32 @@ func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
 	}
 }
 
-// emitWithAcks emits and gathers acks, without holding up what the instance sends next. What it sends next still takes effect after.
+// emitWithAcks emits and gathers acks without holding up what the instance sends next. It may therefore take effect after commands that
+// stand behind it, until its answer.
 func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
-	switch {
-	case m.GetId() == 0:
+	if m.GetId() == 0 {
 		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, "an emit with want_acks needs a command id, or the acks would reach nobody")
 		return
-	case len(in.ackWaits) == cap(in.ackWaits):
+	}
+	select {
+	case in.ackWaits <- struct{}{}:
+	default:
 		in.conclude(m, &spanwirev1.Answer{Fault: &spanwirev1.Fault{
 			Code:    spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE,
-			Message: fmt.Sprintf("%d emits of this instance wait for acks already", cap(in.ackWaits)),
+			Message: fmt.Sprintf("%d emits of this instance wait for acks already (setting max-ack-waits)", cap(in.ackWaits)),
 		}})
 		return
 	}
-	in.ackWaits <- struct{}{} // never waits: only the reader adds
-	wait := in.server.ackTimeout(m.GetEmit())
-	begun := make(chan struct{})
-	in.work.Add(1)
+	in.server.running.Add(1)
 	go func() { // ends with the acks, their timeout, or the stream
-		defer in.work.Done()
+		defer in.server.running.Done()
 		defer func() { <-in.ackWaits }()
-		ctx, cancel := context.WithTimeout(in.stream.Context(), wait)
+		ctx, cancel := context.WithTimeout(in.ctx, in.server.ackTimeout(m.GetEmit()))
 		defer cancel()
-		close(begun)
 		sockets, acks, err := in.server.hub.EmitWithAcks(ctx, emit)
 		in.conclude(m, answerOf(sockets, acks, err))
 		in.Flush()
 	}()
-	<-begun
 }
 
 func (s *Server) ackTimeout(m *spanwirev1.Emit) time.Duration {
@@ -97,10 +98,10 @@ func acksOf(acks sio.Acks) (all []*spanwirev1.SocketAck) {
 }
 
 // commandOf translates a command, or says what is wrong with it. The command keeps bytes of m.
-func commandOf(m *spanwirev1.Command) (sio.Command, error) {
+func commandOf(m *spanwirev1.Command, depth int) (sio.Command, error) {
 	switch c := m.GetCommand().(type) {
 	case *spanwirev1.Command_Emit:
-		return emitOf(c.Emit)
+		return emitOf(c.Emit, depth)
 	case *spanwirev1.Command_Join:
 		t, err := targetOf("join", c.Join.GetTarget())
 		if err != nil || len(c.Join.GetRooms()) == 0 {
@@ -152,7 +153,7 @@ func roomsOf(names []string) []sio.Room {
 	return rooms
 }
 
-func emitOf(m *spanwirev1.Emit) (*sio.Emit, error) {
+func emitOf(m *spanwirev1.Emit, depth int) (*sio.Emit, error) {
 	t, err := targetOf("emit", m.GetTarget())
 	ev := m.GetEvent()
 	switch {
@@ -162,12 +163,14 @@ func emitOf(m *spanwirev1.Emit) (*sio.Emit, error) {
 		return nil, sio.E(sio.CodeInvalid, "emit", "the event has no name")
 	case sio.ReservedEvent(ev.GetName()):
 		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("the event name %q is kept by Socket.IO", ev.GetName()))
-	case !jsonArray(ev.GetArgs()):
-		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("the arguments of %q are no well-formed JSON array", ev.GetName()))
+	}
+	args, err := jsonArray(ev.GetArgs(), depth)
+	if err != nil {
+		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("what is given as arguments of %q %v", clip(ev.GetName(), maxName), err))
 	}
 	return &sio.Emit{
 		Target:     t,
-		Event:      sio.Event{Name: ev.GetName(), Args: ev.GetArgs(), Attachments: ev.GetAttachments()},
+		Event:      sio.Event{Name: ev.GetName(), Args: args, Attachments: ev.GetAttachments()},
 		Volatile:   m.GetVolatile(),
 		NoCompress: m.GetNoCompress(),
 	}, nil

@@ -11,7 +11,7 @@ import (
 // Emit implements spanwire.v1.EmitterService.
 func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwirev1.EmitResponse, error) {
 	s.metrics.Emits.Inc()
-	emit, err := emitOf(m.GetEmit())
+	emit, err := emitOf(m.GetEmit(), s.o.MaxDepth)
 	if err != nil {
 		return nil, grpcError(err)
 	}

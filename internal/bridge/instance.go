@@ -3,6 +3,7 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -21,32 +22,39 @@ import (
 // Instance is one handler process on one stream. It implements dispatch.Instance.
 type Instance struct {
 	// Fixed at birth.
-	server     *Server
-	stream     grpc.ServerStream
-	register   *sio.Register
-	attachment *dispatch.Attachment
-	log        *slog.Logger
-	ackWaits   chan struct{} // one for each emit that waits for acks
+	server   *Server
+	stream   grpc.ServerStream
+	register *sio.Register
+	log      *slog.Logger
+	ackWaits chan struct{}   // one for each emit that waits for acks
+	ctx      context.Context // ends with the stream, or when it is about to end: this type is the stream's life
+	cancel   context.CancelFunc
 
-	out outbox
+	out        outbox
+	attachment *dispatch.Attachment // written once, under out.mu; nil before
 
 	ending sync.Once
 	ended  chan struct{} // closed when the stream is to end
 	err    error         // the stream's status; written before ended is closed
-	work   sync.WaitGroup
+
+	abandoning bool // guarded by out.mu: somebody gives up what is too large
 
 	stallMu sync.Mutex // guards the timer
 	stall   *time.Timer
+
+	odd oddities
 }
 
 func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instance {
-	return &Instance{
+	in := &Instance{
 		server: s, stream: stream, register: reg,
 		log:      s.log.With("service", reg.Service, "instance", reg.Instance),
 		ackWaits: make(chan struct{}, s.o.MaxAckWaits),
-		out:      outbox{maxChunk: s.o.MaxFrame - batchOverhead},
+		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
 		ended:    make(chan struct{}),
 	}
+	in.ctx, in.cancel = context.WithCancel(stream.Context())
+	return in
 }
 
 // Queue implements dispatch.Instance.
@@ -56,99 +64,118 @@ func (in *Instance) Queue(d *dispatch.Dispatch) {
 		intro = introduction(d.Socket.Introduction(), in.register.Credentials)
 	}
 	l := layout(d, intro)
-	in.out.mu.Lock()
-	defer in.out.mu.Unlock()
-	if in.out.closed {
-		return
+	o := &in.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+	case l.whole > o.maxItem:
+		o.tooLarge = append(o.tooLarge, d.ID) // Flush gives it up
+	default:
+		c := o.roomLocked(l.whole)
+		c.data = appendDispatch(c.data, d, &l, intro)
 	}
-	b := in.out.tailLocked(l.whole)
-	*b = appendDispatch(*b, d, &l, intro)
 }
 
-// answer queues the answer to a command.
+// answer queues the answer to a command. Too many that the instance does not take end its stream.
 func (in *Instance) answer(a *spanwirev1.Answer) {
+	o := &in.out
 	data, err := proto.Marshal(a)
-	if err != nil || bytesSize(len(data)) > in.out.maxChunk {
+	if err != nil || bytesSize(len(data)) > o.maxItem {
 		data, _ = proto.Marshal(&spanwirev1.Answer{Id: a.GetId(), Sockets: a.GetSockets(), Missing: a.GetMissing(), Fault: &spanwirev1.Fault{
 			Code:    spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE,
 			Message: "the acks are larger than a frame may be (setting max-frame)",
 		}})
 	}
-	in.out.mu.Lock()
-	defer in.out.mu.Unlock()
-	if !in.out.closed {
-		b := in.out.tailLocked(bytesSize(len(data)))
-		*b = append(appendHead(*b, batchAnswers, len(data)), data...)
+	size := bytesSize(len(data))
+	o.mu.Lock()
+	over := o.answers+size > o.maxAnswers
+	if !o.closed && !over {
+		c := o.roomLocked(size)
+		c.data = append(appendHead(c.data, batchAnswers, len(data)), data...)
+		c.answers += size
+		o.answers += size
+	}
+	o.mu.Unlock()
+	if over {
+		in.server.metrics.Stalled.Inc()
+		in.end(status.Errorf(codes.ResourceExhausted,
+			"%d bytes of answers wait for the instance, which sends commands and does not read their answers", in.server.o.MaxAnswers))
 	}
 }
 
-// queueFrame queues a frame that is no batch.
-func (in *Instance) queueFrame(m *spanwirev1.AttachResponse) {
-	const most = 64 // an instance that reads nothing loses notices, which are for logs
+// notice queues a frame that is no batch.
+func (in *Instance) notice(m *spanwirev1.AttachResponse) {
 	data, err := proto.Marshal(m)
 	if err != nil {
 		return
 	}
 	in.out.mu.Lock()
 	defer in.out.mu.Unlock()
-	if !in.out.closed && len(in.out.frames) < most {
-		in.out.frames = append(in.out.frames, data)
-	}
+	in.out.noticeLocked(data)
 }
 
 // fault tells the instance about something that no answer can carry.
 func (in *Instance) fault(code spanwirev1.FaultCode, message string) {
 	in.server.metrics.Faults.Inc()
-	in.log.Warn("an instance did something odd", "code", code.String(), "message", message)
-	in.queueFrame(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
+	if ok, missed := in.odd.allow(); ok {
+		in.log.Warn("an instance did something odd", "code", code.String(), "message", message, "lines_left_out", missed)
+	}
+	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
 		Fault: &spanwirev1.Fault{Code: code, Message: message},
 	}})
 }
 
-// inlineBytes is how many bytes may be on their way for a send from the caller's goroutine: gRPC takes so much for a stream without
-// waiting for its peer. More is sent by a goroutine that may wait.
-const inlineBytes = 64 << 10
-
 // Flush implements dispatch.Instance. It returns at once when somebody else is sending, who sees what was queued meanwhile.
 func (in *Instance) Flush() {
-	o := &in.out
-	o.mu.Lock()
-	if o.sending {
-		o.mu.Unlock()
+	in.abandon()
+	in.out.mu.Lock()
+	if in.out.sending {
+		in.out.mu.Unlock()
 		return
 	}
-	if len(o.chunks) > 0 && o.flying+len(o.chunks[0]) > inlineBytes {
-		o.sending = true
-		in.work.Add(1)
-		o.mu.Unlock()
-		go func() { // ends when what may be sent was sent, or with the stream
-			defer in.work.Done()
-			o.mu.Lock()
-			in.sendLocked()
-		}()
-		return
-	}
-	in.sendLocked()
+	in.sendLocked(false)
 }
 
-// sendLocked sends what may be sent, and unlocks.
-func (in *Instance) sendLocked() {
+// abandon gives up the dispatches that no frame can carry. Giving one up may queue the next, so only one goroutine does.
+func (in *Instance) abandon() {
+	o := &in.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.tooLarge) > 0 && in.attachment != nil && !in.abandoning {
+		list := o.tooLarge
+		o.tooLarge, in.abandoning = nil, true
+		o.mu.Unlock()
+		for _, id := range list {
+			in.attachment.Abandon(id, "it is larger than a frame may be (setting max-frame)")
+		}
+		o.mu.Lock()
+		in.abandoning = false
+	}
+}
+
+// sendLocked sends what may be sent, and unlocks. Unless it is patient, it leaves what gRPC may make it wait for to a goroutine that is.
+func (in *Instance) sendLocked(patient bool) {
 	o := &in.out
 	for {
-		f, ok := o.takeLocked()
-		if !ok {
+		f, next := o.takeLocked(patient)
+		if next == mustWait {
+			in.sendPatientlyLocked()
+			return
+		}
+		if next == nothing {
 			break
 		}
 		o.sending = true
-		full := o.sent-o.answered >= frameWindow
+		watch := patient || o.fullLocked()
 		o.mu.Unlock()
-		if full {
-			in.watch()
+		if watch {
+			in.watch(in.server.o.StallTimeout)
 		}
 		err := in.stream.SendMsg(&f)
 		in.server.metrics.FramesOut.Inc()
 		o.mu.Lock()
-		if f.head != nil {
+		if f.reusable {
 			o.reuseLocked(f.body)
 		}
 		if err != nil { // the stream has ended; its reader is told why
@@ -156,32 +183,44 @@ func (in *Instance) sendLocked() {
 		}
 	}
 	o.sending = false
+	o.idleLocked()
 	o.mu.Unlock()
 }
 
-// watch looks whether the window that is full now still is after the stall timeout.
-func (in *Instance) watch() {
+// sendPatientlyLocked hands the sending to a goroutine, and unlocks.
+func (in *Instance) sendPatientlyLocked() {
+	o := &in.out
+	o.sending, o.sentAt = true, time.Now()
+	in.server.running.Add(1)
+	o.mu.Unlock()
+	go func() { // ends when what may be sent was sent, or with the stream, which the stall timeout ends if need be
+		defer in.server.running.Done()
+		o.mu.Lock()
+		in.sendLocked(true)
+	}()
+}
+
+// watch looks after a while whether the instance still takes and answers frames.
+func (in *Instance) watch(after time.Duration) {
 	in.stallMu.Lock()
 	defer in.stallMu.Unlock()
 	if in.stall == nil {
-		sent, _ := in.out.full()
-		// Ends with the instance, or when it answered.
-		in.stall = time.AfterFunc(in.server.o.StallTimeout, func() { in.stalled(sent) })
+		in.stall = time.AfterFunc(after, in.look) // ends with the instance, or when there is nothing to look for
 	}
 }
 
-func (in *Instance) stalled(since uint64) {
+func (in *Instance) look() {
 	in.stallMu.Lock()
 	in.stall = nil
 	in.stallMu.Unlock()
-	sent, full := in.out.full()
+	stalled, again := in.out.stalled(in.server.o.StallTimeout)
 	switch {
-	case full && sent == since:
+	case stalled:
 		in.server.metrics.Stalled.Inc()
 		in.end(status.Error(codes.DeadlineExceeded, fmt.Sprintf(
-			"the instance answered no frame for %v (setting stall-timeout); its events go to other instances", in.server.o.StallTimeout)))
-	case full:
-		in.watch()
+			"the instance took or answered no frame for %v (setting stall-timeout); its events go to other instances", in.server.o.StallTimeout)))
+	case again > 0:
+		in.watch(again)
 	}
 }
 
@@ -193,12 +232,51 @@ func (in *Instance) end(err error) {
 	})
 }
 
-// close frees what the instance holds. Its stream has ended.
+// finish ends the stream when all that is queued was sent, or cannot be sent in time.
+func (in *Instance) finish(ctx context.Context, err error) {
+	timer := time.NewTimer(in.server.o.StallTimeout)
+	defer timer.Stop()
+	select {
+	case <-in.out.whenIdle():
+	case <-in.ended:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	in.end(err)
+}
+
+// close frees what the instance holds. Its stream is about to end.
 func (in *Instance) close() {
+	in.cancel()
 	in.out.close()
 	in.stallMu.Lock()
+	defer in.stallMu.Unlock()
 	if in.stall != nil {
 		in.stall.Stop()
 	}
-	in.stallMu.Unlock()
+}
+
+// oddities keep the log readable when an instance does many odd things: a few lines a second, and a count of the rest.
+type oddities struct {
+	mu     sync.Mutex // guards what follows
+	second time.Time
+	lines  int
+	missed int
+}
+
+const oddLinesPerSecond = 5
+
+func (q *oddities) allow() (ok bool, missed int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if now := time.Now(); now.Sub(q.second) >= time.Second {
+		q.second, q.lines = now, 0
+	}
+	if q.lines == oddLinesPerSecond {
+		q.missed++
+		return false, 0
+	}
+	q.lines++
+	missed, q.missed = q.missed, 0
+	return true, missed
 }

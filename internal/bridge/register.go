@@ -26,22 +26,21 @@ var name = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // registerOf translates a registration, or says all that is wrong with it.
 func registerOf(m *spanwirev1.Register) (*sio.Register, error) {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	var faults faults
 	if v := m.GetProtocolVersion(); v != protocolVersion {
-		fault("register: protocol_version %d is not spoken here; it must be %d", v, protocolVersion)
+		faults.add("register: protocol_version %d is not spoken here; it must be %d", v, protocolVersion)
 	}
 	if !name.MatchString(m.GetService()) {
-		fault("register: service %q must be 1 to 128 letters, digits, -, _ and .", m.GetService())
+		faults.add("register: service %q must be 1 to 128 letters, digits, -, _ and .", clip(m.GetService(), maxName))
 	}
 	if !name.MatchString(m.GetInstanceId()) {
-		fault("register: instance_id %q must be 1 to 128 letters, digits, -, _ and .", m.GetInstanceId())
+		faults.add("register: instance_id %q must be 1 to 128 letters, digits, -, _ and .", clip(m.GetInstanceId(), maxName))
 	}
 	if _, known := spanwirev1.DeliveryMode_name[int32(m.GetDeliveryMode())]; !known {
-		fault("register: delivery_mode %d is not known", m.GetDeliveryMode())
+		faults.add("register: delivery_mode %d is not known", m.GetDeliveryMode())
 	}
 	if n := len(m.GetRegistrations()); n == 0 || n > maxNamespaces {
-		fault("register: there are %d registrations; 1 to %d are needed, one for each namespace", n, maxNamespaces)
+		faults.add("register: there are %d registrations; 1 to %d are needed, one for each namespace", n, maxNamespaces)
 	}
 	reg := &sio.Register{
 		Service:     sio.ServiceName(m.GetService()),
@@ -54,44 +53,63 @@ func registerOf(m *spanwirev1.Register) (*sio.Register, error) {
 	}
 	seen := make(map[sio.Namespace]bool)
 	for _, r := range m.GetRegistrations() {
-		x, err := registrationOf(r)
-		if err != nil {
-			faults = append(faults, err)
-		}
+		x := registrationOf(r, &faults)
 		if seen[x.Namespace] {
-			fault("register: namespace %q stands twice; put its events into one registration", x.Namespace)
+			faults.add("register: namespace %q stands twice; put its events into one registration", clip(string(x.Namespace), maxName))
 		}
 		seen[x.Namespace] = true
 		reg.Namespaces = append(reg.Namespaces, x)
 	}
-	return reg, errors.Join(faults...)
+	return reg, faults.join()
 }
 
-func registrationOf(m *spanwirev1.Registration) (sio.Registration, error) {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration {
 	ns := namespaceOf(m.GetNamespace())
+	where := clip(string(ns), maxName)
 	if !strings.HasPrefix(string(ns), "/") || len(ns) > maxName || strings.Contains(string(ns), ",") {
-		fault("register: namespace %.300q must begin with a slash, have no comma and at most %d bytes", ns, maxName)
+		faults.add("register: namespace %q must begin with a slash, have no comma and at most %d bytes", where, maxName)
 	}
 	if len(m.GetEvents()) > maxEvents {
-		fault("register: namespace %q has %d events; at most %d are taken, catch_all takes any", ns, len(m.GetEvents()), maxEvents)
+		faults.add("register: namespace %q has %d events; at most %d are taken, catch_all takes any", where, len(m.GetEvents()), maxEvents)
 	}
 	seen := make(map[string]bool)
 	for _, e := range m.GetEvents() {
 		switch {
 		case e == "" || len(e) > maxName:
-			fault("register: event %.300q of namespace %q must have 1 to %d bytes", e, ns, maxName)
+			faults.add("register: event %q of namespace %q must have 1 to %d bytes", clip(e, maxName), where, maxName)
 		case sio.ReservedEvent(e):
-			fault("register: event %q of namespace %q is kept by Socket.IO; use the fields connect and disconnect", e, ns)
+			faults.add("register: event %q of namespace %q is kept by Socket.IO; use the fields connect and disconnect", e, where)
 		case seen[e]:
-			fault("register: event %q of namespace %q stands twice", e, ns)
+			faults.add("register: event %q of namespace %q stands twice", e, where)
 		}
 		seen[e] = true
 	}
 	return sio.Registration{
 		Namespace: ns, Events: m.GetEvents(), CatchAll: m.GetCatchAll(), Connect: m.GetConnect(), Disconnect: m.GetDisconnect(),
-	}, errors.Join(faults...)
+	}
+}
+
+// faults collects what is wrong. The first few are enough to begin mending, and a status has little room.
+type faults struct {
+	list []error
+	more int
+}
+
+const maxFaults = 10
+
+func (f *faults) add(format string, args ...any) {
+	if len(f.list) == maxFaults {
+		f.more++
+		return
+	}
+	f.list = append(f.list, fmt.Errorf(format, args...))
+}
+
+func (f *faults) join() error {
+	if f.more > 0 {
+		f.list = append(f.list, fmt.Errorf("and %d more", f.more))
+	}
+	return errors.Join(f.list...)
 }
 
 func namespaceOf(s string) sio.Namespace {

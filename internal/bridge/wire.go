@@ -3,6 +3,8 @@
 package bridge
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -16,8 +18,10 @@ import (
 // the generated code. All are below 16, so that a tag is one byte.
 
 const (
-	frameBatch = 2 // AttachRequest and AttachResponse
-	frameAck   = 3
+	frameRegister = 1 // AttachRequest
+	frameBatch    = 2 // AttachRequest and AttachResponse
+	frameAck      = 3
+	frameDrain    = 4
 
 	batchSequence = 1 // DispatchBatch and ActionBatch
 	batchAnswered = 2
@@ -170,26 +174,29 @@ func appendFrameAck(b []byte, answered uint64) []byte {
 	return appendNumber(b, 1, answered)
 }
 
-// introduction writes what an instance is told of a socket. Credentials are left out unless it asked for them.
+// introduction writes what an instance is told of a socket. Credentials are left out unless it asked for them. Browsers write what they
+// like into headers, and protobuf takes only UTF-8, so anything else is replaced.
 func introduction(i dispatch.Introduction, credentials bool) []byte {
-	h := i.Handshake
-	m := &spanwirev1.Handshake{
-		Url: h.URL, Address: h.Address, Secure: h.Secure, CrossDomain: h.CrossDomain, IssuedMs: h.IssuedMs, Auth: i.Auth,
-		Transport: h.Transport, EngineProtocol: uint32(h.EngineProtocol), Method: h.Method, Host: h.Host,
-	}
-	for _, x := range h.Headers {
-		if !credentials && (x.Name == "Cookie" || x.Name == "Authorization") {
-			continue
+	m := &spanwirev1.Handshake{Auth: i.Auth}
+	if h := i.Handshake; h != nil {
+		m.Url, m.Address, m.Method, m.Host = text(h.URL), text(h.Address), text(h.Method), text(h.Host)
+		m.Secure, m.CrossDomain, m.IssuedMs = h.Secure, h.CrossDomain, h.IssuedMs
+		m.Transport, m.EngineProtocol = h.Transport, uint32(h.EngineProtocol)
+		for _, x := range h.Headers {
+			if !credentials && (x.Name == "Cookie" || x.Name == "Authorization") {
+				continue
+			}
+			m.Headers = append(m.Headers, &spanwirev1.Header{Name: text(x.Name), Value: text(x.Value)})
 		}
-		m.Headers = append(m.Headers, &spanwirev1.Header{Name: x.Name, Value: x.Value})
 	}
 	data, err := proto.Marshal(&spanwirev1.Introduction{Handshake: m})
-	if err != nil { // a header that is not UTF-8: the rest is still worth knowing
-		m.Headers = nil
-		data, _ = proto.Marshal(&spanwirev1.Introduction{Handshake: m})
+	if err != nil { // impossible, since all text is UTF-8; an empty introduction still introduces
+		return []byte{}
 	}
 	return data
 }
+
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // The wire types that are met; the lowest bits of a field's key.
 const (

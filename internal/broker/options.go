@@ -32,6 +32,7 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		QueueBytes:     c.QueueBytes,
 		ConnectHold:    c.ConnectHold,
 		HoldTimeout:    c.HoldTimeout,
+		HoldSockets:    c.HoldSockets,
 		HandlerTimeout: c.HandlerTimeout,
 		DefaultWindow:  c.InstanceWindow,
 		MaxWindow:      c.MaxWindow,
@@ -68,6 +69,7 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	e.Path = c.Engine.Path
 	e.PingInterval, e.PingTimeout, e.UpgradeTimeout = c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout
 	e.MaxPayload, e.MaxPacketsPerPayload = int64(c.Engine.MaxPayload), c.Engine.MaxPacketsPerPayload
+	e.MaxPacketsPerAnswer = c.Engine.MaxPacketsPerAnswer
 	e.MaxOutbound = c.Engine.MaxOutbound
 	e.Transports = nil
 	for _, t := range c.Engine.Transports {

@@ -43,6 +43,7 @@ type Engine struct {
 	PingTimeout          time.Duration
 	MaxPayload           int
 	MaxPacketsPerPayload int
+	MaxPacketsPerAnswer  int
 	MaxOutbound          int
 	AllowedOrigins       []string
 	RequireOrigin        bool
@@ -71,6 +72,7 @@ type Services struct {
 	QueueBytes      int
 	ConnectHold     time.Duration
 	HoldTimeout     time.Duration
+	HoldSockets     int
 	HandlerTimeout  time.Duration
 	InstanceWindow  int
 	MaxWindow       int
@@ -126,7 +128,8 @@ func Default() *Config {
 			PingInterval:         25 * time.Second,
 			PingTimeout:          20 * time.Second,
 			MaxPayload:           1_000_000,
-			MaxPacketsPerPayload: 1000,
+			MaxPacketsPerPayload: 16_384,
+			MaxPacketsPerAnswer:  16,
 			MaxOutbound:          4 << 20,
 			CloseTimeout:         30 * time.Second,
 			BodyTimeout:          30 * time.Second,
@@ -149,6 +152,7 @@ func Default() *Config {
 			QueueBytes:      1 << 20,
 			ConnectHold:     20 * time.Second,
 			HoldTimeout:     5 * time.Minute,
+			HoldSockets:     10_000,
 			HandlerTimeout:  30 * time.Second,
 			InstanceWindow:  1024,
 			MaxWindow:       16384,

@@ -35,6 +35,8 @@ func (e *Engine) settings() []Setting {
 		{Name: "max-payload", value: size(&e.MaxPayload), Doc: "Largest polling body and WebSocket message that a browser may send. A larger " +
 			"one closes its session with `payload too large`."},
 		{Name: "max-packets-per-payload", value: number(&e.MaxPacketsPerPayload), Doc: "Most packets in one polling body."},
+		{Name: "max-packets-per-answer", value: number(&e.MaxPacketsPerAnswer), Doc: "Most packets in one answer to a polling browser; the rest " +
+			"waits for its next request. Clients in Python take 16 and close over more."},
 		{Name: "max-outbound", value: size(&e.MaxOutbound), Doc: "Most bytes that wait for one browser. A browser that reads so slowly that more " +
 			"would wait is closed with `slow consumer`."},
 		{Name: "allowed-origins", value: list(&e.AllowedOrigins), Doc: "Origins of pages that may connect besides the broker's own, like " +
@@ -73,6 +75,7 @@ func (s *Services) settings() []Setting {
 		{Name: "connect-hold", value: duration(&s.ConnectHold), Doc: "How long a connect waits for a service that is away, before the transport is " +
 			"closed so that the client tries again."},
 		{Name: "hold-timeout", value: duration(&s.HoldTimeout), Doc: "How long events wait for a service that is away."},
+		{Name: "hold-sockets", value: number(&s.HoldSockets), Doc: "Most sockets whose disconnects wait for one service that is away."},
 		{Name: "handler-timeout", value: duration(&s.HandlerTimeout), Doc: "Time that a handler has for one event, before the broker gives up on " +
 			"the result."},
 		{Name: "instance-window", value: number(&s.InstanceWindow), Doc: "Open dispatches of an instance that asks for no window of its own."},

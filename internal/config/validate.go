@@ -123,6 +123,7 @@ func (e *Engine) faults() (f faults) {
 	f.positive("write-timeout", e.WriteTimeout)
 	f.atLeast("max-payload", e.MaxPayload, 128)
 	f.atLeast("max-packets-per-payload", e.MaxPacketsPerPayload, 1)
+	f.atLeast("max-packets-per-answer", e.MaxPacketsPerAnswer, 1)
 	f.atLeast("max-outbound", e.MaxOutbound, 1024)
 	for _, o := range e.AllowedOrigins {
 		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
@@ -154,6 +155,7 @@ func (s *Services) faults() (f faults) {
 	f.atLeast("socket-queue-bytes", s.QueueBytes, 1)
 	f.positive("connect-hold", s.ConnectHold)
 	f.positive("hold-timeout", s.HoldTimeout)
+	f.atLeast("hold-sockets", s.HoldSockets, 1)
 	f.positive("handler-timeout", s.HandlerTimeout)
 	f.atLeast("instance-window", s.InstanceWindow, 1)
 	f.atLeast("max-instance-window", s.MaxWindow, s.InstanceWindow)

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -74,7 +73,7 @@ func (d *Dispatcher) instances(distance Distance) map[sio.InstanceID]*Attachment
 	return d.remote
 }
 
-func (d *Dispatcher) gauge(distance Distance) prometheus.Gauge {
+func (d *Dispatcher) gauge(distance Distance) metrics.Gauge {
 	if distance == Local {
 		return d.metrics.LocalInstances
 	}

@@ -3,8 +3,7 @@
 package dispatch
 
 import (
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -24,7 +23,7 @@ func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 }
 
 // abandon concludes dispatches that no instance resolved.
-func (d *Dispatcher) abandon(list []*Dispatch, counter prometheus.Counter, why string) {
+func (d *Dispatcher) abandon(list []*Dispatch, counter metrics.Counter, why string) {
 	for _, dp := range list {
 		counter.Inc()
 		if ok, missed := d.drops.allow(); ok {

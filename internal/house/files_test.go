@@ -3,17 +3,16 @@
 package house
 
 import (
-	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
-
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 const (
@@ -49,17 +48,21 @@ func generated(name string) bool {
 	return strings.HasPrefix(name, "api/gen/") || strings.Contains(name, "/_proto/") || strings.Contains(name, "/bundle/")
 }
 
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
 // Every source file says its licence in its first lines.
 func TestFiles_Licence(t *testing.T) {
-	for _, name := range files(t, ".go", ".py", ".proto") {
-		if generated(name) {
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if head := data[:min(len(data), 200)]; len(data) > 0 && !bytes.Contains(head, []byte("SPDX-License-Identifier: Apache-2.0")) {
+	const head = 200 // bytes, in which a line for the interpreter has room too
+	for _, name := range files(t, ".go", ".py", ".proto", ".sh", ".js", ".mjs", "Makefile") {
+		text := read(t, name)
+		if !generated(name) && text != "" && !strings.Contains(text[:min(len(text), head)], "SPDX-License-Identifier: Apache-2.0") {
 			t.Errorf("%s does not begin with its licence line", name)
 		}
 	}
@@ -93,9 +96,9 @@ func TestFiles_Length(t *testing.T) {
 	}
 }
 
-// Each Go package is explained once.
+// Each Go package is explained once, in the file that is named as the package: main packages in main.go.
 func TestFiles_PackageComment(t *testing.T) {
-	comments := make(map[string]int)
+	comments := make(map[string][]string)
 	for _, name := range files(t, ".go") {
 		if generated(name) || strings.HasSuffix(name, "_test.go") {
 			continue
@@ -105,72 +108,80 @@ func TestFiles_PackageComment(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := filepath.Dir(name)
-		comments[dir] += 0
-		if f.Doc != nil {
-			comments[dir]++
-		}
-	}
-	for dir, n := range comments {
-		if n != 1 {
-			t.Errorf("package in %s has %d package comments, not one", dir, n)
-		}
-	}
-}
-
-// The reference of settings is what the program prints.
-func TestDocs_Settings(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(root, "docs/reference/settings.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(data) != config.Document() {
-		t.Error("docs/reference/settings.md is stale: run make generate")
-	}
-}
-
-// Code that the documentation shows stands word for word in the example that it names: a fence is preceded by a line
-// `<!-- from PATH -->`.
-func TestDocs_Code(t *testing.T) {
-	for _, name := range files(t, ".md") {
-		data, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, part := range strings.Split(string(data), "<!-- from ")[1:] {
-			source, rest, _ := strings.Cut(part, " -->\n")
-			_, rest, _ = strings.Cut(rest, "```")
-			_, rest, _ = strings.Cut(rest, "\n")
-			code, _, ok := strings.Cut(rest, "```")
-			example, err := os.ReadFile(filepath.Join(root, source))
-			if err != nil {
-				t.Errorf("%s: %v", name, err)
-			} else if !ok || !strings.Contains(string(example), strings.TrimSpace(code)) {
-				t.Errorf("%s shows code that is not in %s", name, source)
-			}
-		}
-	}
-}
-
-// Every make target that the documentation names exists.
-func TestDocs_Targets(t *testing.T) {
-	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/benchmarks.md"} {
-		data, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Error(err)
+		if f.Doc == nil {
+			comments[dir] = append(comments[dir], "")
 			continue
 		}
-		for _, part := range strings.Split(string(data), "make ")[1:] {
-			target := strings.FieldsFunc(part, func(r rune) bool { return !('a' <= r && r <= 'z' || r == '-') })
-			if len(target) == 0 || !strings.HasPrefix(part, target[0]) {
+		comments[dir] = append(comments[dir], name)
+		if want := f.Name.Name + ".go"; filepath.Base(name) != want {
+			t.Errorf("the package comment of %s stands in %s, not in %s", dir, name, want)
+		}
+	}
+	for dir, all := range comments {
+		if n := len(slices.DeleteFunc(all, func(name string) bool { return name == "" })); n != 1 {
+			t.Errorf("the package in %s has %d package comments, not one", dir, n)
+		}
+	}
+}
+
+// forbidden are words that no file may hold, each with the reason.
+var forbidden = []struct{ word, why string }{
+	{`\bTO` + `DO\b`, "unfinished work belongs into an issue"},
+	{`\bFIX` + `ME\b`, "unfinished work belongs into an issue"},
+	{`\bXX` + `X\b`, "unfinished work belongs into an issue"},
+	{`\b(DESIGN|STYLE)` + `\.md\b`, "the decisions stand in docs/adr, the order of the code in ARCHITECTURE.md"},
+	{`/work` + `/(main|shared)`, "a path of one machine means nothing on another"},
+	{`/tmp/[a-z]+-?[a-z]*` + `\.md\b`, "a path of one machine means nothing on another"},
+}
+
+// No file speaks of what its reader cannot have.
+func TestFiles_Words(t *testing.T) {
+	for _, f := range forbidden {
+		word := regexp.MustCompile(f.word)
+		for _, name := range files(t, ".go", ".py", ".proto", ".md", ".js", ".mjs", ".sh", ".yml", ".yaml", "Makefile", ".html") {
+			if generated(name) || strings.HasPrefix(name, "testdata/") {
 				continue
 			}
-			if strings.Contains(part[:min(len(part), len(target[0])+1)], "`") && !bytes.Contains(makefile, []byte("\n"+target[0]+":")) {
-				t.Errorf("%s names make %s, which is no target", name, target[0])
+			if found := word.FindString(read(t, name)); found != "" {
+				t.Errorf("%s says %q: %s", name, found, f.why)
 			}
+		}
+	}
+}
+
+// vague are names that say nothing, so that such a package would take in everything.
+var vague = []string{"common", "util", "utils", "helpers", "types", "manager", "misc", "shared"}
+
+// No package has a name that says nothing.
+func TestFiles_PackageNames(t *testing.T) {
+	for _, name := range files(t, ".go") {
+		if base := filepath.Base(filepath.Dir(name)); slices.Contains(vague, base) {
+			t.Errorf("%s: a package named %q has no job of its own", name, base)
+		}
+	}
+}
+
+// environment matches what reads the environment or flags.
+var environment = regexp.MustCompile(`\bos\.(Getenv|LookupEnv|Environ|ExpandEnv|Args)\b|\bflag\.(Parse|String|Int|Bool|Duration|Var|NewFlagSet)\b`)
+
+// mayReadEnvironment lists who reads the environment and flags, with the reason.
+var mayReadEnvironment = map[string]string{
+	"internal/config/": "the reader of all settings",
+	"internal/cli/":    "the flags of emit, which are no settings of a broker",
+}
+
+// Inside the broker, only the configuration reads the environment and flags: everything else is told.
+func TestFiles_Environment(t *testing.T) {
+	for _, name := range files(t, ".go") {
+		if !strings.HasPrefix(name, "internal/") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		allowed := false
+		for dir := range mayReadEnvironment {
+			allowed = allowed || strings.HasPrefix(name, dir)
+		}
+		if found := environment.FindString(read(t, name)); found != "" && !allowed {
+			t.Errorf("%s uses %s; make it a setting in internal/config", name, found)
 		}
 	}
 }

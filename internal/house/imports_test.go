@@ -39,7 +39,6 @@ var rules = []rule{
 	{"internal/edge/wsconn", nil, []string{"github.com/gorilla/websocket"}, "one WebSocket connection knows nothing above it"},
 	{"internal/edge/engineio", []string{"internal/sio", "internal/edge/wsconn"}, nil, "Engine.IO knows nothing of Socket.IO"},
 	{"internal/edge/socketio", []string{"internal/sio"}, nil, "the codec does no I/O and knows no transport"},
-	{"internal/edge/bundle", nil, nil, "the client's files know nothing"},
 	{"internal/edge", []string{"internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
 	{"internal/bridge", []string{"internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "api/gen"},
@@ -50,7 +49,7 @@ var rules = []rule{
 
 	{"internal/broker", []string{"internal", "api/gen"}, []string{"google.golang.org/grpc", "github.com/prometheus/"},
 		"the one place that knows all rooms"},
-	{"internal/cli", []string{"internal/broker", "internal/config", "api/gen"}, []string{"google.golang.org/grpc"},
+	{"internal/cli", []string{"internal/broker", "internal/config", "internal/metrics", "api/gen"}, []string{"google.golang.org/grpc"},
 		"the command line starts a broker or calls one"},
 	{"cmd/broker", []string{"internal/cli"}, nil, "the program is the command line"},
 	{"cmd/engineio-echo", []string{"internal/edge/engineio", "internal/sio"}, nil, "the echo shows Engine.IO alone"},
@@ -125,7 +124,7 @@ func packages(t *testing.T) (all []pkg) {
 
 // governed tells whether the table must name the package. Tests and benchmarks of whole processes may import what they like.
 func governed(path string) bool {
-	return !under(path, "test") && !under(path, "bench") && path != "internal/house" && path != "internal/brokertest"
+	return !under(path, "test") && !under(path, "bench") && path != "internal/house"
 }
 
 func ruleOf(path string) *rule {

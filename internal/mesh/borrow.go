@@ -90,14 +90,14 @@ func (m *Mesh) borrowLocked(w *wanted) {
 	}
 	close(b.ready)
 	if err == nil {
-		m.log.Info("an instance of another replica serves here", "instance", b.instance, "service", w.offer.Register.Service, "replica", b.replica)
+		m.log.Info("an instance of another replica serves here", "instance", b.instance, "service", w.offer.Register.Service, "other", b.replica)
 		return
 	}
 	m.forgetLocked(b)
 	if !w.offer.refused {
 		w.offer.refused = true
 		m.metrics.Refused.Inc()
-		m.log.Warn("an instance of another replica cannot serve here", "instance", b.instance, "replica", b.replica, "error", err)
+		m.log.Warn("an instance of another replica cannot serve here", "instance", b.instance, "other", b.replica, "error", err)
 	}
 }
 
@@ -108,7 +108,7 @@ func (m *Mesh) giveBackLocked(b *borrowed) {
 	m.forgetLocked(b)
 	m.metrics.Instances.Dec()
 	b.attachment.Detach()
-	m.log.Info("an instance of another replica serves here no more", "instance", b.instance, "replica", b.replica)
+	m.log.Info("an instance of another replica serves here no more", "instance", b.instance, "other", b.replica)
 }
 
 func (m *Mesh) forgetLocked(b *borrowed) {
@@ -130,7 +130,7 @@ func (m *Mesh) reset(replica sio.ReplicaID) {
 	}
 	if some {
 		m.metrics.Resets.Inc()
-		m.log.Warn("envelopes were lost between this replica and another: its dispatches are given anew", "replica", replica)
+		m.log.Warn("envelopes were lost between this replica and another: its dispatches are given anew", "other", replica)
 		m.reconcileLocked()
 	}
 }
@@ -224,7 +224,7 @@ func (b *borrowed) giveUp(id sio.DispatchID, message string) {
 	}
 	b.resolving.Lock()
 	defer b.resolving.Unlock()
-	b.mesh.log.Warn("a dispatch is too large for the backplane", "instance", b.instance, "replica", b.replica, "error", message)
+	b.mesh.log.Warn("a dispatch is too large for the backplane", "instance", b.instance, "other", b.replica, "error", message)
 	if err := b.attachment.Resolve(id, sio.Result{Outcome: sio.Abandoned, Message: message}); err == nil {
 		b.attachment.Flush()
 	}
@@ -235,7 +235,7 @@ func (m *Mesh) breakLocked(b *borrowed, err error) {
 	if m.borrowed[b.instance] != b {
 		return
 	}
-	m.log.Warn("dispatches could not be sent to another replica", "instance", b.instance, "replica", b.replica, "error", err)
+	m.log.Warn("dispatches could not be sent to another replica", "instance", b.instance, "other", b.replica, "error", err)
 	m.giveBackLocked(b)
 	if x := m.members[b.replica]; x != nil {
 		delete(x.offers, b.instance)

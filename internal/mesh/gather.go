@@ -70,7 +70,7 @@ func (m *Mesh) answer(to sio.ReplicaID, id uint64, sockets int, acks sio.Acks) {
 		last := n == len(rest)
 		err := m.publisher.Send(to, &backplane.GatherAnswer{ID: id, Sockets: sockets, Acks: rest[:n], Last: last})
 		if err != nil {
-			m.log.Warn("acks could not be brought to the replica that asked", "replica", to, "acks", n, "error", err)
+			m.log.Warn("acks could not be brought to the replica that asked", "other", to, "acks", n, "error", err)
 			if last && sio.CodeOf(err) == sio.CodeTooLarge {
 				m.send(to, &backplane.GatherAnswer{ID: id, Sockets: sockets, Last: true})
 			}

@@ -55,7 +55,7 @@ func (m *Mesh) tick(now time.Time, slept bool) {
 		m.mu.Unlock()
 		if silent >= m.options.Dead {
 			m.metrics.Died.Inc()
-			m.log.Warn("a replica is taken for dead", "replica", x.id, "silent", silent)
+			m.log.Warn("a replica is taken for dead", "other", x.id, "silent", silent)
 			m.removeLocked(x)
 		}
 	}
@@ -120,7 +120,7 @@ func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
 		m.publisher.Joined(origin)
 		m.metrics.Joined.Inc()
 		m.metrics.Replicas.Inc()
-		m.log.Info("a replica joined", "replica", origin, "http", h.HTTPAddress, "grpc", h.GRPCAddress)
+		m.log.Info("a replica joined", "other", origin, "http", h.HTTPAddress, "grpc", h.GRPCAddress)
 	}
 	changed := fresh || x.told.GRPCAddress != h.GRPCAddress || x.told.HTTPAddress != h.HTTPAddress || len(x.told.Instances) != len(h.Instances)
 	m.mu.Lock()
@@ -160,7 +160,7 @@ func (m *Mesh) left(origin sio.ReplicaID) {
 		return
 	}
 	m.metrics.Left.Inc()
-	m.log.Info("a replica left", "replica", origin)
+	m.log.Info("a replica left", "other", origin)
 	m.inbox.Forget(origin)
 	m.guests.forgetAll(origin)
 	m.removeLocked(x)

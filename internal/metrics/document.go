@@ -55,7 +55,7 @@ func described() []description {
 type catalogue struct{ all []description }
 
 // form is how a prometheus.Desc shows itself; it offers no other way to read it.
-var form = regexp.MustCompile(`^Desc\{fqName: "(.*?)", help: "(.*?)", constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
+var form = regexp.MustCompile(`^Desc\{fqName: "(.*?)", help: "(.*?)"(?:, unit: ".*?")?, constLabels: \{.*?\}, variableLabels: \{(.*?)\}`)
 
 // Register implements prometheus.Registerer.
 func (c *catalogue) Register(m prometheus.Collector) error {
@@ -86,7 +86,7 @@ func kind(m prometheus.Collector) string {
 	switch m.(type) {
 	case *prometheus.CounterVec:
 		return "counter"
-	case *prometheus.GaugeVec, prometheus.Gauge, prometheus.GaugeFunc:
+	case *prometheus.GaugeVec, prometheus.Gauge:
 		return "gauge"
 	case *prometheus.HistogramVec, prometheus.Histogram:
 		return "histogram"

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 var (
@@ -102,7 +103,11 @@ func bindOne(element json.RawMessage, attachments [][]byte, target any) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(text, target)
+	if err := json.Unmarshal(text, target); err != nil {
+		return err
+	}
+	restore(reflect.ValueOf(target))
+	return nil
 }
 
 // placeholder is how an attachment stands in JSON.
@@ -203,6 +208,7 @@ func inlineAttachments(element []byte, attachments [][]byte) ([]byte, error) {
 				return nil, errNoAttachment
 			}
 			out = append(append(out, element[from:i]...), '"')
+			out = append(out, markEscaped...)
 			out = append(base64.StdEncoding.AppendEncode(out, attachments[*p.Num]), '"')
 			i += size - 1
 			from = i + 1

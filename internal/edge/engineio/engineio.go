@@ -42,6 +42,8 @@ type Options struct {
 	MaxPayload int64
 	// MaxPacketsPerPayload bounds the packets in one polling body.
 	MaxPacketsPerPayload int
+	// MaxPacketsPerAnswer bounds the packets in one polling answer. Clients in Python take 16, and close over more.
+	MaxPacketsPerAnswer int
 	// MaxOutbound bounds what waits for one browser, in bytes. One that would pass it is closed with ReasonSlowConsumer.
 	MaxOutbound int
 	// Transports are those that are offered.
@@ -73,6 +75,7 @@ func DefaultOptions() Options {
 		UpgradeTimeout:       10 * time.Second,
 		MaxPayload:           1_000_000,
 		MaxPacketsPerPayload: 16_384,
+		MaxPacketsPerAnswer:  16,
 		MaxOutbound:          4 << 20,
 		Transports:           []Transport{Polling, WebSocket},
 		AllowUpgrades:        true,
@@ -100,6 +103,7 @@ func (o *Options) Validate() error {
 	}
 	fault(o.DrainSpread < 0, "drain-spread %v is negative", o.DrainSpread)
 	fault(o.MaxPayload < 1, "max-payload %d is not positive", o.MaxPayload)
+	fault(o.MaxPacketsPerAnswer < 1, "max-packets-per-answer %d is not positive", o.MaxPacketsPerAnswer)
 	fault(o.MaxPacketsPerPayload < 1, "max-packets-per-payload %d is not positive", o.MaxPacketsPerPayload)
 	fault(o.MaxOutbound < 1, "max-outbound %d is not positive", o.MaxOutbound)
 	fault(len(o.Transports) == 0, "transports is empty")

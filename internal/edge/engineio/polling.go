@@ -75,6 +75,8 @@ const (
 	closeGrace = 25 * time.Millisecond
 	// overtaking is how much earlier than the end of an upgrade a GET may come that was sent after it.
 	overtaking = 5 * time.Millisecond
+	// refusedRest is how long the rest of a body that was refused is read.
+	refusedRest = time.Second
 )
 
 // queue tells whether the packet fitted.
@@ -135,13 +137,13 @@ func (p *polling) stopLinger() {
 	}
 }
 
-// take takes packets of about limit bytes, at least one.
-func (p *polling) take(limit int64) []Packet {
-	packets := make([]Packet, 0, len(p.out))
+// take takes at most so many packets of about limit bytes, at least one.
+func (p *polling) take(most int, limit int64) []Packet {
+	packets := make([]Packet, 0, min(most, len(p.out)))
 	var size int64
 	for _, o := range p.out {
 		size += int64(len(o.data))
-		if len(packets) > 0 && size > limit {
+		if len(packets) > 0 && size > limit || len(packets) == most {
 			break
 		}
 		p.size -= len(o.data) + packetCost
@@ -181,7 +183,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		p.waiting = nil
 	}
 	p.getting = false
-	packets := p.take(s.server.o.MaxPayload)
+	packets := p.take(s.server.o.MaxPacketsPerAnswer, s.server.o.MaxPayload)
 	fetched := s.ended.Load() && len(p.out) == 0
 	if fetched {
 		p.stopLinger()
@@ -286,22 +288,26 @@ func (s *Session) awaitGet(r *http.Request, fetched <-chan struct{}) {
 // readPayload reads the packets of a POST, or says why not and with which reason the session ends.
 func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet, *refusal, sio.Reason) {
 	o := &s.server.o
+	control := http.NewResponseController(w)
+	// Of a body that is refused the HTTP server reads the rest, since the client may not look at the answer before it has sent all. It must
+	// not read for ever.
+	control.SetReadDeadline(time.Now().Add(refusedRest))
 	if r.ContentLength > o.MaxPayload {
 		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
 	}
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media == "application/octet-stream" {
 		return nil, refusedPayload, sio.ReasonParseError
 	}
-	control := http.NewResponseController(w)
 	control.SetReadDeadline(time.Now().Add(o.BodyTimeout))
 	body, err := readBody(r, o.MaxPayload)
-	control.SetReadDeadline(time.Time{})
 	switch {
 	case err != nil:
 		return nil, refusedSlowBody, sio.ReasonTransportError
 	case int64(len(body)) > o.MaxPayload:
+		control.SetReadDeadline(time.Now().Add(refusedRest))
 		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
 	}
+	control.SetReadDeadline(time.Time{})
 	packets, err := SplitPayload(body, o.MaxPacketsPerPayload)
 	if err != nil {
 		return nil, refusedPayload, sio.ReasonParseError

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flask-SocketIO with its handlers in the same process, in the mode that needs no patching: threads and simple-websocket."""
+
+import sys
+
+from flask import Flask
+from flask_socketio import SocketIO
+
+app = Flask(__name__)
+socketio = SocketIO(app, async_mode="threading")
+
+
+@socketio.on("echo")
+def echo(data):
+    return data
+
+
+host, port = sys.argv[1].rsplit(":", 1)
+socketio.run(app, host=host, port=int(port), allow_unsafe_werkzeug=True)

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command go is the service behind the broker that the benchmark measures, in Go: one event that is echoed, one that is broadcast.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	spanwire "github.com/spanwire/spanwire/sdk/go"
+)
+
+// payload is what the events carry. It is decoded and encoded, since handlers do that.
+type payload struct {
+	Data   string `json:"data"`
+	Number int    `json:"number"`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	svc := spanwire.NewService("bench", spanwire.Options{})
+	spanwire.On(svc, "echo", func(_ context.Context, _ *spanwire.Event, p payload) (payload, error) {
+		return p, nil
+	})
+	spanwire.On(svc, "broadcast", func(_ context.Context, _ *spanwire.Event, p json.RawMessage) (spanwire.None, error) {
+		return spanwire.None{}, svc.Emit("news", p)
+	})
+	go func() { // ends with ctx
+		if svc.Attached(ctx) == nil {
+			fmt.Println("attached")
+		}
+	}()
+	if err := svc.Run(ctx); err != nil {
+		log.Print(err)
+	}
+}

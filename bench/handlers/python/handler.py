@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service behind the broker that the benchmark measures, in Python: one event that is echoed, one that is broadcast."""
+
+import threading
+from typing import Any
+
+import spanwire
+
+service = spanwire.Service("bench")
+
+
+@service.on("echo")
+def echo(_socket: spanwire.Socket, data: Any) -> Any:
+    return data
+
+
+@service.on("broadcast")
+def broadcast(_socket: spanwire.Socket, data: Any) -> None:
+    service.emit("news", data)
+
+
+def tell() -> None:
+    service.wait_attached()
+    print("attached", flush=True)
+
+
+threading.Thread(target=tell, daemon=True).start()
+service.run()

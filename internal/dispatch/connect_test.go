@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Every service that asks for connects must accept; the first refusal decides; a failure refuses with a general message.
+func TestDispatcher_Connect(t *testing.T) {
+	refusal := sio.Result{Outcome: sio.Refused, Message: "no", Data: []byte(`1`)}
+	for _, tc := range []struct {
+		name string
+		a, b sio.Result
+		want Decision
+	}{
+		{"both accept", sio.Result{}, answered("[]"), Decision{Kind: Accepted}},
+		{"second refuses", sio.Result{}, refusal, Decision{Kind: Refused, Message: "no", Data: []byte(`1`)}},
+		{"first refuses", refusal, sio.Result{}, Decision{Kind: Refused, Message: "no", Data: []byte(`1`)}},
+		{"no words", sio.Result{Outcome: sio.Refused}, sio.Result{}, Decision{Kind: Refused, Message: refusedMessage}},
+		{"failure", sio.Result{Outcome: sio.Failed, Message: "secret"}, sio.Result{}, Decision{Kind: Refused, Message: failedMessage}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFixture(t, Options{})
+			a, b := f.attach("a", "a1", asking), f.attach("b", "b1", asking)
+			f.attach("c", "c1", nil)
+			s := f.connect("s")
+			if s.decided() != 0 {
+				t.Fatal("decided before the services")
+			}
+			a.resolve(t, 0, tc.a)
+			b.resolve(t, 0, tc.b)
+			if s.decided() != 1 || s.decisions[0].Kind != tc.want.Kind || s.decisions[0].Message != tc.want.Message ||
+				string(s.decisions[0].Data) != string(tc.want.Data) {
+				t.Errorf("decisions %+v, want %+v", s.decisions, tc.want)
+			}
+			want := []string{"s:connect"} // and who accepted is told that the socket is not there after all
+			for _, x := range []struct {
+				i *instance
+				r sio.Result
+			}{{a, tc.a}, {b, tc.b}} {
+				told := want
+				if accepts := x.r.Outcome == sio.Handled || x.r.Outcome == sio.Answered; accepts && tc.want.Kind != Accepted {
+					told = append(told[:1:1], "s:disconnect")
+				}
+				same(t, "given", x.i.names(), told...)
+			}
+		})
+	}
+}
+
+// Unknown namespaces are refused at once when others are known; connects wait for what is away, and then the client is to try again.
+func TestDispatcher_Connect_hold(t *testing.T) {
+	o := Options{ConnectHold: 5 * time.Second}
+	t.Run("unknown", func(t *testing.T) {
+		f := newFixture(t, o)
+		f.attach("a", "a1", nil)
+		if s := f.connectTo("/other", "s"); s.decision() != UnknownNamespace {
+			t.Errorf("decisions %+v", s.decisions)
+		}
+	})
+	t.Run("nothing registered", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, o)
+			s := f.connect("s")
+			time.Sleep(o.ConnectHold - 1)
+			if synctest.Wait(); s.decided() != 0 {
+				t.Errorf("decided early: %+v", s.decisions)
+			}
+			time.Sleep(1)
+			if synctest.Wait(); s.decision() != Away {
+				t.Errorf("decisions %+v", s.decisions)
+			}
+		})
+	})
+	t.Run("comes in time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, o)
+			s := f.connect("s")
+			time.Sleep(o.ConnectHold / 2)
+			a := f.attach("a", "a1", asking)
+			same(t, "given", a.names(), "s:connect")
+			a.resolve(t, 0, sio.Result{})
+			if s.decision() != Accepted {
+				t.Errorf("decisions %+v", s.decisions)
+			}
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("one service away", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, o)
+			a, b := f.attach("a", "a1", asking), f.attach("b", "b1", asking)
+			b.a.Detach()
+			s := f.connect("s")
+			a.resolve(t, 0, sio.Result{})
+			time.Sleep(o.ConnectHold)
+			if synctest.Wait(); s.decision() != Away {
+				t.Errorf("decisions %+v", s.decisions)
+			}
+			same(t, "given", a.names(), "s:connect", "s:disconnect")
+			same(t, "given later", f.attach("b", "b2", asking).names())
+			a.resolve(t, 1, sio.Result{})
+			if n := value(t, f.m.Held) + value(t, f.m.Queued) + value(t, f.m.Open); n != 0 {
+				t.Errorf("%d are left", n)
+			}
+			time.Sleep(time.Minute) // the deadline's timer
+		})
+	})
+	t.Run("dies while asked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, o)
+			a := f.attach("a", "a1", asking)
+			s := f.connect("s")
+			a.a.Detach()
+			time.Sleep(o.ConnectHold / 2)
+			b := f.attach("a", "a2", asking)
+			if d := b.last(); d.Redeliveries != 1 || d.ID != a.last().ID || !d.Introduce {
+				t.Errorf("dispatch %+v", d)
+			}
+			b.resolve(t, 0, sio.Result{})
+			if s.decision() != Accepted {
+				t.Errorf("decisions %+v", s.decisions)
+			}
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("leaves while held", func(t *testing.T) {
+		f := newFixture(t, o)
+		s := f.connect("s")
+		s.binding.Disconnect(sio.ReasonTransportClose)
+		same(t, "given", f.attach("a", "a1", asking).names())
+		if s.decided() != 0 {
+			t.Errorf("decisions %+v", s.decisions)
+		}
+	})
+}
+
+// Exactly the services that accepted a socket, or were given events of it, are told that it is gone, once and last.
+func TestBinding_Disconnect(t *testing.T) {
+	t.Run("told", func(t *testing.T) {
+		f := newFixture(t, Options{})
+		asked, given := f.attach("asked", "1", asking), f.attach("given", "2", nil)
+		idle := f.attach("idle", "3", func(r *sio.Register) { r.Namespaces[0].CatchAll = false })
+		deaf := f.attach("deaf", "4", func(r *sio.Register) { r.Namespaces[0].Disconnect = false })
+		s := f.connect("s")
+		asked.resolve(t, 0, sio.Result{})
+		s.emit(t, "chat", 1)
+		s.binding.Disconnect(sio.ReasonPingTimeout)
+		s.binding.Disconnect(sio.ReasonTransportClose)
+		same(t, "asked", asked.names(), "s:connect", "s:event chat", "s:disconnect")
+		same(t, "given", given.names(), "s:event chat", "s:disconnect")
+		same(t, "idle", idle.names())
+		same(t, "deaf", deaf.names(), "s:event chat")
+		if r := given.last().Reason; r != sio.ReasonPingTimeout {
+			t.Errorf("reason %q", r)
+		}
+		if err := s.binding.Dispatch(t.Context(), &sio.Event{Name: "late"}, 0, false); sio.CodeOf(err) != sio.CodeClosed {
+			t.Errorf("dispatch after the disconnect: %v", err)
+		}
+	})
+	for _, tc := range []struct {
+		name   string
+		result sio.Result
+		want   []string
+	}{
+		{"connect open, accepted", sio.Result{}, []string{"s:connect", "s:disconnect"}},
+		{"connect open, refused", sio.Result{Outcome: sio.Refused}, []string{"s:connect"}},
+		{"connect open, failed", sio.Result{Outcome: sio.Failed}, []string{"s:connect"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFixture(t, Options{})
+			a := f.attach("a", "1", asking)
+			s := f.connect("s")
+			s.binding.Disconnect(sio.ReasonTransportClose)
+			same(t, "given before the result", a.names(), "s:connect")
+			a.resolve(t, 0, tc.result)
+			same(t, "given", a.names(), tc.want...)
+			if s.decided() != 0 {
+				t.Errorf("decisions %+v", s.decisions)
+			}
+		})
+	}
+	t.Run("connect not yet given", func(t *testing.T) {
+		f := newFixture(t, Options{})
+		a := f.attach("a", "1", func(r *sio.Register) { asking(r); r.Window = 1 })
+		f.connect("first")
+		s := f.connect("s")
+		s.binding.Disconnect(sio.ReasonTransportClose)
+		a.resolve(t, 0, sio.Result{})
+		same(t, "given", a.names(), "first:connect")
+	})
+	t.Run("redelivered", func(t *testing.T) {
+		f := newFixture(t, Options{})
+		a := f.attach("a", "1", nil)
+		s := f.connect("s")
+		s.emit(t, "chat", 1)
+		s.binding.Disconnect(sio.ReasonTransportClose)
+		a.a.Detach()
+		same(t, "given", f.attach("a", "2", nil).names(), "s:event chat", "s:disconnect")
+	})
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// world checks the rules of dispatching while sockets emit and leave, and instances come, stall, drain and go, all at random.
+//
+// For each socket and service, whenever a dispatch is handed out: it is given to one instance at a time; what came before it is
+// resolved, given up, or open on the same instance; within one attachment numbers only grow; the first on an attachment introduces.
+type world struct {
+	t *testing.T
+	f *fixture
+
+	mu     sync.Mutex // guards what follows
+	logs   map[string]*history
+	failed bool
+}
+
+// history is what happened to one socket's dispatches for one service.
+type history struct {
+	sent    int          // events that were dispatched, numbered from 1
+	settled map[int]bool // resolved, or given up
+	handled map[int]int  // times that a number was resolved
+	on      *worker      // where dispatches are open
+	open    map[int]bool // numbers open there
+	last    int          // the highest number handed out on this attachment
+	met     map[*worker]bool
+	gone    bool // a disconnect was resolved
+	told    int  // disconnects resolved
+}
+
+// worker is an instance that answers after a while. It implements Instance.
+type worker struct {
+	w       *world
+	service string
+	window  int
+	a       *Attachment
+	rng     *rand.Rand
+	once    bool
+	dying   bool // guarded by the world's mu
+
+	mu   sync.Mutex // guards what follows
+	todo []job
+}
+
+type job struct {
+	id     sio.DispatchID
+	socket sio.SocketID
+	number int // 0 is a connect, -1 a disconnect
+}
+
+func (w *world) fail(format string, args ...any) {
+	if !w.failed {
+		w.failed = true
+		w.t.Errorf(format, args...)
+	}
+}
+
+func (w *world) history(socket sio.SocketID, service string) *history {
+	key := string(socket) + "/" + service
+	h := w.logs[key]
+	if h == nil {
+		h = &history{settled: map[int]bool{}, handled: map[int]int{}, open: map[int]bool{}, met: map[*worker]bool{}}
+		w.logs[key] = h
+	}
+	return h
+}
+
+// Queue implements Instance.
+func (x *worker) Queue(d *Dispatch) {
+	j := job{id: d.ID, socket: d.Socket.ID()}
+	switch d.Kind {
+	case Event:
+		j.number, _ = strconv.Atoi(string(d.Event.Args))
+	case Disconnected:
+		j.number = -1
+	}
+	x.mu.Lock()
+	x.todo = append(x.todo, j)
+	n := len(x.todo)
+	x.mu.Unlock()
+	w := x.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n > x.window {
+		w.fail("%d dispatches are open on a window of %d", n, x.window)
+	}
+	h := w.history(j.socket, x.service)
+	if d.Introduce == h.met[x] {
+		w.fail("socket %s: introduced %v, met %v", j.socket, d.Introduce, h.met[x])
+	}
+	h.met[x] = true
+	if h.on != x {
+		if len(h.open) > 0 && !h.on.dying {
+			w.fail("socket %s has dispatches open on two instances", j.socket)
+		}
+		for n := range h.open {
+			h.settled[n] = h.settled[n] || x.once // dropped then
+		}
+		h.on, h.last, h.open = x, 0, map[int]bool{}
+	}
+	if h.gone {
+		w.fail("socket %s is given something after its disconnect", j.socket)
+	}
+	if j.number > 0 {
+		if j.number <= h.last {
+			w.fail("socket %s: %d is given after %d", j.socket, j.number, h.last)
+		}
+		h.last = j.number
+	}
+	for n := 1; j.number > 0 && n < j.number; n++ {
+		if !h.settled[n] && !h.open[n] {
+			w.fail("socket %s: %d is given before %d", j.socket, j.number, n)
+		}
+	}
+	h.open[j.number] = true
+}
+
+// Flush implements Instance.
+func (x *worker) Flush() {}
+
+// run answers until the worker is dead: usually soon, each socket's in order, the sockets' in any.
+func (x *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause := time.Duration(x.rng.IntN(20)) * time.Millisecond
+		if x.rng.IntN(50) == 0 {
+			pause = 40 * time.Second // longer than the handler timeout
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		for range x.rng.IntN(8) {
+			x.answer()
+		}
+		x.a.Flush()
+	}
+}
+
+func (x *worker) answer() {
+	x.mu.Lock()
+	if len(x.todo) == 0 {
+		x.mu.Unlock()
+		return
+	}
+	i := x.rng.IntN(len(x.todo))
+	for n, j := range x.todo { // the oldest of that socket
+		if j.socket == x.todo[i].socket {
+			i = n
+			break
+		}
+	}
+	j := x.todo[i]
+	x.mu.Unlock()
+	x.w.settle(x, j, true) // before, since Resolve may hand out what comes next
+	x.drop(j.id)
+	r := sio.Result{Outcome: sio.Outcome(x.rng.IntN(2))}
+	if err := x.a.Resolve(j.id, r); err != nil {
+		x.w.mu.Lock()
+		h := x.w.history(j.socket, x.service)
+		h.handled[j.number]-- // it was given up, or went elsewhere
+		x.w.mu.Unlock()
+	}
+}
+
+func (x *worker) drop(id sio.DispatchID) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, j := range x.todo {
+		if j.id == id {
+			x.todo = append(x.todo[:i], x.todo[i+1:]...)
+			return
+		}
+	}
+}
+
+func (w *world) settle(x *worker, j job, handled bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.history(j.socket, x.service)
+	if h.on == x {
+		delete(h.open, j.number)
+	}
+	h.settled[j.number] = true
+	if handled {
+		h.handled[j.number]++
+	}
+	if j.number < 0 {
+		h.gone = true
+	}
+}
+
+// Whatever happens, every event is handled in order, at least once or counted.
+func TestDispatcher_model(t *testing.T) {
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runModel(t, seed) })
+		})
+	}
+}
+
+const modelEvents = 40
+
+func runModel(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := &world{t: t, f: newFixture(t, Options{QueueEvents: 1 + rng.IntN(10), HandlerTimeout: -1, ConnectHold: time.Hour, HoldTimeout: -1}),
+		logs: map[string]*history{}}
+	services := []string{"a", "b"}
+	var actors sync.WaitGroup
+	for n := range 12 {
+		actors.Go(func() { w.browse(fmt.Sprint("s", n), services, rand.New(rand.NewPCG(seed, uint64(100+n)))) })
+	}
+	for n, s := range services {
+		once := n == 1 && seed%3 == 0
+		for k := range 3 {
+			actors.Go(func() { w.live(s, k, once, rand.New(rand.NewPCG(seed, uint64(200+10*n+k)))) })
+		}
+	}
+	actors.Wait()
+	w.check(services, seed)
+}
+
+// browse is the life of a socket.
+func (w *world) browse(id string, services []string, rng *rand.Rand) {
+	time.Sleep(time.Duration(400+rng.IntN(400)) * time.Millisecond) // both services have been known since
+	decided := make(chan Decision, 1)
+	s := &socket{id: sio.SocketID(id), ns: "/"}
+	s.binding = w.f.Connect(s, func(d Decision) { decided <- d })
+	if d := <-decided; d.Kind != Accepted {
+		return // its connect was open on an instance that wants things at most once
+	}
+	for n := 1; n <= modelEvents; n++ {
+		time.Sleep(time.Duration(rng.IntN(30)) * time.Millisecond)
+		w.mu.Lock()
+		for _, service := range services {
+			w.history(s.id, service).sent = n
+		}
+		w.mu.Unlock()
+		if err := s.binding.Dispatch(context.Background(), &sio.Event{Name: "x", Args: []byte(strconv.Itoa(n))}, 1, true); err != nil {
+			w.t.Error(err)
+		}
+	}
+	s.binding.Disconnect(sio.ReasonTransportClose)
+}
+
+// live is the life of an instance that is restarted a few times; the last time it stays until all is done.
+func (w *world) live(service string, k int, once bool, rng *rand.Rand) {
+	const lives = 6
+	for life := range lives {
+		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
+		x := &worker{w: w, service: service, window: 1 + rng.IntN(6), once: once,
+			rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}
+		a, err := w.f.Attach(reg(service, fmt.Sprintf("%s-%d", service, k), func(r *sio.Register) {
+			asking(r)
+			r.Window, r.AtMostOnce = x.window, once
+		}), x, Local)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		x.a = a
+		ctx, cancel := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { x.run(ctx) })
+		switch {
+		case life == lives-1:
+			for value(w.t, w.f.m.Open)+value(w.t, w.f.m.Queued)+value(w.t, w.f.m.Held) > 0 || !w.done() {
+				time.Sleep(time.Second)
+			}
+		case rng.IntN(2) == 0:
+			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
+			<-a.Drain()
+		default:
+			time.Sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
+		}
+		cancel()
+		running.Wait()
+		w.mu.Lock()
+		x.dying = true // what is open on it may be given elsewhere from now on
+		w.mu.Unlock()
+		x.a.Detach()
+	}
+}
+
+// done tells whether every socket has sent all it will.
+func (w *world) done() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.logs {
+		if h.sent > 0 && h.sent < modelEvents {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) check(services []string, seed uint64) {
+	dropped := value(w.t, w.f.m.DroppedAtMostOnce)
+	missing := 0
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, h := range w.logs {
+		for n := 1; n <= h.sent; n++ {
+			switch {
+			case h.handled[n] > 1:
+				w.t.Errorf("%s: %d was resolved %d times", key, n, h.handled[n])
+			case h.handled[n] <= 0:
+				missing++
+			}
+		}
+		if h.sent > 0 && !h.gone {
+			missing++
+		}
+	}
+	if missing > dropped {
+		w.t.Errorf("%d dispatches were lost, and %d counted as dropped", missing, dropped)
+	}
+	if dropped > 0 && seed%3 != 0 {
+		w.t.Errorf("%d dispatches were dropped", dropped)
+	}
+}

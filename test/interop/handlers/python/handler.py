@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service behind the broker in the interoperability suite, in Python. main.go beside it is the same in Go, event for event.
+
+Its environment: HOLD=1 makes the event "work" hang, so that a kill finds it open. With arguments it is no service, but emits once:
+emit ROOM EVENT JSON...
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+import spanwire
+
+if len(sys.argv) > 3 and sys.argv[1] == "emit":
+    with spanwire.Emitter() as emitter:
+        emitter.emit(sys.argv[3], *map(json.loads, sys.argv[4:]), to=sys.argv[2] or None)
+    sys.exit()
+
+service = spanwire.Service("interop")
+sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+@service.on_connect
+def connect(socket: spanwire.Socket, auth: Any) -> None:
+    auth = auth or {}
+    if auth.get("refuse"):
+        raise spanwire.ConnectionRefusedError(auth["refuse"], *([auth["data"]] if "data" in auth else []))
+    socket.join(auth.get("rooms", []))
+    for hello in auth.get("hello", []):
+        socket.emit("hello", hello)
+
+
+@service.on_disconnect
+def disconnect(socket: spanwire.Socket, reason: str) -> None:
+    service.emit("left", socket.id, reason, to="watchers")
+
+
+@service.on("echo")
+def echo(_socket: spanwire.Socket, *args: Any) -> Any:
+    return args
+
+
+@service.on("reflect")
+def reflect(socket: spanwire.Socket, *args: Any) -> None:
+    socket.emit("reflected", *args)
+
+
+@service.on("ask")
+def ask(socket: spanwire.Socket, *args: Any) -> Any:
+    return tuple(socket.emit_with_ack("question", *args, timeout=5))
+
+
+@service.on("message")
+def message(socket: spanwire.Socket, *args: Any) -> None:
+    socket.send(*args)
+
+
+@service.on("fail")
+def fail(_socket: spanwire.Socket, *_args: Any) -> None:
+    raise ValueError("as asked for")
+
+
+@service.on("burst")
+def burst(socket: spanwire.Socket, count: int) -> None:
+    for i in range(count):
+        socket.emit("burst", i)
+
+
+@service.on("handshake")
+def handshake(socket: spanwire.Socket) -> Any:
+    h = socket.handshake
+    return {"id": socket.id, "url": h.url, "transport": h.transport, "address": h.address, "auth": h.auth}
+
+
+@service.on("join")
+def join(socket: spanwire.Socket, room: str) -> None:
+    socket.join(room)
+
+
+@service.on("leave")
+def leave(socket: spanwire.Socket, room: str) -> None:
+    socket.leave(room)
+
+
+@service.on("broadcast")
+def broadcast(socket: spanwire.Socket, b: dict[str, Any]) -> None:
+    except_ = [*b.get("except", []), *([socket.id] if b.get("others") else [])]
+    service.emit(
+        b["event"], *b.get("args", []), to=b.get("to") or None, except_=except_, volatile=b.get("volatile", False)
+    )
+
+
+@service.on("poll")
+def poll(_socket: spanwire.Socket, room: str) -> Any:
+    acks = service.emit_with_ack("question", "all", to=room, timeout=0.9)
+    return {"answers": [ack.args for ack in acks.acks], "missing": acks.missing}
+
+
+@service.on("kick")
+def kick(socket: spanwire.Socket, session: bool) -> None:
+    socket.disconnect(close_session=session)
+
+
+@service.on("kick other")
+def kick_other(_socket: spanwire.Socket, room: str) -> None:
+    service.disconnect(to=room)
+
+
+@service.on("work")
+def work(_socket: spanwire.Socket, key: int) -> Any:
+    sys.stdout.write(f"work {key}\n")  # at once, since threads write at the same time
+    if os.environ.get("HOLD"):
+        time.sleep(600)
+    return key, os.getpid()
+
+
+@service.on_connect(namespace="/admin")
+def admin_connect(_socket: spanwire.Socket, auth: Any) -> None:
+    if not (auth or {}).get("admin"):
+        raise spanwire.ConnectionRefusedError("admins only")
+
+
+@service.on("echo", namespace="/admin")
+def admin_echo(_socket: spanwire.Socket, *args: Any) -> Any:
+    return args
+
+
+@service.on("shout", namespace="/admin")
+def admin_shout(_socket: spanwire.Socket, text: str) -> None:
+    service.emit("shouted", text, namespace="/admin")
+
+
+def tell() -> None:
+    service.wait_attached()
+    sys.stdout.write("attached\n")
+
+
+threading.Thread(target=tell, daemon=True).start()
+service.run()
