@@ -142,28 +142,36 @@ func (p *Publisher) Answered(replica sio.ReplicaID, a *GatherAnswer) {
 	}
 }
 
-// Gather implements hub.Publisher. ctx should have a deadline.
-func (p *Publisher) Gather(ctx context.Context, emit *sio.Emit) (sio.Acks, error) {
+// Ask implements hub.Publisher. ctx should have a deadline.
+func (p *Publisher) Ask(ctx context.Context, emit *sio.Emit) (collect func() (sio.Acks, error)) {
 	p.FlushResults()
 	to := p.destination(&emit.Target)
 	g, id := p.open(to)
-	defer p.close(id)
 	request := &GatherRequest{ID: id, Emit: emit, Timeout: answerTimeout(ctx)}
 	if err := p.Send(to, request); err != nil {
-		return sio.Acks{}, err
+		p.close(id)
+		return func() (sio.Acks, error) { return sio.Acks{}, err }
 	}
-	select {
-	case <-g.settled:
-	case <-ctx.Done():
+	return func() (sio.Acks, error) {
+		defer p.close(id)
+		select {
+		case <-g.settled:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		acks, silent := g.result()
+		if len(silent) > 0 {
+			p.metrics.GathersFailed.Add(float64(len(silent)))
+			return acks, sio.E(sio.CodeDeadline, "gather", fmt.Sprintf("replicas that did not answer: %v", silent))
+		}
+		return acks, nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	acks, silent := g.result()
-	if len(silent) > 0 {
-		p.metrics.GathersFailed.Add(float64(len(silent)))
-		return acks, sio.E(sio.CodeDeadline, "gather", fmt.Sprintf("replicas that did not answer: %v", silent))
-	}
-	return acks, nil
+}
+
+// Gather asks and collects.
+func (p *Publisher) Gather(ctx context.Context, emit *sio.Emit) (sio.Acks, error) {
+	return p.Ask(ctx, emit)()
 }
 
 func (p *Publisher) open(to sio.ReplicaID) (*gather, uint64) {

@@ -264,7 +264,7 @@ func (r reader) resolve(data []byte) error {
 	depth := r.server.o.MaxDepth
 	switch result.Outcome {
 	case sio.Answered:
-		if result.Ack.Args, err = jsonArray(result.Ack.Args, depth); err != nil {
+		if result.Ack.Args, err = payload(result.Ack.Args, result.Ack.Attachments, depth); err != nil {
 			r.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the ack of dispatch %d %v; it counts as a failure", id, err))
 			result = sio.Result{Outcome: sio.Failed, Message: "its ack " + err.Error()}
 		}

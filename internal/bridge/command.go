@@ -49,8 +49,7 @@ func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
 	}
 }
 
-// emitWithAcks emits and gathers acks without holding up what the instance sends next. It may therefore take effect after commands that
-// stand behind it, until its answer.
+// emitWithAcks emits, and gathers the acks without holding up what the instance sends next.
 func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
 	if m.GetId() == 0 {
 		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, "an emit with want_acks needs a command id, or the acks would reach nobody")
@@ -65,13 +64,14 @@ func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
 		}})
 		return
 	}
+	ctx, cancel := context.WithTimeout(in.ctx, in.server.ackTimeout(m.GetEmit()))
+	sockets, collect := in.server.hub.AskEveryone(ctx, emit)
 	in.server.running.Add(1)
 	go func() { // ends with the acks, their timeout, or the stream
 		defer in.server.running.Done()
 		defer func() { <-in.ackWaits }()
-		ctx, cancel := context.WithTimeout(in.ctx, in.server.ackTimeout(m.GetEmit()))
 		defer cancel()
-		sockets, acks, err := in.server.hub.EmitWithAcks(ctx, emit)
+		acks, err := collect()
 		in.conclude(m, answerOf(sockets, acks, err))
 		in.Flush()
 	}()
@@ -137,6 +137,9 @@ func targetOf(op string, m *spanwirev1.Target) (sio.Target, error) {
 	if m == nil {
 		return sio.Target{}, sio.E(sio.CodeInvalid, op, "it has no target; an empty target means everyone in the main namespace")
 	}
+	if ns := namespaceOf(m.GetNamespace()); ns[0] != '/' {
+		return sio.Target{}, sio.E(sio.CodeInvalid, op, fmt.Sprintf("namespace %q must begin with a slash", clip(string(ns), maxName)))
+	}
 	return sio.Target{
 		Namespace: namespaceOf(m.GetNamespace()), Rooms: roomsOf(m.GetRooms()), Except: roomsOf(m.GetExcept()), Local: m.GetLocal(),
 	}, nil
@@ -164,7 +167,7 @@ func emitOf(m *spanwirev1.Emit, depth int) (*sio.Emit, error) {
 	case sio.ReservedEvent(ev.GetName()):
 		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("the event name %q is kept by Socket.IO", ev.GetName()))
 	}
-	args, err := jsonArray(ev.GetArgs(), depth)
+	args, err := payload(ev.GetArgs(), ev.GetAttachments(), depth)
 	if err != nil {
 		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("what is given as arguments of %q %v", clip(ev.GetName(), maxName), err))
 	}

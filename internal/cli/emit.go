@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,7 +57,9 @@ func (n *names) Set(s string) error { *n = append(*n, s); return nil }
 type milliseconds time.Duration
 
 // String implements flag.Value.
-func (m *milliseconds) String() string { return fmt.Sprint(time.Duration(*m).Milliseconds()) }
+func (m *milliseconds) String() string {
+	return strconv.FormatInt(time.Duration(*m).Milliseconds(), 10)
+}
 
 // Set implements flag.Value.
 func (m *milliseconds) Set(s string) error {

@@ -74,25 +74,33 @@ func (h *Hub) Collect(ctx context.Context, e *sio.Emit) (sockets int, acks sio.A
 	return c.Sockets(), c.Wait(ctx)
 }
 
-// EmitWithAcks delivers the emit in the whole cluster and waits for the acks until all came or left, or ctx ends, which is no error:
-// what is missing is counted. It returns how many sockets were asked here. err has CodeUnavailable when other replicas could
-// not be asked or did not answer; what came is returned beside it.
+// EmitWithAcks delivers the emit in the whole cluster and waits for the acks: AskEveryone and its collect in one.
 func (h *Hub) EmitWithAcks(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks, err error) {
+	sockets, collect := h.AskEveryone(ctx, e)
+	acks, err = collect()
+	return sockets, acks, err
+}
+
+// AskEveryone delivers the emit in the whole cluster before it returns, so that what the caller emits next arrives after it, and tells how
+// many sockets were asked here. collect, to be called once, waits until all answered or left, or ctx ended, which is no error: what is
+// missing is counted. Its error has CodeUnavailable when other replicas could not be asked or did not answer; what came is returned
+// beside it.
+func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collect func() (sio.Acks, error)) {
 	local := h.Ask(e)
 	if h.staysHere(&e.Target) {
-		return local.Sockets(), local.Wait(ctx), nil
+		return local.Sockets(), func() (sio.Acks, error) { return local.Wait(ctx), nil }
 	}
-	var others sio.Acks
-	var gathered sync.WaitGroup
-	gathered.Go(func() { others, err = h.publisher.Gather(ctx, e) }) // ends with ctx at the latest; waited for below
-	acks = local.Wait(ctx)
-	gathered.Wait()
-	acks.Came = append(acks.Came, others.Came...)
-	acks.Missing += others.Missing
-	if err != nil {
-		err = h.unavailable("emit with acks", err)
+	others := h.publisher.Ask(ctx, e)
+	return local.Sockets(), func() (sio.Acks, error) {
+		acks := local.Wait(ctx)
+		more, err := others()
+		acks.Came = append(acks.Came, more.Came...)
+		acks.Missing += more.Missing
+		if err != nil {
+			err = h.unavailable("emit with acks", err)
+		}
+		return acks, err
 	}
-	return local.Sockets(), acks, err
 }
 
 func (h *Hub) unavailable(op string, cause error) error {

@@ -32,9 +32,9 @@ type Socket interface {
 type Publisher interface {
 	// Publish sends the command to the other replicas, in order per calling goroutine. It does not wait for them.
 	Publish(cmd sio.Command) error
-	// Gather sends the emit to the other replicas and collects the acks of their sockets until all came or ctx ends. What came is
-	// valid also beside an error.
-	Gather(ctx context.Context, emit *sio.Emit) (sio.Acks, error)
+	// Ask sends the emit to the other replicas before it returns. collect, to be called once, gathers the acks of their sockets until
+	// all came or ctx ended. What came is valid also beside an error.
+	Ask(ctx context.Context, emit *sio.Emit) (collect func() (sio.Acks, error))
 }
 
 // Hub is the registry of this replica's sockets.
@@ -128,5 +128,7 @@ type Alone struct{}
 // Publish implements Publisher: there is nobody to tell.
 func (Alone) Publish(sio.Command) error { return nil }
 
-// Gather implements Publisher: there is nobody to ask.
-func (Alone) Gather(context.Context, *sio.Emit) (sio.Acks, error) { return sio.Acks{}, nil }
+// Ask implements Publisher: there is nobody to ask.
+func (Alone) Ask(context.Context, *sio.Emit) func() (sio.Acks, error) {
+	return func() (sio.Acks, error) { return sio.Acks{}, nil }
+}

@@ -73,6 +73,10 @@ func (p *fakePublisher) Publish(cmd sio.Command) error {
 	return p.err
 }
 
+func (p *fakePublisher) Ask(ctx context.Context, e *sio.Emit) func() (sio.Acks, error) {
+	return func() (sio.Acks, error) { return p.Gather(ctx, e) }
+}
+
 func (p *fakePublisher) Gather(ctx context.Context, _ *sio.Emit) (sio.Acks, error) {
 	if p.gather == nil {
 		return sio.Acks{}, p.err

@@ -25,8 +25,10 @@ func newBuild(r prometheus.Registerer) *prometheus.GaugeVec {
 	}, []string{"version"})
 }
 
-// Counter and Gauge are the kinds of metrics that rooms pass around, so that only this package names what stands behind them.
+// Rooms pass metrics around by these names, so that only this package knows what stands behind them.
 type (
+	// Counter only grows.
 	Counter = prometheus.Counter
-	Gauge   = prometheus.Gauge
+	// Gauge goes up and down.
+	Gauge = prometheus.Gauge
 )
