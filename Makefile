@@ -10,24 +10,32 @@ VENV             := .venv
 TOOLS            := $(CURDIR)/.tools
 BUF              := $(TOOLS)/buf/node_modules/.bin/buf
 LINT             := $(TOOLS)/bin/golangci-lint-$(LINT_VERSION)
-GO_SOURCES       := $(shell find api cmd internal sdk/go examples -name '*.go' 2>/dev/null)
 
-.PHONY: help build run run-go run-polyglot test test-contract test-lint test-go test-fuzz test-python test-interop test-browser \
-	bench fuzz generate lint clean setup chromium
+STEPS            := test-contract test-lint test-go test-fuzz test-python test-interop test-browser
+CONTROL          := go run ./test/control -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
+
+.PHONY: help build run run-go run-polyglot test $(STEPS) bench fuzz generate lint clean setup chromium FORCE
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: bin/broker bin/engineio-echo bin/websocket-echo ## build the programs into bin/
 
-bin/%: $(GO_SOURCES) go.mod go.sum
+# Go knows best what must be built anew.
+bin/%: FORCE
 	go build -o $@ ./cmd/$*
 
 setup: $(VENV)/ready ## make the Python environment with the SDK and what the tests need
 
-$(VENV)/ready: sdk/python/pyproject.toml
+$(VENV)/ready: sdk/python/pyproject.toml test/interop/python/requirements.txt test/browser/requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --editable 'sdk/python[flask,dev]'
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable 'sdk/python[flask,dev]' \
+		-r test/interop/python/requirements.txt -r test/browser/requirements.txt
+	touch $@
+
+%/node_modules: %/package-lock.json
+	npm --prefix $* ci --silent --no-audit --no-fund
 	touch $@
 
 run: build setup ## start the broker with the Flask example behind it: http://localhost:5000
@@ -41,11 +49,12 @@ run-polyglot: build setup ## one namespace served by a Python and a Go service a
 	go build -o bin/polyglot ./examples/polyglot
 	bin/broker dev -- sh -c '$(VENV)/bin/python examples/polyglot/service.py & exec bin/polyglot'
 
-# test runs every check, each as a step of its own with its time.
-test: ## pass every test
-	@for step in test-contract test-lint test-go test-fuzz test-python test-interop test-browser; do \
-		echo "== $$step"; start=$$(date +%s); $(MAKE) --no-print-directory $$step || exit 1; \
-		echo "== $$step passed in $$(( $$(date +%s) - start )) s"; done
+test: ## pass every test, step by step, and print how long each took
+	@times=; for step in $(STEPS); do \
+		printf '\n== %s\n' $$step; start=$$(date +%s); \
+		$(MAKE) --no-print-directory $$step || { printf '\n== %s failed after %d s; run it alone: make %s\n' $$step $$(( $$(date +%s) - start )) $$step; exit 1; }; \
+		times="$$times$$(printf '%6d s  %s' $$(( $$(date +%s) - start )) $$step)|"; \
+	done; printf '\n== all passed\n'; echo "$$times" | tr '|' '\n'
 
 test-contract: $(BUF) setup ## lint the contract and check that what is generated from it is current
 	$(BUF) lint
@@ -55,7 +64,8 @@ test-contract: $(BUF) setup ## lint the contract and check that what is generate
 	$(PYTHON) scripts/generate_python --check
 
 test-lint: ## check the form of the Go code
-	@test -z "$$(gofmt -l api/gen cmd internal sdk/go examples bench test)" || { gofmt -l cmd internal sdk/go examples bench test; exit 1; }
+	@unformatted=$$(gofmt -l api/gen cmd internal sdk/go examples bench test/*/*.go test/interop/handlers/go); \
+		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 
 test-go: build ## Go tests with the race detector
@@ -67,19 +77,23 @@ test-fuzz: ## fuzz every parser for a moment
 test-python: setup ## the Python SDK's tests, types and lint
 	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q
 
-test-interop: build setup ## real clients, in JavaScript and Python, against the built broker
-	$(MAKE) --no-print-directory -C test interop PYTHON=$(CURDIR)/$(VENV)/bin/python
+test-interop: build setup test/interop/js/node_modules ## published clients, in JavaScript and Python, against Go and Python handlers
+	$(CONTROL) -handler go -- node --test --test-reporter=spec test/interop/js/*.test.js
+	$(CONTROL) -handler python -- node --test --test-reporter=spec test/interop/js/*.test.js
+	$(CONTROL) -handler go -- $(VENV)/bin/python -m pytest -q test/interop/python
+	$(CONTROL) -handler python -- $(VENV)/bin/python -m pytest -q test/interop/python
 
-test-browser: build setup chromium ## two Chromium windows on the example pages
-	$(MAKE) --no-print-directory -C test browser PYTHON=$(CURDIR)/$(VENV)/bin/python
+test-browser: build setup test/browser/node_modules chromium ## two Chromium windows on the example pages
+	$(CONTROL) -- node --test --test-reporter=spec test/browser/*.test.js
 
 chromium:
-	@command -v chromium >/dev/null || { \
+	@test -n "$$CHROMIUM" || command -v chromium chromium-browser google-chrome >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y chromium; \
-		else echo "The browser tests need Chromium: install the package chromium."; exit 1; fi; }
+		else echo "The browser tests need Chromium: install the package chromium, or set CHROMIUM to the program."; exit 1; fi; }
 
-bench: build setup ## measure against the Node server, side by side, beside the budgets
-	go run ./bench/run
+bench: build setup bench/node/node_modules ## measure against the Node server, side by side (about 10 minutes)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/flask/requirements.txt
+	ulimit -n $$(ulimit -H -n) && go run ./bench/run -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
 
 fuzz: ## fuzz every parser for longer: FUZZ_TIME=10m make fuzz
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
@@ -92,6 +106,7 @@ generate: build $(BUF) ## write what is generated anew: Go and Python code of th
 	$(BUF) generate
 	$(PYTHON) scripts/generate_python
 	bin/broker settings > docs/reference/settings.md
+	bin/broker metrics > docs/reference/metrics.md
 
 $(BUF):
 	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/buf @bufbuild/buf@$(BUF_VERSION)
@@ -101,4 +116,4 @@ $(LINT):
 	mkdir -p $(TOOLS)/bin && mv $(TOOLS)/lint/golangci-lint $@
 
 clean: ## remove what was built and installed
-	rm -rf bin $(VENV) $(TOOLS) test/node_modules test/*/node_modules bench/node/node_modules
+	rm -rf bin $(VENV) $(TOOLS) test/interop/js/node_modules test/browser/node_modules bench/node/node_modules

@@ -26,6 +26,8 @@ type Traffic struct {
 	Events  uint64
 	Elapsed time.Duration
 	Latency *Histogram
+	// Late is by how much events left after they were due, in an open loop; nil in a closed one.
+	Late *Histogram
 }
 
 // PerSecond is the rate.
@@ -64,8 +66,7 @@ func (f *Fleet) Echo(ctx context.Context, outstanding int, w Window) (*Traffic, 
 			return nil, err
 		}
 	}
-	t, err := f.measure(ctx, w, &e.latency, e.done.Load)
-	return t, err
+	return f.measure(ctx, w, &e.latency, e.done.Load)
 }
 
 func (e *echo) send(c *client) {

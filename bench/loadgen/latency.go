@@ -36,8 +36,8 @@ type pacedClient struct {
 // ack was read. An event that leaves late because this program or the server was busy counts the delay too, so a stall is
 // not hidden by the events that it kept from being sent.
 //
-// The second histogram holds by how much the events left late.
-func (f *Fleet) Latency(ctx context.Context, perSecond int, w Window) (*Traffic, *Histogram, error) {
+// Traffic.Late holds by how much the events left late.
+func (f *Fleet) Latency(ctx context.Context, perSecond int, w Window) (*Traffic, error) {
 	p := &paced{packet: newEvent("echo", Payload), clients: make([]pacedClient, len(f.clients)), start: time.Now()}
 	for _, c := range f.clients {
 		c.on = p
@@ -54,10 +54,14 @@ func (f *Fleet) Latency(ctx context.Context, perSecond int, w Window) (*Traffic,
 	t, err := f.measure(ctx, w, &p.latency, p.done.Load)
 	stop()
 	<-pacer
-	if err == nil && p.stalled.Load() {
-		err = errStalled
+	if err != nil {
+		return nil, err
 	}
-	return t, &p.lag, err
+	if p.stalled.Load() {
+		return nil, errStalled
+	}
+	t.Late = &p.lag
+	return t, nil
 }
 
 // pace sends until ctx ends. It sleeps on a thread of its own, with the least slack that the kernel gives: the runtime's timers

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A percentile is at most 1/32 above the truth and never below it.
 func TestHistogram_Quantile(t *testing.T) {
@@ -106,8 +109,7 @@ func TestFleet_OK(t *testing.T) {
 	for name, run := range map[string]func(*Fleet) (*Traffic, error){
 		"echo": func(f *Fleet) (*Traffic, error) { return f.Echo(context.Background(), 4, window()) },
 		"latency": func(f *Fleet) (*Traffic, error) {
-			tr, _, err := f.Latency(context.Background(), 500, window())
-			return tr, err
+			return f.Latency(context.Background(), 500, window())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

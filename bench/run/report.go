@@ -18,9 +18,9 @@ func (m *measurement) String() string {
 	if m.traffic == nil {
 		return fmt.Sprintf("%-16s round %d  %-7s %7.2f KiB per client", m.scenario, m.round+1, m.target, m.perClient)
 	}
-	return fmt.Sprintf("%-16s round %d  %-7s %9.0f events/s  %7.2f us CPU (%s), generator %5.2f us  p50 %s  p99 %s", m.scenario, m.round+1, m.target,
+	return fmt.Sprintf("%-16s round %d  %-7s %9.0f events/s  %7.2f us CPU (%s), generator %5.2f us  p50 %s  p99 %s  others %.0f %%", m.scenario, m.round+1, m.target,
 		m.traffic.PerSecond(), m.value(cpuPerEvent), m.split(), float64(m.generator.Nanoseconds())/1e3/float64(m.traffic.Events),
-		m.traffic.Latency.Quantile(0.5).Round(time.Microsecond), m.traffic.Latency.Quantile(0.99).Round(time.Microsecond))
+		m.traffic.Latency.Quantile(0.5).Round(time.Microsecond), m.traffic.Latency.Quantile(0.99).Round(time.Microsecond), 100*m.others)
 }
 
 // split is the processor time per event of each process.
@@ -33,7 +33,7 @@ func (m *measurement) split() string {
 }
 
 // The figures that are compared.
-var figures = []string{rate, cpuPerEvent, "broker", "handler", "generator", median, "p90 ms", "p99 ms", "max ms", perClient}
+var figures = []string{rate, cpuPerEvent, "broker", "handler", "generator", median, "p90 ms", "p99 ms", "max ms", "sent late p50 ms", "others %", perClient}
 
 // value gives a figure of the measurement, 0 when it has none.
 func (m *measurement) value(figure string) float64 {
@@ -68,6 +68,12 @@ func (m *measurement) value(figure string) float64 {
 		return ms(m.traffic.Latency.Quantile(0.9))
 	case "p99 ms":
 		return ms(m.traffic.Latency.Quantile(0.99))
+	case "others %":
+		return 100 * m.others
+	case "sent late p50 ms":
+		if m.traffic.Late != nil {
+			return ms(m.traffic.Late.Quantile(0.5))
+		}
 	case "max ms":
 		return ms(m.traffic.Latency.Max())
 	}
@@ -108,13 +114,17 @@ func (r *results) print(w io.Writer, chosen []scenario, s *settings) bool {
 	for _, sc := range chosen {
 		r.table(w, &sc)
 	}
+	fmt.Fprintln(w, "us CPU is of all processes of the target; others % is what unrelated programs took of the machine: above 5, measure again.")
+	fmt.Fprintln(w)
 	return r.verdicts(w, chosen)
 }
 
 func (r *results) table(w io.Writer, sc *scenario) {
 	fmt.Fprintf(w, "%s: %s\n", sc.name, sc.title)
 	t := tabwriter.NewWriter(w, 4, 0, 2, ' ', tabwriter.AlignRight)
-	columns := slices.DeleteFunc(slices.Clone(figures), func(f string) bool { return (f == perClient) != (sc.load == nil) })
+	columns := slices.DeleteFunc(slices.Clone(figures), func(f string) bool {
+		return (f == perClient) != (sc.load == nil) || f == "sent late p50 ms" && sc.name != "latency"
+	})
 	fmt.Fprintf(t, "\t%s\t\n", strings.Join(columns, "\t"))
 	for _, name := range sc.targets {
 		if _, ok := r.median(sc.name, name, columns[0]); !ok {

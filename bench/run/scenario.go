@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -19,8 +20,8 @@ type scenario struct {
 	name, title string
 	clients     int
 	targets     []string
-	load        func(context.Context, *loadgen.Fleet, loadgen.Window) (*loadgen.Traffic, error)
-	// what is the figure that the budgets of the scenario speak of.
+	// load is nil for the scenario that only holds clients.
+	load    func(context.Context, *loadgen.Fleet, loadgen.Window) (*loadgen.Traffic, error)
 	budgets []budget
 }
 
@@ -50,8 +51,7 @@ func broadcast(ctx context.Context, f *loadgen.Fleet, w loadgen.Window) (*loadge
 }
 
 func paced(ctx context.Context, f *loadgen.Fleet, w loadgen.Window) (*loadgen.Traffic, error) {
-	t, _, err := f.Latency(ctx, 5000, w)
-	return t, err
+	return f.Latency(ctx, 5000, w)
 }
 
 // scenarios are in the order in which they run. The budgets are those that the design was made to.
@@ -119,6 +119,7 @@ type measurement struct {
 	traffic          *loadgen.Traffic
 	cpu              []time.Duration // by process of the target
 	generator        time.Duration
+	others           float64 // share of the machine's processor time that was used by programs that have nothing to do with this
 	perClient        float64 // KiB
 }
 
@@ -178,6 +179,11 @@ func (m *measurement) load(ctx context.Context, s *settings, sc *scenario, r *ru
 		m.cpu = append(m.cpu, after.cpu[i]-before.cpu[i])
 	}
 	m.generator = after.generator - before.generator
+	others := after.machine - before.machine - m.generator
+	for _, d := range m.cpu {
+		others -= d
+	}
+	m.others = max(0, others.Seconds()/m.traffic.Elapsed.Seconds()/float64(runtime.NumCPU()))
 	return nil
 }
 
@@ -256,6 +262,7 @@ func (m *measurement) settled(ctx context.Context, r *running) (int64, error) {
 type usage struct {
 	cpu       []time.Duration
 	generator time.Duration
+	machine   time.Duration
 	err       error
 }
 
@@ -266,6 +273,10 @@ func (r *running) usage() (u usage) {
 			u.err = err
 		}
 		u.cpu = append(u.cpu, d)
+	}
+	var err error
+	if u.machine, err = process.Busy(); err != nil {
+		u.err = err
 	}
 	var own syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {

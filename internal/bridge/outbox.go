@@ -47,7 +47,7 @@ type outbox struct {
 	chunks   []chunk    // oldest first; only the last one grows
 	answers  int        // bytes of answers in them
 	tooLarge []sio.DispatchID
-	spare    []byte   // a chunk to be used again
+	spares   [][]byte // chunks to be used again
 	head     [32]byte // of the frame being sent; the sender's
 	idle     chan struct{}
 
@@ -79,8 +79,7 @@ const (
 func (o *outbox) roomLocked(n int) *chunk {
 	last := len(o.chunks) - 1
 	if last < 0 || len(o.chunks[last].data)+n > min(chunkBytes, o.maxItem) {
-		o.chunks = append(o.chunks, chunk{data: o.spare[:0]})
-		o.spare = nil
+		o.chunks = append(o.chunks, chunk{data: o.spareLocked()})
 		last++
 	}
 	return &o.chunks[last]
@@ -135,11 +134,21 @@ func (o *outbox) shiftLocked() []byte {
 	return c.data
 }
 
+// maxSpares is one chunk that is sent and one that grows meanwhile. They hold at most chunkBytes; larger ones are left to the collector.
+const maxSpares = 2
+
 // reuseLocked keeps a sent chunk for later.
 func (o *outbox) reuseLocked(data []byte) {
-	if cap(data) > cap(o.spare) && cap(data) <= chunkBytes { // larger ones are left to the collector
-		o.spare = data[:0]
+	if len(o.spares) < maxSpares && cap(data) <= chunkBytes {
+		o.spares = append(o.spares, data[:0])
 	}
+}
+
+func (o *outbox) spareLocked() (data []byte) {
+	if last := len(o.spares) - 1; last >= 0 {
+		data, o.spares = o.spares[last], o.spares[:last]
+	}
+	return data
 }
 
 // answersTo notes which of our frames have been answered.
@@ -225,6 +234,6 @@ func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.notices, o.chunks, o.spare, o.tooLarge = nil, nil, nil, nil
+	o.notices, o.chunks, o.spares, o.tooLarge = nil, nil, nil, nil
 	o.idleLocked()
 }

@@ -109,6 +109,8 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		RegisterTimeout: c.RegisterTimeout,
 		HandlerTimeout:  c.HandlerTimeout,
 		MaxAckWaits:     c.MaxAckWaits,
+		MaxAnswers:      c.MaxAnswers,
+		MaxDepth:        b.config.Socket.MaxJSONDepth,
 		MaxStreams:      c.MaxStreams,
 		Tokens:          b.config.Listen.ServiceTokens,
 	}

@@ -53,7 +53,8 @@ func newUpstream(target, enginePath string, log *slog.Logger) (http.Handler, err
 			}
 			log.Warn("the web application does not answer", "upstream", target, "path", r.URL.Path, "error", err)
 			explain(w, r, http.StatusBadGateway, time.Second, fmt.Sprintf("The web application at %s (setting upstream) does not answer: %v. "+
-				"If it is starting, it will be here in a moment; otherwise start it, or name its address with --upstream.", target, err))
+				"If it is starting, it will be here in a moment. If it is running, it listens elsewhere: under broker dev it must listen at the "+
+				"address in SPANWIRE_APP_ADDRESS, else --upstream must name where it listens.", target, err))
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}, nil

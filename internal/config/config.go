@@ -83,6 +83,7 @@ type Services struct {
 	MaxFrame        int
 	MaxServices     int
 	MaxAckWaits     int
+	MaxAnswers      int
 	MaxStreams      int
 }
 
@@ -163,6 +164,7 @@ func Default() *Config {
 			MaxFrame:        4 << 20,
 			MaxServices:     1024,
 			MaxAckWaits:     1024,
+			MaxAnswers:      16 << 20,
 			MaxStreams:      100,
 		},
 		Cluster: Cluster{

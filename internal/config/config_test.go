@@ -152,6 +152,7 @@ func TestLoad_Err(t *testing.T) {
 		{"odd addresses", []string{"--http-address=5000", "--service-address=x:y", "--operator-address=z", "--advertise-address=q"}, nil,
 			[]string{"setting http-address:", "setting service-address:", "setting operator-address:", "setting advertise-address:"}},
 		{"odd upstream", []string{"--upstream=localhost:8000"}, nil, []string{"write http://host:port"}},
+		{"round", []string{"--upstream=http://localhost:5000"}, nil, []string{"for ever"}},
 		{"odd origin", []string{"--allowed-origins=example.com"}, nil, []string{"is no origin"}},
 		{"no transports", []string{"--transports="}, nil, []string{"at least one of polling, websocket"}},
 		{"odd transport", []string{"--transports=pigeon"}, nil, []string{`"pigeon" is not known`}},

@@ -55,7 +55,7 @@ func (s *Socket) settings() []Setting {
 		{Name: "connect-timeout", value: duration(&s.ConnectTimeout), Doc: "How long a session may be without a namespace."},
 		{Name: "max-attachments", value: number(&s.MaxAttachments), Doc: "Most binary attachments of one event or ack from a browser."},
 		{Name: "max-namespaces-per-session", value: number(&s.MaxNamespaces), Doc: "Most namespaces that one session is in, or asks for, at a time."},
-		{Name: "max-json-depth", value: number(&s.MaxJSONDepth), Doc: "Deepest nesting of arrays and objects that a browser may send."},
+		{Name: "max-json-depth", value: number(&s.MaxJSONDepth), Doc: "Deepest nesting of arrays and objects that a browser or a handler may send."},
 		{Name: "max-namespace-length", value: number(&s.MaxNamespaceLength), Doc: "Longest name of a namespace, in bytes."},
 		{Name: "attachment-timeout", value: duration(&s.AttachmentTimeout), Doc: "Time for all attachments of one packet to come."},
 		{Name: "connect-rate", value: number(&s.ConnectRate), Doc: "Most connects of one session per second."},
@@ -88,6 +88,8 @@ func (s *Services) settings() []Setting {
 		{Name: "max-frame", value: size(&s.MaxFrame), Doc: "Largest frame on an instance's stream, in either direction; it must hold max-payload."},
 		{Name: "max-services", value: number(&s.MaxServices), Doc: "Most names of services that the broker remembers."},
 		{Name: "max-ack-waits", value: number(&s.MaxAckWaits), Doc: "Most emits of one instance that wait for acks at a time."},
+		{Name: "max-answer-bytes", value: size(&s.MaxAnswers), Doc: "Most bytes of answers to its commands that an instance may leave unread, before " +
+			"its stream is ended."},
 		{Name: "max-streams", value: number(&s.MaxStreams), Doc: "Most calls at a time on one connection to service-address."},
 	}
 }

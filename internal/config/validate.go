@@ -88,6 +88,8 @@ func (l *Listen) faults() (f faults) {
 	if l.Upstream != "" {
 		if u, err := url.Parse(l.Upstream); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			f.add("upstream", "%q is no URL of a web application; write http://host:port", l.Upstream)
+		} else if _, port, _ := net.SplitHostPort(l.HTTPAddress); port != "0" && u.Port() == port && loopback(u.Host) {
+			f.add("upstream", "%q is the broker's own http-address, so a request would go round for ever; give the application another port", l.Upstream)
 		}
 	}
 	return f
@@ -165,6 +167,7 @@ func (s *Services) faults() (f faults) {
 	f.positive("register-timeout", s.RegisterTimeout)
 	f.atLeast("max-services", s.MaxServices, 1)
 	f.atLeast("max-ack-waits", s.MaxAckWaits, 1)
+	f.atLeast("max-answer-bytes", s.MaxAnswers, 1024)
 	f.atLeast("max-streams", s.MaxStreams, 1)
 	return f
 }

@@ -191,11 +191,11 @@ func (svc *Service) checkLocked() error {
 	if len(svc.options.addresses()) == 0 {
 		errs = append(errs, errors.New("spanwire: no address of a broker is given"))
 	}
-	any := false
+	handles := false
 	for _, n := range svc.namespaces {
-		any = any || n.registered()
+		handles = handles || n.registered()
 	}
-	if !any {
+	if !handles {
 		errs = append(errs, errors.New("spanwire: the service has no handlers; to emit only, use an Emitter"))
 	}
 	return errors.Join(errs...)

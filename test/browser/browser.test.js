@@ -14,7 +14,7 @@ import { chromium } from "playwright-core";
 
 const LIMIT = 30_000;
 const control = process.env.TEST_CONTROL;
-if (!control) throw new Error("run this through test/control: go run ./test/control -- node --test test/browser");
+if (!control) throw new Error("run this through test/control: go run ./test/control -- node --test test/browser/*.test.js");
 
 async function ask(method, path, body) {
   const response = await fetch(control + path, { method, body: body && JSON.stringify(body) });

@@ -3,7 +3,7 @@
 // Command control lets suites in other languages start and end brokers and handlers. It builds the broker, listens on a port of its own on
 // the loopback, and runs a command with the address in TEST_CONTROL:
 //
-//	go run ./test/control -handler go -- node --test test/interop/js
+//	go run ./test/control -handler go -- node --test test/interop/js/*.test.js
 //
 // The command asks for clusters over HTTP (cluster.go has the requests). What the processes print is kept; when the command fails, it
 // is printed and the folder that holds it is named. Everything that was started ends with this program.

@@ -86,7 +86,6 @@ func (p *Process) watch(r io.ReadCloser) {
 	_ = r.Close()
 	<-lines
 	close(p.done)
-	p.append("")
 }
 
 func (p *Process) append(line string) {
@@ -143,9 +142,11 @@ func (p *Process) WaitFor(text string, limit time.Duration) error {
 		}
 		select {
 		case <-news:
-			if p.Ended() && !strings.Contains(p.Log(), text) {
-				return fmt.Errorf("%s ended (%v) without printing %q:\n%s", p.Name, p.Err(), text, p.Log())
+		case <-p.done: // its output is read to the end
+			if strings.Contains(p.Log(), text) {
+				return nil
 			}
+			return fmt.Errorf("%s ended (%v) without printing %q:\n%s", p.Name, p.Err(), text, p.Log())
 		case <-deadline:
 			return fmt.Errorf("%s did not print %q within %v:\n%s", p.Name, text, limit, p.Log())
 		}

@@ -22,7 +22,7 @@ async function ask(method, path, body) {
 export class Cluster {
   // start starts replicas, and one handler at the first of them unless told otherwise.
   static async start({ replicas = 1, handlers = [{}], flags = [] } = {}) {
-    if (!control) throw new Error("run this through test/control: go run ./test/control -- node --test test/interop/js");
+    if (!control) throw new Error("run this through test/control: go run ./test/control -- node --test test/interop/js/*.test.js");
     const cluster = new Cluster();
     Object.assign(cluster, await ask("POST", "/clusters", { replicas, flags }), { clients: [] });
     cluster.handlers = [];
