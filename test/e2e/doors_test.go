@@ -21,14 +21,14 @@ func TestEmitter(t *testing.T) {
 	emitter := spanwirev1.NewEmitterServiceClient(conn)
 	nobody := &spanwirev1.Target{Rooms: []string{"nobody"}} // what is taken by mistake should not hurt this test's own clients
 	for name, e := range map[string]*spanwirev1.Emit{
-		"nothing":        nil,
-		"no target":      {Event: &spanwirev1.Event{Name: "x"}},
-		"no event":       {Target: &spanwirev1.Target{}},
-		"no name":        {Target: nobody, Event: &spanwirev1.Event{}},
-		"reserved name":  {Target: nobody, Event: &spanwirev1.Event{Name: "connect"}},
-		"not an array":   {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte(`1`)}},
-		"not JSON":       {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte(`[nope]`)}},
-		"bad UTF-8":      {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte("[\"\xff\"]")}},
+		"nothing":       nil,
+		"no target":     {Event: &spanwirev1.Event{Name: "x"}},
+		"no event":      {Target: &spanwirev1.Target{}},
+		"no name":       {Target: nobody, Event: &spanwirev1.Event{}},
+		"reserved name": {Target: nobody, Event: &spanwirev1.Event{Name: "connect"}},
+		"not an array":  {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte(`1`)}},
+		"not JSON":      {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte(`[nope]`)}},
+		"bad UTF-8":     {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte("[\"\xff\"]")}},
 		"no such binary": {Target: nobody, Event: &spanwirev1.Event{
 			Name: "x", Attachments: [][]byte{{1}}, Args: []byte(`[{"_placeholder":true,"num":3}]`)}},
 	} {

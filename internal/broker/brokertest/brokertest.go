@@ -43,7 +43,7 @@ func Config(changes ...func(*config.Config)) *config.Config {
 	c := config.Default()
 	c.Listen.HTTPAddress, c.Listen.ServiceAddress, c.Listen.OperatorAddress = free, free, free
 	c.Run.LogLevel = "debug"
-	c.Run.DrainTimeout, c.Run.DrainSpread = 5*time.Second, 0
+	c.Run.DrainTimeout, c.Run.DrainSpread = 2*time.Second, 0
 	for _, change := range changes {
 		change(c)
 	}

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -47,10 +48,17 @@ class App:
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
         assert self.process.stdout is not None
+        late = threading.Timer(WAIT, self.process.kill)
+        late.start()
         self.lines += self.process.stdout.read().splitlines()
-        code = self.process.wait(WAIT)
+        code = self.process.wait()
+        late.cancel()
         self.process.stdout.close()
         return code
+
+
+# A process whose parent runs in the background of a shell is born with SIGINT ignored.
+HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
 
 
 @pytest.fixture
@@ -65,7 +73,7 @@ def program(tmp_path: pathlib.Path) -> str:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_run_starts_a_broker(program: str, number: int) -> None:
     script = (
-        f"import sys; sys.path.insert(0, {str(EXAMPLE.parent)!r}); import app, spanwire._settings as s;"
+        f"{HEED_SIGINT} import sys; sys.path.insert(0, {str(EXAMPLE.parent)!r}); import app, spanwire._settings as s;"
         # Nothing listens there, whatever runs on this machine.
         "s.DEFAULT_ADDRESS = '127.0.0.1:1';"
         f"app.socketio.run(app.app, port={_broker.free_port()})"
@@ -84,7 +92,10 @@ def test_run_starts_a_broker(program: str, number: int) -> None:
 # With an address, run() attaches there and serves on its own.
 def test_run_attaches(broker: FakeBroker) -> None:
     port = _broker.free_port()
-    script = f"import sys; sys.path.insert(0, {str(EXAMPLE.parent)!r}); import app; app.socketio.run(app.app, port={port})"
+    script = (
+        f"{HEED_SIGINT} import sys; sys.path.insert(0, {str(EXAMPLE.parent)!r}); import app;"
+        f"app.socketio.run(app.app, port={port})"
+    )
     app = App("-c", script, SPANWIRE_ADDRESS=broker.address)
     stream = broker.attached()
     assert stream.register.service == "app"
