@@ -5,6 +5,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -83,12 +84,15 @@ func (t *terminal) applicationEnded(app *application) int {
 	return code
 }
 
-// freeAddress finds a port for the application. Another process could take it before the application does, which then says so.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("cannot find a free port for the application: %w", err)
+// freeAddress finds a port for the application. It looks below the ports that systems give to outgoing connections, one of which could
+// take the port before the application does.
+func freeAddress() (address string, err error) {
+	const first, count, tries = 10_000, 22_000, 100
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	address := l.Addr().String()
-	return address, l.Close()
+	return "", fmt.Errorf("cannot find a free port for the application: %w", err)
 }

@@ -130,6 +130,25 @@ async function chat(one, two, name) {
   await one.page.screenshot({ path: join(pictures, `${name}.png`) });
 }
 
+test("polyglot: one namespace, a Python and a Go service", async () => {
+  const cluster = await ask("POST", "/clusters", { replicas: 0 });
+  try {
+    const replica = await ask("POST", `/clusters/${cluster.id}/apps`, { app: "polyglot" });
+    await until("the page is there", async () => (await fetch(replica.url)).ok);
+    const one = await Window.open(replica.url);
+    await one.shows("Connected");
+    // Two services attach one after the other: both are there once both are counted.
+    await until("both services", async () => (await (await fetch(`${replica.operators}/status`)).json()).services?.length === 2);
+    await one.page.fill("input#text", "Hello");
+    await one.page.click("form#ask input[type=submit]");
+    for (const line of ["upper: HELLO", "reverse: olleH", "served by python", "served by go"]) await one.shows(line);
+    assert.deepEqual(one.errors, []);
+    await one.context.close();
+  } finally {
+    await ask("DELETE", `/clusters/${cluster.id}`);
+  }
+});
+
 describe("flask_chat, two replicas", () => {
   for (const transport of ["websocket", "polling"]) {
     test(`two windows chat across, ${transport}`, async () => {

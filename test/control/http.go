@@ -23,7 +23,7 @@ type request struct {
 	Flags    []string `json:"flags"`    // of the broker
 	Env      []string `json:"env"`      // of a handler, NAME=value
 	Signal   string   `json:"signal"`   // kill or term
-	App      string   `json:"app"`      // flask_chat or go_chat
+	App      string   `json:"app"`      // flask_chat, go_chat or polyglot
 	Args     []string `json:"args"`     // of a command line
 }
 
@@ -120,8 +120,11 @@ func (c *control) newHandler(_ *http.Request, cl *cluster, q *request) (any, err
 
 func (c *control) newApp(_ *http.Request, cl *cluster, q *request) (any, error) {
 	folder, command := filepath.Join(c.repository, "examples", q.App), []string{c.python, "app.py"}
-	if q.App == "go_chat" {
+	switch q.App {
+	case "go_chat":
 		command = []string{c.built["go_chat"]}
+	case "polyglot": // both halves, as `make run-polyglot` starts them
+		command = []string{"sh", "-c", `"$0" service.py & exec "$1"`, c.python, c.built["polyglot"]}
 	}
 	b, err := cl.application(c.broker, folder, []string{c.pythonPath()}, q.Flags, command)
 	if err != nil {

@@ -111,7 +111,9 @@ func (c *control) build() (err error) {
 		return err
 	}
 	c.built = make(map[string]string)
-	for name, pkg := range map[string]string{"handler": "./test/interop/handlers/go", "go_chat": "./examples/go_chat"} {
+	for name, pkg := range map[string]string{
+		"handler": "./test/interop/handlers/go", "go_chat": "./examples/go_chat", "polyglot": "./examples/polyglot",
+	} {
 		if c.built[name], err = process.BuildGo(c.repository, c.folder, name, pkg); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -191,15 +192,17 @@ func (p *Process) Wait(limit time.Duration) bool {
 	}
 }
 
-// FreeAddress finds a loopback address that nobody listens at. Somebody else could take it before it is used; that is rare enough
-// for a suite that says what it could not do.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// FreeAddress finds a loopback address that nobody listens at, below the ports that the system gives to outgoing connections: one of those
+// could take it before it is used.
+func FreeAddress() (address string, err error) {
+	const first, count, tries = 10_000, 22_000, 100
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	address := l.Addr().String()
-	return address, l.Close()
+	return "", err
 }
 
 // WaitListening waits until something accepts at the address while the process lives.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -86,15 +87,25 @@ def listening(address: str, timeout: float = 0.3) -> bool:
 def free_port(host: str = "127.0.0.1") -> int:
     """Draws a port that nobody listens on.
 
+    It looks below the ports that systems give to outgoing connections, one of which could take the port before it is used.
+
     Args:
         host: The address to look at.
 
     Returns:
         The port.
+
+    Raises:
+        OSError: No port could be had.
     """
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    for port in random.sample(range(10_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port was found")
 
 
 class Broker:
