@@ -114,7 +114,7 @@ func (r *results) print(w io.Writer, chosen []scenario, s *settings) bool {
 	for _, sc := range chosen {
 		r.table(w, &sc)
 	}
-	fmt.Fprintln(w, "us CPU is of all processes of the target; others % is what unrelated programs took of the machine: above 5, measure again.")
+	fmt.Fprintln(w, "us CPU is of all processes of the target; others % is what unrelated programs took of the machine: above 10, measure again.")
 	fmt.Fprintln(w)
 	return r.verdicts(w, chosen)
 }

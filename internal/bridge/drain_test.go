@@ -24,6 +24,9 @@ func TestServer_Attach_drain(t *testing.T) {
 	b.emit(t, 1, "chat", `[]`)
 	d := p.dispatches(1)[0]
 	p.send(&spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Drain{Drain: &spanwirev1.Drain{}}})
+	for !h.dispatcher.Attached()[0].Draining {
+		<-h.dispatcher.Changes()
+	}
 	other := h.attach(func(r *spanwirev1.Register) { r.InstanceId = "chat-2" })
 	b.emit(t, 2, "chat", `[]`)
 	p.act(emit(4, "socket1", "news", `[]`), acked(d.GetId(), `[]`))

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,7 +110,15 @@ func (h *house) attach(change func(*spanwirev1.Register)) *peer {
 	if w := p.receive().GetWelcome(); w == nil {
 		h.t.Fatal("the first frame is no welcome")
 	}
+	for h.welcoming() {
+		runtime.Gosched()
+	}
 	return p
+}
+
+// welcoming tells whether the broker is not done with a welcome: what is queued meanwhile goes into one frame.
+func (h *house) welcoming() bool {
+	return slices.ContainsFunc(h.server.attached(), func(in *Instance) bool { return in.attached() == nil })
 }
 
 func (p *peer) send(m *spanwirev1.AttachRequest) {

@@ -49,7 +49,8 @@ func TestServer_Attach_neverReads(t *testing.T) {
 	for range 60 { // more than the stream's flow control takes
 		b.emit(t, 1, "chat", `["`+strings.Repeat("x", 200<<10)+`"]`)
 	}
-	p.answerFrames(1) // it answers, yet it reads nothing
+	// It answers, yet it reads nothing. The stream may have ended by then.
+	p.stream.Send(&spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_FrameAck{FrameAck: &spanwirev1.FrameAck{Answered: 1}}})
 	<-h.detached()
 	other := h.attach(func(r *spanwirev1.Register) { r.InstanceId = "chat-2" })
 	if n := len(other.dispatches(60)); n != 60 {
