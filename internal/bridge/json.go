@@ -53,7 +53,7 @@ func jsonValue(b []byte, depth int) ([]byte, error) {
 	from := s.i
 	if !s.value() {
 		if s.depth < 0 {
-			return nil, fmt.Errorf("is nested deeper than %d (setting max-depth)", depth)
+			return nil, fmt.Errorf("is nested deeper than %d (setting max-json-depth)", depth)
 		}
 		return nil, errJSON
 	}

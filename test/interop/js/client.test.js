@@ -165,7 +165,7 @@ for (const [kind, options] of Object.entries(kinds)) {
 
     test("keeps the order of many events, both ways", async () => {
       const socket = await join();
-      const count = 900;
+      const count = 2000;
       for (let i = 0; i < count; i++) socket.emit("reflect", i);
       await until("all events", () => socket.seen.all("reflected").length >= count);
       assert.deepEqual(socket.seen.all("reflected").map(([i]) => i), Array.from({ length: count }, (_, i) => i));
