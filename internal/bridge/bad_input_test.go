@@ -181,7 +181,7 @@ func TestServer_Attach_badActions(t *testing.T) {
 	fault(invalid, "well-formed", acked(next(), `[1`))
 	fault(invalid, "UTF-8", acked(next(), "[\"\xff\"]"))
 	fault(invalid, "array", acked(next(), `{}`))
-	fault(invalid, "max-depth", acked(next(), `[[[[[[]]]]]]`))
+	fault(invalid, "max-json-depth", acked(next(), `[[[[[[]]]]]]`))
 	fault(invalid, "only a connect", result(&spanwirev1.Result{DispatchId: next(), Outcome: &spanwirev1.Result_Refusal{Refusal: &spanwirev1.Refusal{}}}))
 	fault(unknown, "action", &spanwirev1.Action{})
 	fault(unknown, "command", command(&spanwirev1.Command{Id: 9}))

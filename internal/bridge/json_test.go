@@ -39,7 +39,7 @@ func TestJSONArray(t *testing.T) {
 			t.Errorf("%q gave %v, want %v", in, err, want)
 		}
 	}
-	if _, err := jsonArray([]byte("[[[[]]]]"), 3); err == nil || !strings.Contains(err.Error(), "max-depth") {
+	if _, err := jsonArray([]byte("[[[[]]]]"), 3); err == nil || !strings.Contains(err.Error(), "max-json-depth") {
 		t.Errorf("deep: %v", err)
 	}
 }

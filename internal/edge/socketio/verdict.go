@@ -68,7 +68,7 @@ var errs = [verdicts]*Error{
 	VerdictJSON: newError(VerdictJSON, "json", sio.CodeInvalid,
 		"the payload is not well-formed JSON"),
 	VerdictDepth: newError(VerdictDepth, "depth", sio.CodeTooLarge,
-		"the payload is nested deeper than max-depth allows"),
+		"the payload is nested deeper than max-json-depth allows"),
 	VerdictPayload: newError(VerdictPayload, "payload", sio.CodeInvalid,
 		"the payload is missing or of the wrong kind"),
 	VerdictEventName: newError(VerdictEventName, "event_name", sio.CodeInvalid,
