@@ -176,6 +176,7 @@ func (b *Broker) Drain() error {
 
 	sessions, cancelSessions := context.WithTimeout(ctx, time.Duration(sessionShare*float64(limit)))
 	defer cancelSessions()
+	b.bridge.Announce() // handlers turn to other replicas, and still hear of the sockets that go
 	if err := b.edge.Drain(sessions); err != nil {
 		b.log.Warn("sessions were cut off that did not fetch their end", "setting", "drain-timeout", "error", err)
 	}
