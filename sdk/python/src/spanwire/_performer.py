@@ -103,7 +103,7 @@ class Performer:
             link.conversation.resolve(item)
 
     def _lifecycle_arguments(self, route: Route, item: Dispatch, socket: Socket) -> Sequence[Any]:
-        extra = socket.handshake.auth if item.name == "connect" else item.message.disconnected.reason
+        extra = socket.handshake.sent_auth if item.name == "connect" else item.message.disconnected.reason
         return (socket, extra) if route.parameters is None or route.parameters > 1 else (socket,)
 
     def _no_handler(self, link: Link, item: Dispatch) -> None:

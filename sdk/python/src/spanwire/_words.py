@@ -99,10 +99,15 @@ class Handshake:
 
     @property
     def auth(self) -> Any:
-        """The auth payload of the connect, or None when the client sent none."""
+        """The auth payload of the connect; an empty one when the client sent none."""
         if self._auth is _UNREAD:
-            self._auth = json.loads(self._message.auth) if self._message.auth else None
+            self._auth = json.loads(self._message.auth) if self._message.auth else {}
         return self._auth
+
+    @property
+    def sent_auth(self) -> Any:
+        """The auth payload as it was sent: None when the client sent none."""
+        return self.auth if self._message.auth else None
 
     @property
     def transport(self) -> str:
