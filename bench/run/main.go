@@ -51,7 +51,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "how often each measurement is made; the median counts")
 	flag.DurationVar(&s.length, "length", 5*time.Second, "length of one measurement")
 	flag.DurationVar(&s.warmUp, "warm-up", 2*time.Second, "time before it")
-	flag.IntVar(&s.idle, "idle-clients", 5000, "clients of the idle scenario")
+	flag.IntVar(&s.idle, "idle-clients", 10_000, "clients of the idle scenario")
 	flag.StringVar(&s.broker, "broker", "", "binary of the broker; built when empty")
 	flag.StringVar(&s.python, "python", "python3", "Python that can import grpc and protobuf (and flask_socketio, for the flask scenario)")
 	flag.StringVar(&s.flags, "broker-flags", "", "more flags for the broker, with spaces between")
