@@ -62,20 +62,20 @@ var scenarios = []scenario{
 			{target: "python", of: "node", figure: cpuPerEvent, limit: 1.3},
 		}},
 	{name: "echo-100x1", title: "echo with acks, 100 clients x 1 outstanding", clients: 100, load: echo(1),
-		targets: []string{"go", "node", "floor"}, budgets: []budget{
+		targets: []string{"go", "python", "node", "floor"}, budgets: []budget{
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 0.65},
 		}},
 	{name: "latency", title: "echo at 5,000 events/s over 1,000 clients, open loop", clients: 1000, load: paced,
-		targets: []string{"go", "node", "floor"}, budgets: []budget{
+		targets: []string{"go", "python", "node", "floor"}, budgets: []budget{
 			{target: "go", figure: median, limit: 0.5},
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 1.8},
 		}},
 	{name: "broadcast-1000", title: "broadcast to 1,000 (an event is a delivery)", clients: 1000, load: broadcast,
-		targets: []string{"go", "node"}, budgets: []budget{
+		targets: []string{"go", "python", "node"}, budgets: []budget{
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 0.75},
 		}},
 	{name: "broadcast-10000", title: "broadcast to 10,000 (an event is a delivery)", clients: 10000, load: broadcast,
-		targets: []string{"go", "node"}, budgets: []budget{
+		targets: []string{"go", "python", "node"}, budgets: []budget{
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 0.5},
 		}},
 	{name: "idle", title: "idle clients, memory of the server that holds them", clients: 0,
