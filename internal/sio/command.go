@@ -2,8 +2,6 @@
 
 package sio
 
-import "time"
-
 // Target chooses sockets.
 type Target struct {
 	Namespace Namespace
@@ -73,6 +71,3 @@ type Acks struct {
 	Came    []SocketAck
 	Missing int // sockets that were asked and did not answer in time, or left
 }
-
-// AckWait asks for acks of an emit: at most Timeout from now.
-type AckWait struct{ Timeout time.Duration }
