@@ -5,6 +5,7 @@ package sio
 // Target chooses sockets.
 type Target struct {
 	Namespace Namespace
+	Pattern   bool   // Namespace is a pattern as in Registration
 	Rooms     []Room // union, each socket once; empty means the whole namespace
 	Except    []Room
 	Local     bool // only sockets of the replica that takes the command

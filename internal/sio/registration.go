@@ -16,9 +16,13 @@ type Register struct {
 
 // Registration declares what a service handles in one namespace.
 type Registration struct {
-	Namespace  Namespace
-	Events     []string
-	CatchAll   bool // every event that no service registered by name
-	Connect    bool
-	Disconnect bool
+	Namespace    Namespace
+	Pattern      bool // Namespace is a regular expression that must match the whole name
+	Events       []string
+	CatchAll     bool // every event that no service registered by name
+	Connect      bool
+	ConnectOrder int // services with a lower one are asked first
+	Disconnect   bool
+	RoomEvents   bool
+	Messages     []string // names of messages of other instances; "*" for all
 }

@@ -41,6 +41,8 @@ const (
 	FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE FaultCode = 4
 	// Says that the dispatch, socket or command named is not known (any more).
 	FaultCode_FAULT_CODE_NOT_FOUND FaultCode = 5
+	// Says that what was to be changed was changed by somebody else meanwhile.
+	FaultCode_FAULT_CODE_CONFLICT FaultCode = 6
 )
 
 // Enum value maps for FaultCode.
@@ -52,6 +54,7 @@ var (
 		3: "FAULT_CODE_UNIMPLEMENTED",
 		4: "FAULT_CODE_BACKPLANE_UNAVAILABLE",
 		5: "FAULT_CODE_NOT_FOUND",
+		6: "FAULT_CODE_CONFLICT",
 	}
 	FaultCode_value = map[string]int32{
 		"FAULT_CODE_UNSPECIFIED":           0,
@@ -60,6 +63,7 @@ var (
 		"FAULT_CODE_UNIMPLEMENTED":         3,
 		"FAULT_CODE_BACKPLANE_UNAVAILABLE": 4,
 		"FAULT_CODE_NOT_FOUND":             5,
+		"FAULT_CODE_CONFLICT":              6,
 	}
 )
 
@@ -105,6 +109,10 @@ type Command struct {
 	//	*Command_Join
 	//	*Command_Leave
 	//	*Command_Disconnect
+	//	*Command_FetchSockets
+	//	*Command_ListRooms
+	//	*Command_SetData
+	//	*Command_ServerSideEmit
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -190,6 +198,42 @@ func (x *Command) GetDisconnect() *Disconnect {
 	return nil
 }
 
+func (x *Command) GetFetchSockets() *FetchSockets {
+	if x != nil {
+		if x, ok := x.Command.(*Command_FetchSockets); ok {
+			return x.FetchSockets
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetListRooms() *ListRooms {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ListRooms); ok {
+			return x.ListRooms
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetData() *SetData {
+	if x != nil {
+		if x, ok := x.Command.(*Command_SetData); ok {
+			return x.SetData
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetServerSideEmit() *ServerSideEmit {
+	if x != nil {
+		if x, ok := x.Command.(*Command_ServerSideEmit); ok {
+			return x.ServerSideEmit
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -214,6 +258,26 @@ type Command_Disconnect struct {
 	Disconnect *Disconnect `protobuf:"bytes,5,opt,name=disconnect,proto3,oneof"`
 }
 
+type Command_FetchSockets struct {
+	// Asks which sockets there are.
+	FetchSockets *FetchSockets `protobuf:"bytes,6,opt,name=fetch_sockets,json=fetchSockets,proto3,oneof"`
+}
+
+type Command_ListRooms struct {
+	// Asks which rooms there are.
+	ListRooms *ListRooms `protobuf:"bytes,7,opt,name=list_rooms,json=listRooms,proto3,oneof"`
+}
+
+type Command_SetData struct {
+	// Asks to keep data with a socket.
+	SetData *SetData `protobuf:"bytes,8,opt,name=set_data,json=setData,proto3,oneof"`
+}
+
+type Command_ServerSideEmit struct {
+	// Asks to send a message to other instances, not to browsers.
+	ServerSideEmit *ServerSideEmit `protobuf:"bytes,9,opt,name=server_side_emit,json=serverSideEmit,proto3,oneof"`
+}
+
 func (*Command_Emit) isCommand_Command() {}
 
 func (*Command_Join) isCommand_Command() {}
@@ -221,6 +285,14 @@ func (*Command_Join) isCommand_Command() {}
 func (*Command_Leave) isCommand_Command() {}
 
 func (*Command_Disconnect) isCommand_Command() {}
+
+func (*Command_FetchSockets) isCommand_Command() {}
+
+func (*Command_ListRooms) isCommand_Command() {}
+
+func (*Command_SetData) isCommand_Command() {}
+
+func (*Command_ServerSideEmit) isCommand_Command() {}
 
 // Emit sends an event to the sockets of a target.
 type Emit struct {
@@ -479,6 +551,302 @@ func (x *Disconnect) GetCloseSession() bool {
 	return false
 }
 
+// FetchSockets asks for the sockets of a target, in the whole cluster unless the target is local. The answer comes in
+// Answer.found, so Command.id must be set.
+type FetchSockets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chooses the sockets. Never absent; Target.pattern is not allowed.
+	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// Bounds the wait for other replicas in milliseconds. Zero means the broker's default (its setting `query-timeout`).
+	TimeoutMs uint32 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// Bounds the sockets in the answer. Zero, or more than it, means the broker's setting `max-query-results`.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchSockets) Reset() {
+	*x = FetchSockets{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchSockets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchSockets) ProtoMessage() {}
+
+func (x *FetchSockets) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchSockets.ProtoReflect.Descriptor instead.
+func (*FetchSockets) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FetchSockets) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *FetchSockets) GetTimeoutMs() uint32 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *FetchSockets) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// ListRooms asks for the rooms of a namespace, in the whole cluster. The answer comes in Answer.rooms, so Command.id must be set.
+type ListRooms struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the namespace, with its slash. Empty means "/".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Includes each socket's own room, the one named by its id.
+	IncludeOwn bool `protobuf:"varint,2,opt,name=include_own,json=includeOwn,proto3" json:"include_own,omitempty"`
+	// Limits the question to the replica that takes the call.
+	Local bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
+	// Bounds the wait for other replicas in milliseconds. Zero means the broker's default (its setting `query-timeout`).
+	TimeoutMs     uint32 `protobuf:"varint,4,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRooms) Reset() {
+	*x = ListRooms{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRooms) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRooms) ProtoMessage() {}
+
+func (x *ListRooms) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRooms.ProtoReflect.Descriptor instead.
+func (*ListRooms) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListRooms) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListRooms) GetIncludeOwn() bool {
+	if x != nil {
+		return x.IncludeOwn
+	}
+	return false
+}
+
+func (x *ListRooms) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+func (x *ListRooms) GetTimeoutMs() uint32 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+// SetData keeps data with one socket for as long as it lives, across instances and recovery. Every instance is told it with the
+// socket's introduction, and FetchSockets tells it.
+type SetData struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the socket's namespace, with its slash. Empty means "/".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Names the socket, on whichever replica. Answered with NOT_FOUND when it is gone.
+	SocketId string `protobuf:"bytes,2,opt,name=socket_id,json=socketId,proto3" json:"socket_id,omitempty"`
+	// Holds the data as one JSON value in UTF-8. Empty takes the data away. The setting `max-socket-data` bounds it.
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// Refuses to overwrite what the sender has not seen: when set and not the present version, nothing is changed, and the answer is a
+	// CONFLICT that carries the present data and version. Zero overwrites whatever is there.
+	IfVersion     uint64 `protobuf:"varint,4,opt,name=if_version,json=ifVersion,proto3" json:"if_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetData) Reset() {
+	*x = SetData{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetData) ProtoMessage() {}
+
+func (x *SetData) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetData.ProtoReflect.Descriptor instead.
+func (*SetData) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SetData) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SetData) GetSocketId() string {
+	if x != nil {
+		return x.SocketId
+	}
+	return ""
+}
+
+func (x *SetData) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *SetData) GetIfVersion() uint64 {
+	if x != nil {
+		return x.IfVersion
+	}
+	return 0
+}
+
+// ServerSideEmit sends a message to every other instance, anywhere in the cluster, whose service registered for it. Browsers see nothing
+// of it. Each instance gets it once per replica that it is attached to, with the same Dispatch.id, and handles the first.
+type ServerSideEmit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the namespace that the message belongs to. Empty means "/".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Limits the message to instances of these services. Empty means all that registered for it.
+	Services []string `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	// Holds the message. Never absent; its name must not be one of the names that Socket.IO keeps for itself.
+	Event *Event `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// Asks for the instances' acks; they come back in Answer.instance_acks, so Command.id must be set.
+	WantAcks bool `protobuf:"varint,4,opt,name=want_acks,json=wantAcks,proto3" json:"want_acks,omitempty"`
+	// Bounds the wait for acks in milliseconds. Zero means the broker's default (its setting `ack-timeout`).
+	AckTimeoutMs  uint32 `protobuf:"varint,5,opt,name=ack_timeout_ms,json=ackTimeoutMs,proto3" json:"ack_timeout_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerSideEmit) Reset() {
+	*x = ServerSideEmit{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerSideEmit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerSideEmit) ProtoMessage() {}
+
+func (x *ServerSideEmit) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerSideEmit.ProtoReflect.Descriptor instead.
+func (*ServerSideEmit) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ServerSideEmit) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ServerSideEmit) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *ServerSideEmit) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *ServerSideEmit) GetWantAcks() bool {
+	if x != nil {
+		return x.WantAcks
+	}
+	return false
+}
+
+func (x *ServerSideEmit) GetAckTimeoutMs() uint32 {
+	if x != nil {
+		return x.AckTimeoutMs
+	}
+	return 0
+}
+
 // Answer reports the outcome of the command with the same id.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -490,15 +858,31 @@ type Answer struct {
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
 	// Holds the acks that came, one per answering socket, when Emit.want_acks was set. The order means nothing.
 	Acks []*SocketAck `protobuf:"bytes,4,rep,name=acks,proto3" json:"acks,omitempty"`
-	// Counts the sockets that were asked and did not answer: in time, or because they left.
-	Missing       uint32 `protobuf:"varint,5,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Counts the sockets, or instances, that were asked and did not answer: in time, or because they left.
+	Missing uint32 `protobuf:"varint,5,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Lists the sockets that FetchSockets found. The order means nothing.
+	Found []*SocketInfo `protobuf:"bytes,6,rep,name=found,proto3" json:"found,omitempty"`
+	// Lists the rooms that ListRooms found. The order means nothing.
+	Rooms []*RoomInfo `protobuf:"bytes,7,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Holds the acks that came, one per answering instance, when ServerSideEmit.want_acks was set.
+	InstanceAcks []*InstanceAck `protobuf:"bytes,8,rep,name=instance_acks,json=instanceAcks,proto3" json:"instance_acks,omitempty"`
+	// Lists the replicas that did not answer in time; what they know is missing from the answer.
+	SilentReplicas []string `protobuf:"bytes,9,rep,name=silent_replicas,json=silentReplicas,proto3" json:"silent_replicas,omitempty"`
+	// Says that the answer is larger than a frame, and that another Answer with the same id follows.
+	More bool `protobuf:"varint,10,opt,name=more,proto3" json:"more,omitempty"`
+	// Says that there is more than the limit allowed to tell.
+	Truncated bool `protobuf:"varint,11,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Holds the version of the socket's data after SetData, or in a CONFLICT.
+	DataVersion uint64 `protobuf:"varint,12,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
+	// Holds the socket's present data in a CONFLICT.
+	Data          []byte `protobuf:"bytes,13,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[5]
+	mi := &file_spanwire_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +894,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[5]
+	mi := &file_spanwire_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +907,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{5}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Answer) GetId() uint64 {
@@ -561,6 +945,273 @@ func (x *Answer) GetMissing() uint32 {
 	return 0
 }
 
+func (x *Answer) GetFound() []*SocketInfo {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *Answer) GetRooms() []*RoomInfo {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *Answer) GetInstanceAcks() []*InstanceAck {
+	if x != nil {
+		return x.InstanceAcks
+	}
+	return nil
+}
+
+func (x *Answer) GetSilentReplicas() []string {
+	if x != nil {
+		return x.SilentReplicas
+	}
+	return nil
+}
+
+func (x *Answer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *Answer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *Answer) GetDataVersion() uint64 {
+	if x != nil {
+		return x.DataVersion
+	}
+	return 0
+}
+
+func (x *Answer) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// SocketInfo is what is known of one socket.
+type SocketInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the socket.
+	SocketId string `protobuf:"bytes,1,opt,name=socket_id,json=socketId,proto3" json:"socket_id,omitempty"`
+	// Lists the rooms that it is in, its own first.
+	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Holds what the browser sent when it connected. Cookie, Authorization and the auth payload are left out unless the registration of
+	// the asking instance asked for credentials.
+	Handshake *Handshake `protobuf:"bytes,3,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	// Holds the data that handlers keep with the socket, as one JSON value. Empty when there is none.
+	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	// Holds the version of the data: 0 when none was ever set.
+	DataVersion uint64 `protobuf:"varint,5,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
+	// Names the replica that the socket lives on.
+	Replica       string `protobuf:"bytes,6,opt,name=replica,proto3" json:"replica,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketInfo) Reset() {
+	*x = SocketInfo{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketInfo) ProtoMessage() {}
+
+func (x *SocketInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketInfo.ProtoReflect.Descriptor instead.
+func (*SocketInfo) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SocketInfo) GetSocketId() string {
+	if x != nil {
+		return x.SocketId
+	}
+	return ""
+}
+
+func (x *SocketInfo) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *SocketInfo) GetHandshake() *Handshake {
+	if x != nil {
+		return x.Handshake
+	}
+	return nil
+}
+
+func (x *SocketInfo) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *SocketInfo) GetDataVersion() uint64 {
+	if x != nil {
+		return x.DataVersion
+	}
+	return 0
+}
+
+func (x *SocketInfo) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+// RoomInfo is one room.
+type RoomInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the room.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Counts the sockets in it.
+	Sockets       uint32 `protobuf:"varint,2,opt,name=sockets,proto3" json:"sockets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomInfo) Reset() {
+	*x = RoomInfo{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomInfo) ProtoMessage() {}
+
+func (x *RoomInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomInfo.ProtoReflect.Descriptor instead.
+func (*RoomInfo) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RoomInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RoomInfo) GetSockets() uint32 {
+	if x != nil {
+		return x.Sockets
+	}
+	return 0
+}
+
+// InstanceAck is the answer of one instance to a message.
+type InstanceAck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the service of the instance.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Names the instance.
+	InstanceId string `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// Holds what it answered.
+	Ack           *Ack `protobuf:"bytes,3,opt,name=ack,proto3" json:"ack,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstanceAck) Reset() {
+	*x = InstanceAck{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstanceAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstanceAck) ProtoMessage() {}
+
+func (x *InstanceAck) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstanceAck.ProtoReflect.Descriptor instead.
+func (*InstanceAck) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *InstanceAck) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *InstanceAck) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *InstanceAck) GetAck() *Ack {
+	if x != nil {
+		return x.Ack
+	}
+	return nil
+}
+
 // SocketAck is the answer of one socket to an emit that asked for acks.
 type SocketAck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -574,7 +1225,7 @@ type SocketAck struct {
 
 func (x *SocketAck) Reset() {
 	*x = SocketAck{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[6]
+	mi := &file_spanwire_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +1237,7 @@ func (x *SocketAck) String() string {
 func (*SocketAck) ProtoMessage() {}
 
 func (x *SocketAck) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[6]
+	mi := &file_spanwire_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +1250,7 @@ func (x *SocketAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketAck.ProtoReflect.Descriptor instead.
 func (*SocketAck) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{6}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SocketAck) GetSocketId() string {
@@ -629,7 +1280,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[7]
+	mi := &file_spanwire_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +1292,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[7]
+	mi := &file_spanwire_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +1305,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{7}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Fault) GetCode() FaultCode {
@@ -675,7 +1326,7 @@ var File_spanwire_v1_command_proto protoreflect.FileDescriptor
 
 const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\n" +
-	"\x19spanwire/v1/command.proto\x12\vspanwire.v1\x1a\x17spanwire/v1/event.proto\"\xdd\x01\n" +
+	"\x19spanwire/v1/command.proto\x12\vspanwire.v1\x1a\x17spanwire/v1/event.proto\"\xd4\x03\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12'\n" +
 	"\x04emit\x18\x02 \x01(\v2\x11.spanwire.v1.EmitH\x00R\x04emit\x12'\n" +
@@ -683,7 +1334,12 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\x05leave\x18\x04 \x01(\v2\x12.spanwire.v1.LeaveH\x00R\x05leave\x129\n" +
 	"\n" +
 	"disconnect\x18\x05 \x01(\v2\x17.spanwire.v1.DisconnectH\x00R\n" +
-	"disconnectB\t\n" +
+	"disconnect\x12@\n" +
+	"\rfetch_sockets\x18\x06 \x01(\v2\x19.spanwire.v1.FetchSocketsH\x00R\ffetchSockets\x127\n" +
+	"\n" +
+	"list_rooms\x18\a \x01(\v2\x16.spanwire.v1.ListRoomsH\x00R\tlistRooms\x121\n" +
+	"\bset_data\x18\b \x01(\v2\x14.spanwire.v1.SetDataH\x00R\asetData\x12G\n" +
+	"\x10server_side_emit\x18\t \x01(\v2\x1b.spanwire.v1.ServerSideEmitH\x00R\x0eserverSideEmitB\t\n" +
 	"\acommand\"\xdd\x01\n" +
 	"\x04Emit\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12(\n" +
@@ -702,26 +1358,76 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"Disconnect\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12#\n" +
-	"\rclose_session\x18\x02 \x01(\bR\fcloseSession\"\xa2\x01\n" +
+	"\rclose_session\x18\x02 \x01(\bR\fcloseSession\"p\n" +
+	"\fFetchSockets\x12+\n" +
+	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x02 \x01(\rR\ttimeoutMs\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x7f\n" +
+	"\tListRooms\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1f\n" +
+	"\vinclude_own\x18\x02 \x01(\bR\n" +
+	"includeOwn\x12\x14\n" +
+	"\x05local\x18\x03 \x01(\bR\x05local\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x04 \x01(\rR\ttimeoutMs\"w\n" +
+	"\aSetData\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
+	"\tsocket_id\x18\x02 \x01(\tR\bsocketId\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x1d\n" +
+	"\n" +
+	"if_version\x18\x04 \x01(\x04R\tifVersion\"\xb7\x01\n" +
+	"\x0eServerSideEmit\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1a\n" +
+	"\bservices\x18\x02 \x03(\tR\bservices\x12(\n" +
+	"\x05event\x18\x03 \x01(\v2\x12.spanwire.v1.EventR\x05event\x12\x1b\n" +
+	"\twant_acks\x18\x04 \x01(\bR\bwantAcks\x12$\n" +
+	"\x0eack_timeout_ms\x18\x05 \x01(\rR\fackTimeoutMs\"\xcf\x03\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x05fault\x18\x02 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\x12\x18\n" +
 	"\asockets\x18\x03 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x04 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x18\n" +
-	"\amissing\x18\x05 \x01(\rR\amissing\"L\n" +
+	"\amissing\x18\x05 \x01(\rR\amissing\x12-\n" +
+	"\x05found\x18\x06 \x03(\v2\x17.spanwire.v1.SocketInfoR\x05found\x12+\n" +
+	"\x05rooms\x18\a \x03(\v2\x15.spanwire.v1.RoomInfoR\x05rooms\x12=\n" +
+	"\rinstance_acks\x18\b \x03(\v2\x18.spanwire.v1.InstanceAckR\finstanceAcks\x12'\n" +
+	"\x0fsilent_replicas\x18\t \x03(\tR\x0esilentReplicas\x12\x12\n" +
+	"\x04more\x18\n" +
+	" \x01(\bR\x04more\x12\x1c\n" +
+	"\ttruncated\x18\v \x01(\bR\ttruncated\x12!\n" +
+	"\fdata_version\x18\f \x01(\x04R\vdataVersion\x12\x12\n" +
+	"\x04data\x18\r \x01(\fR\x04data\"\xc6\x01\n" +
+	"\n" +
+	"SocketInfo\x12\x1b\n" +
+	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\x14\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x124\n" +
+	"\thandshake\x18\x03 \x01(\v2\x16.spanwire.v1.HandshakeR\thandshake\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x12!\n" +
+	"\fdata_version\x18\x05 \x01(\x04R\vdataVersion\x12\x18\n" +
+	"\areplica\x18\x06 \x01(\tR\areplica\"8\n" +
+	"\bRoomInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asockets\x18\x02 \x01(\rR\asockets\"l\n" +
+	"\vInstanceAck\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\tR\n" +
+	"instanceId\x12\"\n" +
+	"\x03ack\x18\x03 \x01(\v2\x10.spanwire.v1.AckR\x03ack\"L\n" +
 	"\tSocketAck\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\"\n" +
 	"\x03ack\x18\x02 \x01(\v2\x10.spanwire.v1.AckR\x03ack\"M\n" +
 	"\x05Fault\x12*\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x16.spanwire.v1.FaultCodeR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xb7\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xd0\x01\n" +
 	"\tFaultCode\x12\x1a\n" +
 	"\x16FAULT_CODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FAULT_CODE_INVALID\x10\x01\x12\x18\n" +
 	"\x14FAULT_CODE_TOO_LARGE\x10\x02\x12\x1c\n" +
 	"\x18FAULT_CODE_UNIMPLEMENTED\x10\x03\x12$\n" +
 	" FAULT_CODE_BACKPLANE_UNAVAILABLE\x10\x04\x12\x18\n" +
-	"\x14FAULT_CODE_NOT_FOUND\x10\x05B\xa9\x01\n" +
+	"\x14FAULT_CODE_NOT_FOUND\x10\x05\x12\x17\n" +
+	"\x13FAULT_CODE_CONFLICT\x10\x06B\xa9\x01\n" +
 	"\x0fcom.spanwire.v1B\fCommandProtoP\x01Z;github.com/spanwire/spanwire/api/gen/spanwire/v1;spanwirev1\xa2\x02\x03SXX\xaa\x02\vSpanwire.V1\xca\x02\vSpanwire\\V1\xe2\x02\x17Spanwire\\V1\\GPBMetadata\xea\x02\fSpanwire::V1b\x06proto3"
 
 var (
@@ -737,40 +1443,59 @@ func file_spanwire_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_spanwire_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spanwire_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_spanwire_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_spanwire_v1_command_proto_goTypes = []any{
-	(FaultCode)(0),     // 0: spanwire.v1.FaultCode
-	(*Command)(nil),    // 1: spanwire.v1.Command
-	(*Emit)(nil),       // 2: spanwire.v1.Emit
-	(*Join)(nil),       // 3: spanwire.v1.Join
-	(*Leave)(nil),      // 4: spanwire.v1.Leave
-	(*Disconnect)(nil), // 5: spanwire.v1.Disconnect
-	(*Answer)(nil),     // 6: spanwire.v1.Answer
-	(*SocketAck)(nil),  // 7: spanwire.v1.SocketAck
-	(*Fault)(nil),      // 8: spanwire.v1.Fault
-	(*Target)(nil),     // 9: spanwire.v1.Target
-	(*Event)(nil),      // 10: spanwire.v1.Event
-	(*Ack)(nil),        // 11: spanwire.v1.Ack
+	(FaultCode)(0),         // 0: spanwire.v1.FaultCode
+	(*Command)(nil),        // 1: spanwire.v1.Command
+	(*Emit)(nil),           // 2: spanwire.v1.Emit
+	(*Join)(nil),           // 3: spanwire.v1.Join
+	(*Leave)(nil),          // 4: spanwire.v1.Leave
+	(*Disconnect)(nil),     // 5: spanwire.v1.Disconnect
+	(*FetchSockets)(nil),   // 6: spanwire.v1.FetchSockets
+	(*ListRooms)(nil),      // 7: spanwire.v1.ListRooms
+	(*SetData)(nil),        // 8: spanwire.v1.SetData
+	(*ServerSideEmit)(nil), // 9: spanwire.v1.ServerSideEmit
+	(*Answer)(nil),         // 10: spanwire.v1.Answer
+	(*SocketInfo)(nil),     // 11: spanwire.v1.SocketInfo
+	(*RoomInfo)(nil),       // 12: spanwire.v1.RoomInfo
+	(*InstanceAck)(nil),    // 13: spanwire.v1.InstanceAck
+	(*SocketAck)(nil),      // 14: spanwire.v1.SocketAck
+	(*Fault)(nil),          // 15: spanwire.v1.Fault
+	(*Target)(nil),         // 16: spanwire.v1.Target
+	(*Event)(nil),          // 17: spanwire.v1.Event
+	(*Handshake)(nil),      // 18: spanwire.v1.Handshake
+	(*Ack)(nil),            // 19: spanwire.v1.Ack
 }
 var file_spanwire_v1_command_proto_depIdxs = []int32{
 	2,  // 0: spanwire.v1.Command.emit:type_name -> spanwire.v1.Emit
 	3,  // 1: spanwire.v1.Command.join:type_name -> spanwire.v1.Join
 	4,  // 2: spanwire.v1.Command.leave:type_name -> spanwire.v1.Leave
 	5,  // 3: spanwire.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
-	9,  // 4: spanwire.v1.Emit.target:type_name -> spanwire.v1.Target
-	10, // 5: spanwire.v1.Emit.event:type_name -> spanwire.v1.Event
-	9,  // 6: spanwire.v1.Join.target:type_name -> spanwire.v1.Target
-	9,  // 7: spanwire.v1.Leave.target:type_name -> spanwire.v1.Target
-	9,  // 8: spanwire.v1.Disconnect.target:type_name -> spanwire.v1.Target
-	8,  // 9: spanwire.v1.Answer.fault:type_name -> spanwire.v1.Fault
-	7,  // 10: spanwire.v1.Answer.acks:type_name -> spanwire.v1.SocketAck
-	11, // 11: spanwire.v1.SocketAck.ack:type_name -> spanwire.v1.Ack
-	0,  // 12: spanwire.v1.Fault.code:type_name -> spanwire.v1.FaultCode
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	6,  // 4: spanwire.v1.Command.fetch_sockets:type_name -> spanwire.v1.FetchSockets
+	7,  // 5: spanwire.v1.Command.list_rooms:type_name -> spanwire.v1.ListRooms
+	8,  // 6: spanwire.v1.Command.set_data:type_name -> spanwire.v1.SetData
+	9,  // 7: spanwire.v1.Command.server_side_emit:type_name -> spanwire.v1.ServerSideEmit
+	16, // 8: spanwire.v1.Emit.target:type_name -> spanwire.v1.Target
+	17, // 9: spanwire.v1.Emit.event:type_name -> spanwire.v1.Event
+	16, // 10: spanwire.v1.Join.target:type_name -> spanwire.v1.Target
+	16, // 11: spanwire.v1.Leave.target:type_name -> spanwire.v1.Target
+	16, // 12: spanwire.v1.Disconnect.target:type_name -> spanwire.v1.Target
+	16, // 13: spanwire.v1.FetchSockets.target:type_name -> spanwire.v1.Target
+	17, // 14: spanwire.v1.ServerSideEmit.event:type_name -> spanwire.v1.Event
+	15, // 15: spanwire.v1.Answer.fault:type_name -> spanwire.v1.Fault
+	14, // 16: spanwire.v1.Answer.acks:type_name -> spanwire.v1.SocketAck
+	11, // 17: spanwire.v1.Answer.found:type_name -> spanwire.v1.SocketInfo
+	12, // 18: spanwire.v1.Answer.rooms:type_name -> spanwire.v1.RoomInfo
+	13, // 19: spanwire.v1.Answer.instance_acks:type_name -> spanwire.v1.InstanceAck
+	18, // 20: spanwire.v1.SocketInfo.handshake:type_name -> spanwire.v1.Handshake
+	19, // 21: spanwire.v1.InstanceAck.ack:type_name -> spanwire.v1.Ack
+	19, // 22: spanwire.v1.SocketAck.ack:type_name -> spanwire.v1.Ack
+	0,  // 23: spanwire.v1.Fault.code:type_name -> spanwire.v1.FaultCode
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_v1_command_proto_init() }
@@ -784,6 +1509,10 @@ func file_spanwire_v1_command_proto_init() {
 		(*Command_Join)(nil),
 		(*Command_Leave)(nil),
 		(*Command_Disconnect)(nil),
+		(*Command_FetchSockets)(nil),
+		(*Command_ListRooms)(nil),
+		(*Command_SetData)(nil),
+		(*Command_ServerSideEmit)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -791,7 +1520,7 @@ func file_spanwire_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_v1_command_proto_rawDesc), len(file_spanwire_v1_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

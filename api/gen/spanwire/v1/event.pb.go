@@ -157,7 +157,9 @@ type Target struct {
 	// Lists rooms (and so also socket ids) whose sockets are left out.
 	Except []string `protobuf:"bytes,3,rep,name=except,proto3" json:"except,omitempty"`
 	// Limits the target to sockets of the replica that takes the call.
-	Local         bool `protobuf:"varint,4,opt,name=local,proto3" json:"local,omitempty"`
+	Local bool `protobuf:"varint,4,opt,name=local,proto3" json:"local,omitempty"`
+	// Says that `namespace` is a pattern, as in Registration.pattern, and the target the sockets of every namespace that it matches.
+	Pattern       bool `protobuf:"varint,5,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -216,6 +218,13 @@ func (x *Target) GetExcept() []string {
 func (x *Target) GetLocal() bool {
 	if x != nil {
 		return x.Local
+	}
+	return false
+}
+
+func (x *Target) GetPattern() bool {
+	if x != nil {
+		return x.Pattern
 	}
 	return false
 }
@@ -423,12 +432,13 @@ const file_spanwire_v1_event_proto_rawDesc = "" +
 	"\vattachments\x18\x03 \x03(\fR\vattachments\";\n" +
 	"\x03Ack\x12\x12\n" +
 	"\x04args\x18\x01 \x01(\fR\x04args\x12 \n" +
-	"\vattachments\x18\x02 \x03(\fR\vattachments\"j\n" +
+	"\vattachments\x18\x02 \x03(\fR\vattachments\"\x84\x01\n" +
 	"\x06Target\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x16\n" +
 	"\x06except\x18\x03 \x03(\tR\x06except\x12\x14\n" +
-	"\x05local\x18\x04 \x01(\bR\x05local\"\xc5\x02\n" +
+	"\x05local\x18\x04 \x01(\bR\x05local\x12\x18\n" +
+	"\apattern\x18\x05 \x01(\bR\apattern\"\xc5\x02\n" +
 	"\tHandshake\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12-\n" +
 	"\aheaders\x18\x02 \x03(\v2\x13.spanwire.v1.HeaderR\aheaders\x12\x18\n" +

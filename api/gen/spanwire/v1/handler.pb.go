@@ -78,6 +78,67 @@ func (DeliveryMode) EnumDescriptor() ([]byte, []int) {
 	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{0}
 }
 
+// RoomChange is the closed list of what happens to rooms.
+type RoomChange int32
+
+const (
+	// Is never sent.
+	RoomChange_ROOM_CHANGE_UNSPECIFIED RoomChange = 0
+	// Says that the socket is the first of its replica in the room.
+	RoomChange_ROOM_CHANGE_CREATED RoomChange = 1
+	// Says that the socket was the last of its replica in the room.
+	RoomChange_ROOM_CHANGE_DELETED RoomChange = 2
+	// Says that the socket is in the room now.
+	RoomChange_ROOM_CHANGE_JOINED RoomChange = 3
+	// Says that the socket is not in the room any more.
+	RoomChange_ROOM_CHANGE_LEFT RoomChange = 4
+)
+
+// Enum value maps for RoomChange.
+var (
+	RoomChange_name = map[int32]string{
+		0: "ROOM_CHANGE_UNSPECIFIED",
+		1: "ROOM_CHANGE_CREATED",
+		2: "ROOM_CHANGE_DELETED",
+		3: "ROOM_CHANGE_JOINED",
+		4: "ROOM_CHANGE_LEFT",
+	}
+	RoomChange_value = map[string]int32{
+		"ROOM_CHANGE_UNSPECIFIED": 0,
+		"ROOM_CHANGE_CREATED":     1,
+		"ROOM_CHANGE_DELETED":     2,
+		"ROOM_CHANGE_JOINED":      3,
+		"ROOM_CHANGE_LEFT":        4,
+	}
+)
+
+func (x RoomChange) Enum() *RoomChange {
+	p := new(RoomChange)
+	*p = x
+	return p
+}
+
+func (x RoomChange) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RoomChange) Descriptor() protoreflect.EnumDescriptor {
+	return file_spanwire_v1_handler_proto_enumTypes[1].Descriptor()
+}
+
+func (RoomChange) Type() protoreflect.EnumType {
+	return &file_spanwire_v1_handler_proto_enumTypes[1]
+}
+
+func (x RoomChange) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RoomChange.Descriptor instead.
+func (RoomChange) EnumDescriptor() ([]byte, []int) {
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{1}
+}
+
 // AttachRequest is one frame from the instance.
 type AttachRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -486,7 +547,18 @@ type Registration struct {
 	// Asks to be asked about each connect; every service that does must accept.
 	Connect bool `protobuf:"varint,4,opt,name=connect,proto3" json:"connect,omitempty"`
 	// Asks to be told about each disconnect of a socket that this service accepted or was dispatched an event of.
-	Disconnect    bool `protobuf:"varint,5,opt,name=disconnect,proto3" json:"disconnect,omitempty"`
+	Disconnect bool `protobuf:"varint,5,opt,name=disconnect,proto3" json:"disconnect,omitempty"`
+	// Says that `namespace` is a pattern: a regular expression (RE2) that must match the whole name, slash included. A namespace that
+	// matches exists as soon as a browser connects to it, and is forgotten when its last socket has left. The service handles in it
+	// what this registration declares, beside what other services declared for it by name or by pattern.
+	Pattern bool `protobuf:"varint,6,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Asks to be told what happens to rooms, see RoomEvent.
+	RoomEvents bool `protobuf:"varint,7,opt,name=room_events,json=roomEvents,proto3" json:"room_events,omitempty"`
+	// Says when this service is asked about a connect: those with a lower number first, those with the same number at the same time. A
+	// refusal ends the asking. What an earlier service kept with SetData is in the introduction of the later.
+	ConnectOrder uint32 `protobuf:"varint,8,opt,name=connect_order,json=connectOrder,proto3" json:"connect_order,omitempty"`
+	// Lists the messages (ServerSideEmit) to be dispatched to each instance of the service, by exact name; "*" stands for all.
+	Messages      []string `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -554,6 +626,34 @@ func (x *Registration) GetDisconnect() bool {
 		return x.Disconnect
 	}
 	return false
+}
+
+func (x *Registration) GetPattern() bool {
+	if x != nil {
+		return x.Pattern
+	}
+	return false
+}
+
+func (x *Registration) GetRoomEvents() bool {
+	if x != nil {
+		return x.RoomEvents
+	}
+	return false
+}
+
+func (x *Registration) GetConnectOrder() uint32 {
+	if x != nil {
+		return x.ConnectOrder
+	}
+	return 0
+}
+
+func (x *Registration) GetMessages() []string {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
 }
 
 // Welcome answers `register`.
@@ -1011,6 +1111,8 @@ type Dispatch struct {
 	//	*Dispatch_Event
 	//	*Dispatch_Connect
 	//	*Dispatch_Disconnected
+	//	*Dispatch_RoomEvent
+	//	*Dispatch_Message
 	Kind isDispatch_Kind `protobuf_oneof:"kind"`
 	// Says that the browser waits for an ack.
 	WantsAck bool `protobuf:"varint,7,opt,name=wants_ack,json=wantsAck,proto3" json:"wants_ack,omitempty"`
@@ -1107,6 +1209,24 @@ func (x *Dispatch) GetDisconnected() *Disconnected {
 	return nil
 }
 
+func (x *Dispatch) GetRoomEvent() *RoomEvent {
+	if x != nil {
+		if x, ok := x.Kind.(*Dispatch_RoomEvent); ok {
+			return x.RoomEvent
+		}
+	}
+	return nil
+}
+
+func (x *Dispatch) GetMessage() *Message {
+	if x != nil {
+		if x, ok := x.Kind.(*Dispatch_Message); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
 func (x *Dispatch) GetWantsAck() bool {
 	if x != nil {
 		return x.WantsAck
@@ -1147,17 +1267,35 @@ type Dispatch_Disconnected struct {
 	Disconnected *Disconnected `protobuf:"bytes,6,opt,name=disconnected,proto3,oneof"`
 }
 
+type Dispatch_RoomEvent struct {
+	// Tells what happened to a room of the socket.
+	RoomEvent *RoomEvent `protobuf:"bytes,10,opt,name=room_event,json=roomEvent,proto3,oneof"`
+}
+
+type Dispatch_Message struct {
+	// Holds a message of another instance. It has no socket: `socket_id` is empty.
+	Message *Message `protobuf:"bytes,11,opt,name=message,proto3,oneof"`
+}
+
 func (*Dispatch_Event) isDispatch_Kind() {}
 
 func (*Dispatch_Connect) isDispatch_Kind() {}
 
 func (*Dispatch_Disconnected) isDispatch_Kind() {}
 
+func (*Dispatch_RoomEvent) isDispatch_Kind() {}
+
+func (*Dispatch_Message) isDispatch_Kind() {}
+
 // Introduction tells an instance about a socket it has not met on this stream.
 type Introduction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Holds what the browser sent when it connected.
-	Handshake     *Handshake `protobuf:"bytes,1,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	Handshake *Handshake `protobuf:"bytes,1,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	// Holds the data that handlers keep with the socket, as one JSON value. Empty when there is none.
+	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// Holds the version of the data: 0 when none was ever set.
+	DataVersion   uint64 `protobuf:"varint,3,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,9 +1337,26 @@ func (x *Introduction) GetHandshake() *Handshake {
 	return nil
 }
 
+func (x *Introduction) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Introduction) GetDataVersion() uint64 {
+	if x != nil {
+		return x.DataVersion
+	}
+	return 0
+}
+
 // Connect asks whether a socket may connect. The introduction carries what is known of it.
 type Connect struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Says that the client resumes a socket after a loss of its connection: the socket has the id, rooms and data that it had, and what it
+	// missed is being sent to it.
+	Recovered     bool `protobuf:"varint,1,opt,name=recovered,proto3" json:"recovered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1236,19 +1391,147 @@ func (*Connect) Descriptor() ([]byte, []int) {
 	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{13}
 }
 
+func (x *Connect) GetRecovered() bool {
+	if x != nil {
+		return x.Recovered
+	}
+	return false
+}
+
+// RoomEvent tells what happened to a room on one replica, in order with the other dispatches of the socket that caused it.
+type RoomEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Says what happened.
+	Change RoomChange `protobuf:"varint,1,opt,name=change,proto3,enum=spanwire.v1.RoomChange" json:"change,omitempty"`
+	// Names the room.
+	Room          string `protobuf:"bytes,2,opt,name=room,proto3" json:"room,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomEvent) Reset() {
+	*x = RoomEvent{}
+	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomEvent) ProtoMessage() {}
+
+func (x *RoomEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
+func (*RoomEvent) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RoomEvent) GetChange() RoomChange {
+	if x != nil {
+		return x.Change
+	}
+	return RoomChange_ROOM_CHANGE_UNSPECIFIED
+}
+
+func (x *RoomEvent) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+// Message is a message of one instance to others.
+type Message struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Holds the message.
+	Event *Event `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// Names the service of the sender.
+	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	// Names the sender.
+	InstanceId    string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Message) Reset() {
+	*x = Message{}
+	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Message) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Message) ProtoMessage() {}
+
+func (x *Message) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Message.ProtoReflect.Descriptor instead.
+func (*Message) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Message) GetEvent() *Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *Message) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Message) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
 // Disconnected tells that a socket is gone.
 type Disconnected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Holds the reason, from the list that Socket.IO users know, for example "transport close", "ping timeout",
 	// "client namespace disconnect", "server namespace disconnect" or "server shutting down".
-	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Lists the rooms that the socket was in, its own first.
+	Rooms         []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Disconnected) Reset() {
 	*x = Disconnected{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1543,7 @@ func (x *Disconnected) String() string {
 func (*Disconnected) ProtoMessage() {}
 
 func (x *Disconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1556,7 @@ func (x *Disconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
 func (*Disconnected) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{14}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Disconnected) GetReason() string {
@@ -1281,6 +1564,13 @@ func (x *Disconnected) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Disconnected) GetRooms() []string {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
 }
 
 // Action is one thing that an instance says.
@@ -1299,7 +1589,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1601,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1614,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{15}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Action) GetAction() isAction_Action {
@@ -1389,7 +1679,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1691,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1704,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{16}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Result) GetDispatchId() uint64 {
@@ -1497,7 +1787,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1799,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1812,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{17}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refusal) GetMessage() string {
@@ -1550,7 +1840,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1852,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1865,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{18}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Failure) GetMessage() string {
@@ -1615,7 +1905,7 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\rregistrations\x18\x06 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\x12\x16\n" +
 	"\x06window\x18\a \x01(\rR\x06window\x12>\n" +
 	"\rdelivery_mode\x18\b \x01(\x0e2\x19.spanwire.v1.DeliveryModeR\fdeliveryMode\x12 \n" +
-	"\vcredentials\x18\t \x01(\bR\vcredentials\"\x9b\x01\n" +
+	"\vcredentials\x18\t \x01(\bR\vcredentials\"\x97\x02\n" +
 	"\fRegistration\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06events\x18\x02 \x03(\tR\x06events\x12\x1b\n" +
@@ -1623,7 +1913,12 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\aconnect\x18\x04 \x01(\bR\aconnect\x12\x1e\n" +
 	"\n" +
 	"disconnect\x18\x05 \x01(\bR\n" +
-	"disconnect\"\xba\x02\n" +
+	"disconnect\x12\x18\n" +
+	"\apattern\x18\x06 \x01(\bR\apattern\x12\x1f\n" +
+	"\vroom_events\x18\a \x01(\bR\n" +
+	"roomEvents\x12#\n" +
+	"\rconnect_order\x18\b \x01(\rR\fconnectOrder\x12\x1a\n" +
+	"\bmessages\x18\t \x03(\tR\bmessages\"\xba\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x18\n" +
@@ -1653,23 +1948,39 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\aactions\x18\x03 \x03(\v2\x13.spanwire.v1.ActionR\aactions\"&\n" +
 	"\bFrameAck\x12\x1a\n" +
 	"\banswered\x18\x01 \x01(\x04R\banswered\"\a\n" +
-	"\x05Drain\"\xfc\x02\n" +
+	"\x05Drain\"\xe7\x03\n" +
 	"\bDispatch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x1b\n" +
 	"\tsocket_id\x18\x02 \x01(\tR\bsocketId\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12*\n" +
 	"\x05event\x18\x04 \x01(\v2\x12.spanwire.v1.EventH\x00R\x05event\x120\n" +
 	"\aconnect\x18\x05 \x01(\v2\x14.spanwire.v1.ConnectH\x00R\aconnect\x12?\n" +
-	"\fdisconnected\x18\x06 \x01(\v2\x19.spanwire.v1.DisconnectedH\x00R\fdisconnected\x12\x1b\n" +
+	"\fdisconnected\x18\x06 \x01(\v2\x19.spanwire.v1.DisconnectedH\x00R\fdisconnected\x127\n" +
+	"\n" +
+	"room_event\x18\n" +
+	" \x01(\v2\x16.spanwire.v1.RoomEventH\x00R\troomEvent\x120\n" +
+	"\amessage\x18\v \x01(\v2\x14.spanwire.v1.MessageH\x00R\amessage\x12\x1b\n" +
 	"\twants_ack\x18\a \x01(\bR\bwantsAck\x12\"\n" +
 	"\fredeliveries\x18\b \x01(\rR\fredeliveries\x12=\n" +
 	"\fintroduction\x18\t \x01(\v2\x19.spanwire.v1.IntroductionR\fintroductionB\x06\n" +
-	"\x04kind\"D\n" +
+	"\x04kind\"{\n" +
 	"\fIntroduction\x124\n" +
-	"\thandshake\x18\x01 \x01(\v2\x16.spanwire.v1.HandshakeR\thandshake\"\t\n" +
-	"\aConnect\"&\n" +
+	"\thandshake\x18\x01 \x01(\v2\x16.spanwire.v1.HandshakeR\thandshake\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12!\n" +
+	"\fdata_version\x18\x03 \x01(\x04R\vdataVersion\"'\n" +
+	"\aConnect\x12\x1c\n" +
+	"\trecovered\x18\x01 \x01(\bR\trecovered\"P\n" +
+	"\tRoomEvent\x12/\n" +
+	"\x06change\x18\x01 \x01(\x0e2\x17.spanwire.v1.RoomChangeR\x06change\x12\x12\n" +
+	"\x04room\x18\x02 \x01(\tR\x04room\"n\n" +
+	"\aMessage\x12(\n" +
+	"\x05event\x18\x01 \x01(\v2\x12.spanwire.v1.EventR\x05event\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x1f\n" +
+	"\vinstance_id\x18\x03 \x01(\tR\n" +
+	"instanceId\"<\n" +
 	"\fDisconnected\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"s\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"s\n" +
 	"\x06Action\x12-\n" +
 	"\x06result\x18\x01 \x01(\v2\x13.spanwire.v1.ResultH\x00R\x06result\x120\n" +
 	"\acommand\x18\x02 \x01(\v2\x14.spanwire.v1.CommandH\x00R\acommandB\b\n" +
@@ -1689,7 +2000,14 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\fDeliveryMode\x12\x1d\n" +
 	"\x19DELIVERY_MODE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bDELIVERY_MODE_AT_LEAST_ONCE\x10\x01\x12\x1e\n" +
-	"\x1aDELIVERY_MODE_AT_MOST_ONCE\x10\x022W\n" +
+	"\x1aDELIVERY_MODE_AT_MOST_ONCE\x10\x02*\x89\x01\n" +
+	"\n" +
+	"RoomChange\x12\x1b\n" +
+	"\x17ROOM_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13ROOM_CHANGE_CREATED\x10\x01\x12\x17\n" +
+	"\x13ROOM_CHANGE_DELETED\x10\x02\x12\x16\n" +
+	"\x12ROOM_CHANGE_JOINED\x10\x03\x12\x14\n" +
+	"\x10ROOM_CHANGE_LEFT\x10\x042W\n" +
 	"\x0eHandlerService\x12E\n" +
 	"\x06Attach\x12\x1a.spanwire.v1.AttachRequest\x1a\x1b.spanwire.v1.AttachResponse(\x010\x01B\xa9\x01\n" +
 	"\x0fcom.spanwire.v1B\fHandlerProtoP\x01Z;github.com/spanwire/spanwire/api/gen/spanwire/v1;spanwirev1\xa2\x02\x03SXX\xaa\x02\vSpanwire.V1\xca\x02\vSpanwire\\V1\xe2\x02\x17Spanwire\\V1\\GPBMetadata\xea\x02\fSpanwire::V1b\x06proto3"
@@ -1706,71 +2024,78 @@ func file_spanwire_v1_handler_proto_rawDescGZIP() []byte {
 	return file_spanwire_v1_handler_proto_rawDescData
 }
 
-var file_spanwire_v1_handler_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spanwire_v1_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_spanwire_v1_handler_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_spanwire_v1_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_spanwire_v1_handler_proto_goTypes = []any{
 	(DeliveryMode)(0),      // 0: spanwire.v1.DeliveryMode
-	(*AttachRequest)(nil),  // 1: spanwire.v1.AttachRequest
-	(*AttachResponse)(nil), // 2: spanwire.v1.AttachResponse
-	(*Register)(nil),       // 3: spanwire.v1.Register
-	(*Registration)(nil),   // 4: spanwire.v1.Registration
-	(*Welcome)(nil),        // 5: spanwire.v1.Welcome
-	(*Topology)(nil),       // 6: spanwire.v1.Topology
-	(*Replica)(nil),        // 7: spanwire.v1.Replica
-	(*DispatchBatch)(nil),  // 8: spanwire.v1.DispatchBatch
-	(*ActionBatch)(nil),    // 9: spanwire.v1.ActionBatch
-	(*FrameAck)(nil),       // 10: spanwire.v1.FrameAck
-	(*Drain)(nil),          // 11: spanwire.v1.Drain
-	(*Dispatch)(nil),       // 12: spanwire.v1.Dispatch
-	(*Introduction)(nil),   // 13: spanwire.v1.Introduction
-	(*Connect)(nil),        // 14: spanwire.v1.Connect
-	(*Disconnected)(nil),   // 15: spanwire.v1.Disconnected
-	(*Action)(nil),         // 16: spanwire.v1.Action
-	(*Result)(nil),         // 17: spanwire.v1.Result
-	(*Refusal)(nil),        // 18: spanwire.v1.Refusal
-	(*Failure)(nil),        // 19: spanwire.v1.Failure
-	(*Fault)(nil),          // 20: spanwire.v1.Fault
-	(*Answer)(nil),         // 21: spanwire.v1.Answer
-	(*Event)(nil),          // 22: spanwire.v1.Event
-	(*Handshake)(nil),      // 23: spanwire.v1.Handshake
-	(*Command)(nil),        // 24: spanwire.v1.Command
-	(*Ack)(nil),            // 25: spanwire.v1.Ack
+	(RoomChange)(0),        // 1: spanwire.v1.RoomChange
+	(*AttachRequest)(nil),  // 2: spanwire.v1.AttachRequest
+	(*AttachResponse)(nil), // 3: spanwire.v1.AttachResponse
+	(*Register)(nil),       // 4: spanwire.v1.Register
+	(*Registration)(nil),   // 5: spanwire.v1.Registration
+	(*Welcome)(nil),        // 6: spanwire.v1.Welcome
+	(*Topology)(nil),       // 7: spanwire.v1.Topology
+	(*Replica)(nil),        // 8: spanwire.v1.Replica
+	(*DispatchBatch)(nil),  // 9: spanwire.v1.DispatchBatch
+	(*ActionBatch)(nil),    // 10: spanwire.v1.ActionBatch
+	(*FrameAck)(nil),       // 11: spanwire.v1.FrameAck
+	(*Drain)(nil),          // 12: spanwire.v1.Drain
+	(*Dispatch)(nil),       // 13: spanwire.v1.Dispatch
+	(*Introduction)(nil),   // 14: spanwire.v1.Introduction
+	(*Connect)(nil),        // 15: spanwire.v1.Connect
+	(*RoomEvent)(nil),      // 16: spanwire.v1.RoomEvent
+	(*Message)(nil),        // 17: spanwire.v1.Message
+	(*Disconnected)(nil),   // 18: spanwire.v1.Disconnected
+	(*Action)(nil),         // 19: spanwire.v1.Action
+	(*Result)(nil),         // 20: spanwire.v1.Result
+	(*Refusal)(nil),        // 21: spanwire.v1.Refusal
+	(*Failure)(nil),        // 22: spanwire.v1.Failure
+	(*Fault)(nil),          // 23: spanwire.v1.Fault
+	(*Answer)(nil),         // 24: spanwire.v1.Answer
+	(*Event)(nil),          // 25: spanwire.v1.Event
+	(*Handshake)(nil),      // 26: spanwire.v1.Handshake
+	(*Command)(nil),        // 27: spanwire.v1.Command
+	(*Ack)(nil),            // 28: spanwire.v1.Ack
 }
 var file_spanwire_v1_handler_proto_depIdxs = []int32{
-	3,  // 0: spanwire.v1.AttachRequest.register:type_name -> spanwire.v1.Register
-	9,  // 1: spanwire.v1.AttachRequest.batch:type_name -> spanwire.v1.ActionBatch
-	10, // 2: spanwire.v1.AttachRequest.frame_ack:type_name -> spanwire.v1.FrameAck
-	11, // 3: spanwire.v1.AttachRequest.drain:type_name -> spanwire.v1.Drain
-	5,  // 4: spanwire.v1.AttachResponse.welcome:type_name -> spanwire.v1.Welcome
-	8,  // 5: spanwire.v1.AttachResponse.batch:type_name -> spanwire.v1.DispatchBatch
-	10, // 6: spanwire.v1.AttachResponse.frame_ack:type_name -> spanwire.v1.FrameAck
-	11, // 7: spanwire.v1.AttachResponse.drain:type_name -> spanwire.v1.Drain
-	20, // 8: spanwire.v1.AttachResponse.fault:type_name -> spanwire.v1.Fault
-	6,  // 9: spanwire.v1.AttachResponse.topology:type_name -> spanwire.v1.Topology
-	4,  // 10: spanwire.v1.Register.registrations:type_name -> spanwire.v1.Registration
+	4,  // 0: spanwire.v1.AttachRequest.register:type_name -> spanwire.v1.Register
+	10, // 1: spanwire.v1.AttachRequest.batch:type_name -> spanwire.v1.ActionBatch
+	11, // 2: spanwire.v1.AttachRequest.frame_ack:type_name -> spanwire.v1.FrameAck
+	12, // 3: spanwire.v1.AttachRequest.drain:type_name -> spanwire.v1.Drain
+	6,  // 4: spanwire.v1.AttachResponse.welcome:type_name -> spanwire.v1.Welcome
+	9,  // 5: spanwire.v1.AttachResponse.batch:type_name -> spanwire.v1.DispatchBatch
+	11, // 6: spanwire.v1.AttachResponse.frame_ack:type_name -> spanwire.v1.FrameAck
+	12, // 7: spanwire.v1.AttachResponse.drain:type_name -> spanwire.v1.Drain
+	23, // 8: spanwire.v1.AttachResponse.fault:type_name -> spanwire.v1.Fault
+	7,  // 9: spanwire.v1.AttachResponse.topology:type_name -> spanwire.v1.Topology
+	5,  // 10: spanwire.v1.Register.registrations:type_name -> spanwire.v1.Registration
 	0,  // 11: spanwire.v1.Register.delivery_mode:type_name -> spanwire.v1.DeliveryMode
-	6,  // 12: spanwire.v1.Welcome.topology:type_name -> spanwire.v1.Topology
-	7,  // 13: spanwire.v1.Topology.replicas:type_name -> spanwire.v1.Replica
-	12, // 14: spanwire.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
-	21, // 15: spanwire.v1.DispatchBatch.answers:type_name -> spanwire.v1.Answer
-	16, // 16: spanwire.v1.ActionBatch.actions:type_name -> spanwire.v1.Action
-	22, // 17: spanwire.v1.Dispatch.event:type_name -> spanwire.v1.Event
-	14, // 18: spanwire.v1.Dispatch.connect:type_name -> spanwire.v1.Connect
-	15, // 19: spanwire.v1.Dispatch.disconnected:type_name -> spanwire.v1.Disconnected
-	13, // 20: spanwire.v1.Dispatch.introduction:type_name -> spanwire.v1.Introduction
-	23, // 21: spanwire.v1.Introduction.handshake:type_name -> spanwire.v1.Handshake
-	17, // 22: spanwire.v1.Action.result:type_name -> spanwire.v1.Result
-	24, // 23: spanwire.v1.Action.command:type_name -> spanwire.v1.Command
-	25, // 24: spanwire.v1.Result.ack:type_name -> spanwire.v1.Ack
-	18, // 25: spanwire.v1.Result.refusal:type_name -> spanwire.v1.Refusal
-	19, // 26: spanwire.v1.Result.failure:type_name -> spanwire.v1.Failure
-	1,  // 27: spanwire.v1.HandlerService.Attach:input_type -> spanwire.v1.AttachRequest
-	2,  // 28: spanwire.v1.HandlerService.Attach:output_type -> spanwire.v1.AttachResponse
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	7,  // 12: spanwire.v1.Welcome.topology:type_name -> spanwire.v1.Topology
+	8,  // 13: spanwire.v1.Topology.replicas:type_name -> spanwire.v1.Replica
+	13, // 14: spanwire.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
+	24, // 15: spanwire.v1.DispatchBatch.answers:type_name -> spanwire.v1.Answer
+	19, // 16: spanwire.v1.ActionBatch.actions:type_name -> spanwire.v1.Action
+	25, // 17: spanwire.v1.Dispatch.event:type_name -> spanwire.v1.Event
+	15, // 18: spanwire.v1.Dispatch.connect:type_name -> spanwire.v1.Connect
+	18, // 19: spanwire.v1.Dispatch.disconnected:type_name -> spanwire.v1.Disconnected
+	16, // 20: spanwire.v1.Dispatch.room_event:type_name -> spanwire.v1.RoomEvent
+	17, // 21: spanwire.v1.Dispatch.message:type_name -> spanwire.v1.Message
+	14, // 22: spanwire.v1.Dispatch.introduction:type_name -> spanwire.v1.Introduction
+	26, // 23: spanwire.v1.Introduction.handshake:type_name -> spanwire.v1.Handshake
+	1,  // 24: spanwire.v1.RoomEvent.change:type_name -> spanwire.v1.RoomChange
+	25, // 25: spanwire.v1.Message.event:type_name -> spanwire.v1.Event
+	20, // 26: spanwire.v1.Action.result:type_name -> spanwire.v1.Result
+	27, // 27: spanwire.v1.Action.command:type_name -> spanwire.v1.Command
+	28, // 28: spanwire.v1.Result.ack:type_name -> spanwire.v1.Ack
+	21, // 29: spanwire.v1.Result.refusal:type_name -> spanwire.v1.Refusal
+	22, // 30: spanwire.v1.Result.failure:type_name -> spanwire.v1.Failure
+	2,  // 31: spanwire.v1.HandlerService.Attach:input_type -> spanwire.v1.AttachRequest
+	3,  // 32: spanwire.v1.HandlerService.Attach:output_type -> spanwire.v1.AttachResponse
+	32, // [32:33] is the sub-list for method output_type
+	31, // [31:32] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_v1_handler_proto_init() }
@@ -1798,12 +2123,14 @@ func file_spanwire_v1_handler_proto_init() {
 		(*Dispatch_Event)(nil),
 		(*Dispatch_Connect)(nil),
 		(*Dispatch_Disconnected)(nil),
+		(*Dispatch_RoomEvent)(nil),
+		(*Dispatch_Message)(nil),
 	}
-	file_spanwire_v1_handler_proto_msgTypes[15].OneofWrappers = []any{
+	file_spanwire_v1_handler_proto_msgTypes[17].OneofWrappers = []any{
 		(*Action_Result)(nil),
 		(*Action_Command)(nil),
 	}
-	file_spanwire_v1_handler_proto_msgTypes[16].OneofWrappers = []any{
+	file_spanwire_v1_handler_proto_msgTypes[18].OneofWrappers = []any{
 		(*Result_Ack)(nil),
 		(*Result_Refusal)(nil),
 		(*Result_Failure)(nil),
@@ -1813,8 +2140,8 @@ func file_spanwire_v1_handler_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_v1_handler_proto_rawDesc), len(file_spanwire_v1_handler_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   19,
+			NumEnums:      2,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,15 +25,17 @@ class Ack(_message.Message):
     def __init__(self, args: _Optional[bytes] = ..., attachments: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Target(_message.Message):
-    __slots__ = ("namespace", "rooms", "local")
+    __slots__ = ("namespace", "rooms", "local", "pattern")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
     EXCEPT_FIELD_NUMBER: _ClassVar[int]
     LOCAL_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     rooms: _containers.RepeatedScalarFieldContainer[str]
     local: bool
-    def __init__(self, namespace: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., local: bool = ..., **kwargs) -> None: ...
+    pattern: bool
+    def __init__(self, namespace: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., local: bool = ..., pattern: bool = ..., **kwargs) -> None: ...
 
 class Handshake(_message.Message):
     __slots__ = ("url", "headers", "address", "secure", "cross_domain", "issued_ms", "auth", "transport", "engine_protocol", "method", "host")

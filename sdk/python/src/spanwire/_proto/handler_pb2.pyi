@@ -14,9 +14,22 @@ class DeliveryMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DELIVERY_MODE_UNSPECIFIED: _ClassVar[DeliveryMode]
     DELIVERY_MODE_AT_LEAST_ONCE: _ClassVar[DeliveryMode]
     DELIVERY_MODE_AT_MOST_ONCE: _ClassVar[DeliveryMode]
+
+class RoomChange(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROOM_CHANGE_UNSPECIFIED: _ClassVar[RoomChange]
+    ROOM_CHANGE_CREATED: _ClassVar[RoomChange]
+    ROOM_CHANGE_DELETED: _ClassVar[RoomChange]
+    ROOM_CHANGE_JOINED: _ClassVar[RoomChange]
+    ROOM_CHANGE_LEFT: _ClassVar[RoomChange]
 DELIVERY_MODE_UNSPECIFIED: DeliveryMode
 DELIVERY_MODE_AT_LEAST_ONCE: DeliveryMode
 DELIVERY_MODE_AT_MOST_ONCE: DeliveryMode
+ROOM_CHANGE_UNSPECIFIED: RoomChange
+ROOM_CHANGE_CREATED: RoomChange
+ROOM_CHANGE_DELETED: RoomChange
+ROOM_CHANGE_JOINED: RoomChange
+ROOM_CHANGE_LEFT: RoomChange
 
 class AttachRequest(_message.Message):
     __slots__ = ("register", "batch", "frame_ack", "drain")
@@ -69,18 +82,26 @@ class Register(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., instance_id: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[Registration, _Mapping]]] = ..., window: _Optional[int] = ..., delivery_mode: _Optional[_Union[DeliveryMode, str]] = ..., credentials: bool = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect")
+    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect", "pattern", "room_events", "connect_order", "messages")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     CATCH_ALL_FIELD_NUMBER: _ClassVar[int]
     CONNECT_FIELD_NUMBER: _ClassVar[int]
     DISCONNECT_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    ROOM_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    CONNECT_ORDER_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     events: _containers.RepeatedScalarFieldContainer[str]
     catch_all: bool
     connect: bool
     disconnect: bool
-    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ...) -> None: ...
+    pattern: bool
+    room_events: bool
+    connect_order: int
+    messages: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ..., pattern: bool = ..., room_events: bool = ..., connect_order: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("replica", "cluster", "version", "window", "frame_window", "max_frame_bytes", "handler_timeout_ms", "topology", "public_url")
@@ -151,13 +172,15 @@ class Drain(_message.Message):
     def __init__(self) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("id", "socket_id", "namespace", "event", "connect", "disconnected", "wants_ack", "redeliveries", "introduction")
+    __slots__ = ("id", "socket_id", "namespace", "event", "connect", "disconnected", "room_event", "message", "wants_ack", "redeliveries", "introduction")
     ID_FIELD_NUMBER: _ClassVar[int]
     SOCKET_ID_FIELD_NUMBER: _ClassVar[int]
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     CONNECT_FIELD_NUMBER: _ClassVar[int]
     DISCONNECTED_FIELD_NUMBER: _ClassVar[int]
+    ROOM_EVENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
     WANTS_ACK_FIELD_NUMBER: _ClassVar[int]
     REDELIVERIES_FIELD_NUMBER: _ClassVar[int]
     INTRODUCTION_FIELD_NUMBER: _ClassVar[int]
@@ -167,26 +190,54 @@ class Dispatch(_message.Message):
     event: _event_pb2.Event
     connect: Connect
     disconnected: Disconnected
+    room_event: RoomEvent
+    message: Message
     wants_ack: bool
     redeliveries: int
     introduction: Introduction
-    def __init__(self, id: _Optional[int] = ..., socket_id: _Optional[str] = ..., namespace: _Optional[str] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., connect: _Optional[_Union[Connect, _Mapping]] = ..., disconnected: _Optional[_Union[Disconnected, _Mapping]] = ..., wants_ack: bool = ..., redeliveries: _Optional[int] = ..., introduction: _Optional[_Union[Introduction, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., socket_id: _Optional[str] = ..., namespace: _Optional[str] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., connect: _Optional[_Union[Connect, _Mapping]] = ..., disconnected: _Optional[_Union[Disconnected, _Mapping]] = ..., room_event: _Optional[_Union[RoomEvent, _Mapping]] = ..., message: _Optional[_Union[Message, _Mapping]] = ..., wants_ack: bool = ..., redeliveries: _Optional[int] = ..., introduction: _Optional[_Union[Introduction, _Mapping]] = ...) -> None: ...
 
 class Introduction(_message.Message):
-    __slots__ = ("handshake",)
+    __slots__ = ("handshake", "data", "data_version")
     HANDSHAKE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DATA_VERSION_FIELD_NUMBER: _ClassVar[int]
     handshake: _event_pb2.Handshake
-    def __init__(self, handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ...) -> None: ...
+    data: bytes
+    data_version: int
+    def __init__(self, handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ..., data: _Optional[bytes] = ..., data_version: _Optional[int] = ...) -> None: ...
 
 class Connect(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("recovered",)
+    RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    recovered: bool
+    def __init__(self, recovered: bool = ...) -> None: ...
+
+class RoomEvent(_message.Message):
+    __slots__ = ("change", "room")
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    change: RoomChange
+    room: str
+    def __init__(self, change: _Optional[_Union[RoomChange, str]] = ..., room: _Optional[str] = ...) -> None: ...
+
+class Message(_message.Message):
+    __slots__ = ("event", "service", "instance_id")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    event: _event_pb2.Event
+    service: str
+    instance_id: str
+    def __init__(self, event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., service: _Optional[str] = ..., instance_id: _Optional[str] = ...) -> None: ...
 
 class Disconnected(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "rooms")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    ROOMS_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    rooms: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, reason: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Action(_message.Message):
     __slots__ = ("result", "command")
