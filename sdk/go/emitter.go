@@ -88,7 +88,7 @@ func (m *Emitter) ask(ctx context.Context, c *command) (*Acks, error) {
 	if c.kind != commandEmit {
 		return nil, fmt.Errorf("spanwire: an Emitter can only emit: %w", errors.ErrUnsupported)
 	}
-	c.ackTimeout -= min(c.ackTimeout/10, ackMargin)
+	c.ackTimeout -= margin(c.ackTimeout)
 	out, err := m.client.Emit(ctx, &spanwirev1.EmitRequest{Emit: c.message()}, grpc.WaitForReady(true))
 	if err != nil {
 		return nil, m.explain(ctx, err)
@@ -96,11 +96,17 @@ func (m *Emitter) ask(ctx context.Context, c *command) (*Acks, error) {
 	return acksOf(out.GetAcks(), out.GetSockets(), out.GetMissing()), nil
 }
 
+func (m *Emitter) query(context.Context, *command) (*spanwirev1.Answer, error) {
+	return nil, fmt.Errorf("spanwire: an Emitter can only emit: %w", errors.ErrUnsupported)
+}
+
+func (m *Emitter) emits(*Target, string, []any) {}
+
 // message gives the emit as a message of the generated code.
 func (c *command) message() *spanwirev1.Emit {
 	t := &c.target
 	return &spanwirev1.Emit{
-		Target:       &spanwirev1.Target{Namespace: t.namespace, Rooms: t.rooms, Except: t.except, Local: t.local},
+		Target:       t.message(),
 		Event:        &spanwirev1.Event{Name: c.event, Args: c.payload.args.Bytes(), Attachments: c.payload.attachments},
 		Volatile:     t.volatile,
 		NoCompress:   t.noCompress,

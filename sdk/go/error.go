@@ -44,6 +44,8 @@ const (
 	FaultBackplaneUnavailable = FaultCode(spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE)
 	// FaultNotFound means that what was named is not known, or not any more.
 	FaultNotFound = FaultCode(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND)
+	// FaultConflict means that what was to be changed was changed by somebody else meanwhile.
+	FaultConflict = FaultCode(spanwirev1.FaultCode_FAULT_CODE_CONFLICT)
 )
 
 // CommandError means that the broker refused a command or could not carry it out.

@@ -25,6 +25,10 @@ type HandlerOption func(*handler)
 // Concurrent lets the handler's events run at any time, also beside other events of the same socket and out of their order.
 func Concurrent() HandlerOption { return func(h *handler) { h.concurrent = true } }
 
+// ConnectOrder says when this service is asked about a connect that several services handle: those with a lower order first, those with
+// the same at the same time. The first refusal ends the asking. It is for connect handlers; 0 is the default, and it cannot be negative.
+func ConnectOrder(order int) HandlerOption { return func(h *handler) { h.order = order } }
+
 // handler is what a service registered for one event name, or for the connects or disconnects of a namespace.
 type handler struct {
 	name       string
@@ -32,6 +36,9 @@ type handler struct {
 	event      EventHandler
 	connect    ConnectHandler
 	disconnect DisconnectHandler
+	room       RoomHandler
+	message    MessageHandler
+	order      int // of a connect handler among services
 	// slow is above zero while the handler is known to block: its events then get goroutines of their own at once.
 	slow atomic.Int32
 }

@@ -47,12 +47,15 @@ func (h *Handshake) Cookie(name string) string {
 }
 
 // parseIntroduction reads the introduction of a dispatch.
-func parseIntroduction(data []byte) (*Handshake, error) {
+func parseIntroduction(data []byte) (*Handshake, *socketData, error) {
 	var in spanwirev1.Introduction
 	if err := proto.Unmarshal(data, &in); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m := in.GetHandshake()
+	return handshakeOf(in.GetHandshake()), &socketData{json: in.GetData(), version: in.GetDataVersion()}, nil
+}
+
+func handshakeOf(m *spanwirev1.Handshake) *Handshake {
 	h := &Handshake{
 		Method: m.GetMethod(), URL: m.GetUrl(), Host: m.GetHost(), Address: m.GetAddress(),
 		Secure: m.GetSecure(), CrossDomain: m.GetCrossDomain(), Issued: time.UnixMilli(m.GetIssuedMs()),
@@ -65,5 +68,5 @@ func parseIntroduction(data []byte) (*Handshake, error) {
 	if u, err := url.Parse(h.URL); err == nil {
 		h.Query = u.Query()
 	}
-	return h, nil
+	return h
 }

@@ -5,7 +5,7 @@ package spanwire
 import (
 	"context"
 	"fmt"
-	"sort"
+	"regexp"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
@@ -13,17 +13,27 @@ import (
 // Namespace is a separate world of events. Its handlers are registered before Service.Run.
 type Namespace struct {
 	// fixed at birth
-	name    string
+	name    string // or the pattern
 	service *Service
+	pattern *regexp.Regexp // nil for one namespace
+	dynamic bool           // made for a name that a pattern matches; forgotten with its last socket
 
 	// written before Run only
 	events     map[string]*handler
+	messages   map[string]*handler
 	any        *handler
 	connect    *handler
 	disconnect *handler
+	room       *handler
 
 	// guarded by the scheduler's mu
 	sockets map[string]*Socket
+}
+
+func newNamespace(svc *Service, name string) *Namespace {
+	return &Namespace{
+		name: name, service: svc, events: map[string]*handler{}, messages: map[string]*handler{}, sockets: map[string]*Socket{},
+	}
 }
 
 // Name gives the namespace's name, with its slash.
@@ -59,13 +69,16 @@ func (n *Namespace) OnAny(h EventHandler, options ...HandlerOption) {
 
 // OnConnect registers a handler that is asked whether a socket may connect. What it emits to the socket reaches the browser
 // after the connect was confirmed.
-func (n *Namespace) OnConnect(h ConnectHandler) {
+func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
 	if n.connect != nil {
 		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two connect handlers", n.name))
 		return
 	}
-	n.connect = newHandler("connect", nil)
+	n.connect = newHandler("connect", options)
 	n.connect.connect = h
+	if n.connect.order < 0 {
+		n.service.misuse(fmt.Errorf("spanwire: the connect order %d of namespace %s is negative", n.connect.order, n.name))
+	}
 }
 
 // OnDisconnect registers a handler that is told that a socket is gone.
@@ -78,8 +91,10 @@ func (n *Namespace) OnDisconnect(h DisconnectHandler) {
 	n.disconnect.disconnect = h
 }
 
-// All chooses every socket of the namespace.
-func (n *Namespace) All() Target { return Target{via: n.service, namespace: n.name} }
+// All chooses every socket of the namespace, or of all namespaces that the pattern matches.
+func (n *Namespace) All() Target {
+	return Target{via: n.service, namespace: n.name, pattern: n.pattern != nil}
+}
 
 // To chooses the sockets that are in any of the rooms. A socket's id is a room too.
 func (n *Namespace) To(rooms ...string) Target { return n.All().To(rooms...) }
@@ -107,21 +122,23 @@ func (n *Namespace) handlerOf(event []byte) *handler {
 }
 
 func (n *Namespace) registered() bool {
-	return len(n.events) > 0 || n.any != nil || n.connect != nil || n.disconnect != nil
+	return len(n.events)+len(n.messages) > 0 || n.any != nil || n.connect != nil || n.disconnect != nil || n.room != nil
 }
 
 // registration declares the namespace. The disconnects are always asked for: without them this package could never forget a socket.
 func (n *Namespace) registration() *spanwirev1.Registration {
-	events := make([]string, 0, len(n.events))
-	for name := range n.events {
-		events = append(events, name)
-	}
-	sort.Strings(events)
-	return &spanwirev1.Registration{
+	r := &spanwirev1.Registration{
 		Namespace:  n.name,
-		Events:     events,
+		Pattern:    n.pattern != nil,
+		Events:     sortedKeys(n.events),
 		CatchAll:   n.any != nil,
 		Connect:    n.connect != nil,
 		Disconnect: true,
+		RoomEvents: n.room != nil,
+		Messages:   sortedKeys(n.messages),
 	}
+	if n.connect != nil {
+		r.ConnectOrder = uint32(n.connect.order)
+	}
+	return r
 }

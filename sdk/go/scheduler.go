@@ -31,13 +31,16 @@ const (
 // task is one dispatch on its way through the scheduler.
 type task struct {
 	Event
-	kind    dispatchKind
-	handler *handler // nil when there is nothing to call
-	stream  *stream
-	reason  string // of a disconnect
-	refused bool   // a connect that the handler did not accept
-	next    *task
-	lane    *lane
+	kind      dispatchKind
+	change    RoomChange // of a room event
+	refused   bool       // a connect that the handler did not accept
+	handler   *handler   // nil when there is nothing to call
+	namespace *Namespace
+	stream    *stream
+	reason    string  // of a disconnect; the room of a room event
+	sender    *sender // of a message
+	next      *task
+	lane      *lane
 }
 
 // lane holds tasks that are run one after another.
@@ -91,8 +94,10 @@ type scheduler struct {
 	mu          sync.Mutex // guards what follows, and the sockets of the namespaces
 	first, last *lane      // the ready list
 	runners     []*runner
-	streams     []*stream // attached; copied when changed
-	open        int       // tasks accepted and not finished
+	streams     []*stream             // attached; copied when changed
+	children    map[string]*Namespace // made for names that patterns match
+	messages    recent                // that came
+	open        int                   // tasks accepted and not finished
 	idle        chan struct{}
 	backlog     int // ticks for which lanes have been ready
 	timer       *time.Timer
@@ -290,10 +295,18 @@ func (p *scheduler) detach(s *stream) {
 	}
 	p.streams = rest
 	for _, n := range p.service.namespaces {
-		for _, socket := range n.sockets {
-			if !socket.lane.claimed && socket.stream.Load() == s {
-				socket.forgetLocked()
-			}
+		n.detachLocked(s)
+	}
+	for _, n := range p.children {
+		n.detachLocked(s)
+	}
+}
+
+// detachLocked forgets the sockets that only the stream knew.
+func (n *Namespace) detachLocked(s *stream) {
+	for _, socket := range n.sockets {
+		if !socket.lane.claimed && socket.stream.Load() == s {
+			socket.forgetLocked()
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,10 @@ type Service struct {
 
 	// written before Run only
 	namespaces map[string]*Namespace
+	patterns   []*Namespace
 	misuses    []error
+	incoming   []func(*Event)
+	outgoing   []func(t Target, event string, args []any)
 
 	// written by Run before anything else runs
 	scheduler *scheduler
@@ -61,7 +65,7 @@ func (svc *Service) Namespace(name string) *Namespace {
 	defer svc.mu.Unlock()
 	n := svc.namespaces[name]
 	if n == nil {
-		n = &Namespace{name: name, service: svc, events: map[string]*handler{}, sockets: map[string]*Socket{}}
+		n = newNamespace(svc, name)
 		if !svc.running { // while it runs, the table is read without a lock, and a new namespace can only be emitted to
 			svc.namespaces[name] = n
 		}
@@ -78,7 +82,9 @@ func (svc *Service) On(event string, h EventHandler, options ...HandlerOption) {
 func (svc *Service) OnAny(h EventHandler, options ...HandlerOption) { svc.main().OnAny(h, options...) }
 
 // OnConnect registers a handler that is asked whether a socket may connect to the main namespace.
-func (svc *Service) OnConnect(h ConnectHandler) { svc.main().OnConnect(h) }
+func (svc *Service) OnConnect(h ConnectHandler, options ...HandlerOption) {
+	svc.main().OnConnect(h, options...)
+}
 
 // OnDisconnect registers a handler that is told that a socket of the main namespace is gone.
 func (svc *Service) OnDisconnect(h DisconnectHandler) { svc.main().OnDisconnect(h) }
@@ -191,11 +197,7 @@ func (svc *Service) checkLocked() error {
 	if len(svc.options.addresses()) == 0 {
 		errs = append(errs, errors.New("spanwire: no address of a broker is given"))
 	}
-	handles := false
-	for _, n := range svc.namespaces {
-		handles = handles || n.registered()
-	}
-	if !handles {
+	if len(svc.declared()) == 0 {
 		errs = append(errs, errors.New("spanwire: the service has no handlers; to emit only, use an Emitter"))
 	}
 	return errors.Join(errs...)
@@ -225,14 +227,6 @@ func (svc *Service) main() *Namespace { return svc.Namespace(mainNamespace) }
 // misuse keeps a fault of the program for Run, which is where errors are looked at.
 func (svc *Service) misuse(err error) { svc.misuses = append(svc.misuses, err) }
 
-// namespaceOf finds the namespace of a dispatch; empty means the main one.
-func (svc *Service) namespaceOf(name []byte) *Namespace {
-	if len(name) == 0 {
-		return svc.namespaces[mainNamespace]
-	}
-	return svc.namespaces[string(name)]
-}
-
 func (svc *Service) register() *spanwirev1.Register {
 	r := &spanwirev1.Register{
 		ProtocolVersion: protocolVersion,
@@ -247,12 +241,19 @@ func (svc *Service) register() *spanwirev1.Register {
 	if svc.options.Delivery == AtMostOnce {
 		r.DeliveryMode = spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE
 	}
-	for _, name := range sortedKeys(svc.namespaces) {
-		if n := svc.namespaces[name]; n.registered() {
-			r.Registrations = append(r.Registrations, n.registration())
-		}
+	for _, n := range svc.declared() {
+		r.Registrations = append(r.Registrations, n.registration())
 	}
 	return r
+}
+
+// declared lists the namespaces and patterns with handlers.
+func (svc *Service) declared() (list []*Namespace) {
+	for _, name := range sortedKeys(svc.namespaces) {
+		list = append(list, svc.namespaces[name])
+	}
+	list = append(list, svc.patterns...)
+	return slices.DeleteFunc(list, func(n *Namespace) bool { return !n.registered() })
 }
 
 // execute implements executor: on any stream, for commands that belong to no event.
@@ -279,21 +280,37 @@ func (svc *Service) executeOn(s *stream, c *command) error {
 }
 
 func (svc *Service) askOn(ctx context.Context, s *stream, c *command) (*Acks, error) {
+	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
+	c.ackTimeout -= margin(c.ackTimeout)
+	a, err := svc.queryOn(ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
+}
+
+func (svc *Service) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
+	return svc.queryOn(ctx, nil, c)
+}
+
+// queryOn waits for the answer to a command. The answer is valid also beside an error that the broker told.
+func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwirev1.Answer, error) {
 	s, err := svc.alive(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
-	c.ackTimeout -= min(c.ackTimeout/10, ackMargin)
 	a, err := s.ask(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if f := a.GetFault(); f != nil {
-		return nil, &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
+		return a, &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
 	}
-	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
+	return a, nil
 }
+
+// margin is by how much the broker is to stop waiting earlier than the caller.
+func margin(timeout time.Duration) time.Duration { return min(timeout/10, ackMargin) }
 
 func acksOf(list []*spanwirev1.SocketAck, sockets, missing uint32) *Acks {
 	acks := &Acks{Acks: make([]Ack, len(list)), Sockets: int(sockets), Missing: int(missing)}

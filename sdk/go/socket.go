@@ -5,6 +5,8 @@ package spanwire
 import (
 	"context"
 	"sync/atomic"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
 // Socket is one client in one namespace. Handlers may keep it and use it later, from any goroutine; emits to a socket that is gone
@@ -17,6 +19,11 @@ type Socket struct {
 	handshake atomic.Pointer[Handshake]
 	// stream is where the socket was introduced last; commands go there as long as it lives.
 	stream atomic.Pointer[stream]
+
+	data atomic.Pointer[socketData]
+	// left holds the rooms that the socket was in when it disconnected.
+	left      atomic.Pointer[[]string]
+	recovered atomic.Bool
 
 	// guarded by the scheduler's mu
 	lane lane
@@ -40,6 +47,17 @@ func (s *Socket) Handshake() *Handshake {
 	return noHandshake
 }
 
+// Recovered tells that the client resumed this socket after a loss of its connection: it has the id, rooms and data that it had.
+func (s *Socket) Recovered() bool { return s.recovered.Load() }
+
+// Connected tells whether the socket is there, as far as this process knows.
+func (s *Socket) Connected() bool {
+	p := s.namespace.service.scheduler
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !s.gone
+}
+
 // Emit sends an event to the socket. It does not wait for the browser; it waits only when the queue to the broker is full.
 func (s *Socket) Emit(event string, args ...any) error { return s.self().Emit(event, args...) }
 
@@ -49,7 +67,11 @@ func (s *Socket) Send(args ...any) error { return s.self().Send(args...) }
 // EmitWithAck sends an event to the socket and waits for its ack. The context's deadline, or without one the broker's setting
 // ack-timeout, bounds the wait; ErrAckTimeout says that the socket did not answer or is gone.
 func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (*Ack, error) {
-	acks, err := s.self().EmitWithAck(ctx, event, args...)
+	return s.self().emitForOneAck(ctx, event, args)
+}
+
+func (t Target) emitForOneAck(ctx context.Context, event string, args []any) (*Ack, error) {
+	acks, err := t.EmitWithAck(ctx, event, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +111,14 @@ func (s *Socket) self() Target {
 
 // execute implements executor: on the stream that knows the socket, so that commands and results keep their order.
 func (s *Socket) execute(c *command) error { return s.namespace.service.executeOn(s.stream.Load(), c) }
+
+func (s *Socket) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
+	return s.namespace.service.queryOn(ctx, s.stream.Load(), c)
+}
+
+func (s *Socket) emits(t *Target, event string, args []any) {
+	s.namespace.service.emits(t, event, args)
+}
 
 func (s *Socket) ask(ctx context.Context, c *command) (*Acks, error) {
 	return s.namespace.service.askOn(ctx, s.stream.Load(), c)

@@ -36,7 +36,13 @@ type stream struct {
 
 	mu      sync.Mutex // guards what follows
 	lastID  uint64
-	pending map[uint64]chan *spanwirev1.Answer // commands without an answer yet
+	pending map[uint64]*pendingAnswer // commands without an answer yet
+}
+
+// pendingAnswer waits for an answer, which may come in parts.
+type pendingAnswer struct {
+	whole chan *spanwirev1.Answer // has room for the one
+	part  *spanwirev1.Answer      // what came so far; nil before
 }
 
 func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcome) *stream {
@@ -56,7 +62,7 @@ func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcom
 			maxQueue: service.options.MaxQueue,
 		},
 		done:    make(chan struct{}),
-		pending: map[uint64]chan *spanwirev1.Answer{},
+		pending: map[uint64]*pendingAnswer{},
 	}
 }
 
@@ -123,9 +129,19 @@ func (s *stream) answer(raw []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.pending[a.GetId()]; c != nil {
+	p := s.pending[a.GetId()]
+	if p == nil {
+		return nil
+	}
+	more := a.GetMore()
+	if p.part == nil {
+		p.part = &a
+	} else {
+		proto.Merge(p.part, &a)
+	}
+	if !more {
 		delete(s.pending, a.GetId())
-		c <- &a // never blocks: it has room for the one answer
+		p.whole <- p.part
 	}
 	return nil
 }
@@ -150,7 +166,7 @@ func (s *stream) ask(ctx context.Context, c *command) (*spanwirev1.Answer, error
 	s.mu.Lock()
 	s.lastID++
 	c.id = s.lastID
-	s.pending[c.id] = answer
+	s.pending[c.id] = &pendingAnswer{whole: answer}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
 // ackMargin is how much earlier than the caller the broker stops waiting for acks, so that those that came are not lost with a wait
@@ -19,6 +21,10 @@ type executor interface {
 	execute(c *command) error
 	// ask waits for the acks, bounded by ctx.
 	ask(ctx context.Context, c *command) (*Acks, error)
+	// query waits for the whole answer, bounded by ctx.
+	query(ctx context.Context, c *command) (*spanwirev1.Answer, error)
+	// emits tells listeners of an emit.
+	emits(t *Target, event string, args []any)
 }
 
 // Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and used often.
@@ -27,9 +33,11 @@ type Target struct {
 	namespace  string
 	rooms      []string
 	except     []string
+	pattern    bool // namespace is one
 	local      bool
 	volatile   bool
 	noCompress bool
+	timeout    time.Duration // zero when none was named
 }
 
 // To adds the sockets of rooms. A socket that is in several of them is chosen once.
@@ -62,6 +70,15 @@ func (t Target) Compress(compress bool) Target {
 	return t
 }
 
+// Timeout bounds the wait for acks and answers where the context has no deadline.
+func (t Target) Timeout(d time.Duration) Target {
+	t.timeout = d
+	return t
+}
+
+// Namespace names the namespace of the target, or its pattern.
+func (t Target) Namespace() string { return t.namespace }
+
 // Emit sends an event to the target. Arguments are encoded as JSON before Emit returns; each []byte, however deep, becomes an
 // attachment; a json.RawMessage is sent as it is. The command is queued in order, and Emit waits only while the queue to the broker
 // is full.
@@ -86,14 +103,23 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	}
 	defer c.release()
 	c.wantAcks = true
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return nil, context.DeadlineExceeded
-		}
-		c.ackTimeout = left
+	if c.ackTimeout, err = t.patience(ctx); err != nil {
+		return nil, err
 	}
 	return t.via.ask(ctx, c)
+}
+
+// patience is how long to wait at most; zero leaves it to the broker.
+func (t Target) patience(ctx context.Context) (time.Duration, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return t.timeout, nil
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return 0, context.DeadlineExceeded
+	}
+	return left, nil
 }
 
 // Join adds the target's sockets to rooms.
@@ -131,6 +157,7 @@ func (t Target) emit(event string, args []any) (*command, error) {
 		p.release()
 		return nil, err
 	}
+	t.via.emits(&t, event, args)
 	return &command{kind: commandEmit, target: t, event: event, payload: p}, nil
 }
 
@@ -141,6 +168,7 @@ const (
 	commandJoin
 	commandLeave
 	commandDisconnect
+	commandRare
 )
 
 // command is what a target asks of the broker.
@@ -153,7 +181,8 @@ type command struct {
 	target       Target
 	rooms        []string
 	event        string
-	payload      *payload // nil unless commandEmit
+	payload      *payload            // nil unless commandEmit
+	rare         *spanwirev1.Command // of commandRare, which the generated code writes
 }
 
 func (c *command) release() { c.payload.release() }

@@ -19,7 +19,7 @@ func (p *scheduler) accept(s *stream, dispatches []inDispatch) {
 	p.armLocked()
 	for i := range dispatches {
 		d := &dispatches[i]
-		n := p.service.namespaceOf(d.namespace)
+		n := p.namespaceLocked(d.namespace)
 		if n == nil || d.kind == kindUnknown {
 			p.service.stats.unknown.Add(1)
 			o := outcome{failed: true, message: "this instance does not know the namespace or the kind of the dispatch"}
@@ -33,15 +33,20 @@ func (p *scheduler) accept(s *stream, dispatches []inDispatch) {
 		t := &tasks[0]
 		tasks = tasks[1:]
 		t.fill(s, n, d)
-		t.Socket = n.socketLocked(s, d, p.service)
+		if t.kind == kindMessage && p.messages.seen(d.id) {
+			t.handler, t.WantsAck = nil, false // another replica brought it
+		}
+		l := &lane{}
+		if t.kind != kindMessage {
+			t.Socket = n.socketLocked(s, d, p.service)
+			if t.handler == nil || !t.handler.concurrent {
+				l = &t.Socket.lane
+			}
+		}
 		if t.kind == kindEvent && t.Name == "" {
 			t.Name = string(d.name)
 		}
 		p.open++
-		l := &t.Socket.lane
-		if t.handler != nil && t.handler.concurrent {
-			l = &lane{}
-		}
 		l.push(t)
 		if !l.claimed {
 			l.claimed = true
@@ -51,7 +56,7 @@ func (p *scheduler) accept(s *stream, dispatches []inDispatch) {
 }
 
 func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
-	t.stream, t.kind = s, d.kind
+	t.stream, t.namespace, t.kind = s, n, d.kind
 	t.ID, t.Redeliveries, t.WantsAck = d.id, int(d.redeliveries), d.wantsAck
 	switch d.kind {
 	case kindEvent:
@@ -63,6 +68,8 @@ func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
 		t.handler = n.connect
 	case kindDisconnected:
 		t.handler, t.reason = n.disconnect, string(d.name)
+	case kindRoomEvent, kindMessage:
+		t.fillRare(n, d)
 	}
 }
 
@@ -76,12 +83,19 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 		n.sockets[socket.id] = socket
 	}
 	if d.introduced {
-		h, err := parseIntroduction(d.introduction)
+		h, data, err := parseIntroduction(d.introduction)
 		if err != nil {
 			service.options.Logger.Warn("introduction of a socket cannot be read", "sid", socket.id, "error", err)
 		} else {
 			socket.handshake.Store(h)
+			socket.keepData(data)
 		}
+	}
+	switch d.kind {
+	case kindConnect:
+		socket.recovered.Store(d.recovered)
+	case kindDisconnected:
+		socket.left.Store(&d.rooms)
 	}
 	if socket.stream.Load() != s {
 		socket.stream.Store(s)
@@ -94,6 +108,7 @@ func (s *Socket) forgetLocked() {
 	if !s.gone {
 		s.gone = true
 		delete(s.namespace.sockets, s.id)
+		s.namespace.forgetLocked()
 	}
 }
 
@@ -131,7 +146,15 @@ func (t *task) call(ctx context.Context) (err error) {
 	}()
 	switch t.kind {
 	case kindEvent:
+		for _, listen := range t.namespace.service.incoming {
+			listen(&t.Event)
+		}
 		return t.handler.event(ctx, &t.Event)
+	case kindRoomEvent:
+		t.handler.room(ctx, t.Socket, t.change, t.reason)
+		return nil
+	case kindMessage:
+		return t.handler.message(ctx, &Message{Name: t.Name, Service: t.sender.service, InstanceID: t.sender.instance, event: &t.Event})
 	case kindConnect:
 		return t.handler.connect(ctx, t.Socket)
 	default:
@@ -145,30 +168,21 @@ func (t *task) failure(err error) outcome {
 	service := t.stream.service
 	var refusal *RefusalError
 	if t.kind == kindConnect && errors.As(err, &refusal) {
-		data, encodeErr := refusalJSON(refusal)
+		data, encodeErr := dataJSON(refusal.Data)
 		if encodeErr == nil {
 			return outcome{refused: true, message: refusal.Message, data: data}
 		}
 		err = fmt.Errorf("%w; its data: %w", err, encodeErr)
 	}
 	service.stats.failed.Add(1)
-	args := []any{"handler", t.handler.name, "namespace", t.Socket.namespace.name, "sid", t.Socket.id, "error", err}
+	args := []any{"handler", t.handler.name, "namespace", t.namespace.name, "error", err}
+	if t.Socket != nil {
+		args = append(args, "sid", t.Socket.id)
+	}
 	var p *PanicError
 	if errors.As(err, &p) {
 		args = append(args, "stack", string(p.Stack))
 	}
 	service.options.Logger.Error("handler failed", args...)
 	return outcome{failed: true, message: err.Error()}
-}
-
-func refusalJSON(r *RefusalError) ([]byte, error) {
-	if r.Data == nil {
-		return nil, nil
-	}
-	p := newPayload()
-	defer p.release()
-	if err := p.json(r.Data); err != nil {
-		return nil, err
-	}
-	return append([]byte(nil), p.args.Bytes()...), nil
 }

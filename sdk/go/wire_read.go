@@ -33,12 +33,17 @@ const (
 	dispatchWantsAck     = 7
 	dispatchRedeliveries = 8
 	dispatchIntroduction = 9
+	dispatchRoomEvent    = 10
+	dispatchMessage      = 11
 
 	eventName        = 1 // Event
 	eventArgs        = 2
 	eventAttachments = 3
 
 	disconnectedReason = 1 // Disconnected
+	disconnectedRooms  = 2
+
+	connectRecovered = 1 // Connect
 )
 
 type dispatchKind uint8
@@ -48,6 +53,8 @@ const (
 	kindEvent
 	kindConnect
 	kindDisconnected
+	kindRoomEvent
+	kindMessage
 )
 
 // inBatch is a DispatchBatch.
@@ -70,6 +77,9 @@ type inDispatch struct {
 	attachments  [][]byte
 	introduction []byte
 	introduced   bool
+	recovered    bool
+	rooms        []string // that a disconnected socket was in
+	rare         []byte   // a RoomEvent or a Message, which the generated code reads
 }
 
 // The wire types that are met; the lowest bits of a field's key.
@@ -164,9 +174,14 @@ func (d *inDispatch) read(data []byte) error {
 			err = d.readEvent(f.data)
 		case dispatchConnect<<3 | length:
 			d.kind = kindConnect
+			err = d.readConnect(f.data)
 		case dispatchDisconnected<<3 | length:
 			d.kind = kindDisconnected
 			err = d.readDisconnected(f.data)
+		case dispatchRoomEvent<<3 | length:
+			d.kind, d.rare = kindRoomEvent, f.data
+		case dispatchMessage<<3 | length:
+			d.kind, d.rare = kindMessage, f.data
 		case dispatchWantsAck<<3 | varint:
 			d.wantsAck = f.number != 0
 		case dispatchRedeliveries<<3 | varint:
@@ -200,6 +215,20 @@ func (d *inDispatch) readEvent(data []byte) error {
 	return nil
 }
 
+func (d *inDispatch) readConnect(data []byte) error {
+	for len(data) > 0 {
+		f, rest, err := nextField(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		if f.key == connectRecovered<<3|varint {
+			d.recovered = f.number != 0
+		}
+	}
+	return nil
+}
+
 func (d *inDispatch) readDisconnected(data []byte) error {
 	for len(data) > 0 {
 		f, rest, err := nextField(data)
@@ -207,8 +236,11 @@ func (d *inDispatch) readDisconnected(data []byte) error {
 			return err
 		}
 		data = rest
-		if f.key == disconnectedReason<<3|length {
+		switch f.key {
+		case disconnectedReason<<3 | length:
 			d.name = f.data
+		case disconnectedRooms<<3 | length:
+			d.rooms = append(d.rooms, string(f.data))
 		}
 	}
 	return nil

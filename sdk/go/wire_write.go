@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // Actions are written by hand, straight into the frame that will carry them, for the reason given in wire_read.go.
@@ -57,6 +58,7 @@ const (
 	targetRooms     = 2
 	targetExcept    = 3
 	targetLocal     = 4
+	targetPattern   = 5
 )
 
 const (
@@ -176,8 +178,10 @@ func (t *Target) size() int {
 	for _, room := range t.except {
 		n += bytesSize(len(room))
 	}
-	if t.local {
-		n += boolSize
+	for _, flag := range [...]bool{t.local, t.pattern} {
+		if flag {
+			n += boolSize
+		}
 	}
 	return n
 }
@@ -191,7 +195,7 @@ func (t *Target) append(b []byte, size int) []byte {
 	for _, room := range t.except {
 		b = append(appendHead(b, targetExcept, len(room)), room...)
 	}
-	return appendBool(b, targetLocal, t.local)
+	return appendBool(appendBool(b, targetLocal, t.local), targetPattern, t.pattern)
 }
 
 // commandLayout holds the lengths of a command's nested messages.
@@ -205,6 +209,12 @@ func (c *command) timeoutMs() uint64 {
 }
 
 func (c *command) layout() (l commandLayout) {
+	if c.kind == commandRare {
+		c.rare.Id = c.id
+		l.command = proto.Size(c.rare)
+		l.whole = bytesSize(bytesSize(l.command))
+		return l
+	}
 	l.target = c.target.size()
 	l.arm = bytesSize(l.target)
 	switch c.kind {
@@ -240,6 +250,10 @@ func (c *command) layout() (l commandLayout) {
 func (c *command) append(b []byte, l *commandLayout) []byte {
 	b = appendHead(b, actionBatchActions, bytesSize(l.command))
 	b = appendHead(b, actionCommand, l.command)
+	if c.kind == commandRare {
+		b, _ = proto.MarshalOptions{}.MarshalAppend(b, c.rare) // it was measured, and its text is checked
+		return b
+	}
 	if c.id != 0 {
 		b = appendNumber(b, commandID, c.id)
 	}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// Message is what another instance, of this service or another, sent with ServerSideEmit. Browsers see nothing of it.
+type Message struct {
+	Name       string
+	Service    string // of the sender
+	InstanceID string // of the sender
+
+	event *Event
+}
+
+// Args gives the arguments, each as raw JSON; see Event.Args.
+func (m *Message) Args() []json.RawMessage { return m.event.Args() }
+
+// Raw gives the arguments as one JSON array, as the sender wrote it.
+func (m *Message) Raw() json.RawMessage { return m.event.Raw() }
+
+// Attachments gives the binary parts in the order of their numbers.
+func (m *Message) Attachments() [][]byte { return m.event.Attachments() }
+
+// Bind decodes the arguments; see Event.Bind.
+func (m *Message) Bind(targets ...any) error { return m.event.Bind(targets...) }
+
+// WantsAck says that the sender waits for an ack. It gets an empty one if the handler gives none and returns nil.
+func (m *Message) WantsAck() bool { return m.event.WantsAck }
+
+// Ack gives the answer for the sender; see Event.Ack.
+func (m *Message) Ack(args ...any) error { return m.event.Ack(args...) }
+
+// MessageHandler handles a message. When it returns nil the message is acked if the sender waits for that; an error is logged here, and
+// the sender is told nothing. Messages are handled at the same time as others and as events.
+type MessageHandler func(ctx context.Context, m *Message) error
+
+// OnMessage registers a handler for messages of other instances, by name; "*" stands for all that have no handler of their own.
+func (n *Namespace) OnMessage(name string, h MessageHandler) {
+	switch {
+	case name == "":
+		n.service.misuse(fmt.Errorf(`spanwire: a message of namespace %s has no name; use "*" for all`, n.name))
+		return
+	case reservedEvent(name):
+		n.service.misuse(fmt.Errorf("%w: message %q in namespace %s", ErrReserved, name, n.name))
+		return
+	case n.messages[name] != nil:
+		n.service.misuse(fmt.Errorf("spanwire: message %q of namespace %s has two handlers", name, n.name))
+		return
+	}
+	entry := newHandler(name, nil)
+	entry.message = h
+	n.messages[name] = entry
+}
+
+// OnMessage registers a handler for messages of the main namespace; see Namespace.OnMessage.
+func (svc *Service) OnMessage(name string, h MessageHandler) { svc.main().OnMessage(name, h) }
+
+// Instances chooses other instances, to send messages to.
+type Instances struct {
+	namespace *Namespace
+	services  []string
+}
+
+// Instances chooses the other instances of the services that registered for a message, anywhere in the cluster; without names, of all
+// services.
+func (n *Namespace) Instances(services ...string) Instances { return Instances{n, services} }
+
+// ServerSideEmit sends a message to every other instance that registered for it. See Instances for fewer.
+func (n *Namespace) ServerSideEmit(name string, args ...any) error {
+	return n.Instances().Emit(name, args...)
+}
+
+// ServerSideEmitWithAck sends a message to every other instance that registered for it and gathers their acks; see
+// Instances.EmitWithAck.
+func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
+	return n.Instances().EmitWithAck(ctx, name, args...)
+}
+
+// ServerSideEmit sends a message in the main namespace; see Namespace.ServerSideEmit.
+func (svc *Service) ServerSideEmit(name string, args ...any) error {
+	return svc.main().ServerSideEmit(name, args...)
+}
+
+// ServerSideEmitWithAck sends a message in the main namespace and gathers the acks; see Instances.EmitWithAck.
+func (svc *Service) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
+	return svc.main().ServerSideEmitWithAck(ctx, name, args...)
+}
+
+// Emit sends a message. Each instance gets it at most once.
+func (i Instances) Emit(name string, args ...any) error {
+	c, err := i.command(name, args)
+	if err != nil {
+		return err
+	}
+	return i.namespace.service.execute(c)
+}
+
+// InstanceAck is the answer of one instance to a message.
+type InstanceAck struct {
+	Service    string
+	InstanceID string
+	Ack
+}
+
+// InstanceAcks are the answers to a message.
+type InstanceAcks struct {
+	Acks    []InstanceAck
+	Missing int // instances that were asked and did not answer: in time, or since they left
+	// SilentReplicas did not say in time what their instances answered.
+	SilentReplicas []string
+}
+
+// EmitWithAck sends a message and gathers the acks. The wait ends when all came, or when the context's deadline, and without one the
+// broker's setting ack-timeout, has passed; InstanceAcks.Missing then says how many did not come.
+func (i Instances) EmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
+	c, err := i.command(name, args)
+	if err != nil {
+		return nil, err
+	}
+	patience, err := i.namespace.All().patience(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := c.rare.GetServerSideEmit()
+	m.WantAcks = true
+	m.AckTimeoutMs = milliseconds(patience - margin(patience))
+	a, err := i.namespace.service.query(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	acks := &InstanceAcks{Missing: int(a.GetMissing()), SilentReplicas: a.GetSilentReplicas()}
+	for _, one := range a.GetInstanceAcks() {
+		acks.Acks = append(acks.Acks, InstanceAck{
+			Service: one.GetService(), InstanceID: one.GetInstanceId(),
+			Ack: Ack{args: one.GetAck().GetArgs(), attachments: one.GetAck().GetAttachments()},
+		})
+	}
+	return acks, nil
+}
+
+func (i Instances) command(name string, args []any) (*command, error) {
+	switch {
+	case name == "":
+		return nil, errors.New("spanwire: the message has no name")
+	case reservedEvent(name):
+		return nil, fmt.Errorf("%w: %q", ErrReserved, name)
+	case i.namespace.pattern != nil:
+		return nil, fmt.Errorf("spanwire: a message belongs to one namespace, not to the pattern %q", i.namespace.name)
+	}
+	p := newPayload()
+	defer p.release()
+	if err := p.encode(args); err != nil {
+		return nil, err
+	}
+	m := &spanwirev1.ServerSideEmit{
+		Namespace: i.namespace.name, Services: i.services,
+		Event: &spanwirev1.Event{Name: name, Args: append([]byte(nil), p.args.Bytes()...)},
+	}
+	for _, a := range p.attachments {
+		m.Event.Attachments = append(m.Event.Attachments, append([]byte(nil), a...))
+	}
+	return rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: m}}), nil
+}
+
+func rareCommand(m *spanwirev1.Command) *command { return &command{kind: commandRare, rare: m} }
+
+// sender is who sent a message.
+type sender struct{ service, instance string }
+
+// fillRare reads what the generated code reads. What cannot be read has no handler.
+func (t *task) fillRare(n *Namespace, d *inDispatch) {
+	if d.kind == kindRoomEvent {
+		var m spanwirev1.RoomEvent
+		if err := proto.Unmarshal(d.rare, &m); err == nil && n.room != nil {
+			t.handler, t.change, t.reason = n.room, RoomChange(m.GetChange()), m.GetRoom()
+		}
+		return
+	}
+	var m spanwirev1.Message
+	if err := proto.Unmarshal(d.rare, &m); err != nil {
+		return
+	}
+	t.Name, t.args, t.attachments = m.GetEvent().GetName(), m.GetEvent().GetArgs(), m.GetEvent().GetAttachments()
+	t.sender = &sender{m.GetService(), m.GetInstanceId()}
+	if t.handler = n.messages[t.Name]; t.handler == nil {
+		t.handler = n.messages["*"]
+	}
+}
+
+// recent remembers the ids of the last messages: an instance that is attached to several replicas gets a message over each.
+type recent struct {
+	ids  map[uint64]struct{}
+	ring [1024]uint64
+	next int
+}
+
+// seen tells whether the id came before, and remembers it.
+func (r *recent) seen(id uint64) bool {
+	if _, ok := r.ids[id]; ok {
+		return true
+	}
+	if r.ids == nil {
+		r.ids = make(map[uint64]struct{}, len(r.ring))
+	}
+	delete(r.ids, r.ring[r.next])
+	r.ids[id] = struct{}{}
+	r.ring[r.next] = id
+	r.next = (r.next + 1) % len(r.ring)
+	return false
+}
