@@ -3,6 +3,7 @@
 package wsconn
 
 import (
+	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
@@ -53,12 +54,17 @@ func (e *CloseError) Error() string {
 
 // readError puts gorilla's errors into this package's words. closeCode is what the peer is still to be told, if anything.
 func readError(err error, closeSent bool) (cause error, closeCode int) {
-	var closed *websocket.CloseError
+	var (
+		closed  *websocket.CloseError
+		corrupt flate.CorruptInputError
+	)
 	switch {
 	case errors.Is(err, errCloseBody):
 		return err, CodeProtocol
 	case errors.Is(err, errUTF8):
 		return err, CodeUTF8
+	case errors.As(err, &corrupt):
+		return fmt.Errorf("%w: %w", ErrProtocol, err), CodeUTF8
 	case errors.Is(err, errFragments):
 		return err, CodePolicy
 	case errors.Is(err, websocket.ErrReadLimit):

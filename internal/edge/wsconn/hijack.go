@@ -48,7 +48,7 @@ func (t *tap) Read(p []byte) (int, error) {
 		c.pongDue = false
 		c.Flush()
 	}
-	if c.meter.overhead() > c.o.maxOverhead() {
+	if c.meter.overhead(c.o.MaxMessage) > c.o.maxOverhead() {
 		return 0, errFragments
 	}
 	n, err := c.sock.Read(p)

@@ -19,20 +19,28 @@ type meter struct {
 	payload int64
 	began   int64 // the difference when the current message began
 	reading bool  // a message is being read
+
+	// deflated tells that messages may be compressed: then the payload does not tell what it took on the wire, and the overhead is
+	// what came beyond the most that the payload may be.
+	deflated bool
+	start    int64 // wire when the current message began
 }
 
-func (m *meter) begin() { m.began, m.reading = m.wire-m.payload, true }
+func (m *meter) begin() { m.began, m.start, m.reading = m.wire-m.payload, m.wire, true }
 
 // overhead is about what the current message has had in headers and control frames, without what was read ahead.
-func (m *meter) overhead() int64 {
-	if !m.reading {
+func (m *meter) overhead(maxMessage int64) int64 {
+	switch {
+	case !m.reading:
 		return 0
+	case m.deflated:
+		return m.wire - m.start - maxMessage
 	}
 	return m.wire - m.payload - m.began
 }
 
 // odd tells that the frame just read had one byte of payload that was not counted: all headers of a client are even in length.
-func (m *meter) odd(ahead int) bool { return (m.wire-m.payload-int64(ahead))%2 != 0 }
+func (m *meter) odd(ahead int) bool { return !m.deflated && (m.wire-m.payload-int64(ahead))%2 != 0 }
 
 // maxOverhead is the room for MaxFragments headers with two bytes of length. What is read ahead comes on top.
 func (o *Options) maxOverhead() int64 {
@@ -77,7 +85,10 @@ func (c *Conn) readAll(r io.Reader, text bool) ([]byte, error) {
 		n, err := r.Read(b[size:])
 		size += n
 		c.meter.payload += int64(n)
-		if text && n > 0 {
+		if int64(size) > c.o.MaxMessage { // gorilla counts what is on the wire
+			err = websocket.ErrReadLimit
+		}
+		if text && n > 0 && err != websocket.ErrReadLimit {
 			ok := false
 			if checked, ok = checkUTF8(b[:size], checked); !ok {
 				err = errUTF8

@@ -9,6 +9,7 @@ package wsconn
 
 import (
 	"bufio"
+	"bytes"
 	"net"
 	"net/http"
 	"sync"
@@ -35,6 +36,8 @@ type Options struct {
 	CloseTimeout time.Duration
 	// ReadBuffer is the size of the buffer that each connection keeps, in bytes, at least 257. Default 512.
 	ReadBuffer int
+	// Deflate lets the peer and this side compress messages, when the peer offers it. Messages count with their inflated size.
+	Deflate bool
 	// Refuse answers a request that is no proper WebSocket handshake. Default: http.Error with the status.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
@@ -82,8 +85,9 @@ func NewUpgrader(o Options) *Upgrader {
 		o: o.withDefaults(),
 		upgrader: websocket.Upgrader{
 			// The origin is the caller's to check, before.
-			CheckOrigin: func(*http.Request) bool { return true },
-			Error:       o.Refuse,
+			CheckOrigin:       func(*http.Request) bool { return true },
+			Error:             o.Refuse,
+			EnableCompression: o.Deflate,
 			// With a pool gorilla keeps no write buffer; it never takes one from it, since all messages are framed here.
 			WriteBufferPool: new(sync.Pool),
 		},
@@ -94,11 +98,12 @@ func NewUpgrader(o Options) *Upgrader {
 // same time, and none of them blocks.
 type Conn struct {
 	// Fixed at birth.
-	o    *Options
-	ws   *websocket.Conn
-	sock net.Conn
-	raw  syscall.RawConn // nil where only the on-demand writer may write: TLS, and systems without it
-	in   *bufio.Reader   // gorilla reads from it
+	o        *Options
+	ws       *websocket.Conn
+	sock     net.Conn
+	raw      syscall.RawConn // nil where only the on-demand writer may write: TLS, and systems without it
+	in       *bufio.Reader   // gorilla reads from it
+	deflates bool
 
 	// Owned by the reader.
 	meter   meter
@@ -116,6 +121,9 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error
 	if offered := websocket.Subprotocols(r); len(offered) > 0 {
 		header = http.Header{"Sec-Websocket-Protocol": offered[:1]}
 	}
+	if u.o.Deflate {
+		r = withoutNarrowWindows(r)
+	}
 	h := &hijacker{ResponseWriter: w, c: c}
 	ws, err := u.upgrader.Upgrade(h, r, header)
 	if err == nil {
@@ -126,6 +134,8 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error
 		return nil, err
 	}
 	c.ws = ws
+	c.deflates = u.o.Deflate && bytes.Contains(c.buffer.b, acceptedDeflate) // nobody else knows the connection yet
+	c.meter.deflated = c.deflates
 	ws.SetReadLimit(u.o.MaxMessage)
 	ws.SetPingHandler(c.pinged)
 	ws.SetPongHandler(c.ponged)
