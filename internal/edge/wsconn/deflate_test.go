@@ -97,10 +97,10 @@ func TestConn_Deflate_ErrHostile(t *testing.T) {
 		want error
 		code string
 	}{
-		"bomb":             {string(frame(0xc2, packed(strings.Repeat("\x00", 2_000_000)))), ErrTooLarge, "close 1009"},
-		"not deflate":      {string(frame(0xc2, "\xff\xff\xff\xff")), ErrProtocol, "close 1007"},
-		"invalid text":     {string(frame(0xc1, packed("\xff"))), ErrProtocol, "close 1007"},
-		"empty fragments":  {string(frame(0x42, "")) + empty, ErrProtocol, "close 1008"},
+		"bomb":            {string(frame(0xc2, packed(strings.Repeat("\x00", 2_000_000)))), ErrTooLarge, "close 1009"},
+		"not deflate":     {string(frame(0xc2, "\xff\xff\xff\xff")), ErrProtocol, "close 1007"},
+		"invalid text":    {string(frame(0xc1, packed("\xff"))), ErrProtocol, "close 1007"},
+		"empty fragments": {string(frame(0x42, "")) + empty, ErrProtocol, "close 1008"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			failed := make(chan error, 1)
