@@ -92,6 +92,8 @@ func parse(args []string) (o engineio.Options, address string, level slog.Level,
 	f.IntVar(&o.MaxPacketsPerAnswer, "max-packets-per-answer", o.MaxPacketsPerAnswer, "most packets in an answer")
 	f.IntVar(&o.MaxOutbound, "max-outbound", o.MaxOutbound, "bytes that may wait for a client")
 	f.BoolVar(&o.AllowUpgrades, "allow-upgrades", o.AllowUpgrades, "let polling sessions upgrade")
+	f.BoolVar(&o.AllowEIO3, "allow-eio3", o.AllowEIO3, "let clients of revision 3 in, too")
+	f.BoolVar(&o.AllowJSONP, "allow-jsonp", o.AllowJSONP, "let clients poll by JSONP, too")
 	f.BoolVar(&o.RequireOrigin, "require-origin", o.RequireOrigin, "refuse requests that name no origin")
 	transports := f.String("transports", "polling,websocket", "transports to offer")
 	origins := f.String("allowed-origins", "", "other origins that may connect, or *")

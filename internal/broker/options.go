@@ -75,7 +75,7 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	for _, t := range c.Engine.Transports {
 		e.Transports = append(e.Transports, engineio.Transport(t))
 	}
-	e.AllowUpgrades = c.Engine.AllowUpgrades
+	e.AllowUpgrades, e.AllowEIO3, e.AllowJSONP = c.Engine.AllowUpgrades, c.Engine.AllowEIO3, c.Engine.AllowJSONP
 	e.Origins, e.RequireOrigin = c.Engine.AllowedOrigins, c.Engine.RequireOrigin
 	e.CloseTimeout, e.BodyTimeout, e.WriteTimeout = c.Engine.CloseTimeout, c.Engine.BodyTimeout, c.Engine.WriteTimeout
 	e.Replica = replica

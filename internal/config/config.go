@@ -38,6 +38,8 @@ type Engine struct {
 	Path                 string
 	Transports           []string
 	AllowUpgrades        bool
+	AllowEIO3            bool
+	AllowJSONP           bool
 	UpgradeTimeout       time.Duration
 	PingInterval         time.Duration
 	PingTimeout          time.Duration

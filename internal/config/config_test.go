@@ -53,7 +53,7 @@ func TestConfig_Settings(t *testing.T) {
 			t.Errorf("setting %s is there twice", s.Name)
 		}
 		names[s.Name] = true
-		if !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(s.Name) {
+		if !regexp.MustCompile(`^[a-z]+(-[a-z][a-z0-9]*)*$`).MatchString(s.Name) {
 			t.Errorf("setting %q has an odd name", s.Name)
 		}
 		if !strings.HasSuffix(s.Doc, ".") || len(s.Doc) < 20 {

@@ -28,6 +28,10 @@ func (e *Engine) settings() []Setting {
 		{Name: "path", value: text(&e.Path), Doc: "Path of the Engine.IO endpoint; clients name it in their option `path`."},
 		{Name: "transports", value: list(&e.Transports), Doc: "Transports that are offered: polling, websocket."},
 		{Name: "allow-upgrades", value: toggle(&e.AllowUpgrades), Doc: "Lets a polling session become a WebSocket session."},
+		{Name: "allow-eio3", value: toggle(&e.AllowEIO3), Doc: "Also lets clients in that speak revision 3 of Engine.IO, as those of " +
+			"Socket.IO 1 and 2 do, on the same port and path."},
+		{Name: "allow-jsonp", value: toggle(&e.AllowJSONP), Doc: "Also lets clients in that poll by JSONP. Any page can load scripts from " +
+			"any server, with the user's cookies and without an Origin that could be checked: leave it off unless browsers without CORS need it."},
 		{Name: "upgrade-timeout", value: duration(&e.UpgradeTimeout), Doc: "Bounds the upgrade from polling to WebSocket."},
 		{Name: "ping-interval", value: duration(&e.PingInterval), Doc: "Time from one pong to the next ping."},
 		{Name: "ping-timeout", value: duration(&e.PingTimeout), Doc: "Time that a browser has to answer a ping, before its session closes with " +

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package engineio is Engine.IO revision 4 on the server's side: sessions that a browser reaches by long-polling, by WebSocket, or
+// Package engineio is Engine.IO on the server's side, revision 4 and on request 3: sessions that a browser reaches by long-polling, by WebSocket, or
 // by one after the other, and that carry messages in order. The edge calls it and hears of messages through a Receiver; it never
 // looks into a message and knows nothing of Socket.IO.
 //
@@ -50,6 +50,11 @@ type Options struct {
 	Transports []Transport
 	// AllowUpgrades lets a polling session become a WebSocket session.
 	AllowUpgrades bool
+	// AllowEIO3 also opens sessions of revision 3, for clients of Socket.IO 1 and 2.
+	AllowEIO3 bool
+	// AllowJSONP also opens polling sessions that browsers without cross-origin requests carry by script elements and forms. Browsers
+	// send cookies with those and let any page do so.
+	AllowJSONP bool
 	// Origins are origins that may use the server besides its own: "https://app.example.com" each, or "*" for all.
 	Origins []string
 	// RequireOrigin refuses requests that name no origin, as those of programs that are no browsers.

@@ -24,6 +24,7 @@ var (
 	refusedHandshake = &refusal{3, http.StatusBadRequest, "Bad request", "websocket handshake"}
 	refusedPayload   = &refusal{3, http.StatusBadRequest, "Bad request", "payload"}
 	refusedVersion   = &refusal{5, http.StatusBadRequest, "Unsupported protocol version", "protocol version"}
+	refusedJSONP     = &refusal{3, http.StatusBadRequest, "Bad request", "jsonp"}
 	refusedDraining  = &refusal{4, http.StatusServiceUnavailable, "Server shutting down", "draining"}
 	refusedOverlap   = &refusal{3, http.StatusBadRequest, "", "overlapping requests"}
 	refusedTooLarge  = &refusal{3, http.StatusRequestEntityTooLarge, "", "payload too large"}

@@ -13,10 +13,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// engineProtocol is the revision that is spoken here, as in the query key EIO.
-const engineProtocol = 4
-
-// newHandshake keeps what the opening request said.
+// newHandshake keeps what the opening request said. The session adds its revision.
 func newHandshake(r *http.Request, t Transport) *sio.Handshake {
 	n := 0
 	for _, values := range r.Header {
@@ -33,16 +30,15 @@ func newHandshake(r *http.Request, t Transport) *sio.Handshake {
 		address = r.RemoteAddr
 	}
 	return &sio.Handshake{
-		Method:         r.Method,
-		URL:            r.RequestURI,
-		Host:           r.Host,
-		Headers:        headers,
-		Address:        address,
-		Secure:         r.TLS != nil,
-		CrossDomain:    crossDomain(r),
-		IssuedMs:       time.Now().UnixMilli(),
-		Transport:      string(t),
-		EngineProtocol: engineProtocol,
+		Method:      r.Method,
+		URL:         r.RequestURI,
+		Host:        r.Host,
+		Headers:     headers,
+		Address:     address,
+		Secure:      r.TLS != nil,
+		CrossDomain: crossDomain(r),
+		IssuedMs:    time.Now().UnixMilli(),
+		Transport:   string(t),
 	}
 }
 

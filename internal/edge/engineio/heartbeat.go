@@ -9,14 +9,17 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Heartbeats. One timer per session, in two states:
+// Heartbeats. One timer per session. In revision 4, where this side pings, it has two states:
 //
 //	resting   -> awaiting  PingInterval after the open or the last pong: a ping is queued
 //	awaiting  -> resting   a pong comes; one that nobody asked for changes nothing
 //	awaiting  -> ended     PingTimeout after the ping
 //
-// The deadline stands still while the receiver blocks, since then it is this side that does not read. The first packet other than a
-// pong sets it back once: the pong may stand behind a long upload.
+// In revision 3 the browser pings and is answered. There the timer is always awaiting: the session ends PingInterval and PingTimeout
+// after the open or the last ping. A ping or a pong in the wrong direction ends the session, except for a pong in revision 4.
+//
+// The deadline stands still while the receiver blocks, since then it is this side that does not read. In revision 4 the first packet
+// other than a pong sets it back once: the pong may stand behind a long upload.
 //
 // Times are reckoned from when the timer was due, not from when it got to run, and a polling request that comes after the deadline
 // finds the session ended even if the timer is late: what a client can know does not depend on how busy this side is.
@@ -26,9 +29,10 @@ type heartbeat struct {
 	due      int64 // the server's time of the next ping
 	extended bool  // the deadline has been set back
 
-	// pinged is the server's time of the ping whose pong is awaited, and 0 while none is. It is changed under Session.mu.
-	pinged atomic.Int64
-	// blocked is how long the receiver has blocked since then.
+	// since is the server's time from which the deadline counts: that of the ping whose pong is awaited, or of the browser's last ping.
+	// It is 0 while nothing is awaited, and changed under Session.mu.
+	since atomic.Int64
+	// blocked is how long the receiver has blocked from then on.
 	blocked atomic.Int64
 	// receiving tells that the receiver is being called.
 	receiving atomic.Bool
@@ -39,10 +43,23 @@ var pingFrame = []byte{0x81, 1, byte(PacketPing)}
 func (s *Session) startHeartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ended.Load() {
+	switch {
+	case s.ended.Load():
+	case s.codec.clientPings():
+		s.since.Store(s.server.now())
+		s.timer = time.AfterFunc(s.timeout(), s.beat)
+	default:
 		s.due = s.server.now() + int64(s.server.o.PingInterval)
 		s.timer = time.AfterFunc(s.server.o.PingInterval, s.beat)
 	}
+}
+
+// timeout is the time from since to the deadline.
+func (s *Session) timeout() time.Duration {
+	if s.codec.clientPings() {
+		return s.server.o.PingInterval + s.server.o.PingTimeout
+	}
+	return s.server.o.PingTimeout
 }
 
 // stopHeartbeat is called under mu.
@@ -59,9 +76,9 @@ func (s *Session) beat() {
 		s.mu.Unlock()
 		return
 	}
-	timeout, now := s.server.o.PingTimeout, s.server.now()
+	timeout, now := s.timeout(), s.server.now()
 	left := time.Duration(s.due - now)
-	awaiting := s.pinged.Load() != 0
+	awaiting := s.since.Load() != 0
 	if awaiting {
 		left = s.left()
 	}
@@ -78,9 +95,9 @@ func (s *Session) beat() {
 	}
 	// Much too late, the browser is left most of its time.
 	s.blocked.Store(0)
-	s.pinged.Store(max(s.due, now-int64(timeout/10)))
+	s.since.Store(max(s.due, now-int64(timeout/10)))
 	s.extended = false
-	s.timer.Reset(timeout - time.Duration(now-s.pinged.Load()))
+	s.timer.Reset(timeout - time.Duration(now-s.since.Load()))
 	// A full queue is no reason to close here: without a pong the deadline does it.
 	if ws := s.ws.Load(); ws != nil {
 		ws.QueueFramed(pingFrame)
@@ -91,30 +108,58 @@ func (s *Session) beat() {
 	s.Flush()
 }
 
-// left is the time to the deadline for the pong, while one is awaited.
+// left is the time to the deadline, while one runs.
 func (s *Session) left() time.Duration {
-	timeout := s.server.o.PingTimeout
+	timeout := s.timeout()
 	if s.receiving.Load() {
 		return timeout
 	}
-	return timeout - time.Duration(s.server.now()-s.pinged.Load()-s.blocked.Load())
+	return timeout - time.Duration(s.server.now()-s.since.Load()-s.blocked.Load())
 }
 
 // overdue tells that the deadline has passed, or as good as.
 func (s *Session) overdue() bool {
 	const slack = 2 * time.Millisecond // the precision of timers in browsers
-	return s.pinged.Load() != 0 && s.left() < min(slack, s.server.o.PingTimeout/50)
+	return s.since.Load() != 0 && s.left() < min(slack, s.server.o.PingTimeout/50)
+}
+
+// pinged takes a ping.
+func (s *Session) pinged(p Packet) {
+	if !s.codec.clientPings() {
+		s.end(sio.ReasonTransportError, endNow)
+		return
+	}
+	s.mu.Lock()
+	if s.ended.Load() {
+		s.mu.Unlock()
+		return
+	}
+	s.blocked.Store(0)
+	s.since.Store(s.server.now())
+	s.timer.Reset(s.timeout())
+	// For a pong that finds no room the browser does what it does for a lost one.
+	if ws := s.ws.Load(); ws != nil {
+		ws.QueuePrefixed(byte(PacketPong), p.Data)
+	} else {
+		s.polling.queuePong(p.Data, s.server.o.MaxOutbound)
+	}
+	s.mu.Unlock()
+	s.Flush()
 }
 
 // ponged takes a pong.
 func (s *Session) ponged() {
-	if s.pinged.Load() == 0 {
+	if s.codec.clientPings() {
+		s.end(sio.ReasonTransportError, endNow)
+		return
+	}
+	if s.since.Load() == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pinged.Load() != 0 && !s.ended.Load() {
-		s.pinged.Store(0)
+	if s.since.Load() != 0 && !s.ended.Load() {
+		s.since.Store(0)
 		s.due = s.server.now() + int64(s.server.o.PingInterval)
 		s.timer.Reset(s.server.o.PingInterval)
 	}
@@ -122,30 +167,30 @@ func (s *Session) ponged() {
 
 // heard takes note of any other packet.
 func (s *Session) heard() {
-	if s.pinged.Load() == 0 {
+	if s.since.Load() == 0 || s.codec.clientPings() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pinged.Load() != 0 && !s.extended {
+	if s.since.Load() != 0 && !s.extended {
 		s.extended = true
 		s.blocked.Store(0)
-		s.pinged.Store(s.server.now())
+		s.since.Store(s.server.now())
 	}
 }
 
-// enterReceiver and leaveReceiver stand around each call of the receiver. The clock is read only while a pong is awaited.
-func (s *Session) enterReceiver() (since int64) {
+// enterReceiver and leaveReceiver stand around each call of the receiver. The clock is read only while a deadline runs.
+func (s *Session) enterReceiver() (entered int64) {
 	s.receiving.Store(true)
-	if s.pinged.Load() == 0 {
+	if s.since.Load() == 0 {
 		return 0
 	}
 	return s.server.now()
 }
 
-func (s *Session) leaveReceiver(since int64) {
-	if pinged := s.pinged.Load(); pinged != 0 {
-		s.blocked.Add(s.server.now() - max(since, pinged))
+func (s *Session) leaveReceiver(entered int64) {
+	if begin := s.since.Load(); begin != 0 {
+		s.blocked.Add(s.server.now() - max(entered, begin))
 	}
 	s.receiving.Store(false)
 }

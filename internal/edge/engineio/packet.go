@@ -65,12 +65,17 @@ func parsePacket(text []byte) (Packet, error) {
 	case t != binaryMark:
 		return Packet{}, errPacketType
 	}
+	return parseBase64(rest)
+}
+
+// parseBase64 reads a binary message that travels as text, without what marks it.
+func parseBase64(text []byte) (Packet, error) {
 	// The decoder itself steps over line ends.
-	if bytes.ContainsAny(rest, "\r\n") {
+	if bytes.ContainsAny(text, "\r\n") {
 		return Packet{}, errBase64
 	}
-	data := make([]byte, base64.StdEncoding.DecodedLen(len(rest)))
-	n, err := base64.StdEncoding.Strict().Decode(data, rest)
+	data := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Strict().Decode(data, text)
 	if err != nil {
 		return Packet{}, errBase64
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -46,6 +47,14 @@ func (o outgoing) packet() Packet {
 		return Packet{Type: PacketMessage, Binary: true, Data: o.data}
 	}
 	return Packet{Type: PacketType(o.data[0]), Data: o.data[1:]}
+}
+
+// queue queues the packet on a WebSocket.
+func (o outgoing) queue(ws *wsconn.Conn, f framing) error {
+	if o.binary {
+		return f.queue(ws, Message{Data: o.data, Binary: true})
+	}
+	return ws.Queue(o.data, false)
 }
 
 var (
@@ -88,6 +97,14 @@ func (p *polling) queue(o outgoing, limit int) bool {
 	p.out = append(p.out, o)
 	p.size += size
 	return true
+}
+
+// queuePong queues the answer to a ping, unless the same one waits already: who sends pings and fetches nothing gets no longer queue.
+func (p *polling) queuePong(data []byte, limit int) {
+	pong := append([]byte{byte(PacketPong)}, data...)
+	if n := len(p.out); n == 0 || p.out[n-1].binary || !bytes.Equal(p.out[n-1].data, pong) {
+		p.queue(outgoing{data: pong}, limit)
+	}
 }
 
 // answer wakes the GET that waits.
@@ -206,13 +223,10 @@ func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets [
 	if err := r.Context().Err(); err != nil {
 		return err
 	}
-	size := 0
-	for _, p := range packets {
-		size += len(p.Data)*4/3 + 8
-	}
-	body := AppendPayload(make([]byte, 0, size), packets)
+	body, contentType := s.codec.answer(packets)
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	if agent := r.UserAgent(); strings.Contains(agent, ";MSIE") || strings.Contains(agent, "Trident/") {
@@ -295,7 +309,9 @@ func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet,
 	if r.ContentLength > o.MaxPayload {
 		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
 	}
-	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media == "application/octet-stream" {
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	binary := media == octetStream
+	if binary && !s.codec.takesBinary() {
 		return nil, refusedPayload, sio.ReasonParseError
 	}
 	control.SetReadDeadline(time.Now().Add(o.BodyTimeout))
@@ -308,7 +324,7 @@ func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet,
 		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
 	}
 	control.SetReadDeadline(time.Time{})
-	packets, err := SplitPayload(body, o.MaxPacketsPerPayload)
+	packets, err := s.codec.split(body, binary, o.MaxPacketsPerPayload)
 	if err != nil {
 		return nil, refusedPayload, sio.ReasonParseError
 	}

@@ -70,28 +70,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if query.Has("sid") {
-		s.serveSession(w, r, sio.SessionID(single(query, "sid")), t, upgrade)
+		s.serveSession(w, r, query, t, upgrade)
 		return
 	}
+	codec := s.codecOf(query)
 	switch {
 	case r.Method != http.MethodGet:
 		s.refuse(w, r, refusedMethod)
 	case upgrade != (t == WebSocket):
 		s.refuse(w, r, refusedHandshake)
-	case single(query, "EIO") != "4":
+	case codec == nil:
 		s.refuse(w, r, refusedVersion)
 	case s.isDraining():
 		s.refuse(w, r, refusedDraining)
 	case t == WebSocket:
-		s.openWebSocket(w, r)
+		s.openWebSocket(w, r, codec, codec.framing(asksBase64(query)))
 	default:
-		s.openPolling(w, r)
+		s.openPolling(w, r, codec, query)
 	}
 }
 
 // serveSession serves a request that names a session.
-func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id sio.SessionID, t Transport, upgrade bool) {
-	session := s.session(id)
+func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.Values, t Transport, upgrade bool) {
+	session := s.session(sio.SessionID(single(query, "sid")))
 	if session != nil && session.Transport() == Polling && session.overdue() {
 		session.end(sio.ReasonPingTimeout, endNow)
 		session = nil
@@ -104,7 +105,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id sio.Ses
 	case upgrade && !s.o.AllowUpgrades:
 		s.refuse(w, r, refusedMismatch)
 	case upgrade:
-		session.upgrade(w, r)
+		session.upgrade(w, r, session.codec.framing(asksBase64(query)))
 	case t != session.Transport():
 		s.refuse(w, r, refusedMismatch)
 	case r.Method == http.MethodGet && t == Polling:
@@ -120,8 +121,14 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, id sio.Ses
 }
 
 // openPolling opens a session of a GET and answers with its open packet.
-func (s *Server) openPolling(w http.ResponseWriter, r *http.Request) {
-	session := s.newSession(newHandshake(r, Polling))
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, c codec, query url.Values) {
+	if query.Has("j") {
+		if c = s.jsonpOf(query, c); c == nil {
+			s.refuse(w, r, refusedJSONP)
+			return
+		}
+	}
+	session := s.newSession(newHandshake(r, Polling), c)
 	open := append([]byte{byte(PacketOpen)}, s.openData(session.id, Polling)...)
 	session.polling = &polling{out: []outgoing{{data: open}}}
 	if !s.add(session) {

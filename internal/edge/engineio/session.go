@@ -32,9 +32,12 @@ type Session struct {
 	receiver  Receiver
 	handshake *sio.Handshake
 	id        sio.SessionID
+	codec     codec
 
 	// ws is set once, under mu: by then the transport is websocket.
 	ws atomic.Pointer[wsconn.Conn]
+	// framing is how messages travel there. It is set before ws, and means nothing until then.
+	framing framing
 	// ended is set once, under mu.
 	ended atomic.Bool
 
@@ -63,8 +66,9 @@ const (
 )
 
 // newSession makes a session that holds recv until start, so that an end before that waits for the receiver.
-func (s *Server) newSession(h *sio.Handshake) *Session {
-	session := &Session{server: s, handshake: h, id: sio.NewSessionID(s.o.Replica)}
+func (s *Server) newSession(h *sio.Handshake, c codec) *Session {
+	h.EngineProtocol = c.revision()
+	session := &Session{server: s, handshake: h, id: sio.NewSessionID(s.o.Replica), codec: c}
 	session.recv.Lock()
 	return session
 }
@@ -114,7 +118,7 @@ func (s *Session) Queue(messages ...Message) {
 	}
 	fits, bytes := true, 0
 	if ws := s.ws.Load(); ws != nil {
-		fits = queueFrames(ws, messages)
+		fits = queueFrames(ws, s.framing, messages)
 	} else {
 		for _, m := range messages {
 			fits = fits && s.polling.queue(newOutgoing(m), s.server.o.MaxOutbound)
@@ -136,7 +140,7 @@ func (s *Session) QueueShared(m *Shared) {
 	}
 	fits := true
 	if ws := s.ws.Load(); ws != nil {
-		fits = ws.QueueFramed(m.frames()) != wsconn.ErrFull
+		fits = ws.QueueFramed(m.frames(s.framing)) != wsconn.ErrFull
 	} else {
 		for _, packet := range m.packets() {
 			fits = fits && s.polling.queue(packet, s.server.o.MaxOutbound)
@@ -254,8 +258,7 @@ func (s *Session) handle(p Packet) bool {
 	case PacketPong:
 		s.ponged()
 	case PacketPing:
-		// In revision 4 only servers ping.
-		s.end(sio.ReasonTransportError, endNow)
+		s.pinged(p)
 	case PacketClose:
 		s.end(sio.ReasonTransportClose, endAnswered)
 	case PacketOpen, PacketUpgrade, PacketNoop:

@@ -2,19 +2,18 @@
 
 package engineio
 
-import (
-	"sync"
+import "sync"
 
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
-)
-
-// Shared is a unit of messages for many sessions, encoded once for each transport that needs it.
+// Shared is a unit of messages for many sessions, encoded once for each way of writing them that is needed.
 type Shared struct {
 	messages []Message
 	bytes    int
+	binary   bool // there are binary messages
 
-	framesOnce sync.Once
-	framed     []byte
+	framed [framings]struct {
+		once   sync.Once
+		frames []byte
+	}
 
 	packetsOnce sync.Once
 	encoded     []outgoing
@@ -25,24 +24,25 @@ func NewShared(messages ...Message) *Shared {
 	m := &Shared{messages: messages}
 	for _, message := range messages {
 		m.bytes += len(message.Data)
+		m.binary = m.binary || message.Binary
 	}
 	return m
 }
 
-// frames are the WebSocket frames of the messages.
-func (m *Shared) frames() []byte {
-	m.framesOnce.Do(func() {
+// frames are the WebSocket frames of the messages. Text alone is framed in one way only.
+func (m *Shared) frames(f framing) []byte {
+	if !m.binary {
+		f = framedPlain
+	}
+	framed := &m.framed[f]
+	framed.once.Do(func() {
 		const header = 11 // the longest, and the type
-		m.framed = make([]byte, 0, m.bytes+header*len(m.messages))
+		framed.frames = make([]byte, 0, m.bytes+header*len(m.messages))
 		for _, message := range m.messages {
-			if message.Binary {
-				m.framed = wsconn.AppendFrame(m.framed, message.Data, true)
-			} else {
-				m.framed = wsconn.AppendPrefixedFrame(m.framed, byte(PacketMessage), message.Data)
-			}
+			framed.frames = f.append(framed.frames, message)
 		}
 	})
-	return m.framed
+	return framed.frames
 }
 
 // packets are the messages as polling sessions queue them.

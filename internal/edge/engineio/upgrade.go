@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // The upgrade: a polling session tries a WebSocket and, when it carries, moves to it.
@@ -25,6 +26,7 @@ const noopInterval = 100 * time.Millisecond
 // probe is an upgrade under way. It is guarded by Session.mu; the upgrade is over when polling.probe is another, or nil.
 type probe struct {
 	conn     *wsconn.Conn
+	framing  framing
 	deadline *time.Timer
 	noop     *time.Timer // runs from the probe on
 }
@@ -37,7 +39,7 @@ func (p *probe) stop() {
 }
 
 // upgrade begins an upgrade with a WebSocket handshake.
-func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
+func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, f framing) {
 	conn, err := s.server.upgrader.Upgrade(w, r)
 	if err != nil {
 		return // answered
@@ -50,7 +52,7 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request) {
 		conn.Finish()
 		return
 	}
-	p := &probe{conn: conn}
+	p := &probe{conn: conn, framing: f}
 	p.deadline = time.AfterFunc(s.server.o.UpgradeTimeout, func() { s.dropProbe(p) })
 	s.polling.probe = p
 	s.server.enter()
@@ -75,7 +77,7 @@ func (s *Session) tryProbe(p *probe) bool {
 		if err != nil || binary {
 			return false
 		}
-		packet, err := parsePacket(data)
+		packet, err := s.codec.parse(data, false)
 		switch {
 		case err != nil:
 			return false
@@ -123,9 +125,10 @@ func (s *Session) upgraded(p *probe) bool {
 		return false
 	}
 	polling.takeProbe()
-	// All of it fits, see packetCost; a broken connection is seen by the reader.
+	// All of it fits as it is, see packetCost, though maybe not as base64; a broken connection is seen by the reader.
+	fits := true
 	for _, o := range polling.out {
-		p.conn.Queue(o.data, o.binary)
+		fits = fits && o.queue(p.conn, p.framing) != wsconn.ErrFull
 	}
 	polling.out, polling.size = nil, 0
 	if polling.getting {
@@ -134,11 +137,15 @@ func (s *Session) upgraded(p *probe) bool {
 		}
 		polling.answer()
 	}
+	s.framing = p.framing
 	s.ws.Store(p.conn)
 	s.polling = nil
 	s.mu.Unlock()
-	p.conn.Flush()
 	s.server.obs.Upgraded()
+	if !fits {
+		s.end(sio.ReasonSlowConsumer, endAbort)
+	}
+	p.conn.Flush()
 	return true
 }
 

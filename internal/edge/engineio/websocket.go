@@ -12,15 +12,9 @@ import (
 )
 
 // queueFrames queues messages as frames and tells whether all fitted.
-func queueFrames(ws *wsconn.Conn, messages []Message) bool {
+func queueFrames(ws *wsconn.Conn, f framing, messages []Message) bool {
 	for _, m := range messages {
-		var err error
-		if m.Binary {
-			err = ws.Queue(m.Data, true)
-		} else {
-			err = ws.QueuePrefixed(byte(PacketMessage), m.Data)
-		}
-		if err == wsconn.ErrFull {
+		if f.queue(ws, m) == wsconn.ErrFull {
 			return false
 		}
 	}
@@ -28,12 +22,13 @@ func queueFrames(ws *wsconn.Conn, messages []Message) bool {
 }
 
 // openWebSocket opens a session of a WebSocket handshake.
-func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request) {
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, c codec, f framing) {
 	conn, err := s.upgrader.Upgrade(w, r)
 	if err != nil {
 		return // answered
 	}
-	session := s.newSession(newHandshake(r, WebSocket))
+	session := s.newSession(newHandshake(r, WebSocket), c)
+	session.framing = f
 	session.ws.Store(conn)
 	if !s.add(session) {
 		conn.Close(wsconn.CodeGoingAway, "")
@@ -60,10 +55,7 @@ func (s *Session) read(conn *wsconn.Conn) {
 			s.end(readReason(err), endAfterQueue)
 			break
 		}
-		p := Packet{Type: PacketMessage, Binary: true, Data: data}
-		if !binary {
-			p, err = parsePacket(data)
-		}
+		p, err := s.codec.parse(data, binary)
 		if err != nil {
 			s.end(sio.ReasonParseError, endAfterQueue)
 			break
