@@ -81,8 +81,9 @@ func parseOpen(t testing.TB, packet string) opened {
 // poller is a polling client.
 type poller struct {
 	*world
-	sid string
-	rec *recorder
+	sid  string
+	rec  *recorder
+	base string // the query without the sid
 }
 
 func (w *world) polling() *poller {
@@ -92,7 +93,7 @@ func (w *world) polling() *poller {
 		w.t.Fatalf("open: %+v", r)
 	}
 	sid := parseOpen(w.t, r.body).SID
-	return &poller{w, sid, w.recorder(sid)}
+	return &poller{w, sid, w.recorder(sid), "EIO=4&transport=polling"}
 }
 
 func (w *world) recorder(sid string) *recorder {
@@ -104,7 +105,7 @@ func (w *world) recorder(sid string) *recorder {
 	return r.(*recorder)
 }
 
-func (p *poller) query() string { return "EIO=4&transport=polling&sid=" + p.sid }
+func (p *poller) query() string { return p.base + "&sid=" + p.sid }
 
 func (p *poller) get() reply { p.t.Helper(); return p.do("GET", p.query(), "") }
 
