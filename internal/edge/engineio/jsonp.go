@@ -5,6 +5,7 @@ package engineio
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -25,6 +26,11 @@ type jsonp struct {
 }
 
 var errForm = sio.E(sio.CodeInvalid, "split payload", "the form has not exactly one field d")
+
+// asksJSONP tells that a request has the key j, also with a value that cannot be parsed.
+func asksJSONP(r *http.Request, query url.Values) bool {
+	return query.Has("j") || strings.HasPrefix(r.URL.RawQuery, "j=") || strings.Contains(r.URL.RawQuery, "&j=")
+}
 
 // jsonpOf lets a session of c go by JSONP, or is nil where it may not.
 func (s *Server) jsonpOf(query url.Values, c codec) codec {

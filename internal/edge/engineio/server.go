@@ -122,7 +122,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 
 // openPolling opens a session of a GET and answers with its open packet.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, c codec, query url.Values) {
-	if query.Has("j") {
+	if asksJSONP(r, query) {
 		if c = s.jsonpOf(query, c); c == nil {
 			s.refuse(w, r, refusedJSONP)
 			return
