@@ -36,6 +36,7 @@ type cluster struct {
 	mu       sync.Mutex // guards all below
 	replicas []*process.Broker
 	others   map[string]*process.Process // handlers and applications by name
+	lines    []*line
 }
 
 func (cs *clusters) add() *cluster {
@@ -191,6 +192,9 @@ func (c *cluster) process(name string) *process.Process {
 func (c *cluster) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, l := range c.lines {
+		l.close()
+	}
 	for _, p := range c.others {
 		p.Kill()
 		c.keep(p)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -47,6 +49,8 @@ func describe(b *process.Broker) replica {
 //	POST   /clusters/{id}/apps {app, flags}        a replica, started as `broker dev`
 //	DELETE /clusters/{id}/processes/{name} {signal}
 //	GET    /clusters/{id}/processes/{name}         what it has printed
+//	POST   /clusters/{id}/lines {replica}          {name, url} of a line to a replica
+//	POST   /clusters/{id}/lines/{name}/cut         ends all connections of a line
 //	POST   /clusters/{id}/address                  {address} that nobody listens at
 //	POST   /clusters/{id}/cli {replica, args}      {code, output} of `broker ARGS`
 //	POST   /clusters/{id}/emitter {replica, args}  {code, output} of the handlers' program used as an emitter
@@ -62,6 +66,8 @@ func (c *control) handler() http.Handler {
 		"POST /clusters/{id}/apps":               c.newApp,
 		"DELETE /clusters/{id}/processes/{name}": c.endProcess,
 		"GET /clusters/{id}/processes/{name}":    c.printed,
+		"POST /clusters/{id}/lines":              newLine,
+		"POST /clusters/{id}/lines/{name}/cut":   cutLine,
 		"POST /clusters/{id}/address":            freeAddress,
 		"POST /clusters/{id}/cli":                c.cli,
 		"POST /clusters/{id}/emitter":            c.emitter,
@@ -105,7 +111,7 @@ func (c *control) newCluster(r *http.Request) (any, error) {
 		return nil, err
 	}
 	cl := c.clusters.add()
-	replicas, err := cl.start(c.broker, q.Replicas, q.Flags)
+	replicas, err := cl.start(c.broker, q.Replicas, slices.Concat(c.settings, q.Flags))
 	if err != nil {
 		c.clusters.stop(cl.id)
 		return nil, err
@@ -126,7 +132,7 @@ func (c *control) newApp(_ *http.Request, cl *cluster, q *request) (any, error) 
 	case "polyglot": // both halves, as `make run-polyglot` starts them
 		command = []string{"sh", "-c", `"$0" service.py & exec "$1"`, c.python, c.built["polyglot"]}
 	}
-	b, err := cl.application(c.broker, folder, []string{c.pythonPath()}, q.Flags, command)
+	b, err := cl.application(c.broker, folder, []string{c.pythonPath()}, slices.Concat(c.settings, q.Flags), command)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +153,24 @@ func (c *control) printed(r *http.Request, cl *cluster, _ *request) (any, error)
 		return nil, fmt.Errorf("no process is named %q", r.PathValue("name"))
 	}
 	return map[string]any{"text": p.Log(), "pid": p.PID()}, nil
+}
+
+func newLine(_ *http.Request, cl *cluster, q *request) (any, error) {
+	l, err := listen(cl.replicas[q.Replica].HTTP)
+	if err != nil {
+		return nil, err
+	}
+	cl.lines = append(cl.lines, l)
+	return map[string]any{"name": fmt.Sprint(len(cl.lines) - 1), "url": "http://" + l.address()}, nil
+}
+
+func cutLine(r *http.Request, cl *cluster, _ *request) (any, error) {
+	n, err := strconv.Atoi(r.PathValue("name"))
+	if err != nil || n < 0 || n >= len(cl.lines) {
+		return nil, fmt.Errorf("there is no line %q", r.PathValue("name"))
+	}
+	cl.lines[n].cut()
+	return struct{}{}, nil
 }
 
 func freeAddress(*http.Request, *cluster, *request) (any, error) {

@@ -35,6 +35,13 @@ func main() {
 	flag.StringVar(&c.kind, "handler", "go", "which handlers serve: go or python")
 	flag.StringVar(&c.python, "python", "python3", "Python for handlers and applications; it needs grpc, protobuf and flask")
 	flag.StringVar(&c.broker, "broker", "", "binary of the broker; built when empty")
+	flag.Func("setting", "a setting of every broker that is started, NAME=VALUE; may be given again", func(text string) error {
+		if !strings.Contains(text, "=") {
+			return errors.New("want NAME=VALUE")
+		}
+		c.settings = append(c.settings, "--"+text)
+		return nil
+	})
 	limit := flag.Duration("limit", 10*time.Minute, "time after which the command is ended")
 	flag.Parse()
 	if flag.NArg() == 0 || c.kind != "go" && c.kind != "python" {
@@ -55,6 +62,7 @@ func main() {
 type control struct {
 	kind, python, broker string
 	repository, folder   string
+	settings             []string          // flags of every broker
 	built                map[string]string // Go programs by package
 	clusters             clusters
 }

@@ -39,6 +39,7 @@ func main() {
 	rooms(main)
 	work(svc)
 	admin(svc.Namespace("/admin"))
+	custom(svc.Namespace("/custom"))
 	go func() { // ends with ctx
 		if svc.Attached(ctx) == nil {
 			fmt.Println("attached")
@@ -163,10 +164,12 @@ func echoes(n *spanwire.Namespace) {
 		}
 		return nil
 	})
-	n.On("handshake", func(_ context.Context, e *spanwire.Event) error {
-		h := e.Socket.Handshake()
-		return e.Ack(map[string]any{"id": e.Socket.ID(), "url": h.URL, "transport": h.Transport, "address": h.Address, "auth": h.Auth})
-	})
+	n.On("handshake", handshake)
+}
+
+func handshake(_ context.Context, e *spanwire.Event) error {
+	h := e.Socket.Handshake()
+	return e.Ack(map[string]any{"id": e.Socket.ID(), "url": h.URL, "transport": h.Transport, "address": h.Address, "auth": h.Auth})
 }
 
 // broadcast is the argument of the event with its name.
@@ -247,4 +250,23 @@ func admin(n *spanwire.Namespace) {
 	spanwire.On(n, "shout", func(_ context.Context, _ *spanwire.Event, text string) (spanwire.None, error) {
 		return spanwire.None{}, n.Emit("shouted", text)
 	})
+}
+
+// custom is a namespace whose auth is of texts alone, so that clients which can only send a query say all that they have to.
+func custom(n *spanwire.Namespace) {
+	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {
+		var a struct {
+			Refuse string `json:"refuse"`
+			Code   string `json:"code"`
+		}
+		if err := s.Handshake().BindAuth(&a); err != nil {
+			return err
+		}
+		if a.Refuse != "" {
+			return spanwire.Refuse(a.Refuse, map[string]any{"code": a.Code})
+		}
+		return nil
+	})
+	handle(n, "echo", func(_ context.Context, e *spanwire.Event, args []any) error { return e.Ack(args...) })
+	n.On("handshake", handshake)
 }

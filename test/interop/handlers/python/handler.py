@@ -39,6 +39,7 @@ def disconnect(socket: spanwire.Socket, reason: str) -> None:
 
 
 @service.on("echo")
+@service.on("echo", namespace="/custom")
 def echo(_socket: spanwire.Socket, *args: Any) -> Any:
     return args
 
@@ -70,6 +71,7 @@ def burst(socket: spanwire.Socket, count: int) -> None:
 
 
 @service.on("handshake")
+@service.on("handshake", namespace="/custom")
 def handshake(socket: spanwire.Socket) -> Any:
     h = socket.handshake
     return {"id": socket.id, "url": h.url, "transport": h.transport, "address": h.address, "auth": h.auth}
@@ -131,6 +133,14 @@ def admin_echo(_socket: spanwire.Socket, *args: Any) -> Any:
 @service.on("shout", namespace="/admin")
 def admin_shout(_socket: spanwire.Socket, text: str) -> None:
     service.emit("shouted", text, namespace="/admin")
+
+
+# A namespace whose auth is of texts alone, so that clients which can only send a query say all that they have to.
+@service.on_connect(namespace="/custom")
+def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
+    auth = auth or {}
+    if auth.get("refuse"):
+        raise spanwire.ConnectionRefusedError(auth["refuse"], {"code": auth.get("code", "")})
 
 
 def tell() -> None:
