@@ -38,7 +38,10 @@ func main() {
 	echoes(main)
 	rooms(main)
 	work(svc)
+	surface(main)
 	admin(svc.Namespace("/admin"))
+	dynamic(svc.NamespacePattern(`/room-\d+`))
+	told(svc.Namespace("/rooms"))
 	custom(svc.Namespace("/custom"))
 	go func() { // ends with ctx
 		if svc.Attached(ctx) == nil {
