@@ -33,7 +33,7 @@ func (s *Socket) Acknowledge(id sio.AckID, ack sio.Ack) {
 func (s *Socket) writeAck(id sio.AckID, ack *sio.Ack) {
 	s.client.server.metrics.AcksSent.Inc()
 	text := borrow()
-	*text = socketio.AppendAck(*text, s.namespace, id, ack)
+	*text = s.client.protocol().appendAck(*text, s.namespace, id, ack)
 	s.client.queue(*text, ack.Attachments)
 	giveBack(text)
 }

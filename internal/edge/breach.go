@@ -51,7 +51,7 @@ func (c *client) report(cause string, data []byte) {
 	c.server.metrics.Breaches.WithLabelValues(cause).Inc()
 	c.server.breaches.log(func(skipped int) {
 		c.server.log.Warn("session closed: the browser broke a rule", "cause", cause, "session", c.name(), "sid", c.anySocket(),
-			"address", c.session.Handshake().Address, "packet", excerpt(data), "unlogged", skipped)
+			"address", c.session.Handshake().Address, "packet", c.excerpt(data), "unlogged", skipped)
 	})
 }
 
@@ -72,11 +72,12 @@ func (c *client) anySocket() sio.SocketID {
 	return c.sockets[0].id
 }
 
-// excerpt shows the beginning of a packet in one quoted line. The payload of a connect is left out: it holds credentials.
+// excerpt shows the beginning of a packet in one quoted line. The payload or the query of a connect is left out: it
+// holds credentials.
 func excerpt(data []byte) string {
 	const shown = 100
 	if len(data) > 0 && data[0] == byte(socketio.Connect) {
-		if i := bytes.IndexAny(data, `{["`); i >= 0 {
+		if i := bytes.IndexAny(data, `{["?`); i >= 0 {
 			data = data[:i]
 		}
 	}

@@ -48,6 +48,10 @@ func newClient(s *Server, session *engineio.Session) *client {
 	c.mu.Lock()
 	c.armLocked(&c.lonely, s.options.ConnectTimeout, c.tooLonely)
 	c.mu.Unlock()
+	if session.Handshake().EngineProtocol == engineProtocol4 {
+		c.decoder.Protocol4 = true
+		c.connectUnasked()
+	}
 	return c
 }
 

@@ -6,12 +6,8 @@ import (
 	"sync"
 
 	"github.com/spanwire/spanwire/internal/edge/engineio"
-	"github.com/spanwire/spanwire/internal/edge/socketio"
 	"github.com/spanwire/spanwire/internal/hub"
 )
-
-// encodingJSON is the kind of a delivery's encoding that is an *engineio.Shared of JSON packets.
-const encodingJSON = 0
 
 // Deliver implements hub.Socket.
 func (s *Socket) Deliver(d *hub.Delivery) {
@@ -73,47 +69,25 @@ func (s *Socket) left(d *hub.Delivery) {
 
 // write queues the event. A lone receiver writes into a buffer of the pool; many share one encoding.
 func (s *Socket) write(d *hub.Delivery) {
+	p := s.client.protocol()
 	if d.Receivers > 1 {
-		s.client.session.QueueShared(d.Encoded(encodingJSON, func() any { return share(d) }).(*engineio.Shared))
+		s.client.session.QueueShared(p.shared(d))
 		return
 	}
-	text := borrow()
-	*text = appendDelivery(*text, d)
-	s.client.queue(*text, d.Event.Attachments)
-	giveBack(text)
+	packet := borrow()
+	*packet = p.appendDelivery(*packet, d)
+	s.client.queue(*packet, d.Event.Attachments)
+	giveBack(packet)
 }
 
-func appendDelivery(dst []byte, d *hub.Delivery) []byte {
-	if d.WantsAck {
-		return socketio.AppendEventWithAck(dst, d.Namespace, d.AckID, d.Event)
-	}
-	return socketio.AppendEvent(dst, d.Namespace, d.Event)
-}
-
-// share encodes a delivery for all its receivers.
-func share(d *hub.Delivery) *engineio.Shared {
-	const head = 32 // type, number of attachments, ack id, brackets and quotes
-	text := appendDelivery(make([]byte, 0, head+len(d.Namespace)+len(d.Event.Name)+len(d.Event.Args)), d)
-	return engineio.NewShared(unit(text, d.Event.Attachments)...)
-}
-
-// unit is a packet's text and its attachments, which stay together.
-func unit(text []byte, attachments [][]byte) []engineio.Message {
-	messages := make([]engineio.Message, 1, 1+len(attachments))
-	messages[0] = engineio.Message{Data: text}
-	for _, a := range attachments {
-		messages = append(messages, engineio.Message{Data: a, Binary: true})
-	}
-	return messages
-}
-
-// queue queues a packet. The text may be used again afterwards.
-func (c *client) queue(text []byte, attachments [][]byte) {
-	if len(attachments) == 0 {
-		c.session.Queue(engineio.Message{Data: text})
+// queue queues a packet. It may be used again afterwards.
+func (c *client) queue(packet []byte, attachments [][]byte) {
+	p := c.protocol()
+	if p == protocolMsgpack || len(attachments) == 0 {
+		c.session.Queue(engineio.Message{Data: packet, Binary: p == protocolMsgpack})
 		return
 	}
-	c.session.Queue(unit(text, attachments)...)
+	c.session.Queue(p.unit(packet, attachments)...)
 }
 
 // buffers holds buffers for packets that are copied when they are queued.

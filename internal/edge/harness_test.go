@@ -45,6 +45,7 @@ type setup struct {
 	register sio.Register
 	handle   func(call) *sio.Result // nil keeps the dispatch open
 	absent   bool                   // the service does not attach
+	engine3  bool                   // every session says that it is of revision 3 of Engine.IO
 }
 
 const replica sio.ReplicaID = "abcdef"
@@ -89,6 +90,12 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	w.hub = hub.New(replica, hub.Alone{}, metrics.NewHub(nil))
 	w.dispatcher = dispatch.New(s.dispatch, metrics.NewDispatch(nil), log)
 	w.edge = New(s.edge, w.hub, w.dispatcher, w.metrics, engineio.NopObserver{}, log)
+	if s.engine3 {
+		w.edge.engine = engineio.NewServer(s.edge.Engine, func(session *engineio.Session) engineio.Receiver {
+			session.Handshake().EngineProtocol = engineProtocol4
+			return w.edge.open(session)
+		}, engineio.NopObserver{}, log)
+	}
 	w.service = newService(t, s.handle)
 	if !s.absent {
 		w.service.attach(w.dispatcher, &s.register)

@@ -36,6 +36,7 @@ type Socket struct {
 	id        sio.SocketID
 	namespace sio.Namespace
 	auth      []byte
+	unasked   bool // joins the main namespace although the browser did not ask
 
 	// state is written under mu and read by anyone.
 	state atomic.Uint32
@@ -97,10 +98,22 @@ func (s *Socket) decided(d dispatch.Decision) {
 	case dispatch.Accepted:
 		s.accept()
 	case dispatch.Refused:
-		s.refuse(d.Message, d.Data, m.Refused)
+		s.refuse(m.Refused, func(dst []byte) []byte {
+			return s.client.protocol().appendConnectError(dst, s.namespace, d.Message, d.Data)
+		})
 	case dispatch.UnknownNamespace:
-		s.refuse("Invalid namespace", nil, m.UnknownNamespace)
+		if s.unasked {
+			s.refuseSilently(m.UnknownNamespace)
+			return
+		}
+		s.refuse(m.UnknownNamespace, func(dst []byte) []byte {
+			return s.client.protocol().appendUnknownNamespace(dst, s.namespace)
+		})
 	case dispatch.Away:
+		if s.unasked && !s.client.alone() {
+			s.refuseSilently(m.Away)
+			return
+		}
 		if s.giveUp() {
 			m.Away.Inc()
 			// Standard clients try again after the loss of the transport, and give up after a connect error.
@@ -125,7 +138,7 @@ func (s *Socket) accept() {
 	c.server.metrics.Connected.Inc()
 	c.join()
 	text := borrow()
-	*text = socketio.AppendConnect(*text, s.namespace, s.id)
+	*text = c.protocol().appendConnect(*text, s.namespace, s.id)
 	c.queue(*text, nil)
 	giveBack(text)
 	end := s.release()
@@ -134,16 +147,23 @@ func (s *Socket) accept() {
 }
 
 // refuse answers the connect, unless it was given up before.
-func (s *Socket) refuse(message string, data []byte, outcome metrics.Counter) {
+func (s *Socket) refuse(outcome metrics.Counter, answer func(dst []byte) []byte) {
 	if !s.giveUp() {
 		return
 	}
 	outcome.Inc()
 	text := borrow()
-	*text = socketio.AppendConnectError(*text, s.namespace, message, data)
+	*text = answer(*text)
 	s.client.queue(*text, nil)
 	giveBack(text)
 	s.client.session.Flush()
+}
+
+// refuseSilently gives up a socket that the browser did not ask for. An error in the main namespace would reach its other namespaces too.
+func (s *Socket) refuseSilently(outcome metrics.Counter) {
+	if s.giveUp() {
+		outcome.Inc()
+	}
 }
 
 // giveUp ends a socket that was not let in, and tells whether it was still pending.
@@ -253,7 +273,7 @@ func (s *Socket) leave(reason sio.Reason) {
 // tellDisconnect tells the browser that the server ended the socket.
 func (s *Socket) tellDisconnect() {
 	text := borrow()
-	*text = socketio.AppendDisconnect(*text, s.namespace)
+	*text = s.client.protocol().appendDisconnect(*text, s.namespace)
 	s.client.queue(*text, nil)
 	giveBack(text)
 	s.client.session.Flush()

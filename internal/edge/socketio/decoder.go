@@ -8,13 +8,28 @@ import (
 
 // A Decoder is in one of two states. Idle: a text message is due, and a binary one is refused. Waiting: the text of a binary packet
 // has come, as many binary messages are due as it announced, and a text message is refused. After an error it must not be used again.
+//
+// The first message decides what the session is written in: text means JSON, and binary means MessagePack. In MessagePack every message is
+// binary and a whole packet, and the decoder is always idle.
 
 // Decoder reads the packets of one session. The zero value with Limits set is ready.
 type Decoder struct {
-	Limits *Limits // never changed
-
+	Limits  *Limits  // never changed
 	waiting *waiting // nil when idle
+
+	// Protocol4 reads connects as clients of protocol 4 write them, see protocol4.go. It is never changed once a message has come.
+	Protocol4 bool
+	format    format // set by the first message
 }
+
+// format is what the packets of a session are written in.
+type format uint8
+
+const (
+	formatUnknown format = iota
+	formatJSON
+	formatMsgpack
+)
 
 // waiting is a binary packet whose attachments have not all come.
 type waiting struct {
@@ -26,11 +41,17 @@ type waiting struct {
 // Waiting tells whether attachments are due.
 func (d *Decoder) Waiting() bool { return d.waiting != nil }
 
+// Msgpack tells whether the session is written in MessagePack.
+func (d *Decoder) Msgpack() bool { return d.format == formatMsgpack }
+
 // Text takes one text message, valid UTF-8. The data belongs to the packet from now on and is altered in place. When complete is false,
 // attachments are due; type, namespace and id of the packet are valid nevertheless.
 func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
-	if d.waiting != nil {
+	if d.waiting != nil || d.format == formatMsgpack {
 		return p, false, errs[VerdictTextExpectedBinary]
+	}
+	if d.format == formatUnknown {
+		d.format = formatJSON
 	}
 	if len(data) == 0 {
 		return p, false, errs[VerdictType]
@@ -43,7 +64,8 @@ func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 			return p, false, err
 		}
 	}
-	if p.Namespace, rest, err = d.namespace(rest); err != nil {
+	var query []byte
+	if p.Namespace, query, rest, err = d.namespace(rest); err != nil {
 		return p, false, err
 	}
 	if p.ID, p.HasID, rest, err = ackID(rest); err != nil {
@@ -51,6 +73,9 @@ func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 	}
 	if err = d.payload(&p, rest, due); err != nil {
 		return p, false, err
+	}
+	if d.Protocol4 && p.Type == Connect {
+		p.Payload = queryObject(query)
 	}
 	if due == 0 {
 		return p, true, nil
@@ -61,6 +86,13 @@ func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 
 // Binary takes one binary message, which belongs to the packet from now on. When complete is false, more attachments are due.
 func (d *Decoder) Binary(data []byte) (p Packet, complete bool, err error) {
+	if d.format == formatUnknown && !d.Protocol4 {
+		d.format = formatMsgpack
+	}
+	if d.format == formatMsgpack {
+		p, err = ParseMsgpack(data, d.Limits)
+		return p, err == nil, err
+	}
 	w := d.waiting
 	if w == nil {
 		return p, false, errs[VerdictBinaryUnexpected]
@@ -92,22 +124,30 @@ func (d *Decoder) attachments(data []byte) (n int, rest []byte, err error) {
 	return n, data[i+1:], nil
 }
 
-// namespace reads "/name," or nothing.
-func (d *Decoder) namespace(data []byte) (ns sio.Namespace, rest []byte, err error) {
+// namespace reads "/name," or nothing. In protocol 4 a query may follow the name.
+func (d *Decoder) namespace(data []byte) (ns sio.Namespace, query, rest []byte, err error) {
 	if len(data) == 0 || data[0] != '/' {
-		return sio.MainNamespace, data, nil
+		return sio.MainNamespace, nil, data, nil
 	}
-	end, next := len(data), len(data)
+	end, next, mark := len(data), len(data), -1
 	for i, c := range data {
 		if c == ',' {
 			end, next = i, i+1
 			break
 		}
-		if i >= d.Limits.Namespace {
-			return "", nil, errs[VerdictNamespace]
+		if mark >= 0 {
+			continue
+		}
+		if c == '?' && d.Protocol4 {
+			mark = i
+		} else if i >= d.Limits.Namespace {
+			return "", nil, nil, errs[VerdictNamespace]
 		}
 	}
-	return sio.Namespace(data[:end]), data[next:], nil
+	if mark < 0 {
+		return sio.Namespace(data[:end]), nil, data[next:], nil
+	}
+	return sio.Namespace(data[:mark]), data[mark+1 : end], data[next:], nil
 }
 
 // ackID reads digits or nothing.
@@ -209,7 +249,7 @@ func (s *scanner) event(ev *sio.Event) error {
 	default:
 		return errs[VerdictJSON]
 	}
-	end, err = s.elements(s.space(comma + 1))
+	end, err = s.elements(s.space(comma+1), 0)
 	if err != nil {
 		return err
 	}

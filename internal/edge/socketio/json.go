@@ -15,7 +15,35 @@ type scanner struct {
 	depth        int // levels that may still be opened
 	placeholders bool
 	attachments  int // placeholders name 0 to attachments-1
+
+	measured bool
+	shapes   []int // with measured: of every container in the order they open: its elements or members, or what shapeOf made of a placeholder
 }
+
+// open makes room for the shape of a container, and close sets it. What was opened in between stays.
+func (s *scanner) open() (shape int) {
+	if s.measured {
+		s.shapes = append(s.shapes, 0)
+	}
+	return len(s.shapes) - 1
+}
+
+func (s *scanner) close(shape, n int) {
+	if s.measured {
+		s.shapes[shape] = n
+	}
+}
+
+// closePlaceholder forgets what was opened in between: none of it will be written.
+func (s *scanner) closePlaceholder(shape, attachment int) {
+	if s.measured {
+		s.shapes = s.shapes[:shape+1]
+		s.shapes[shape] = shapeOf(attachment)
+	}
+}
+
+// shapeOf turns the number of an attachment into a shape, and back.
+func shapeOf(attachment int) int { return -1 - attachment }
 
 // fail is the position that says that something is wrong; the reason is the second result beside it.
 const fail = -1
@@ -195,17 +223,18 @@ func (s *scanner) array(i int) (int, error) {
 		return fail, errs[VerdictDepth]
 	}
 	s.depth--
+	shape := s.open()
 	i = s.space(i + 1)
 	if s.at(i) == ']' {
 		s.depth++
 		return i + 1, nil
 	}
-	return s.elements(i)
+	return s.elements(i, shape)
 }
 
 // elements reads an opened array from one of its elements to its end.
-func (s *scanner) elements(i int) (int, error) {
-	for {
+func (s *scanner) elements(i, shape int) (int, error) {
+	for n := 1; ; n++ {
 		end, err := s.value(i)
 		if err != nil {
 			return fail, err
@@ -216,6 +245,7 @@ func (s *scanner) elements(i int) (int, error) {
 			i = s.space(i + 1)
 		case ']':
 			s.depth++
+			s.close(shape, n)
 			return i + 1, nil
 		default:
 			return fail, errs[VerdictJSON]
@@ -228,13 +258,14 @@ func (s *scanner) object(i int) (int, error) {
 		return fail, errs[VerdictDepth]
 	}
 	s.depth--
+	shape := s.open()
 	i = s.space(i + 1)
 	if s.at(i) == '}' {
 		s.depth++
 		return i + 1, nil
 	}
 	mark := placeholder{number: noNumber}
-	for {
+	for n := 1; ; n++ {
 		end, err := s.member(i, &mark)
 		if err != nil {
 			return fail, err
@@ -245,9 +276,14 @@ func (s *scanner) object(i int) (int, error) {
 			i = s.space(i + 1)
 		case '}':
 			s.depth++
-			if mark.is && (mark.number < 0 || mark.number >= s.attachments) {
+			if !mark.is {
+				s.close(shape, n)
+				return i + 1, nil
+			}
+			if mark.number < 0 || mark.number >= s.attachments {
 				return fail, errs[VerdictPlaceholder]
 			}
+			s.closePlaceholder(shape, mark.number)
 			return i + 1, nil
 		default:
 			return fail, errs[VerdictJSON]

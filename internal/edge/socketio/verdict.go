@@ -23,11 +23,11 @@ const (
 	VerdictAttachmentBytes
 	// VerdictPlaceholder means that a placeholder names no attachment.
 	VerdictPlaceholder
-	// VerdictTextExpectedBinary means that a text message came where an attachment was due.
+	// VerdictTextExpectedBinary means that a text message came where an attachment was due, or in a session that speaks MessagePack.
 	VerdictTextExpectedBinary
 	// VerdictBinaryUnexpected means that a binary message came where no attachment was due.
 	VerdictBinaryUnexpected
-	// VerdictNamespace means that the namespace's name is longer than the limit allows.
+	// VerdictNamespace means that the namespace's name is longer than the limit allows, or does not begin with a slash.
 	VerdictNamespace
 	// VerdictAckID means that the ack id is larger than 2^53-1, or stands in a packet that has none.
 	VerdictAckID
@@ -41,6 +41,12 @@ const (
 	VerdictEventName
 	// VerdictReserved means that Socket.IO keeps the event's name for itself.
 	VerdictReserved
+	// VerdictMsgpack means that the packet is not well-formed MessagePack, has text that is no UTF-8, or a map key that JSON cannot have.
+	VerdictMsgpack
+	// VerdictExtension means that the packet has a MessagePack extension that is not known here.
+	VerdictExtension
+	// VerdictPayloadBytes means that a payload that came as MessagePack is larger as JSON than the limit allows.
+	VerdictPayloadBytes
 
 	verdicts int = iota
 )
@@ -58,11 +64,11 @@ var errs = [verdicts]*Error{
 	VerdictPlaceholder: newError(VerdictPlaceholder, "placeholder", sio.CodeInvalid,
 		"a placeholder names no attachment"),
 	VerdictTextExpectedBinary: newError(VerdictTextExpectedBinary, "text_expected_binary", sio.CodeInvalid,
-		"text came where an attachment was due"),
+		"text came where binary data was due"),
 	VerdictBinaryUnexpected: newError(VerdictBinaryUnexpected, "binary_unexpected", sio.CodeInvalid,
 		"an attachment came that was not announced"),
 	VerdictNamespace: newError(VerdictNamespace, "namespace", sio.CodeTooLarge,
-		"the namespace's name is longer than max-namespace allows"),
+		"the namespace's name is longer than max-namespace-length allows, or does not begin with a slash"),
 	VerdictAckID: newError(VerdictAckID, "ack_id", sio.CodeInvalid,
 		"the ack id is above 2^53-1 or out of place"),
 	VerdictJSON: newError(VerdictJSON, "json", sio.CodeInvalid,
@@ -75,6 +81,12 @@ var errs = [verdicts]*Error{
 		"the event's name is empty or neither text nor a number"),
 	VerdictReserved: newError(VerdictReserved, "reserved", sio.CodeInvalid,
 		"the event's name is reserved by Socket.IO"),
+	VerdictMsgpack: newError(VerdictMsgpack, "msgpack", sio.CodeInvalid,
+		"the packet is not well-formed MessagePack, or has what JSON cannot hold"),
+	VerdictExtension: newError(VerdictExtension, "msgpack_extension", sio.CodeInvalid,
+		"the packet has an unknown MessagePack extension"),
+	VerdictPayloadBytes: newError(VerdictPayloadBytes, "payload_bytes", sio.CodeTooLarge,
+		"the payload is larger as JSON than max-payload allows"),
 }
 
 // String is the metric label.

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package socketio
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// A packet in MessagePack is one binary message: a map with the members "type" (0 to 4: there are no binary types), "nsp", "data" and "id".
+// Binary parts stand in the data as they are. Inside the broker an event is JSON with placeholders whatever its browser speaks, so that
+// handlers need not know. What MessagePack holds and JSON does not becomes what JavaScript writes for it as JSON:
+//
+//	MessagePack                        JSON
+//	bin; ext 0 of 8, 16 or 32 bits     placeholder of an attachment: the latter is how the standard parser writes an ArrayBuffer
+//	int, uint                          all digits
+//	float                              the shortest number that reads back as the same double; null for NaN and the infinities
+//	timestamp; fixext 8 of type 0      ISO 8601 text with milliseconds, in UTC; null outside of what a Date holds
+//	fixext 1 of type 0 (undefined)     null; in a map the member is left out
+//	map key that is an integer         its digits; other keys but text are refused
+//	any other ext                      refused
+//
+// And back: placeholders become bin, numbers without fraction and exponent become the smallest integer when 64 bits hold them and a
+// double otherwise, and a lone surrogate becomes U+FFFD, since text is UTF-8. Dates stay text.
+
+// kind is what a MessagePack element is.
+type kind uint8
+
+const (
+	kindNil kind = iota
+	kindUndefined
+	kindBool
+	kindInt  // bits is an int64
+	kindUint // bits is a uint64
+	kindFloat
+	kindText
+	kindBinary
+	kindArray
+	kindMap
+	kindDate      // bits is an int64, milliseconds
+	kindTimestamp // the content tells
+)
+
+// element is one element without its content.
+type element struct {
+	kind kind
+	bits uint64 // the value of a bool, number or date
+	size int    // of text, binary and timestamp: bytes; of an array: elements; of a map: elements and keys
+}
+
+// timestampType is the extension type that MessagePack itself defines.
+const timestampType = -1
+
+// readElement reads what stands at i and gives the position behind it: where its content begins, if it has any. The content of text, binary
+// and timestamp is there as a whole.
+func readElement(data []byte, i int) (e element, content int, err error) {
+	if i >= len(data) {
+		return e, fail, errs[VerdictMsgpack]
+	}
+	c := data[i]
+	i++
+	switch {
+	case c < 0x80:
+		e = element{kind: kindUint, bits: uint64(c)}
+	case c < 0x90:
+		e = element{kind: kindMap, size: 2 * int(c&0x0f)}
+	case c < 0xa0:
+		e = element{kind: kindArray, size: int(c & 0x0f)}
+	case c < 0xc0:
+		e = element{kind: kindText, size: int(c & 0x1f)}
+	case c >= 0xe0:
+		e = element{kind: kindInt, bits: uint64(int8(c))}
+	default:
+		if e, i, err = readLong(data, i, c); err != nil {
+			return e, fail, err
+		}
+	}
+	// An element of an array or a map is one byte at least, so that none announces more than can come.
+	if e.size > len(data)-i {
+		return e, fail, errs[VerdictMsgpack]
+	}
+	return e, i, nil
+}
+
+// readLong reads an element that begins with one of 0xc0 to 0xdf, from behind that byte.
+func readLong(data []byte, i int, c byte) (e element, content int, err error) {
+	width := 0 // of the number that follows
+	switch {
+	case c == 0xc0:
+		return element{kind: kindNil}, i, nil
+	case c == 0xc2 || c == 0xc3:
+		return element{kind: kindBool, bits: uint64(c & 1)}, i, nil
+	case 0xc4 <= c && c <= 0xc6:
+		e.kind, width = kindBinary, 1<<(c-0xc4)
+	case 0xc7 <= c && c <= 0xc9:
+		return readExtension(data, i, 1<<(c-0xc7), 0)
+	case c == 0xca || c == 0xcb:
+		e.kind, width = kindFloat, 4<<(c-0xca)
+	case 0xcc <= c && c <= 0xcf:
+		e.kind, width = kindUint, 1<<(c-0xcc)
+	case 0xd0 <= c && c <= 0xd3:
+		e.kind, width = kindInt, 1<<(c-0xd0)
+	case 0xd4 <= c && c <= 0xd8:
+		return readExtension(data, i, 0, 1<<(c-0xd4))
+	case 0xd9 <= c && c <= 0xdb:
+		e.kind, width = kindText, 1<<(c-0xd9)
+	case c == 0xdc || c == 0xdd:
+		e.kind, width = kindArray, 2<<(c-0xdc)
+	case c == 0xde || c == 0xdf:
+		e.kind, width = kindMap, 2<<(c-0xde)
+	default: // 0xc1 is never used
+		return e, fail, errs[VerdictMsgpack]
+	}
+	if width > len(data)-i {
+		return e, fail, errs[VerdictMsgpack]
+	}
+	n := bigEndian(data[i : i+width])
+	switch e.kind {
+	case kindText, kindBinary, kindArray:
+		e.size = int(n)
+	case kindMap:
+		e.size = 2 * int(n)
+	case kindInt:
+		shift := 64 - 8*width
+		e.bits = uint64(int64(n<<shift) >> shift)
+	case kindFloat:
+		if e.bits = n; width == 4 {
+			e.bits = math.Float64bits(float64(math.Float32frombits(uint32(n))))
+		}
+	default:
+		e.bits = n
+	}
+	return e, i + width, nil
+}
+
+// readExtension reads an extension whose size is either fixed, or stands in width bytes.
+func readExtension(data []byte, i, width, fixed int) (e element, content int, err error) {
+	if width+1 > len(data)-i {
+		return e, fail, errs[VerdictMsgpack]
+	}
+	e.size = fixed
+	if fixed == 0 {
+		e.size = int(bigEndian(data[i : i+width]))
+	}
+	i += width
+	extension := int8(data[i])
+	if i++; e.size > len(data)-i {
+		return e, fail, errs[VerdictMsgpack]
+	}
+	switch {
+	case extension == timestampType && (fixed == 4 || fixed == 8 || width == 1 && e.size == 12):
+		e.kind = kindTimestamp
+	case extension == 0 && fixed == 0:
+		e.kind = kindBinary
+	case extension == 0 && fixed == 1 && data[i] == 0:
+		return element{kind: kindUndefined}, i + fixed, nil
+	case extension == 0 && fixed == 8:
+		return element{kind: kindDate, bits: binary.BigEndian.Uint64(data[i:])}, i + fixed, nil
+	default:
+		return e, fail, errs[VerdictExtension]
+	}
+	return e, i, nil
+}
+
+func bigEndian(data []byte) (n uint64) {
+	for _, c := range data {
+		n = n<<8 | uint64(c)
+	}
+	return n
+}
+
+// skip gives the position behind the element at i. It does not call itself, however deep the element is.
+func skip(data []byte, i int) (end int, err error) {
+	var e element
+	for due := 1; due > 0; due-- {
+		if e, i, err = readElement(data, i); err != nil {
+			return fail, err
+		}
+		switch e.kind {
+		case kindArray, kindMap:
+			due += e.size
+		case kindText, kindBinary, kindTimestamp:
+			i += e.size
+		default:
+		}
+	}
+	return i, nil
+}
+
+// integer tells whether the element is an integer of the packet's own, which JavaScript may also write as a float.
+func (e element) integer() (n int64, ok bool) {
+	switch e.kind {
+	case kindInt:
+		return int64(e.bits), true
+	case kindUint:
+		return int64(e.bits), e.bits <= math.MaxInt64
+	case kindFloat:
+		f := math.Float64frombits(e.bits)
+		if n = int64(f); float64(n) == f && math.Abs(f) < 1<<63 {
+			return n, true
+		}
+	default:
+	}
+	return 0, false
+}

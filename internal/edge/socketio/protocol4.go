@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package socketio
+
+import (
+	"bytes"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Protocol 4 is what clients of Socket.IO 2 speak, over revision 3 of Engine.IO. Events, acks and disconnects are as in protocol 5. A connect
+// carries no payload: what the client wants to say stands as a query behind the namespace, "0/admin?token=abc,". Its answer says no socket
+// id, and a refusal is one JSON value without an object around it.
+
+// AppendConnect4 appends the answer to a connect that was accepted, in protocol 4.
+func AppendConnect4(dst []byte, ns sio.Namespace) []byte { return appendHead(dst, Connect, 0, ns) }
+
+// AppendConnectError4 appends the answer to a connect that was refused, in protocol 4: the data, which is one JSON value, or else the message.
+func AppendConnectError4(dst []byte, ns sio.Namespace, message string, data []byte) []byte {
+	dst = appendHead(dst, ConnectError, 0, ns)
+	if len(data) > 0 {
+		return append(dst, data...)
+	}
+	return appendText(dst, message)
+}
+
+// queryObject makes a JSON object of a query, with text for values. Of a key that comes more than once the last value counts. What is
+// escaped wrongly stays as it is written. No query gives nothing.
+func queryObject(query []byte) []byte {
+	if len(query) == 0 {
+		return nil
+	}
+	values := make(map[string]string)
+	for pair := range bytes.SplitSeq(query, []byte{'&'}) {
+		if key, value, _ := bytes.Cut(pair, []byte{'='}); len(pair) > 0 {
+			values[unescape(string(key))] = unescape(string(value))
+		}
+	}
+	out := []byte{'{'}
+	for i, key := range slices.Sorted(maps.Keys(values)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(appendText(out, key), ':')
+		out = appendText(out, values[key])
+	}
+	return append(out, '}')
+}
+
+func unescape(text string) string {
+	if plain, err := url.QueryUnescape(text); err == nil {
+		return plain
+	}
+	return strings.ReplaceAll(text, "+", " ")
+}
