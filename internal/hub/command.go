@@ -46,6 +46,9 @@ func (h *Hub) Emit(e *sio.Emit) (sockets int, err error) { return h.Execute(e) }
 // emits of one caller arrive in order.
 func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
 	h.metrics.Emits.Inc()
+	if h.journal.Retention > 0 && takesOffset(e) {
+		return h.deliverInTurn(e)
+	}
 	one, all := h.receivers(&e.Target)
 	if one == nil && len(all) == 0 {
 		return 0
@@ -143,19 +146,22 @@ func (h *Hub) deliver(d *Delivery, one Socket, all []Socket) int {
 	}
 	d.Receivers = len(all)
 	h.metrics.Deliveries.Add(float64(len(all)))
-	if len(all) < h.wide || h.workers < 2 {
-		for _, s := range all {
-			s.Deliver(d)
-		}
+	if h.isWide(all) {
+		h.share(all, func(s Socket) { s.Deliver(d) })
 		return len(all)
 	}
-	h.share(d, all)
+	for _, s := range all {
+		s.Deliver(d)
+	}
 	return len(all)
 }
 
-// share delivers with a few helpers, which take the receivers in blocks, so that one slow write does not leave the rest of its part
+// isWide tells whether it pays to share the work.
+func (h *Hub) isWide(all []Socket) bool { return len(all) >= h.wide && h.workers > 1 }
+
+// share calls do for all sockets with a few helpers, which take the sockets in blocks, so that one slow write does not leave the rest of its part
 // behind.
-func (h *Hub) share(d *Delivery, all []Socket) {
+func (h *Hub) share(all []Socket, do func(Socket)) {
 	const block = 32
 	var next atomic.Int64
 	work := func() {
@@ -165,7 +171,7 @@ func (h *Hub) share(d *Delivery, all []Socket) {
 				return
 			}
 			for _, s := range all[from:min(from+block, len(all))] {
-				s.Deliver(d)
+				do(s)
 			}
 		}
 	}

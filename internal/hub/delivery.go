@@ -21,10 +21,28 @@ type Delivery struct {
 	WantsAck   bool
 	AckID      sio.AckID // with WantsAck: one id for all receivers, unique on this replica
 	Receivers  int       // how many sockets share it; a lone receiver need not keep its encoding
+	// Offset is told to browsers that may come back, in the event that Marked gives; empty when there is nothing to tell.
+	Offset string
+	// Unflushed asks a socket to queue the event only: the hub flushes later.
+	Unflushed bool
 
 	collection *Collection // with WantsAck
 	once       [Kinds]sync.Once
 	encoded    [Kinds]any
+	markedOnce sync.Once
+	marked     sio.Event
+}
+
+// Marked gives the event with the offset as one more argument. Without an offset it is the event itself.
+func (d *Delivery) Marked() *sio.Event {
+	if d.Offset == "" {
+		return d.Event
+	}
+	d.markedOnce.Do(func() {
+		d.marked = *d.Event
+		d.marked.Args = WithOffset(d.Event.Args, d.Offset)
+	})
+	return &d.marked
 }
 
 // Encoded gives the encoding of the kind: the first socket that writes it encodes, the rest reuse. Kinds are the edge's own.

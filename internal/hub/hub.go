@@ -21,12 +21,15 @@ import (
 type Socket interface {
 	// ID names the socket. It never changes.
 	ID() sio.SocketID
-	// Deliver queues the event for the browser and flushes. When d.WantsAck, exactly one of d.Acked and d.Left must follow
+	// Deliver queues the event for the browser and flushes, unless d.Unflushed. When d.WantsAck, exactly one of d.Acked and d.Left must follow
 	// sooner or later, also when the socket is closed already.
 	Deliver(d *Delivery)
 	// Disconnect ends the socket, after what was delivered to it before.
 	Disconnect(closeSession bool)
 }
+
+// Flusher is a Socket that is given deliveries with Unflushed: Flush follows when all receivers have queued them.
+type Flusher interface{ Flush() }
 
 // Publisher tells the other replicas. Both methods may be called from several goroutines at a time.
 type Publisher interface {
@@ -45,7 +48,10 @@ type Hub struct {
 	workers   int // goroutines that share a wide delivery
 	wide      int // receivers from which on a delivery is shared
 
-	ackIDs atomic.Uint64 // the next id of a delivery that wants acks
+	journal JournalOptions
+
+	ackIDs   atomic.Uint64 // the next id of a delivery that wants acks
+	sequence atomic.Uint64 // of the last event that was given an offset
 
 	mu         sync.RWMutex
 	namespaces map[sio.Namespace]*namespace // guarded by mu; only those with sockets
@@ -60,7 +66,13 @@ const (
 
 // New makes an empty hub of the replica. The publisher may be Alone.
 func New(replica sio.ReplicaID, p Publisher, m *metrics.Hub) *Hub {
+	return NewWithJournal(replica, p, JournalOptions{}, m)
+}
+
+// NewWithJournal is New of a hub that keeps events for sockets that come back.
+func NewWithJournal(replica sio.ReplicaID, p Publisher, o JournalOptions, m *metrics.Hub) *Hub {
 	return &Hub{
+		journal:    o,
 		replica:    replica,
 		publisher:  p,
 		metrics:    m,
@@ -77,6 +89,7 @@ func (h *Hub) Add(ns sio.Namespace, s Socket) {
 	n := h.namespaces[ns]
 	if n == nil {
 		n = newNamespace()
+		n.journal = h.newJournal()
 		h.namespaces[ns] = n
 		h.metrics.Namespaces.Inc()
 	}
@@ -91,6 +104,10 @@ func (h *Hub) Add(ns sio.Namespace, s Socket) {
 func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.removeLocked(ns, id)
+}
+
+func (h *Hub) removeLocked(ns sio.Namespace, id sio.SocketID) {
 	n := h.namespaces[ns]
 	if n == nil {
 		return
@@ -102,9 +119,17 @@ func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) {
 	h.metrics.Sockets.Dec()
 	h.metrics.Rooms.Sub(float64(rooms))
 	if empty {
-		delete(h.namespaces, ns)
-		h.metrics.Namespaces.Dec()
+		h.ceaseLocked(ns)
 	}
+}
+
+// ceaseLocked lets go of a namespace that is empty.
+func (h *Hub) ceaseLocked(ns sio.Namespace) {
+	if j := h.namespaces[ns].journal; j != nil {
+		j.clear()
+	}
+	delete(h.namespaces, ns)
+	h.metrics.Namespaces.Dec()
 }
 
 // Rooms lists the rooms that the socket is in, its own first. Nil when it is not here.

@@ -11,15 +11,22 @@ import (
 // namespace holds the sockets of one namespace and their rooms. The room that every socket has of its own is found through sockets
 // and costs nothing; others may join it too, and are then kept in rooms like those of any room.
 type namespace struct {
+	// journal is nil when nothing is kept for sockets that come back.
+	journal *journal
+	// turn is held while an event of the journal is queued for its receivers. It is taken before mu.
+	turn sync.Mutex
+
 	mu      sync.RWMutex
 	sockets map[sio.SocketID]*member // guarded by mu
 	rooms   map[sio.Room]room        // guarded by mu; only those with members
+	absent  int                      // guarded by mu; sockets that may come back
 }
 
 // member is one socket and the rooms it joined.
 type member struct {
 	socket Socket
 	joined []sio.Room // guarded by namespace.mu; without the own room
+	trace  *trace     // guarded by namespace.mu; nil without a journal
 }
 
 type room map[*member]struct{}
@@ -31,16 +38,19 @@ func newNamespace() *namespace {
 	return &namespace{sockets: make(map[sio.SocketID]*member), rooms: make(map[sio.Room]room)}
 }
 
+// emptyLocked tells whether there is nobody who could be reached, now or later.
+func (n *namespace) emptyLocked() bool { return len(n.sockets) == 0 && n.absent == 0 }
+
 // add tells whether the socket is a new one. The same id again takes the place of the old socket, without its rooms.
 func (n *namespace) add(s Socket) (added bool, ceased int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	id := s.ID()
 	if old := n.sockets[id]; old != nil {
-		old.socket = s
+		old.socket, old.trace = s, n.journal.newTrace()
 		return false, n.leaveAllLocked(old)
 	}
-	n.sockets[id] = &member{socket: s}
+	n.sockets[id] = &member{socket: s, trace: n.journal.newTrace()}
 	return true, 0
 }
 
@@ -54,7 +64,7 @@ func (n *namespace) remove(id sio.SocketID) (found bool, ceased int, empty bool)
 	}
 	delete(n.sockets, id)
 	ceased = n.leaveAllLocked(m)
-	return true, ceased, len(n.sockets) == 0
+	return true, ceased, n.emptyLocked()
 }
 
 func (n *namespace) roomsOf(id sio.SocketID) []sio.Room {
@@ -104,10 +114,18 @@ func (n *namespace) membersLocked(t *sio.Target) (members []*member) {
 func (n *namespace) receivers(t *sio.Target) (one Socket, all []Socket) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
+	return n.receiversLocked(t, nil)
+}
+
+// receiversLocked also shows each member to visit, which may be nil.
+func (n *namespace) receiversLocked(t *sio.Target, visit func(*member)) (one Socket, all []Socket) {
 	if len(t.Rooms) == 0 && len(n.sockets) > 1 {
 		all = make([]Socket, 0, len(n.sockets))
 	}
 	n.eachLocked(t, func(m *member) {
+		if visit != nil {
+			visit(m)
+		}
 		switch {
 		case one == nil && all == nil:
 			one = m.socket
@@ -149,6 +167,7 @@ func (n *namespace) joinLocked(m *member, r sio.Room) (begun int) {
 	}
 	members[m] = struct{}{}
 	m.joined = append(m.joined, r)
+	m.trace.joined(n.journal)
 	return begun
 }
 
@@ -163,6 +182,7 @@ func (n *namespace) leaveLocked(m *member, r sio.Room) (ceased int) {
 			m.joined[i] = m.joined[last]
 			m.joined[last] = ""
 			m.joined = m.joined[:last]
+			m.trace.left(i, r, n.journal)
 			break
 		}
 	}

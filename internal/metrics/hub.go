@@ -21,6 +21,10 @@ type Hub struct {
 
 	PublishFailures prometheus.Counter // commands that other replicas could not be told
 
+	JournalEvents    prometheus.Gauge   // events kept for sockets that come back
+	JournalBytes     prometheus.Gauge   // the same in bytes
+	JournalOverflows prometheus.Counter // events dropped before their time
+
 	Collections  prometheus.Gauge   // emits that wait for acks
 	AcksCame     prometheus.Counter // acks in time
 	AcksLeft     prometheus.Counter // sockets that left instead of answering
@@ -41,10 +45,15 @@ func NewHub(r prometheus.Registerer) *Hub {
 		Name: "spanwire_hub_acks_total", Help: "Sockets asked for an ack, by what became of it.",
 	}, []string{"outcome"})
 	return &Hub{
-		Namespaces:  gauge("namespaces", "Namespaces that have sockets on this replica."),
-		Sockets:     gauge("sockets", "Sockets on this replica."),
-		Rooms:       gauge("rooms", "Rooms that have members on this replica, the sockets' own rooms left out."),
-		Collections: gauge("collections", "Emits that wait for acks on this replica."),
+		Namespaces:    gauge("namespaces", "Namespaces that have sockets on this replica."),
+		Sockets:       gauge("sockets", "Sockets on this replica."),
+		Rooms:         gauge("rooms", "Rooms that have members on this replica, the sockets' own rooms left out."),
+		Collections:   gauge("collections", "Emits that wait for acks on this replica."),
+		JournalEvents: gauge("journal_events", "Events kept for sockets that come back."),
+		JournalBytes:  gauge("journal_bytes", "Bytes of the events kept for sockets that come back."),
+		JournalOverflows: f.NewCounter(prometheus.CounterOpts{
+			Name: "spanwire_hub_journal_overflows_total", Help: "Events kept for sockets that come back and dropped before their time, because there were too many.",
+		}),
 		Emits:       commands.WithLabelValues("emit"),
 		Joins:       commands.WithLabelValues("join"),
 		Leaves:      commands.WithLabelValues("leave"),
