@@ -11,6 +11,7 @@ import (
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -91,8 +92,20 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 		MaxNamespaceLength: c.Socket.MaxNamespaceLength,
 		MaxUnfinished:      int64(c.Socket.MaxUnfinished),
 		MaxOutstandingAcks: c.Socket.MaxOutstandingAcks,
+		Recovery:           c.Socket.Recovery,
+		RecoverySessions:   c.Socket.RecoverySessions,
 		ServeClient:        c.Socket.ServeClient,
 	}
+}
+
+// journalOptions keep events for as long as a socket may come back that was cut off when the loss of its connection was noticed, and for as
+// long as that may take.
+func journalOptions(c *config.Config) (o hub.JournalOptions) {
+	if c.Socket.Recovery > 0 {
+		o.Retention = c.Socket.Recovery + c.Engine.PingInterval + c.Engine.PingTimeout
+	}
+	o.MaxEvents, o.MaxBytes = c.Socket.RecoveryPackets, c.Socket.RecoveryBytes
+	return o
 }
 
 func (b *Broker) bridgeOptions() bridge.Options {

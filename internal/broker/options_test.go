@@ -5,6 +5,7 @@ package broker
 import (
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/config"
@@ -38,7 +39,7 @@ func TestOptions_Complete(t *testing.T) {
 	}
 	defer b.listeners.close()
 	optional := map[string]bool{"Tokens": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true,
-		"AllowEIO3": true, "AllowJSONP": true}
+		"AllowEIO3": true, "AllowJSONP": true, "Recovery": true}
 	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, busOptions(&c.Cluster)} {
 		v := reflect.ValueOf(o)
 		for i := range v.NumField() {
@@ -46,5 +47,17 @@ func TestOptions_Complete(t *testing.T) {
 				t.Errorf("%s.%s has no setting", v.Type(), f.Name)
 			}
 		}
+	}
+}
+
+// Events are kept until the last socket that missed them may have come back; without recovery none are.
+func TestOptions_Journal(t *testing.T) {
+	c := config.Default()
+	if o := journalOptions(c); o.Retention != 0 {
+		t.Errorf("kept for %v", o.Retention)
+	}
+	c.Socket.Recovery = time.Minute
+	if o := journalOptions(c); o.Retention != time.Minute+c.Engine.PingInterval+c.Engine.PingTimeout {
+		t.Errorf("kept for %v", o.Retention)
 	}
 }

@@ -65,6 +65,10 @@ type Socket struct {
 	ConnectRate        int
 	MaxUnfinished      int
 	MaxOutstandingAcks int
+	Recovery           time.Duration
+	RecoveryPackets    int
+	RecoveryBytes      int
+	RecoverySessions   int
 	ServeClient        bool
 }
 
@@ -148,6 +152,9 @@ func Default() *Config {
 			ConnectRate:        50,
 			MaxUnfinished:      64 << 20,
 			MaxOutstandingAcks: 1024,
+			RecoveryPackets:    16384,
+			RecoveryBytes:      32 << 20,
+			RecoverySessions:   100_000,
 			ServeClient:        true,
 		},
 		Services: Services{

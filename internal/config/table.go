@@ -67,6 +67,13 @@ func (s *Socket) settings() []Setting {
 			"sessions together. It must hold max-payload."},
 		{Name: "max-outstanding-acks", value: number(&s.MaxOutstandingAcks), Doc: "Most acks that one socket may owe. Beyond it the oldest " +
 			"counts as missing."},
+		{Name: "recovery", value: duration(&s.Recovery), Doc: "How long a socket whose connection was lost may come back, with its id, its rooms and " +
+			"what it missed. 0 turns that off; 2m suits most."},
+		{Name: "recovery-max-packets", value: number(&s.RecoveryPackets), Doc: "Most events of one namespace that are kept for sockets that come back. " +
+			"One that missed an event which is kept no more connects anew."},
+		{Name: "recovery-max-bytes", value: size(&s.RecoveryBytes), Doc: "The same bound in bytes."},
+		{Name: "recovery-max-sessions", value: number(&s.RecoverySessions), Doc: "Most sockets that were cut off and may come back at a time. Beyond it " +
+			"the one that was cut off first may not."},
 		{Name: "serve-client", value: toggle(&s.ServeClient), Doc: "Serves the standard JavaScript client under the path, as socket.io.js."},
 	}
 }

@@ -149,6 +149,12 @@ func (s *Socket) faults() (f faults) {
 	f.positive("attachment-timeout", s.AttachmentTimeout)
 	f.atLeast("connect-rate", s.ConnectRate, 1)
 	f.atLeast("max-outstanding-acks", s.MaxOutstandingAcks, 1)
+	if s.Recovery < 0 {
+		f.add("recovery", "%v is negative; 0 turns it off", s.Recovery)
+	}
+	f.atLeast("recovery-max-packets", s.RecoveryPackets, 1)
+	f.atLeast("recovery-max-bytes", s.RecoveryBytes, 1)
+	f.atLeast("recovery-max-sessions", s.RecoverySessions, 1)
 	return f
 }
 

@@ -164,11 +164,22 @@ func (c *client) connect(p *socketio.Packet, data []byte) {
 		c.breakRule(cause, data)
 		return
 	}
-	s := newSocket(c, p)
-	c.sockets = append(c.sockets, s)
 	delete(c.left, p.Namespace)
 	c.mu.Unlock()
+	s := newSocket(c, p) // it may have to end the socket that it comes back for
+	c.add(s)
 	s.ask()
+}
+
+// add takes a new socket in. When the session was sentenced meanwhile, the socket ends with the others.
+func (c *client) add(s *Socket) {
+	c.mu.Lock()
+	sentenced := c.sentenced
+	c.sockets = append(c.sockets, s)
+	c.mu.Unlock()
+	if sentenced {
+		s.kick()
+	}
 }
 
 // join counts a socket that was accepted. The session is not lonely any more.

@@ -23,7 +23,9 @@ func (s *Socket) Deliver(d *hub.Delivery) {
 		return
 	}
 	s.write(d)
-	s.client.session.Flush()
+	if !d.Unflushed {
+		s.client.session.Flush()
+	}
 }
 
 // deliverLater holds the delivery for a socket that is not connected yet, or drops it. It tells whether the socket is connected now.
@@ -69,13 +71,17 @@ func (s *Socket) left(d *hub.Delivery) {
 
 // write queues the event. A lone receiver writes into a buffer of the pool; many share one encoding.
 func (s *Socket) write(d *hub.Delivery) {
-	p := s.client.protocol()
+	p, marked := s.client.protocol(), s.ticket != nil && d.Offset != ""
 	if d.Receivers > 1 {
-		s.client.session.QueueShared(p.shared(d))
+		s.client.session.QueueShared(p.shared(d, marked))
 		return
 	}
+	ev := d.Event
+	if marked {
+		ev = d.Marked()
+	}
 	packet := borrow()
-	*packet = p.appendDelivery(*packet, d)
+	*packet = p.appendDelivery(*packet, d, ev)
 	s.client.queue(*packet, d.Event.Attachments)
 	giveBack(packet)
 }

@@ -33,6 +33,7 @@ type Server struct {
 	engine     *engineio.Server
 	bundle     *bundle
 	birth      time.Time
+	recovery   *recovery // nil when no socket can come back
 
 	unfinished atomic.Int64 // bytes of packets whose attachments have not all come, of all clients
 	breaches   sparse
@@ -50,6 +51,7 @@ func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine 
 		bundle:     newBundle(o.Engine.Path),
 		birth:      time.Now(),
 	}
+	s.recovery = newRecovery(s)
 	s.engine = engineio.NewServer(o.Engine, s.open, engine, log)
 	return s
 }

@@ -46,6 +46,7 @@ type setup struct {
 	handle   func(call) *sio.Result // nil keeps the dispatch open
 	absent   bool                   // the service does not attach
 	engine3  bool                   // every session says that it is of revision 3 of Engine.IO
+	journal  hub.JournalOptions
 }
 
 const replica sio.ReplicaID = "abcdef"
@@ -87,7 +88,7 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	}
 	w := &world{t: t, log: &syncBuffer{}, metrics: metrics.NewEdge(nil)}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.hub = hub.New(replica, hub.Alone{}, metrics.NewHub(nil))
+	w.hub = hub.NewWithJournal(replica, hub.Alone{}, s.journal, metrics.NewHub(nil))
 	w.dispatcher = dispatch.New(s.dispatch, metrics.NewDispatch(nil), log)
 	w.edge = New(s.edge, w.hub, w.dispatcher, w.metrics, engineio.NopObserver{}, log)
 	if s.engine3 {

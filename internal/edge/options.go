@@ -35,6 +35,11 @@ type Options struct {
 	MaxUnfinished int64
 	// MaxOutstandingAcks bounds the acks that one browser socket owes. Beyond it the oldest counts as missing.
 	MaxOutstandingAcks int
+	// Recovery is how long a socket that was cut off may come back; zero means not at all. The hub must keep its journal for longer: by
+	// the time after which a lost connection is noticed.
+	Recovery time.Duration
+	// RecoverySessions bounds the sockets that may come back at a time. Beyond it the one that was cut off first may not.
+	RecoverySessions int
 	// ServeClient serves the JavaScript client under the Engine.IO path.
 	ServeClient bool
 }
@@ -53,6 +58,7 @@ func DefaultOptions() Options {
 		MaxNamespaceLength: limits.Namespace,
 		MaxUnfinished:      64 << 20,
 		MaxOutstandingAcks: 1024,
+		RecoverySessions:   100_000,
 		ServeClient:        true,
 	}
 }
@@ -75,6 +81,8 @@ func (o *Options) Validate() error {
 	fault(o.MaxNamespaceLength < 1, "max-namespace %d is not positive", o.MaxNamespaceLength)
 	fault(o.MaxUnfinished < o.Engine.MaxPayload, "max-unfinished %d is less than max-payload %d", o.MaxUnfinished, o.Engine.MaxPayload)
 	fault(o.MaxOutstandingAcks < 1, "max-outstanding-acks %d is not positive", o.MaxOutstandingAcks)
+	fault(o.Recovery < 0, "recovery %v is negative", o.Recovery)
+	fault(o.RecoverySessions < 1, "recovery-max-sessions %d is not positive", o.RecoverySessions)
 	return errors.Join(faults...)
 }
 

@@ -28,10 +28,13 @@ const (
 	protocol4
 )
 
-// The kinds of a delivery's encodings, which are *engineio.Shared. Protocol 4 has the events of protocol 5.
+// The kinds of a delivery's encodings, which are *engineio.Shared. Protocol 4 has the events of protocol 5. What is marked carries its
+// offset, for sockets that may come back.
 const (
-	encodingJSON    = 0
-	encodingMsgpack = 2
+	encodingJSON = iota
+	encodingJSONMarked
+	encodingMsgpack
+	encodingMsgpackMarked
 )
 
 // engineProtocol4 is the revision of Engine.IO under protocol 4 of Socket.IO.
@@ -65,14 +68,15 @@ func (c *client) alone() bool {
 	return len(c.sockets) <= 1
 }
 
-func (p protocol) appendConnect(dst []byte, ns sio.Namespace, id sio.SocketID) []byte {
+// appendConnect appends the answer to a connect. The private id is empty for a socket that cannot come back.
+func (p protocol) appendConnect(dst []byte, ns sio.Namespace, id sio.SocketID, pid sio.PrivateID) []byte {
 	switch p {
 	case protocolMsgpack:
-		return socketio.AppendMsgpackConnect(dst, ns, id)
+		return socketio.AppendMsgpackConnect(dst, ns, id, pid)
 	case protocol4:
 		return socketio.AppendConnect4(dst, ns)
 	}
-	return socketio.AppendConnect(dst, ns, id)
+	return socketio.AppendConnect(dst, ns, id, pid)
 }
 
 func (p protocol) appendConnectError(dst []byte, ns sio.Namespace, message string, data []byte) []byte {
@@ -101,16 +105,16 @@ func (p protocol) appendDisconnect(dst []byte, ns sio.Namespace) []byte {
 	return socketio.AppendDisconnect(dst, ns)
 }
 
-func (p protocol) appendDelivery(dst []byte, d *hub.Delivery) []byte {
+func (p protocol) appendDelivery(dst []byte, d *hub.Delivery, ev *sio.Event) []byte {
 	switch {
 	case p == protocolMsgpack && d.WantsAck:
-		return socketio.AppendMsgpackEventWithAck(dst, d.Namespace, d.AckID, d.Event)
+		return socketio.AppendMsgpackEventWithAck(dst, d.Namespace, d.AckID, ev)
 	case p == protocolMsgpack:
-		return socketio.AppendMsgpackEvent(dst, d.Namespace, d.Event)
+		return socketio.AppendMsgpackEvent(dst, d.Namespace, ev)
 	case d.WantsAck:
-		return socketio.AppendEventWithAck(dst, d.Namespace, d.AckID, d.Event)
+		return socketio.AppendEventWithAck(dst, d.Namespace, d.AckID, ev)
 	}
-	return socketio.AppendEvent(dst, d.Namespace, d.Event)
+	return socketio.AppendEvent(dst, d.Namespace, ev)
 }
 
 func (p protocol) appendAck(dst []byte, ns sio.Namespace, id sio.AckID, ack *sio.Ack) []byte {
@@ -121,22 +125,26 @@ func (p protocol) appendAck(dst []byte, ns sio.Namespace, id sio.AckID, ack *sio
 }
 
 // shared gives the delivery as it is encoded once for all browsers of the protocol.
-func (p protocol) shared(d *hub.Delivery) *engineio.Shared {
+func (p protocol) shared(d *hub.Delivery, marked bool) *engineio.Shared {
 	kind := encodingJSON
 	if p == protocolMsgpack {
 		kind = encodingMsgpack
 	}
-	return d.Encoded(kind, func() any { return p.share(d) }).(*engineio.Shared)
+	if marked {
+		kind++
+		return d.Encoded(kind, func() any { return p.share(d, d.Marked()) }).(*engineio.Shared)
+	}
+	return d.Encoded(kind, func() any { return p.share(d, d.Event) }).(*engineio.Shared)
 }
 
 // share encodes a delivery for all its receivers.
-func (p protocol) share(d *hub.Delivery) *engineio.Shared {
+func (p protocol) share(d *hub.Delivery, ev *sio.Event) *engineio.Shared {
 	const head = 64 // all that is neither name nor payload
-	size := head + len(d.Namespace) + len(d.Event.Name) + len(d.Event.Args)
+	size := head + len(d.Namespace) + len(ev.Name) + len(ev.Args)
 	if p == protocolMsgpack {
-		size += d.Event.Size()
+		size += ev.Size()
 	}
-	return engineio.NewShared(p.unit(p.appendDelivery(make([]byte, 0, size), d), d.Event.Attachments)...)
+	return engineio.NewShared(p.unit(p.appendDelivery(make([]byte, 0, size), d, ev), ev.Attachments)...)
 }
 
 // unit is a packet as messages, which stay together.

@@ -46,10 +46,14 @@ type Socket struct {
 	reason  sio.Reason                  // why it is gone; empty when it was refused
 	waiting *held                       // nil when nothing is held
 	acks    map[sio.AckID]*hub.Delivery // acks that the browser owes; nil when there are none
+
+	ticket *ticket // fixed at birth; nil when the socket cannot come back
 }
 
 func newSocket(c *client, p *socketio.Packet) *Socket {
-	return &Socket{client: c, id: c.server.newSocketID(), namespace: p.Namespace, auth: p.Payload}
+	s := &Socket{client: c, namespace: p.Namespace, auth: p.Payload}
+	s.issue()
+	return s
 }
 
 // ID implements hub.Socket and dispatch.Socket.
@@ -60,7 +64,7 @@ func (s *Socket) Namespace() sio.Namespace { return s.namespace }
 
 // Introduction implements dispatch.Socket.
 func (s *Socket) Introduction() dispatch.Introduction {
-	return dispatch.Introduction{Handshake: s.client.session.Handshake(), Auth: s.auth}
+	return dispatch.Introduction{Handshake: s.client.session.Handshake(), Auth: s.auth, Recovered: s.recovered()}
 }
 
 // Flush implements dispatch.Socket.
@@ -76,9 +80,12 @@ func (s *Socket) joined() bool {
 func (s *Socket) ask() {
 	server := s.client.server
 	server.metrics.Pending.Inc()
-	server.hub.Add(s.namespace, s)
+	if !s.recovered() {
+		server.hub.Add(s.namespace, s)
+	}
 	if s.state.Load() == gone { // and perhaps taken out before it was in
 		server.hub.Remove(s.namespace, s.id)
+		s.parting(1)
 		return
 	}
 	binding := server.dispatcher.Connect(s, s.decided)
@@ -88,6 +95,7 @@ func (s *Socket) ask() {
 	s.mu.Unlock()
 	if reason != "" {
 		binding.Disconnect(reason)
+		s.parting(1)
 	}
 }
 
@@ -129,6 +137,7 @@ func (s *Socket) accept() {
 		s.mu.Unlock()
 		return
 	}
+	s.admit()
 	s.state.Store(joining)
 	s.mu.Unlock()
 
@@ -137,8 +146,9 @@ func (s *Socket) accept() {
 	c.server.metrics.Accepted.Inc()
 	c.server.metrics.Connected.Inc()
 	c.join()
+	s.replay()
 	text := borrow()
-	*text = c.protocol().appendConnect(*text, s.namespace, s.id)
+	*text = s.appendConnect(*text)
 	c.queue(*text, nil)
 	giveBack(text)
 	end := s.release()
@@ -180,9 +190,10 @@ func (s *Socket) giveUp() bool {
 
 	server := s.client.server
 	server.metrics.Pending.Dec()
-	server.hub.Remove(s.namespace, s.id)
+	s.depart(sio.ReasonForcedServerClose)
 	s.client.remove(s, false, false)
 	waiting.drop(s.id)
+	s.parting(2) // the services have decided
 	return true
 }
 
@@ -249,7 +260,7 @@ func (s *Socket) leave(reason sio.Reason) {
 	s.mu.Unlock()
 
 	c, told := s.client, reason == sio.ReasonServerDisconnect
-	c.server.hub.Remove(s.namespace, s.id)
+	s.depart(reason)
 	c.remove(s, was != pending, told)
 	if was == pending {
 		c.server.metrics.Pending.Dec()
@@ -265,8 +276,10 @@ func (s *Socket) leave(reason sio.Reason) {
 	for _, d := range acks {
 		d.Left(s.id)
 	}
-	if binding != nil {
+	s.parting(1)
+	if binding != nil { // else the one that asks the services tells them
 		binding.Disconnect(reason)
+		s.parting(1)
 	}
 }
 

@@ -180,13 +180,20 @@ func (r *replay) collect(j *journal, after uint64) Loss {
 		if (len(e.rooms) > 0 && !r.in(e.rooms, e.sequence)) || r.in(e.except, e.sequence) {
 			continue
 		}
-		if r.room -= e.event.Size(); r.room < 0 {
+		if r.room -= outbound(e); r.room < 0 {
 			return LossTooLarge
 		}
 		r.found = append(r.found, e)
 		r.last = e.sequence
 	}
 	return LossNone
+}
+
+// outbound estimates what an event costs in a browser's queue, rather too high: attachments grow by a third on polling, and each event has
+// a frame, a namespace and an offset. A replay that did not fit would close the session, for the next one to try it again.
+func outbound(e *entry) int {
+	const overhead = 128
+	return e.event.Size() + e.event.Size()/3 + overhead
 }
 
 // in tells whether the socket was in one of the rooms at the event with the sequence.

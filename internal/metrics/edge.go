@@ -36,6 +36,11 @@ type Edge struct {
 	ConnectTimeouts   prometheus.Counter // sessions closed since no namespace was joined in time
 	Unfinished        prometheus.Gauge   // bytes of packets whose attachments have not all come
 
+	Recoveries        *prometheus.CounterVec // connects that showed a private id, by outcome
+	Replayed          prometheus.Counter     // missed events that were sent to sockets that came back
+	Absent            prometheus.Gauge       // sockets that were cut off and may come back
+	RecoveryOverflows prometheus.Counter     // those that may not, since there were too many
+
 	Bundles prometheus.Counter // requests for the client bundle
 }
 
@@ -66,6 +71,10 @@ func NewEdge(r prometheus.Registerer) *Edge {
 		HeldOverflows:     counter("held_overflows_total", "Sessions closed because too much was held while a connect was pending."),
 		ConnectTimeouts:   counter("connect_timeouts_total", "Sessions closed because no namespace was joined in time."),
 		Unfinished:        gauge("unfinished_bytes", "Bytes of packets whose attachments have not all come."),
+		Recoveries:        vec("recoveries_total", "Connects of browsers that asked for their old socket, by outcome.", "outcome"),
+		Replayed:          counter("replayed_total", "Missed events sent to sockets that came back."),
+		Absent:            gauge("absent_sockets", "Sockets that were cut off and may come back."),
+		RecoveryOverflows: counter("recovery_overflows_total", "Sockets that were cut off and may not come back, because too many were."),
 		Bundles:           counter("bundle_requests_total", "Requests for the browser client."),
 	}
 	connects := vec("connects_total", "Connects to namespaces, by outcome.", "outcome")

@@ -17,6 +17,10 @@ type SessionID string
 // It shares nothing else with the session's id.
 type SocketID string
 
+// PrivateID is the secret by which a browser gets its socket back after the loss of a connection. It begins with the id of the replica that
+// keeps the socket, and shares nothing else with any other id.
+type PrivateID string
+
 const (
 	replicaIDBytes = 4  // 6 characters, of which the last carries 2 bits
 	randomBytes    = 18 // 144 bits, 24 characters
@@ -32,6 +36,9 @@ func NewSessionID(r ReplicaID) SessionID { return SessionID(string(r) + random(r
 
 // NewSocketID draws a new socket id of the replica, with 144 bits from the system's secure source.
 func NewSocketID(r ReplicaID) SocketID { return SocketID(string(r) + random(randomBytes)) }
+
+// NewPrivateID draws a new private id of the replica, with 144 bits from the system's secure source.
+func NewPrivateID(r ReplicaID) PrivateID { return PrivateID(string(r) + random(randomBytes)) }
 
 // Replica tells the replica that owns the session; ok is false when id has not the form of a session id.
 func (id SessionID) Replica() (replica ReplicaID, ok bool) { return replicaOf(string(id)) }

@@ -5,6 +5,7 @@ package edgetest
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type Browser struct {
 	ended     chan struct{}     // closed when the reader has ended
 	// writing holds one value during a write, since pongs are not the test's. It is no mutex: in a bubble, time passes for who waits.
 	writing chan struct{}
+	mute    atomic.Bool
 
 	mu       sync.Mutex // guards the fields below
 	messages []Message
@@ -76,6 +78,8 @@ func (b *Browser) run() {
 func (b *Browser) packet(m Message) bool {
 	switch {
 	case m.Binary != nil:
+	case m.Text == "2" && b.mute.Load():
+		return true
 	case m.Text == "2":
 		return b.write(Message{Text: "3"}) == nil
 	case m.Text == "1":
@@ -109,6 +113,9 @@ func (b *Browser) write(m Message) error {
 	defer func() { <-b.writing }()
 	return b.transport.write(m)
 }
+
+// Mute answers no more pings.
+func (b *Browser) Mute() { b.mute.Store(true) }
 
 // Cut ends the transport without a word, and waits for the reader.
 func (b *Browser) Cut() {

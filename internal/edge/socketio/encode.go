@@ -9,11 +9,16 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// AppendConnect appends the answer to a connect that was accepted.
-func AppendConnect(dst []byte, ns sio.Namespace, id sio.SocketID) []byte {
+// AppendConnect appends the answer to a connect that was accepted. The private id, which the browser shows when it comes back, is left
+// out when it is empty.
+func AppendConnect(dst []byte, ns sio.Namespace, id sio.SocketID, pid sio.PrivateID) []byte {
 	dst = appendHead(dst, Connect, 0, ns)
 	dst = append(dst, `{"sid":`...)
 	dst = appendText(dst, string(id))
+	if pid != "" {
+		dst = append(dst, `,"pid":`...)
+		dst = appendText(dst, string(pid))
+	}
 	return append(dst, '}')
 }
 

@@ -14,12 +14,16 @@ import (
 )
 
 // AppendMsgpackConnect is AppendConnect in MessagePack.
-func AppendMsgpackConnect(dst []byte, ns sio.Namespace, id sio.SocketID) []byte {
+func AppendMsgpackConnect(dst []byte, ns sio.Namespace, id sio.SocketID, pid sio.PrivateID) []byte {
 	dst = appendMsgpackHead(dst, Connect, 3, ns)
 	dst = appendMsgpackText(dst, "data")
-	dst = append(dst, fixMap|1)
-	dst = appendMsgpackText(dst, "sid")
-	return appendMsgpackText(dst, string(id))
+	if pid == "" {
+		dst = append(dst, fixMap|1)
+		return appendMsgpackText(appendMsgpackText(dst, "sid"), string(id))
+	}
+	dst = append(dst, fixMap|2)
+	dst = appendMsgpackText(appendMsgpackText(dst, "sid"), string(id))
+	return appendMsgpackText(appendMsgpackText(dst, "pid"), string(pid))
 }
 
 // AppendMsgpackConnectError is AppendConnectError in MessagePack.

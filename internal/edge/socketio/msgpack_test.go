@@ -72,7 +72,7 @@ func TestAppendMsgpack_Vectors(t *testing.T) {
 			var got []byte
 			switch {
 			case v.Type == "connect":
-				got = AppendMsgpackConnect(before, v.Namespace, v.SID)
+				got = AppendMsgpackConnect(before, v.Namespace, v.SID, v.PID)
 			case v.Type == "connect_error":
 				got = AppendMsgpackConnectError(before, v.Namespace, v.Message, []byte(v.Data))
 			case v.Type == "disconnect":

@@ -115,7 +115,7 @@ func TestAppend_Allocations(t *testing.T) {
 		AppendEvent(buffer, "/admin", ev)
 		AppendEventWithAck(buffer, "/", 12, ev)
 		AppendAck(buffer, "/admin", 12, ack)
-		AppendConnect(buffer, "/", "0123456789")
+		AppendConnect(buffer, "/", "0123456789", "")
 		AppendConnectError(buffer, "/", "é", ev.Args)
 		AppendDisconnect(buffer, "/admin")
 	}); n > 0 {

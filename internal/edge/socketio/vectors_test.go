@@ -32,6 +32,7 @@ type packetVector struct {
 	Args        string
 	Payload     string
 	SID         sio.SocketID
+	PID         sio.PrivateID
 	Message     string
 	Data        string
 	Attachments []hexBytes
@@ -168,7 +169,7 @@ func TestAppend_Vectors(t *testing.T) {
 			v, got, ev := &c.Packet, []byte("before "), c.Packet.event()
 			switch {
 			case v.Type == "connect":
-				got = AppendConnect(got, v.Namespace, v.SID)
+				got = AppendConnect(got, v.Namespace, v.SID, v.PID)
 			case v.Type == "connect_error":
 				got = AppendConnectError(got, v.Namespace, v.Message, []byte(v.Data))
 			case v.Type == "disconnect":
