@@ -16,7 +16,7 @@ import (
 //	awaiting  -> ended     PingTimeout after the ping
 //
 // In revision 3 the browser pings and is answered. There the timer is always awaiting: the session ends PingInterval and PingTimeout
-// after the open or the last ping. A ping or a pong in the wrong direction ends the session, except for a pong in revision 4.
+// after the open or the last ping. A browser's ping in revision 4 ends the session, as does its pong in revision 3.
 //
 // The deadline stands still while the receiver blocks, since then it is this side that does not read. In revision 4 the first packet
 // other than a pong sets it back once: the pong may stand behind a long upload.
@@ -135,8 +135,7 @@ func (s *Session) pinged(p Packet) {
 		return
 	}
 	s.blocked.Store(0)
-	s.since.Store(s.server.now())
-	s.timer.Reset(s.timeout())
+	s.since.Store(s.server.now()) // the timer finds out when it goes off
 	// For a pong that finds no room the browser does what it does for a lost one.
 	if ws := s.ws.Load(); ws != nil {
 		ws.QueuePrefixed(byte(PacketPong), p.Data)

@@ -176,6 +176,7 @@ func TestSession3_Heartbeat(t *testing.T) {
 			s.send("2")
 			s.wantPackets("3")
 		}
+		s = w.websocket3("")
 		begin := time.Now()
 		time.Sleep(30 * time.Second)
 		s.send("4a", "6")
