@@ -5,8 +5,6 @@ package edge
 import (
 	"bytes"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -49,10 +47,10 @@ func (c *client) breakRule(cause string, data []byte) {
 // report counts a breach and says it once per session.
 func (c *client) report(cause string, data []byte) {
 	c.server.metrics.Breaches.WithLabelValues(cause).Inc()
-	c.server.breaches.log(func(skipped int) {
+	if ok, unlogged := c.server.breaches.Allow(); ok {
 		c.server.log.Warn("session closed: the browser broke a rule", "cause", cause, "session", c.name(), "sid", c.anySocket(),
-			"address", c.session.Handshake().Address, "packet", c.excerpt(data), "unlogged", skipped)
-	})
+			"address", c.session.Handshake().Address, "packet", c.excerpt(data), "unlogged", unlogged)
+	}
 }
 
 // name is enough of the session's id to find it again, and too little to take the session over.
@@ -85,29 +83,4 @@ func excerpt(data []byte) string {
 		return strconv.QuoteToASCII(string(data[:shown])) + "..."
 	}
 	return strconv.QuoteToASCII(string(data))
-}
-
-// sparse lets a few lines a second into the log, so that browsers cannot fill it.
-type sparse struct {
-	mu      sync.Mutex // guards the fields below
-	since   time.Time
-	lines   int
-	skipped int
-}
-
-func (l *sparse) log(line func(skipped int)) {
-	const perSecond = 10
-	l.mu.Lock()
-	if now := time.Now(); now.Sub(l.since) >= time.Second {
-		l.since, l.lines = now, 0
-	}
-	if l.lines++; l.lines > perSecond {
-		l.skipped++
-		l.mu.Unlock()
-		return
-	}
-	skipped := l.skipped
-	l.skipped = 0
-	l.mu.Unlock()
-	line(skipped)
 }

@@ -214,20 +214,3 @@ func TestExcerpt(t *testing.T) {
 		}
 	}
 }
-
-// Many breaches must not fill the log, and what was left out must be told.
-func TestSparse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var l sparse
-		lines, skipped := 0, 0
-		for range 10 {
-			for range 100 {
-				l.log(func(n int) { lines++; skipped += n })
-			}
-			time.Sleep(time.Second)
-		}
-		if lines != 100 || skipped != 9*90 {
-			t.Errorf("%d lines, %d skipped", lines, skipped)
-		}
-	})
-}

@@ -18,6 +18,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -36,7 +37,7 @@ type Server struct {
 	recovery   *recovery // nil when no socket can come back
 
 	unfinished atomic.Int64 // bytes of packets whose attachments have not all come, of all clients
-	breaches   sparse
+	breaches   quietlog.Limiter
 }
 
 // New makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with.

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 )
 
 // Origins are checked on every transport and before all else: CORS alone does not stop a WebSocket. A page of this server's own
@@ -96,9 +94,9 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	v := s.origins.check(r)
 	if !v.ok {
-		s.refusedOrigins.log(func(before int) {
-			s.log.Warn("origin refused", "origin", origin, "host", r.Host, "setting", "allowed-origins", "unlogged", before)
-		})
+		if ok, unlogged := s.refusedOrigins.Allow(); ok {
+			s.log.Warn("origin refused", "origin", origin, "host", r.Host, "setting", "allowed-origins", "unlogged", unlogged)
+		}
 		s.refuse(w, r, originRefused(origin))
 		return false
 	}
@@ -131,25 +129,4 @@ func (s *Server) preflight(w http.ResponseWriter, r *http.Request) bool {
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusNoContent)
 	return true
-}
-
-// sparse lets one line a second into the log, so that refused requests cannot fill it.
-type sparse struct {
-	mu      sync.Mutex // guards the fields below
-	last    time.Time
-	skipped int
-}
-
-func (l *sparse) log(line func(skipped int)) {
-	l.mu.Lock()
-	now := time.Now()
-	if now.Sub(l.last) < time.Second {
-		l.skipped++
-		l.mu.Unlock()
-		return
-	}
-	skipped := l.skipped
-	l.last, l.skipped = now, 0
-	l.mu.Unlock()
-	line(skipped)
 }

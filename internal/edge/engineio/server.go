@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -27,7 +28,7 @@ type Server struct {
 	upgrader *wsconn.Upgrader
 	birth    time.Time
 
-	refusedOrigins sparse
+	refusedOrigins quietlog.Limiter
 
 	mu       sync.Mutex // guards the fields below
 	sessions map[sio.SessionID]*Session
