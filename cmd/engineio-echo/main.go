@@ -64,7 +64,7 @@ func run(args []string) error {
 		defer cancel()
 		stopped <- errors.Join(engine.Drain(drain), server.Shutdown(drain))
 	}()
-	fmt.Printf("listening on http://%s%s\n", listener.Addr(), o.Path)
+	fmt.Printf("listening on http://%s%s\n", listener.Addr(), o.Paths[0])
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
@@ -74,12 +74,12 @@ func run(args []string) error {
 // parse reads the flags. Durations are in milliseconds.
 func parse(args []string) (o engineio.Options, address string, level slog.Level, err error) {
 	o = engineio.DefaultOptions()
-	o.Path, o.PingInterval, o.PingTimeout = "/engine.io/", 300*time.Millisecond, 200*time.Millisecond
+	o.Paths, o.PingInterval, o.PingTimeout = []string{"/engine.io/"}, 300*time.Millisecond, 200*time.Millisecond
 	f := flag.NewFlagSet("engineio-echo", flag.ContinueOnError)
 	host := f.String("host", "127.0.0.1", "address to listen on")
 	port := f.Int("port", 3000, "port to listen on; 0 takes a free one")
 	f.TextVar(&level, "log-level", slog.LevelWarn, "least level that is logged")
-	f.StringVar(&o.Path, "path", o.Path, "path to serve")
+	f.StringVar(&o.Paths[0], "path", o.Paths[0], "path to serve")
 	milliseconds(f, &o.PingInterval, "ping-interval", "time from a pong to the next ping")
 	milliseconds(f, &o.PingTimeout, "ping-timeout", "time for the answer to a ping")
 	milliseconds(f, &o.UpgradeTimeout, "upgrade-timeout", "time for an upgrade")

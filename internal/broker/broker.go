@@ -124,11 +124,11 @@ func (b *Broker) build() (err error) {
 	if b.services, b.health, err = newServices(&c.Listen, options.ServerOptions(), b.bridge.Register); err != nil {
 		return err
 	}
-	app, err := newUpstream(c.Listen.Upstream, c.Engine.Path, b.log)
+	app, err := newUpstream(c.Listen.Upstream, c.Engine.Paths[0], b.log)
 	if err != nil {
 		return err
 	}
-	b.browsers = b.newHTTPServer(route(c.Engine.Path, b.edge, app))
+	b.browsers = b.newHTTPServer(route(c.Engine.Paths, b.edge, app))
 	b.operators = b.newHTTPServer(admin.New(admin.Options{
 		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling,
 	}))

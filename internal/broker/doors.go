@@ -14,11 +14,7 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-const (
-	headerTimeout = 5 * time.Second // for a request's header to arrive
-	idleTimeout   = 2 * time.Minute // between two requests on one connection
-	maxHeader     = 64 << 10        // bytes of a request's header
-)
+const idleTimeout = 2 * time.Minute // between two requests on one connection
 
 // listeners are the doors' addresses. Operators may have none.
 type listeners struct{ http, services, operators net.Listener }
@@ -48,19 +44,21 @@ func (l *listeners) close() {
 func (b *Broker) newHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: b.config.Listen.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
+		MaxHeaderBytes:    b.config.Listen.MaxHeader,
 		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
 	}
 }
 
-// route gives what is under the path to the browsers' door, and everything else, untouched, to the web application.
-func route(path string, door, app http.Handler) http.Handler {
+// route gives what is at or under the paths to the browsers' door, and everything else, untouched, to the web application.
+func route(paths []string, door, app http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, path) {
-			door.ServeHTTP(w, r)
-			return
+		for _, path := range paths {
+			if r.URL.Path == path || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(path, "/")+"/") {
+				door.ServeHTTP(w, r)
+				return
+			}
 		}
 		app.ServeHTTP(w, r)
 	})

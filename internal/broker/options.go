@@ -67,17 +67,25 @@ func (b *Broker) advertised() string {
 
 func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	e := engineio.DefaultOptions()
-	e.Path = c.Engine.Path
+	e.Paths = c.Engine.Paths
 	e.PingInterval, e.PingTimeout, e.UpgradeTimeout = c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout
 	e.MaxPayload, e.MaxPacketsPerPayload = int64(c.Engine.MaxPayload), c.Engine.MaxPacketsPerPayload
 	e.MaxPacketsPerAnswer = c.Engine.MaxPacketsPerAnswer
-	e.MaxOutbound = c.Engine.MaxOutbound
+	e.MaxPacketRate, e.MaxOutbound = c.Engine.MaxPacketRate, c.Engine.MaxOutbound
+	e.MaxSessions, e.MaxSessionsPerAddress = c.Engine.MaxSessions, c.Engine.MaxSessionsPerAddr
+	e.PollingCompression, e.WebSocketCompression = c.Engine.PollingCompression, c.Engine.WebSocketCompression
+	e.CompressionThreshold = c.Engine.CompressionThreshold
+	e.TrustedProxies, _ = c.Listen.Proxies() // Validate has read them
+	e.Cookie = engineio.Cookie{
+		Name: c.Engine.Cookie.Name, Path: c.Engine.Cookie.Path, Domain: c.Engine.Cookie.Domain, MaxAge: c.Engine.Cookie.MaxAge,
+		Secure: c.Engine.Cookie.Secure, HTTPOnly: c.Engine.Cookie.HTTPOnly, SameSite: c.Engine.Cookie.SameSiteMode(),
+	}
 	e.Transports = nil
 	for _, t := range c.Engine.Transports {
 		e.Transports = append(e.Transports, engineio.Transport(t))
 	}
 	e.AllowUpgrades, e.AllowEIO3, e.AllowJSONP = c.Engine.AllowUpgrades, c.Engine.AllowEIO3, c.Engine.AllowJSONP
-	e.Origins, e.RequireOrigin = c.Engine.AllowedOrigins, c.Engine.RequireOrigin
+	e.Origins, e.RequireOrigin, e.CORSMaxAge = c.Engine.AllowedOrigins, c.Engine.RequireOrigin, c.Engine.CORSMaxAge
 	e.CloseTimeout, e.BodyTimeout, e.WriteTimeout = c.Engine.CloseTimeout, c.Engine.BodyTimeout, c.Engine.WriteTimeout
 	e.Replica = replica
 	e.DrainSpread = min(c.Run.DrainSpread, c.Run.DrainTimeout/2)

@@ -31,11 +31,14 @@ type Listen struct {
 	ServiceTLSKey    string
 	AdvertiseAddress string
 	Upstream         string
+	TrustedProxies   []string
+	HeaderTimeout    time.Duration
+	MaxHeader        int
 }
 
 // Engine is what browsers meet at the Engine.IO level.
 type Engine struct {
-	Path                 string
+	Paths                []string
 	Transports           []string
 	AllowUpgrades        bool
 	AllowEIO3            bool
@@ -46,12 +49,31 @@ type Engine struct {
 	MaxPayload           int
 	MaxPacketsPerPayload int
 	MaxPacketsPerAnswer  int
+	MaxPacketRate        int
 	MaxOutbound          int
 	AllowedOrigins       []string
 	RequireOrigin        bool
+	CORSMaxAge           time.Duration
 	CloseTimeout         time.Duration
 	BodyTimeout          time.Duration
 	WriteTimeout         time.Duration
+	PollingCompression   bool
+	WebSocketCompression bool
+	CompressionThreshold int
+	MaxSessions          int
+	MaxSessionsPerAddr   int
+	Cookie               Cookie
+}
+
+// Cookie is the cookie with the session's id.
+type Cookie struct {
+	Name     string
+	Path     string
+	Domain   string
+	MaxAge   time.Duration
+	Secure   bool
+	SameSite string
+	HTTPOnly bool
 }
 
 // Socket is what browsers meet at the Socket.IO level.
@@ -126,9 +148,11 @@ func Default() *Config {
 			HTTPAddress:     ":5000",
 			ServiceAddress:  "127.0.0.1:50051",
 			OperatorAddress: "127.0.0.1:5001",
+			HeaderTimeout:   5 * time.Second,
+			MaxHeader:       64 << 10,
 		},
 		Engine: Engine{
-			Path:                 "/socket.io/",
+			Paths:                []string{"/socket.io/"},
 			Transports:           []string{"polling", "websocket"},
 			AllowUpgrades:        true,
 			UpgradeTimeout:       10 * time.Second,
@@ -141,6 +165,9 @@ func Default() *Config {
 			CloseTimeout:         30 * time.Second,
 			BodyTimeout:          30 * time.Second,
 			WriteTimeout:         20 * time.Second,
+			PollingCompression:   true,
+			CompressionThreshold: 1024,
+			Cookie:               Cookie{Path: "/", SameSite: "lax", HTTPOnly: true},
 		},
 		Socket: Socket{
 			ConnectTimeout:     45 * time.Second,

@@ -20,12 +20,19 @@ func (l *Listen) settings() []Setting {
 			"names a host."},
 		{Name: "upstream", value: text(&l.Upstream), Doc: "URL of a web application that gets every request that is not Socket.IO, so that page " +
 			"and sockets share one origin. Empty means that such requests are answered with 404."},
+		{Name: "trusted-proxies", value: list(&l.TrustedProxies), Doc: "Addresses and networks of the proxies in front of http-address, like " +
+			"10.0.0.0/8. What they say in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host is believed: it becomes the client's address, and " +
+			"the broker's own origin. Of others these headers are ignored."},
+		{Name: "header-timeout", value: duration(&l.HeaderTimeout), Doc: "Time for the header of a browser's request to come."},
+		{Name: "max-header", value: size(&l.MaxHeader), Doc: "Largest header of a browser's request, with its URL and cookies. A larger one is answered " +
+			"with 431. Go adds 4 KiB to it."},
 	}
 }
 
 func (e *Engine) settings() []Setting {
 	return []Setting{
-		{Name: "path", value: text(&e.Path), Doc: "Path of the Engine.IO endpoint; clients name it in their option `path`."},
+		{Name: "path", value: list(&e.Paths), Doc: "Paths of the Engine.IO endpoint, each exactly as written; clients name theirs in their option `path`, " +
+			"and add a slash to the end unless told otherwise."},
 		{Name: "transports", value: list(&e.Transports), Doc: "Transports that are offered: polling, websocket."},
 		{Name: "allow-upgrades", value: toggle(&e.AllowUpgrades), Doc: "Lets a polling session become a WebSocket session."},
 		{Name: "allow-eio3", value: toggle(&e.AllowEIO3), Doc: "Also lets clients in that speak revision 3 of Engine.IO, as those of " +
@@ -41,16 +48,40 @@ func (e *Engine) settings() []Setting {
 		{Name: "max-packets-per-payload", value: number(&e.MaxPacketsPerPayload), Doc: "Most packets in one polling body."},
 		{Name: "max-packets-per-answer", value: number(&e.MaxPacketsPerAnswer), Doc: "Most packets in one answer to a polling browser; the rest " +
 			"waits for its next request. Clients in Python take 16 and close over more."},
+		{Name: "max-packet-rate", value: number(&e.MaxPacketRate), Doc: "Most packets per second that one session may send; twice as many may come at " +
+			"once, and each attachment counts as one. A session that passes it is closed with `too many packets`. 0 is no limit."},
+		{Name: "max-sessions", value: number(&e.MaxSessions), Doc: "Most sessions of this replica. Beyond it new ones are answered with 503, to come again " +
+			"later. 0 is no limit."},
+		{Name: "max-sessions-per-address", value: number(&e.MaxSessionsPerAddr), Doc: "Most sessions of one client address on this replica; with IPv6 a " +
+			"network of 64 bits counts as one address. Many users can share one address, and behind a proxy all do unless trusted-proxies names it. " +
+			"Beyond it new ones are answered with 503. 0 is no limit."},
 		{Name: "max-outbound", value: size(&e.MaxOutbound), Doc: "Most bytes that wait for one browser. A browser that reads so slowly that more " +
 			"would wait is closed with `slow consumer`."},
 		{Name: "allowed-origins", value: list(&e.AllowedOrigins), Doc: "Origins of pages that may connect besides the broker's own, like " +
 			"https://app.example.com, or * for all. It holds for every transport."},
 		{Name: "require-origin", value: toggle(&e.RequireOrigin), Doc: "Refuses clients that send no Origin, which programs other than browsers " +
 			"usually do not."},
+		{Name: "cors-max-age", value: duration(&e.CORSMaxAge), Doc: "How long browsers may remember that requests of an allowed origin are allowed, in " +
+			"whole seconds. 0 leaves it to the browser."},
 		{Name: "close-timeout", value: duration(&e.CloseTimeout), Doc: "How long a closed polling session waits for the request that fetches its " +
 			"last packets."},
 		{Name: "body-timeout", value: duration(&e.BodyTimeout), Doc: "Bounds the reading of one polling body."},
 		{Name: "write-timeout", value: duration(&e.WriteTimeout), Doc: "How long a browser may take nothing of what is written to it."},
+		{Name: "polling-compression", value: toggle(&e.PollingCompression), Doc: "Compresses polling answers with gzip or deflate where the browser takes " +
+			"it. Events that were emitted without compression are compressed only in one answer with others."},
+		{Name: "websocket-compression", value: toggle(&e.WebSocketCompression), Doc: "Lets browsers and the broker compress WebSocket messages " +
+			"(permessage-deflate, without context takeover). It costs time for every event; a broadcast is compressed once for all."},
+		{Name: "compression-threshold", value: size(&e.CompressionThreshold), Doc: "Smallest polling answer and smallest WebSocket message that the " +
+			"broker compresses."},
+		{Name: "cookie-name", value: text(&e.Cookie.Name), Doc: "Name of a cookie with the session's id on the first answer of a session, for load balancers " +
+			"that keep a session's requests together by it. The id is a secret of the browser. Empty means no cookie."},
+		{Name: "cookie-path", value: text(&e.Cookie.Path), Doc: "Path of the cookie. Empty leaves it out."},
+		{Name: "cookie-domain", value: text(&e.Cookie.Domain), Doc: "Domain of the cookie. Empty leaves it out."},
+		{Name: "cookie-max-age", value: duration(&e.Cookie.MaxAge), Doc: "Age at which browsers drop the cookie, in whole seconds. 0 means when they close."},
+		{Name: "cookie-secure", value: toggle(&e.Cookie.Secure), Doc: "Lets browsers send the cookie by HTTPS only."},
+		{Name: "cookie-same-site", value: text(&e.Cookie.SameSite), Doc: "With which requests of other sites browsers send the cookie: lax, strict, none " +
+			"(which needs cookie-secure), or empty to leave it out."},
+		{Name: "cookie-http-only", value: toggle(&e.Cookie.HTTPOnly), Doc: "Hides the cookie from scripts of the page."},
 	}
 }
 

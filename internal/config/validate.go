@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -58,6 +60,12 @@ func (f *faults) atLeast(setting string, value, least int) {
 	}
 }
 
+func (f *faults) wholeSeconds(setting string, d time.Duration) {
+	if d < 0 || d%time.Second != 0 {
+		f.add(setting, "%v is not a whole number of seconds", d)
+	}
+}
+
 func (f *faults) oneOf(setting, value string, known ...string) {
 	if !slices.Contains(known, value) {
 		f.add(setting, "%q is not known; choose of %s", value, strings.Join(known, ", "))
@@ -85,6 +93,11 @@ func (l *Listen) faults() (f faults) {
 		f.add("service-address", "%q can be reached from other machines, where anyone could attach as a handler; set service-tokens or "+
 			"service-tls-cert, or insecure-services if the network is trusted", l.ServiceAddress)
 	}
+	if _, err := l.Proxies(); err != nil {
+		f.add("trusted-proxies", "%v", err)
+	}
+	f.positive("header-timeout", l.HeaderTimeout)
+	f.atLeast("max-header", l.MaxHeader, leastHeader)
 	if l.Upstream != "" {
 		if u, err := url.Parse(l.Upstream); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			f.add("upstream", "%q is no URL of a web application; write http://host:port", l.Upstream)
@@ -93,6 +106,24 @@ func (l *Listen) faults() (f faults) {
 		}
 	}
 	return f
+}
+
+// leastHeader is about what browsers send without cookies.
+const leastHeader = 4 << 10
+
+// Proxies are the networks of the setting trusted-proxies; a lone address is a network of one.
+func (l *Listen) Proxies() (networks []netip.Prefix, err error) {
+	for _, item := range l.TrustedProxies {
+		p, err := netip.ParsePrefix(item)
+		if a, addrErr := netip.ParseAddr(item); addrErr == nil {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		if err != nil || p.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is neither an address nor a network; write 192.0.2.1 or 10.0.0.0/8", item)
+		}
+		networks = append(networks, p)
+	}
+	return networks, nil
 }
 
 // leastToken is the length of the shortest secret that is taken.
@@ -107,9 +138,17 @@ func loopback(address string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
+// enginePath leaves the root to the web application, and what needs escapes in a URL to nobody.
+var enginePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/?$`)
+
 func (e *Engine) faults() (f faults) {
-	if !strings.HasPrefix(e.Path, "/") || !strings.HasSuffix(e.Path, "/") || len(e.Path) < 3 {
-		f.add("path", "%q must begin and end with a slash, with a name between, like /socket.io/", e.Path)
+	if len(e.Paths) == 0 {
+		f.add("path", "there must be at least one path, like /socket.io/")
+	}
+	for _, path := range e.Paths {
+		if !enginePath.MatchString(path) {
+			f.add("path", "%q must begin with a slash and a name, and should end with a slash, like /socket.io/", path)
+		}
 	}
 	if len(e.Transports) == 0 {
 		f.add("transports", "there must be at least one of polling, websocket")
@@ -132,6 +171,43 @@ func (e *Engine) faults() (f faults) {
 			f.add("allowed-origins", "%q is no origin; write https://host or https://host:port, or * for all", o)
 		}
 	}
+	f.atLeast("max-packet-rate", e.MaxPacketRate, 0)
+	f.atLeast("max-sessions", e.MaxSessions, 0)
+	f.atLeast("max-sessions-per-address", e.MaxSessionsPerAddr, 0)
+	f.atLeast("compression-threshold", e.CompressionThreshold, 0)
+	f.wholeSeconds("cors-max-age", e.CORSMaxAge)
+	return append(f, e.Cookie.faults()...)
+}
+
+// sameSites are the values of cookie-same-site.
+var sameSites = map[string]http.SameSite{
+	"": 0, "lax": http.SameSiteLaxMode, "strict": http.SameSiteStrictMode, "none": http.SameSiteNoneMode,
+}
+
+// SameSiteMode is the setting cookie-same-site as net/http counts it.
+func (c *Cookie) SameSiteMode() http.SameSite { return sameSites[c.SameSite] }
+
+// faults finds what would let a value out of its place in the header, and what browsers would throw away.
+func (c *Cookie) faults() (f faults) {
+	if c.Name == "" {
+		return nil
+	}
+	try := func(setting, value string, cookie http.Cookie) {
+		if cookie.Valid() != nil {
+			f.add(setting, "%q cannot stand in a cookie; use letters, digits and few signs, without spaces, line ends or semicolons", value)
+		}
+	}
+	try("cookie-name", c.Name, http.Cookie{Name: c.Name})
+	try("cookie-path", c.Path, http.Cookie{Name: "x", Path: c.Path})
+	try("cookie-domain", c.Domain, http.Cookie{Name: "x", Domain: c.Domain})
+	if c.Path != "" && !strings.HasPrefix(c.Path, "/") {
+		f.add("cookie-path", "%q does not begin with a slash", c.Path)
+	}
+	f.oneOf("cookie-same-site", c.SameSite, "", "lax", "strict", "none")
+	if c.SameSite == "none" && !c.Secure {
+		f.add("cookie-same-site", "browsers take none only with cookie-secure")
+	}
+	f.wholeSeconds("cookie-max-age", c.MaxAge)
 	return f
 }
 

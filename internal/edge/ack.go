@@ -34,7 +34,7 @@ func (s *Socket) writeAck(id sio.AckID, ack *sio.Ack) {
 	s.client.server.metrics.AcksSent.Inc()
 	text := borrow()
 	*text = s.client.protocol().appendAck(*text, s.namespace, id, ack)
-	s.client.queue(*text, ack.Attachments)
+	s.client.queue(*text, ack.Attachments, false)
 	giveBack(text)
 }
 

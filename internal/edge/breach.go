@@ -18,7 +18,7 @@ const (
 	causeConnectTwice = "connect_twice"
 	// causeConnectRate is more connects than the setting connect-rate allows.
 	causeConnectRate = "connect_rate"
-	// causeNamespaces is more namespaces than the setting max-namespaces allows.
+	// causeNamespaces is more namespaces than the setting max-namespaces-per-session allows.
 	causeNamespaces = "namespaces"
 	// causeUnfinished is a packet that would pass the setting max-unfinished.
 	causeUnfinished = "unfinished"
@@ -41,7 +41,7 @@ func (c *client) breakOff(err error, data []byte) {
 func (c *client) breakRule(cause string, data []byte) {
 	c.broken = true
 	c.report(cause, data)
-	c.session.Close(sio.ReasonForcedClose)
+	c.closeFor(cause)
 }
 
 // report counts a breach and says it once per session.

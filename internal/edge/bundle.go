@@ -5,7 +5,9 @@ package edge
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"embed"
+	"io"
 	"io/fs"
 	"net/http"
 	"path"
@@ -13,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/spanwire/spanwire/internal/edge/engineio"
 )
 
 // The files of the npm package socket.io-client, as published. Their licence stands beside them.
@@ -22,14 +26,14 @@ var bundleFiles embed.FS
 
 // bundle serves the JavaScript client. The files are public and the same for everybody, so any origin may load them.
 type bundle struct {
-	prefix  string // of the paths, "/socket.io/socket.io"
-	version string
-	files   map[string]*bundleFile // by name
+	prefixes []string // of the paths, "/socket.io/socket.io"
+	version  string
+	files    map[string]*bundleFile // by name
 }
 
 type bundleFile struct {
 	plain  []byte
-	packed func() []byte // gzip, made when it is first asked for
+	packed map[engineio.Encoding]func() []byte // each made when it is first asked for
 }
 
 // bundlePrefix is the beginning of the names of all files.
@@ -37,12 +41,15 @@ const bundlePrefix = "socket.io"
 
 var bundleVersion = regexp.MustCompile(`Socket\.IO v([0-9.]+)`)
 
-func newBundle(enginePath string) *bundle {
-	b := &bundle{prefix: strings.TrimSuffix(enginePath, "/") + "/" + bundlePrefix, files: map[string]*bundleFile{}}
+func newBundle(enginePaths []string) *bundle {
+	b := &bundle{files: map[string]*bundleFile{}}
+	for _, path := range enginePaths {
+		b.prefixes = append(b.prefixes, strings.TrimSuffix(path, "/")+"/"+bundlePrefix)
+	}
 	names, _ := fs.Glob(bundleFiles, "bundle/*") // the pattern is right
 	for _, name := range names {
 		plain, _ := bundleFiles.ReadFile(name) // it is in the binary
-		b.files[path.Base(name)] = &bundleFile{plain: plain, packed: sync.OnceValue(func() []byte { return pack(plain) })}
+		b.files[path.Base(name)] = newBundleFile(plain)
 		if found := bundleVersion.FindSubmatch(plain[:min(len(plain), 200)]); found != nil {
 			b.version = string(found[1])
 		}
@@ -50,17 +57,41 @@ func newBundle(enginePath string) *bundle {
 	return b
 }
 
-func pack(plain []byte) []byte {
-	var packed bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression) // the level is right
-	w.Write(plain)                                             // a buffer takes everything
-	w.Close()
-	return packed.Bytes()
+// newBundleFile packs with care what is packed once and sent often.
+func newBundleFile(plain []byte) *bundleFile {
+	pack := func(open func(w io.Writer) io.WriteCloser) func() []byte {
+		return sync.OnceValue(func() []byte {
+			var packed bytes.Buffer
+			w := open(&packed)
+			w.Write(plain) // a buffer takes everything
+			w.Close()
+			return packed.Bytes()
+		})
+	}
+	return &bundleFile{plain: plain, packed: map[engineio.Encoding]func() []byte{
+		engineio.Gzip: pack(func(w io.Writer) io.WriteCloser {
+			packer, _ := gzip.NewWriterLevel(w, gzip.BestCompression) // the level is right
+			return packer
+		}),
+		engineio.Deflate: pack(func(w io.Writer) io.WriteCloser {
+			packer, _ := zlib.NewWriterLevel(w, zlib.BestCompression) // the level is right
+			return packer
+		}),
+	}}
 }
 
-// ServeHTTP implements http.Handler for paths with the prefix.
-func (b *bundle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name := bundlePrefix + strings.TrimPrefix(r.URL.Path, b.prefix)
+// serves tells the name of the file that a path asks for, if it asks for one.
+func (b *bundle) serves(path string) (name string, ok bool) {
+	for _, prefix := range b.prefixes {
+		if rest, found := strings.CutPrefix(path, prefix); found {
+			return bundlePrefix + rest, true
+		}
+	}
+	return "", false
+}
+
+// serve answers a request for a file.
+func (b *bundle) serve(w http.ResponseWriter, r *http.Request, name string) {
 	file := b.files[name]
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -89,9 +120,9 @@ func (b *bundle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "application/javascript; charset=utf-8")
 	}
 	body := file.plain
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		h.Set("Content-Encoding", "gzip")
-		body = file.packed()
+	if e := engineio.Accepted(r.Header); e != engineio.Identity {
+		h.Set("Content-Encoding", string(e))
+		body = file.packed[e]()
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method == http.MethodGet {
@@ -104,19 +135,6 @@ func hasTag(header, version string) bool {
 	for tag := range strings.SplitSeq(header, ",") {
 		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == `"`+version+`"` {
 			return true
-		}
-	}
-	return false
-}
-
-// acceptsGzip tells whether Accept-Encoding names gzip and does not refuse it with a quality of zero.
-func acceptsGzip(header string) bool {
-	for coding := range strings.SplitSeq(header, ",") {
-		name, quality, _ := strings.Cut(coding, ";")
-		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
-			_, q, found := strings.Cut(quality, "=")
-			value, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
-			return !found || err == nil && value > 0
 		}
 	}
 	return false

@@ -4,6 +4,7 @@ package edge
 
 import (
 	"compress/gzip"
+	"compress/zlib"
 	"io"
 	"io/fs"
 	"net/http"
@@ -61,6 +62,10 @@ func TestServer_Bundle(t *testing.T) {
 			if unpacked := unpack(t, body); string(unpacked) != string(want) {
 				t.Errorf("%s: unpacked to %d bytes", url, len(unpacked))
 			}
+			response, body = w.get(t, "GET", url, "Accept-Encoding", "deflate")
+			if unpacked := inflate(t, body); response.Header.Get("Content-Encoding") != "deflate" || string(unpacked) != string(want) {
+				t.Errorf("%s: deflated to %d bytes, %v", url, len(body), response.Header)
+			}
 			for _, tag := range []string{response.Header.Get("ETag"), strings.TrimPrefix(response.Header.Get("ETag"), "W/"), `"x", ` + response.Header.Get("ETag"), "*"} {
 				if response, body = w.get(t, "GET", url, "If-None-Match", tag); response.StatusCode != http.StatusNotModified || len(body) > 0 {
 					t.Errorf("%s with %s: %s", url, tag, response.Status)
@@ -68,6 +73,19 @@ func TestServer_Bundle(t *testing.T) {
 			}
 		}
 	})
+}
+
+func inflate(t *testing.T, packed []byte) []byte {
+	t.Helper()
+	r, err := zlib.NewReader(strings.NewReader(string(packed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
 }
 
 func unpack(t *testing.T, packed []byte) []byte {
@@ -105,13 +123,15 @@ func TestServer_BundleUnknown(t *testing.T) {
 	})
 }
 
-// The client must be found under another path too, and not at all when it is switched off.
+// The client must be found under every path, and not at all when it is switched off.
 func TestServer_BundlePath(t *testing.T) {
-	inBubble(t, func(s *setup) { s.edge.Engine.Path = "/chat/io/" }, func(t *testing.T, w *world) {
-		if response, _ := w.get(t, "GET", "/chat/io/socket.io.min.js"); response.StatusCode != 200 {
-			t.Error(response.Status)
+	inBubble(t, func(s *setup) { s.edge.Engine.Paths = []string{"/socket.io/", "/chat/io/"} }, func(t *testing.T, w *world) {
+		for _, path := range []string{"/socket.io/", "/chat/io/"} {
+			if response, _ := w.get(t, "GET", path+"socket.io.min.js"); response.StatusCode != 200 {
+				t.Error(response.Status)
+			}
+			w.Open(edgetest.Options{Path: path}).Connect("/", nil)
 		}
-		w.Open(edgetest.Options{Path: "/chat/io/"}).Connect("/", nil)
 	})
 	inBubble(t, func(s *setup) { s.edge.ServeClient = false }, func(t *testing.T, w *world) {
 		if response, _ := w.get(t, "GET", "/socket.io/socket.io.min.js"); response.StatusCode != 404 {

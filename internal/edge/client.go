@@ -255,7 +255,7 @@ func (c *client) tooLonely() {
 
 func (c *client) attachmentsOverdue() {
 	c.report(causeOverdue, nil)
-	c.session.Close(sio.ReasonForcedClose)
+	c.closeFor(causeOverdue)
 }
 
 // armLocked sets a timer. It runs on the runtime's goroutine and ends by itself; a setting that was changed meanwhile does not ring.

@@ -82,18 +82,18 @@ func (s *Socket) write(d *hub.Delivery) {
 	}
 	packet := borrow()
 	*packet = p.appendDelivery(*packet, d, ev)
-	s.client.queue(*packet, d.Event.Attachments)
+	s.client.queue(*packet, d.Event.Attachments, d.NoCompress)
 	giveBack(packet)
 }
 
 // queue queues a packet. It may be used again afterwards.
-func (c *client) queue(packet []byte, attachments [][]byte) {
+func (c *client) queue(packet []byte, attachments [][]byte, noCompress bool) {
 	p := c.protocol()
 	if p == protocolMsgpack || len(attachments) == 0 {
-		c.session.Queue(engineio.Message{Data: packet, Binary: p == protocolMsgpack})
+		c.session.Queue(engineio.Message{Data: packet, Binary: p == protocolMsgpack, NoCompress: noCompress})
 		return
 	}
-	c.session.Queue(p.unit(packet, attachments)...)
+	c.session.Queue(p.unit(packet, attachments, noCompress)...)
 }
 
 // buffers holds buffers for packets that are copied when they are queued.

@@ -9,7 +9,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,11 +21,12 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Server is an http.Handler for the Engine.IO path and the browser client under it.
+// Server is an http.Handler for the Engine.IO paths and the browser client under them.
 type Server struct {
 	// fixed at birth
 	options    Options
 	limits     socketio.Limits
+	explained  map[string]limit // by cause of the breach
 	hub        *hub.Hub
 	dispatcher *dispatch.Dispatcher
 	metrics    *metrics.Edge
@@ -45,11 +45,12 @@ func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine 
 	s := &Server{
 		options:    o,
 		limits:     o.limits(),
+		explained:  newLimits(&o),
 		hub:        h,
 		dispatcher: d,
 		metrics:    m,
 		log:        log,
-		bundle:     newBundle(o.Engine.Path),
+		bundle:     newBundle(o.Engine.Paths),
 		birth:      time.Now(),
 	}
 	s.recovery = newRecovery(s)
@@ -62,9 +63,9 @@ func (s *Server) open(session *engineio.Session) engineio.Receiver { return newC
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.options.ServeClient && strings.HasPrefix(r.URL.Path, s.bundle.prefix) {
+	if name, ok := s.bundle.serves(r.URL.Path); ok && s.options.ServeClient {
 		s.metrics.Bundles.Inc()
-		s.bundle.ServeHTTP(w, r)
+		s.bundle.serve(w, r, name)
 		return
 	}
 	s.engine.ServeHTTP(w, r)

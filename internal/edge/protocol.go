@@ -144,18 +144,18 @@ func (p protocol) share(d *hub.Delivery, ev *sio.Event) *engineio.Shared {
 	if p == protocolMsgpack {
 		size += ev.Size()
 	}
-	return engineio.NewShared(p.unit(p.appendDelivery(make([]byte, 0, size), d, ev), ev.Attachments)...)
+	return engineio.NewShared(p.unit(p.appendDelivery(make([]byte, 0, size), d, ev), ev.Attachments, d.NoCompress)...)
 }
 
 // unit is a packet as messages, which stay together.
-func (p protocol) unit(packet []byte, attachments [][]byte) []engineio.Message {
+func (p protocol) unit(packet []byte, attachments [][]byte, noCompress bool) []engineio.Message {
 	if p == protocolMsgpack {
-		return []engineio.Message{{Data: packet, Binary: true}}
+		return []engineio.Message{{Data: packet, Binary: true, NoCompress: noCompress}}
 	}
 	messages := make([]engineio.Message, 1, 1+len(attachments))
-	messages[0] = engineio.Message{Data: packet}
+	messages[0] = engineio.Message{Data: packet, NoCompress: noCompress}
 	for _, a := range attachments {
-		messages = append(messages, engineio.Message{Data: a, Binary: true})
+		messages = append(messages, engineio.Message{Data: a, Binary: true, NoCompress: noCompress})
 	}
 	return messages
 }

@@ -149,7 +149,7 @@ func (s *Socket) accept() {
 	s.replay()
 	text := borrow()
 	*text = s.appendConnect(*text)
-	c.queue(*text, nil)
+	c.queue(*text, nil, false)
 	giveBack(text)
 	end := s.release()
 	c.session.Flush()
@@ -164,7 +164,7 @@ func (s *Socket) refuse(outcome metrics.Counter, answer func(dst []byte) []byte)
 	outcome.Inc()
 	text := borrow()
 	*text = answer(*text)
-	s.client.queue(*text, nil)
+	s.client.queue(*text, nil, false)
 	giveBack(text)
 	s.client.session.Flush()
 }
@@ -287,7 +287,7 @@ func (s *Socket) leave(reason sio.Reason) {
 func (s *Socket) tellDisconnect() {
 	text := borrow()
 	*text = s.client.protocol().appendDisconnect(*text, s.namespace)
-	s.client.queue(*text, nil)
+	s.client.queue(*text, nil, false)
 	giveBack(text)
 	s.client.session.Flush()
 }

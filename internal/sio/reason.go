@@ -28,4 +28,6 @@ const (
 	ReasonPayloadTooLarge Reason = "payload too large"
 	// ReasonSlowConsumer means that the browser read too slowly and its outbound queue (setting max-outbound) was full.
 	ReasonSlowConsumer Reason = "slow consumer"
+	// ReasonTooManyPackets means that the browser sent more packets per second than the setting max-packet-rate allows.
+	ReasonTooManyPackets Reason = "too many packets"
 )

@@ -11,6 +11,7 @@ package engineio
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,8 @@ const (
 
 // Options says how sessions behave. DefaultOptions is the place to start from.
 type Options struct {
-	// Path is the one path that is served.
-	Path string
+	// Paths are the paths that are served, each exactly as it stands here.
+	Paths []string
 	// PingInterval is the time from one pong, or from the open, to the next ping.
 	PingInterval time.Duration
 	// PingTimeout is the time for the answer to a ping.
@@ -44,6 +45,9 @@ type Options struct {
 	MaxPacketsPerPayload int
 	// MaxPacketsPerAnswer bounds the packets in one polling answer. Clients in Python take 16, and close over more.
 	MaxPacketsPerAnswer int
+	// MaxPacketRate bounds the packets that one session may send per second; what comes at once may be twice as much. One that passes it
+	// is closed with ReasonTooManyPackets. 0 is no bound.
+	MaxPacketRate int
 	// MaxOutbound bounds what waits for one browser, in bytes. One that would pass it is closed with ReasonSlowConsumer.
 	MaxOutbound int
 	// Transports are those that are offered.
@@ -59,6 +63,21 @@ type Options struct {
 	Origins []string
 	// RequireOrigin refuses requests that name no origin, as those of programs that are no browsers.
 	RequireOrigin bool
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed.
+	TrustedProxies []netip.Prefix
+	// CORSMaxAge is how long browsers may remember the answer to a preflight. 0 leaves it to them.
+	CORSMaxAge time.Duration
+	// MaxSessions bounds the sessions, and MaxSessionsPerAddress those of one address; with IPv6 a network of 64 bits counts as one. 0 is
+	// no bound.
+	MaxSessions           int
+	MaxSessionsPerAddress int
+	// Cookie is set on the first answer of a session.
+	Cookie Cookie
+	// PollingCompression compresses polling answers of at least CompressionThreshold bytes, where the browser takes it.
+	PollingCompression bool
+	// WebSocketCompression does the same with messages on WebSockets, and lets browsers do so.
+	WebSocketCompression bool
+	CompressionThreshold int
 	// CloseTimeout is how long a closed polling session waits for the GET that fetches its last packets.
 	CloseTimeout time.Duration
 	// BodyTimeout bounds the reading of one POST body.
@@ -74,7 +93,7 @@ type Options struct {
 // DefaultOptions are those of the reference server, where it has them.
 func DefaultOptions() Options {
 	return Options{
-		Path:                 "/socket.io/",
+		Paths:                []string{"/socket.io/"},
 		PingInterval:         25 * time.Second,
 		PingTimeout:          20 * time.Second,
 		UpgradeTimeout:       10 * time.Second,
@@ -84,6 +103,9 @@ func DefaultOptions() Options {
 		MaxOutbound:          4 << 20,
 		Transports:           []Transport{Polling, WebSocket},
 		AllowUpgrades:        true,
+		Cookie:               DefaultCookie(),
+		PollingCompression:   true,
+		CompressionThreshold: 1024,
 		CloseTimeout:         30 * time.Second,
 		BodyTimeout:          30 * time.Second,
 		WriteTimeout:         20 * time.Second,
@@ -99,17 +121,28 @@ func (o *Options) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	fault(!strings.HasPrefix(o.Path, "/"), "path %q does not begin with a slash", o.Path)
+	fault(len(o.Paths) == 0, "path is empty")
+	for _, path := range o.Paths {
+		fault(!strings.HasPrefix(path, "/"), "path %q does not begin with a slash", path)
+	}
 	for name, d := range map[string]time.Duration{
 		"ping-interval": o.PingInterval, "ping-timeout": o.PingTimeout, "upgrade-timeout": o.UpgradeTimeout,
 		"close-timeout": o.CloseTimeout, "body-timeout": o.BodyTimeout, "write-timeout": o.WriteTimeout,
 	} {
 		fault(d < time.Millisecond, "%s %v is shorter than a millisecond", name, d)
 	}
+	fault(o.CORSMaxAge < 0 || o.CORSMaxAge%time.Second != 0, "cors-max-age %v is not a whole number of seconds", o.CORSMaxAge)
+	fault(o.CompressionThreshold < 0, "compression-threshold %d is negative", o.CompressionThreshold)
+	fault(o.MaxSessions < 0, "max-sessions %d is negative", o.MaxSessions)
+	fault(o.MaxSessionsPerAddress < 0, "max-sessions-per-address %d is negative", o.MaxSessionsPerAddress)
+	if err := o.Cookie.Validate(); err != nil {
+		faults = append(faults, err)
+	}
 	fault(o.DrainSpread < 0, "drain-spread %v is negative", o.DrainSpread)
 	fault(o.MaxPayload < 1, "max-payload %d is not positive", o.MaxPayload)
 	fault(o.MaxPacketsPerAnswer < 1, "max-packets-per-answer %d is not positive", o.MaxPacketsPerAnswer)
 	fault(o.MaxPacketsPerPayload < 1, "max-packets-per-payload %d is not positive", o.MaxPacketsPerPayload)
+	fault(o.MaxPacketRate < 0, "max-packet-rate %d is negative", o.MaxPacketRate)
 	fault(o.MaxOutbound < 1, "max-outbound %d is not positive", o.MaxOutbound)
 	fault(len(o.Transports) == 0, "transports is empty")
 	for _, t := range o.Transports {
@@ -125,6 +158,11 @@ func (o *Options) Validate() error {
 // offers tells whether t is offered.
 func (o *Options) offers(t Transport) bool { return slices.Contains(o.Transports, t) }
 
+// deflatable tells whether a message is worth compressing on a WebSocket whose browser takes that.
+func (o *Options) deflatable(m Message) bool {
+	return !m.NoCompress && len(m.Data) >= o.CompressionThreshold
+}
+
 // upgrades are the transports that a session on t can change to.
 func (o *Options) upgrades(t Transport) []Transport {
 	if t == Polling && o.AllowUpgrades && o.offers(WebSocket) {
@@ -137,6 +175,8 @@ func (o *Options) upgrades(t Transport) []Transport {
 type Message struct {
 	Data   []byte
 	Binary bool
+	// NoCompress asks that the message is not compressed: it would gain nothing. It says nothing of messages from a browser.
+	NoCompress bool
 }
 
 // Receiver is the application's side of one session.

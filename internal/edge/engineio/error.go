@@ -4,34 +4,72 @@ package engineio
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
+
+	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// refusal is an answer that turns a request away. Code and message are the protocol's, for clients; cause is for counters.
+// The protocol's codes of refused requests.
+const (
+	codeTransport  = 0
+	codeSession    = 1
+	codeMethod     = 2
+	codeBadRequest = 3
+	codeForbidden  = 4
+	codeVersion    = 5
+)
+
+// refusal is an answer that turns a request away. Code and message are the protocol's, for clients; cause is for counters and the log,
+// and setting for whoever reads the log.
 type refusal struct {
 	code    int
 	status  int
 	message string
 	cause   string
+	setting string
+	quiet   bool // it is logged elsewhere
 }
 
 var (
-	refusedTransport = &refusal{0, http.StatusBadRequest, "Transport unknown", "transport unknown"}
-	refusedSession   = &refusal{1, http.StatusBadRequest, "Session ID unknown", "session unknown"}
-	refusedMethod    = &refusal{2, http.StatusBadRequest, "Bad handshake method", "handshake method"}
-	refusedMismatch  = &refusal{3, http.StatusBadRequest, "Bad request", "transport mismatch"}
-	refusedHandshake = &refusal{3, http.StatusBadRequest, "Bad request", "websocket handshake"}
-	refusedPayload   = &refusal{3, http.StatusBadRequest, "Bad request", "payload"}
-	refusedVersion   = &refusal{5, http.StatusBadRequest, "Unsupported protocol version", "protocol version"}
-	refusedJSONP     = &refusal{3, http.StatusBadRequest, "Bad request", "jsonp"}
-	refusedDraining  = &refusal{4, http.StatusServiceUnavailable, "Server shutting down", "draining"}
-	refusedOverlap   = &refusal{3, http.StatusBadRequest, "", "overlapping requests"}
-	refusedTooLarge  = &refusal{3, http.StatusRequestEntityTooLarge, "", "payload too large"}
-	refusedSlowBody  = &refusal{3, http.StatusRequestTimeout, "", "slow body"}
-	refusedVerb      = &refusal{2, http.StatusMethodNotAllowed, "", "method"}
-	refusedPath      = &refusal{0, http.StatusNotFound, "", "path"}
+	refusedTransport = &refusal{code: codeTransport, status: http.StatusBadRequest, message: "Transport unknown", cause: "transport unknown",
+		setting: "transports"}
+	refusedSession  = &refusal{code: codeSession, status: http.StatusBadRequest, message: "Session ID unknown", cause: "session unknown"}
+	refusedMethod   = &refusal{code: codeMethod, status: http.StatusBadRequest, message: "Bad handshake method", cause: "handshake method"}
+	refusedMismatch = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch"}
+	refusedUpgrade  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch",
+		setting: "allow-upgrades"}
+	refusedHandshake = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "websocket handshake"}
+	refusedPayload   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload"}
+	refusedVersion   = &refusal{code: codeVersion, status: http.StatusBadRequest, message: "Unsupported protocol version",
+		cause: "protocol version"}
+	refusedJSONP    = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
+	refusedDraining = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
+	refusedOverlap  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
+	refusedSlowBody = &refusal{code: codeBadRequest, status: http.StatusRequestTimeout,
+		message: "The body did not come within the time of the setting body-timeout", cause: "slow body", setting: "body-timeout"}
+	refusedVerb = &refusal{code: codeMethod, status: http.StatusMethodNotAllowed, cause: "method"}
+	refusedPath = &refusal{code: codeBadRequest, status: http.StatusNotFound,
+		message: "Nothing is served at this path, see the setting path", cause: "path", setting: "path"}
 )
+
+// tooLarge is what becomes of a session whose browser sends a body that is larger than MaxPayload.
+func tooLarge(o *Options) *fault {
+	return limited(sio.ReasonPayloadTooLarge, LimitSize, "payload too large", "max-payload",
+		fmt.Sprintf("The body is larger than the setting max-payload allows (%d bytes)", o.MaxPayload))
+}
+
+// tooMany is what becomes of a session whose browser sends more packets in one body than MaxPacketsPerPayload.
+func tooMany(o *Options) *fault {
+	return limited(sio.ReasonParseError, LimitCount, "packets in payload", "max-packets-per-payload",
+		fmt.Sprintf("The body holds more packets than the setting max-packets-per-payload allows (%d)", o.MaxPacketsPerPayload))
+}
+
+func limited(reason sio.Reason, limit Limit, cause, setting, message string) *fault {
+	why := &refusal{code: codeBadRequest, status: limit.status(), message: message, cause: cause, setting: setting}
+	return &fault{reason: reason, refusal: why, why: &explanation{limit.closeCode(), why}}
+}
 
 // originRefused names what was received and what to change.
 func originRefused(origin string) *refusal {
@@ -39,16 +77,21 @@ func originRefused(origin string) *refusal {
 	if len(origin) > shown {
 		origin = origin[:shown] + "..."
 	}
-	message := "Origin " + strconv.Quote(origin) + " is not allowed: add it to the setting allowed-origins"
+	why := &refusal{code: codeForbidden, status: http.StatusForbidden, cause: "origin", setting: "allowed-origins",
+		message: "Origin " + strconv.Quote(origin) + " is not allowed: add it to the setting allowed-origins"}
 	if origin == "" {
-		message = "A request without Origin is not allowed: clear the setting require-origin"
+		why.setting, why.message = "require-origin", "A request without Origin is not allowed: clear the setting require-origin"
 	}
-	return &refusal{4, http.StatusForbidden, message, "origin"}
+	return why
 }
+
+// retryAfter is when a browser that was turned away since there is no room may come again, in seconds.
+const retryAfter = "5"
 
 // refuse answers with JSON, or with the bare message where a WebSocket was asked for.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	s.obs.Refused(why.cause)
+	s.logRefusal(r, why)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -65,10 +108,36 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 			Message string `json:"message"`
 		}{why.code, why.message})
 	}
-	if isUpgrade(r) || why.status == http.StatusRequestEntityTooLarge || why.status == http.StatusRequestTimeout {
+	switch why.status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", retryAfter)
+	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout, http.StatusUnsupportedMediaType:
+		h.Set("Connection", "close") // the rest of the body would follow
+	}
+	if isUpgrade(r) {
 		h.Set("Connection", "close") // nothing sensible follows on this connection
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(why.status)
 	w.Write(body)
+}
+
+// logRefusal says why a request was turned away, a line a second for each cause: those that a setting governs as a warning.
+func (s *Server) logRefusal(r *http.Request, why *refusal) {
+	if why.quiet {
+		return
+	}
+	ok, unlogged := s.quiet.Allow(why.cause)
+	if !ok {
+		return
+	}
+	const shown = 200
+	cut := func(text string) string { return text[:min(len(text), shown)] }
+	args := []any{"cause", why.cause, "address", s.callerOf(r).address, "method", r.Method, "unlogged", unlogged}
+	if why.setting == "" {
+		s.log.Info("request refused", args...)
+		return
+	}
+	args = append(args, "setting", why.setting, "origin", cut(r.Header.Get("Origin")), "host", cut(r.Host), "path", cut(r.URL.Path))
+	s.log.Warn("request refused", args...)
 }

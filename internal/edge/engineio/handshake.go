@@ -5,7 +5,6 @@ package engineio
 import (
 	"encoding/json"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -14,7 +13,7 @@ import (
 )
 
 // newHandshake keeps what the opening request said. The session adds its revision.
-func newHandshake(r *http.Request, t Transport) *sio.Handshake {
+func newHandshake(r *http.Request, c *caller, t Transport) *sio.Handshake {
 	n := 0
 	for _, values := range r.Header {
 		n += len(values)
@@ -25,18 +24,14 @@ func newHandshake(r *http.Request, t Transport) *sio.Handshake {
 			headers = append(headers, sio.Header{Name: name, Value: value})
 		}
 	}
-	address, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		address = r.RemoteAddr
-	}
 	return &sio.Handshake{
 		Method:      r.Method,
 		URL:         r.RequestURI,
-		Host:        r.Host,
+		Host:        c.host,
 		Headers:     headers,
-		Address:     address,
-		Secure:      r.TLS != nil,
-		CrossDomain: crossDomain(r),
+		Address:     c.address,
+		Secure:      c.secure,
+		CrossDomain: c.crossDomain(r),
 		IssuedMs:    time.Now().UnixMilli(),
 		Transport:   string(t),
 	}

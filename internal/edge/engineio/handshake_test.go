@@ -329,7 +329,7 @@ func TestOptions_Validate(t *testing.T) {
 	if err := o.Validate(); err != nil {
 		t.Error(err)
 	}
-	err := (&Options{Path: "x", DrainSpread: -1, Transports: []Transport{"pigeon"}, Origins: []string{"good.com", "null", "*", "http://x"}}).Validate()
+	err := (&Options{Paths: []string{"x"}, DrainSpread: -1, Transports: []Transport{"pigeon"}, Origins: []string{"good.com", "null", "*", "http://x"}}).Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}

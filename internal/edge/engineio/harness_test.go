@@ -160,7 +160,7 @@ func inBubble(t *testing.T, change func(*Options), test func(t *testing.T, w *wo
 
 func startWorld(t testing.TB, l net.Listener, dial func(context.Context, string, string) (net.Conn, error), address string, change func(*Options)) *world {
 	o := DefaultOptions()
-	o.Path = "/engine.io/"
+	o.Paths = []string{"/engine.io/"}
 	if change != nil {
 		change(&o)
 	}

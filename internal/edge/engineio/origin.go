@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Origins are checked on every transport and before all else: CORS alone does not stop a WebSocket. A page of this server's own
@@ -57,7 +59,7 @@ type verdict struct {
 	cross bool // another origin's page, and allowed by name
 }
 
-func (p *origins) check(r *http.Request) verdict {
+func (p *origins) check(r *http.Request, own string) verdict {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
 		// A browser sends no Origin with a GET to its page's own origin, but says so in another header.
@@ -70,33 +72,33 @@ func (p *origins) check(r *http.Request) verdict {
 	if ok && p.allowed[normal] {
 		return verdict{ok: true, cross: true}
 	}
-	return verdict{ok: p.any || ok && normal == ownOrigin(r)}
+	return verdict{ok: p.any || ok && normal == own}
 }
 
 // ownOrigin is the origin of the pages that the request's host serves.
-func ownOrigin(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
+func (c *caller) ownOrigin() string {
+	if c.secure {
+		return joinOrigin("https", c.host)
 	}
-	return joinOrigin(scheme, r.Host)
+	return joinOrigin("http", c.host)
 }
 
 // crossDomain tells whether the request comes from a page of another origin.
-func crossDomain(r *http.Request) bool {
+func (c *caller) crossDomain(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	normal, _ := normalOrigin(origin)
-	return origin != "" && normal != ownOrigin(r)
+	return origin != "" && normal != c.ownOrigin()
 }
 
 // allow checks the request and sets what CORS asks for, or refuses it.
 func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	v := s.origins.check(r)
+	v := verdict{ok: !s.origins.require}
+	if len(r.Header["Origin"]) > 0 || s.origins.require {
+		c := s.callerOf(r)
+		v = s.origins.check(r, c.ownOrigin())
+	}
 	if !v.ok {
-		if ok, unlogged := s.refusedOrigins.Allow(); ok {
-			s.log.Warn("origin refused", "origin", origin, "host", r.Host, "setting", "allowed-origins", "unlogged", unlogged)
-		}
 		s.refuse(w, r, originRefused(origin))
 		return false
 	}
@@ -125,6 +127,9 @@ func (s *Server) preflight(w http.ResponseWriter, r *http.Request) bool {
 	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
 		h.Set("Access-Control-Allow-Headers", asked)
 		h.Add("Vary", "Access-Control-Request-Headers")
+	}
+	if s.o.CORSMaxAge > 0 {
+		h.Set("Access-Control-Max-Age", strconv.Itoa(int(s.o.CORSMaxAge/time.Second)))
 	}
 	h.Set("Content-Length", "0")
 	w.WriteHeader(http.StatusNoContent)

@@ -27,19 +27,20 @@ import (
 
 // outgoing is one packet as polling sessions queue it: text with its type, or the bytes of a binary message.
 type outgoing struct {
-	data   []byte
-	binary bool
+	data       []byte
+	binary     bool
+	noCompress bool
 }
 
 // newOutgoing copies m.
 func newOutgoing(m Message) outgoing {
 	if m.Binary {
-		return outgoing{data: bytes.Clone(m.Data), binary: true}
+		return outgoing{data: bytes.Clone(m.Data), binary: true, noCompress: m.NoCompress}
 	}
 	data := make([]byte, 1+len(m.Data))
 	data[0] = byte(PacketMessage)
 	copy(data[1:], m.Data)
-	return outgoing{data: data}
+	return outgoing{data: data, noCompress: m.NoCompress}
 }
 
 func (o outgoing) packet() Packet {
@@ -52,7 +53,7 @@ func (o outgoing) packet() Packet {
 // queue queues the packet on a WebSocket.
 func (o outgoing) queue(ws *wsconn.Conn, f framing) error {
 	if o.binary {
-		return f.queue(ws, Message{Data: o.data, Binary: true})
+		return f.queue(ws, Message{Data: o.data, Binary: true}, false)
 	}
 	return ws.Queue(o.data, false)
 }
@@ -77,6 +78,7 @@ type polling struct {
 	linger  *time.Timer   // forgets the ended session
 	fetched chan struct{} // closed when the last packets were fetched; made when the browser closes and no GET waits
 	since   time.Time     // when the present GET came
+	why     *explanation  // of the end, until a request has told it
 }
 
 const (
@@ -129,7 +131,9 @@ func (p *polling) end(how ending) (gone bool) {
 	case endAbort:
 		p.out = []outgoing{closePacket}
 	}
-	p.answer()
+	if p.why == nil || !p.posting {
+		p.answer() // else the POST does, after it has told why
+	}
 	return how != endAfterQueue
 }
 
@@ -154,9 +158,9 @@ func (p *polling) stopLinger() {
 	}
 }
 
-// take takes at most so many packets of about limit bytes, at least one.
-func (p *polling) take(most int, limit int64) []Packet {
-	packets := make([]Packet, 0, min(most, len(p.out)))
+// take takes at most so many packets of about limit bytes, at least one. It tells whether any of them may be compressed.
+func (p *polling) take(most int, limit int64) (packets []Packet, compress bool) {
+	packets = make([]Packet, 0, min(most, len(p.out)))
 	var size int64
 	for _, o := range p.out {
 		size += int64(len(o.data))
@@ -165,11 +169,12 @@ func (p *polling) take(most int, limit int64) []Packet {
 		}
 		p.size -= len(o.data) + packetCost
 		packets = append(packets, o.packet())
+		compress = compress || !o.noCompress
 	}
 	if p.out = p.out[len(packets):]; len(p.out) == 0 {
 		p.out, p.size = nil, 0
 	}
-	return packets
+	return packets, compress
 }
 
 // get answers a GET.
@@ -200,7 +205,8 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		p.waiting = nil
 	}
 	p.getting = false
-	packets := p.take(s.server.o.MaxPacketsPerAnswer, s.server.o.MaxPayload)
+	packets, compress := p.take(s.server.o.MaxPacketsPerAnswer, s.server.o.MaxPayload)
+	why := p.why
 	fetched := s.ended.Load() && len(p.out) == 0
 	if fetched {
 		p.stopLinger()
@@ -214,17 +220,22 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		s.server.refuse(w, r, refusedMismatch)
 		return
 	}
-	if err := s.writePayload(w, r, packets); err != nil && !upgraded {
+	if why != nil && len(packets) == 1 && packets[0].Type == PacketClose {
+		s.server.refuse(w, r, why.refusal)
+		return
+	}
+	if err := s.writePayload(w, r, packets, compress); err != nil && !upgraded {
 		s.end(sio.ReasonTransportError, endAbort)
 	}
 }
 
-func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets []Packet) error {
+func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets []Packet, compress bool) error {
 	if err := r.Context().Err(); err != nil {
 		return err
 	}
 	body, contentType := s.codec.answer(packets)
 	h := w.Header()
+	body = s.server.compressed(h, r, body, compress)
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -261,23 +272,30 @@ func (s *Session) post(w http.ResponseWriter, r *http.Request) {
 	p.posting = true
 	s.mu.Unlock()
 
-	packets, why, reason := s.readPayload(w, r)
+	packets, fault := s.readPayload(w, r)
 	for _, packet := range packets {
 		if !s.handle(packet) {
 			break
 		}
 	}
 
-	s.mu.Lock()
-	p.posting = false
-	fetched := p.fetched
-	s.mu.Unlock()
-	if fetched != nil {
-		s.awaitGet(r, fetched)
+	if fault != nil {
+		s.endWith(fault.reason, endNow, fault.why)
 	}
-	if why != nil {
-		s.end(reason, endNow)
-		s.server.refuse(w, r, why)
+	s.mu.Lock()
+	why, fetched := p.why, p.fetched
+	p.why = nil
+	p.posting = why != nil
+	s.mu.Unlock()
+	switch {
+	case fetched != nil:
+		s.awaitGet(r, fetched)
+	case why != nil:
+		s.explain(w, r, p, why)
+		return
+	}
+	if fault != nil {
+		s.server.refuse(w, r, fault.refusal)
 		return
 	}
 	h := w.Header()
@@ -299,36 +317,49 @@ func (s *Session) awaitGet(r *http.Request, fetched <-chan struct{}) {
 	s.abort()
 }
 
-// readPayload reads the packets of a POST, or says why not and with which reason the session ends.
-func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet, *refusal, sio.Reason) {
+// fault is what was wrong with the body of a POST, and how the session ends for it.
+type fault struct {
+	reason  sio.Reason
+	refusal *refusal
+	why     *explanation // of a limit, with the same refusal
+}
+
+// readPayload reads the packets of a POST, or says what is wrong.
+func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet, *fault) {
 	o := &s.server.o
 	control := http.NewResponseController(w)
 	// Of a body that is refused the HTTP server reads the rest, since the client may not look at the answer before it has sent all. It must
 	// not read for ever.
 	control.SetReadDeadline(time.Now().Add(refusedRest))
 	if r.ContentLength > o.MaxPayload {
-		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
+		return nil, s.server.tooLarge
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	binary := media == octetStream
 	if binary && !s.codec.takesBinary() {
-		return nil, refusedPayload, sio.ReasonParseError
+		return nil, &fault{reason: sio.ReasonParseError, refusal: refusedPayload}
+	}
+	if isCompressed(r) {
+		return nil, &fault{reason: sio.ReasonParseError, refusal: refusedEncoding}
 	}
 	control.SetReadDeadline(time.Now().Add(o.BodyTimeout))
 	body, err := readBody(r, o.MaxPayload)
 	switch {
 	case err != nil:
-		return nil, refusedSlowBody, sio.ReasonTransportError
+		return nil, &fault{reason: sio.ReasonTransportError, refusal: refusedSlowBody}
 	case int64(len(body)) > o.MaxPayload:
 		control.SetReadDeadline(time.Now().Add(refusedRest))
-		return nil, refusedTooLarge, sio.ReasonPayloadTooLarge
+		return nil, s.server.tooLarge
 	}
 	control.SetReadDeadline(time.Time{})
 	packets, err := s.codec.split(body, binary, o.MaxPacketsPerPayload)
-	if err != nil {
-		return nil, refusedPayload, sio.ReasonParseError
+	switch {
+	case errors.Is(err, errTooManyPackets):
+		return nil, s.server.tooMany
+	case err != nil:
+		return nil, &fault{reason: sio.ReasonParseError, refusal: refusedPayload}
 	}
-	return packets, nil, ""
+	return packets, nil
 }
 
 // readBody reads one byte more than the limit at most. It believes the announced length only as far as bytes come.

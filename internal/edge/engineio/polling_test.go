@@ -106,7 +106,7 @@ func TestSession_P3_Chunked(t *testing.T) {
 	p.want(p.get(), 200, "4€😀")
 }
 
-// P4, P6, H1, H2, H5, H6: what cannot be read is refused, nothing of it is delivered, and the session ends.
+// P4, P6, H5, H6: what cannot be read is refused, nothing of it is delivered, and the session ends.
 func TestSession_P4_P6_BadPayloads(t *testing.T) {
 	w := newWorld(t, nil)
 	for name, c := range map[string]struct{ body, header string }{
@@ -114,8 +114,6 @@ func TestSession_P4_P6_BadPayloads(t *testing.T) {
 		"P6 abc":                   {"abc", ""},
 		"P6 empty":                 {"", ""},
 		"P6 bad after good":        {"4a\x1eabc", ""},
-		"H1 too many packets":      {strings.Repeat("\x1e2", 490_000)[1:], ""},
-		"H2 too many empty":        {strings.Repeat("\x1e", 900_000), ""},
 		"H5 bad base64":            {"b****", ""},
 		"H5 UTF-8":                 {"4\xff", ""},
 		"H5 UTF-8 over a boundary": {"4\xc3\x1e4\xa9", ""},
@@ -145,12 +143,33 @@ func TestSession_P12_PendingGetOnFault(t *testing.T) {
 	p.want(<-answer, 200, "1")
 }
 
+// H1, H2: too many packets are refused before any is looked at, and the browser is told of the limit; a GET that waits ends, too.
+func TestSession_H1_H2_TooManyPackets(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxPacketsPerPayload = 1000 })
+	for name, body := range map[string]string{
+		"H1 pings": strings.Repeat("\x1e2", 490_000)[1:], "H2 empty": strings.Repeat("\x1e", 900_000), "one more": strings.Repeat("\x1e6", 1001)[1:],
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := w.polling()
+			answer := p.begin()
+			p.want(p.post(body), 400, refused(3, "The body holds more packets than the setting max-packets-per-payload allows (1000)"))
+			p.want(<-answer, 200, "1")
+			p.wantClosed(p.rec, sio.ReasonParseError)
+			p.want(p.get(), 400, refused(1, "Session ID unknown"))
+		})
+	}
+	p := w.polling()
+	p.want(p.post(strings.Repeat("\x1e6", 1000)[1:]), 200, "ok")
+	p.wantUsable()
+}
+
 // P5, H3: a body over MaxPayload is refused before it is read, and the session ends with its own reason.
 func TestSession_P5_H3_TooLarge(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
 	p := w.polling()
 	p.want(p.post("4"+strings.Repeat("x", 999)), 200, "ok")
-	p.want(p.post("4"+strings.Repeat("x", 1000)), 413, "")
+	body := refused(3, "The body is larger than the setting max-payload allows (1000 bytes)")
+	p.want(p.post("4"+strings.Repeat("x", 1000)), 413, body)
 	p.wantClosed(p.rec, sio.ReasonPayloadTooLarge)
 
 	p = w.polling()
@@ -158,7 +177,7 @@ func TestSession_P5_H3_TooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.want(r, 413, "")
+	p.want(r, 413, body)
 	p.wantClosed(p.rec, sio.ReasonPayloadTooLarge)
 
 	p = w.polling()
@@ -339,7 +358,7 @@ func TestSession_H4_SlowBody(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		if err == nil {
-			p.want(r, 408, "")
+			p.want(r, 408, refused(3, "The body did not come within the time of the setting body-timeout"))
 		}
 		body.Close()
 		<-done

@@ -96,8 +96,11 @@ const (
 	framings = iota
 )
 
-// queue queues one message. It copies the data.
-func (f framing) queue(ws *wsconn.Conn, m Message) error {
+// queue queues one message, compressed where that is wanted. It copies the data.
+func (f framing) queue(ws *wsconn.Conn, m Message, deflate bool) error {
+	if deflate {
+		return ws.QueueDeflated(f.deflatable(m))
+	}
 	switch {
 	case !m.Binary:
 		return ws.QueuePrefixed(byte(PacketMessage), m.Data)
@@ -109,8 +112,27 @@ func (f framing) queue(ws *wsconn.Conn, m Message) error {
 	return ws.Queue(m.Data, true)
 }
 
-// append appends one message as a frame.
-func (f framing) append(dst []byte, m Message) []byte {
+// deflatable is what a message consists of before it is compressed.
+func (f framing) deflatable(m Message) (prefix string, data []byte, binary bool) {
+	switch {
+	case !m.Binary:
+		return messagePrefix, m.Data, false
+	case f == framedTyped:
+		return string(typedMessage), m.Data, true
+	case f == framedBase64:
+		return "", appendBase64Message(nil, m.Data), false
+	}
+	return "", m.Data, true
+}
+
+const messagePrefix = string(PacketMessage)
+
+// append appends one message as a frame, compressed where that is wanted.
+func (f framing) append(dst []byte, m Message, deflate bool) []byte {
+	if deflate {
+		prefix, data, binary := f.deflatable(m)
+		return wsconn.AppendDeflatedFrame(dst, prefix, data, binary)
+	}
 	switch {
 	case !m.Binary:
 		return wsconn.AppendPrefixedFrame(dst, byte(PacketMessage), m.Data)

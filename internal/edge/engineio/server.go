@@ -17,7 +17,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Server is an http.Handler for exactly one path.
+// Server is an http.Handler for its paths, and no others.
 type Server struct {
 	// Fixed at birth.
 	o        Options
@@ -28,11 +28,15 @@ type Server struct {
 	upgrader *wsconn.Upgrader
 	birth    time.Time
 
-	refusedOrigins quietlog.Limiter
+	tooLarge *fault
+	tooMany  *fault
+
+	quiet quietlog.ByCause
 
 	mu       sync.Mutex // guards the fields below
 	sessions map[sio.SessionID]*Session
 	draining bool
+	room     room
 	running  int           // sessions and goroutines that Drain waits for
 	empty    chan struct{} // closed when running has come to 0 while draining
 }
@@ -42,12 +46,14 @@ type Server struct {
 func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.Logger) *Server {
 	s := &Server{
 		o: o, open: open, obs: obs, log: log, origins: newOrigins(&o), birth: time.Now(),
-		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}),
+		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: quietlog.ByCause{PerSecond: 1},
+		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
 	s.upgrader = wsconn.NewUpgrader(wsconn.Options{
-		MaxMessage: o.MaxPayload, MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout,
+		MaxMessage: o.MaxPayload, MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout, Deflate: o.WebSocketCompression,
 		Refuse: func(w http.ResponseWriter, r *http.Request, _ int, err error) {
 			s.log.Debug("websocket handshake refused", "error", err)
+			w.Header().Del("Set-Cookie")
 			w.Header().Set("Sec-Websocket-Version", "13")
 			s.refuse(w, r, refusedHandshake)
 		},
@@ -57,7 +63,7 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 
 // ServeHTTP implements http.Handler. The order of its checks is the protocol's, with the origin before all.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != s.o.Path {
+	if !slices.Contains(s.o.Paths, r.URL.Path) {
 		s.refuse(w, r, refusedPath)
 		return
 	}
@@ -82,12 +88,34 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, refusedHandshake)
 	case codec == nil:
 		s.refuse(w, r, refusedVersion)
-	case s.isDraining():
-		s.refuse(w, r, refusedDraining)
-	case t == WebSocket:
-		s.openWebSocket(w, r, codec, codec.framing(asksBase64(query)))
 	default:
-		s.openPolling(w, r, codec, query)
+		s.openSession(w, r, t, codec, query)
+	}
+}
+
+// openSession opens a session if there is room for it.
+func (s *Server) openSession(w http.ResponseWriter, r *http.Request, t Transport, codec codec, query url.Values) {
+	if t == Polling && asksJSONP(r, query) {
+		if codec = s.jsonpOf(query, codec); codec == nil {
+			s.refuse(w, r, refusedJSONP)
+			return
+		}
+	}
+	c := s.callerOf(r)
+	if why := s.enterRoom(c.address); why != nil {
+		s.refuse(w, r, why)
+		return
+	}
+	session := s.newSession(newHandshake(r, &c, t), codec)
+	opened := false
+	if t == WebSocket {
+		session.framing = codec.framing(asksBase64(query))
+		opened = s.openWebSocket(w, r, session)
+	} else {
+		opened = s.openPolling(w, r, session)
+	}
+	if !opened {
+		s.leaveRoom(c.address)
 	}
 }
 
@@ -104,7 +132,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	case upgrade && t == Polling:
 		s.refuse(w, r, refusedMismatch)
 	case upgrade && !s.o.AllowUpgrades:
-		s.refuse(w, r, refusedMismatch)
+		s.refuse(w, r, refusedUpgrade)
 	case upgrade:
 		session.upgrade(w, r, session.codec.framing(asksBase64(query)))
 	case t != session.Transport():
@@ -121,23 +149,18 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	}
 }
 
-// openPolling opens a session of a GET and answers with its open packet.
-func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, c codec, query url.Values) {
-	if asksJSONP(r, query) {
-		if c = s.jsonpOf(query, c); c == nil {
-			s.refuse(w, r, refusedJSONP)
-			return
-		}
-	}
-	session := s.newSession(newHandshake(r, Polling), c)
+// openPolling opens a session of a GET and answers with its open packet. It tells whether the server got to know the session.
+func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, session *Session) bool {
 	open := append([]byte{byte(PacketOpen)}, s.openData(session.id, Polling)...)
 	session.polling = &polling{out: []outgoing{{data: open}}}
 	if !s.add(session) {
 		s.refuse(w, r, refusedDraining)
-		return
+		return false
 	}
+	s.setCookie(w, session.id)
 	session.start(s.open)
 	session.get(w, r)
+	return true
 }
 
 // single is the value of a key that occurs once.
@@ -213,13 +236,7 @@ func wait(ctx context.Context, d time.Duration) {
 // now is the server's clock, which is never 0.
 func (s *Server) now() int64 { return int64(time.Since(s.birth)) + 1 }
 
-func (s *Server) isDraining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
-}
-
-// add makes a session known, unless the server drains.
+// add makes a session known that was let in, unless the server drains.
 func (s *Server) add(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,6 +244,7 @@ func (s *Server) add(session *Session) bool {
 		return false
 	}
 	s.sessions[session.id] = session
+	s.room.opening--
 	s.running++
 	return true
 }
@@ -245,6 +263,9 @@ func (s *Server) remove(session *Session) {
 	s.mu.Lock()
 	_, known := s.sessions[session.id]
 	delete(s.sessions, session.id)
+	if known {
+		s.countAddressLocked(session.handshake.Address, -1)
+	}
 	s.mu.Unlock()
 	if known {
 		s.leave()

@@ -22,7 +22,7 @@ import (
 //	open  -> ended         on polling when this side ended it: what is queued and the close packet wait for the next GET
 //	ended -> gone          when that GET has fetched all, or CloseTimeout has passed
 //
-// Only end leaves the state open. It does so once: the first reason stays.
+// Only endWith leaves the state open. It does so once: the first reason stays.
 
 // Session is one Engine.IO connection life, kept across an upgrade. Its methods may be called by anyone at the same time, and none
 // of them blocks. An idle session costs memory, so there is little in it.
@@ -43,6 +43,9 @@ type Session struct {
 
 	// recv is held while the receiver is called: it keeps calls apart that come from POSTs, from the WebSocket and from the end.
 	recv sync.Mutex
+
+	// packets counts what the browser sends, against MaxPacketRate.
+	packets rate
 
 	mu      sync.Mutex    // guards the fields below, and orders what is queued
 	polling *polling      // nil once the transport is websocket
@@ -118,7 +121,7 @@ func (s *Session) Queue(messages ...Message) {
 	}
 	fits, bytes := true, 0
 	if ws := s.ws.Load(); ws != nil {
-		fits = queueFrames(ws, s.framing, messages)
+		fits = s.queueFrames(ws, messages)
 	} else {
 		for _, m := range messages {
 			fits = fits && s.polling.queue(newOutgoing(m), s.server.o.MaxOutbound)
@@ -140,7 +143,7 @@ func (s *Session) QueueShared(m *Shared) {
 	}
 	fits := true
 	if ws := s.ws.Load(); ws != nil {
-		fits = ws.QueueFramed(m.frames(s.framing)) != wsconn.ErrFull
+		fits = ws.QueueFramed(m.frames(s.framing, ws.Deflates(), &s.server.o)) != wsconn.ErrFull
 	} else {
 		for _, packet := range m.packets() {
 			fits = fits && s.polling.queue(packet, s.server.o.MaxOutbound)
@@ -186,8 +189,11 @@ func (s *Session) Writable() bool {
 // Close ends the session after what is queued. Only the first reason counts. Closed follows.
 func (s *Session) Close(reason sio.Reason) { s.end(reason, endAfterQueue) }
 
-// end is the only way out of the state open.
-func (s *Session) end(reason sio.Reason, how ending) {
+// end is endWith for what needs no explanation.
+func (s *Session) end(reason sio.Reason, how ending) { s.endWith(reason, how, nil) }
+
+// endWith is the only way out of the state open.
+func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
@@ -202,6 +208,7 @@ func (s *Session) end(reason sio.Reason, how ending) {
 	var probe *probe
 	if p := s.polling; p != nil {
 		probe = p.takeProbe()
+		p.why = why
 		gone = p.end(how)
 		if !gone {
 			p.linger = time.AfterFunc(s.server.o.CloseTimeout, s.forget)
@@ -214,6 +221,8 @@ func (s *Session) end(reason sio.Reason, how ending) {
 	switch {
 	case ws != nil && how == endAbort:
 		ws.Abort()
+	case ws != nil && why != nil:
+		ws.Close(why.closeCode, closeText(why.message))
 	case ws != nil:
 		ws.Close(closeCode(reason), "")
 	case probe != nil:
@@ -249,6 +258,9 @@ func (s *Session) forget() { s.server.remove(s) }
 
 // handle takes one packet of the browser and tells whether more may follow.
 func (s *Session) handle(p Packet) bool {
+	if s.tooFast() {
+		return false
+	}
 	if p.Type != PacketPong {
 		s.heard()
 	}

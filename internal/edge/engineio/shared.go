@@ -10,13 +10,16 @@ type Shared struct {
 	bytes    int
 	binary   bool // there are binary messages
 
-	framed [framings]struct {
-		once   sync.Once
-		frames []byte
-	}
+	framed, deflated [framings]frames
 
 	packetsOnce sync.Once
 	encoded     []outgoing
+}
+
+// frames is a unit as it is written to a WebSocket.
+type frames struct {
+	once sync.Once
+	data []byte
 }
 
 // NewShared makes a Shared. It keeps the messages: they must not change any more.
@@ -29,20 +32,24 @@ func NewShared(messages ...Message) *Shared {
 	return m
 }
 
-// frames are the WebSocket frames of the messages. Text alone is framed in one way only.
-func (m *Shared) frames(f framing) []byte {
+// frames are the WebSocket frames of the messages, compressed where the connection and the options want it. Text alone is framed in one
+// way only.
+func (m *Shared) frames(f framing, deflates bool, o *Options) []byte {
 	if !m.binary {
 		f = framedPlain
 	}
 	framed := &m.framed[f]
+	if deflates {
+		framed = &m.deflated[f]
+	}
 	framed.once.Do(func() {
 		const header = 11 // the longest, and the type
-		framed.frames = make([]byte, 0, m.bytes+header*len(m.messages))
+		framed.data = make([]byte, 0, m.bytes+header*len(m.messages))
 		for _, message := range m.messages {
-			framed.frames = f.append(framed.frames, message)
+			framed.data = f.append(framed.data, message, deflates && o.deflatable(message))
 		}
 	})
-	return framed.frames
+	return framed.data
 }
 
 // packets are the messages as polling sessions queue them.

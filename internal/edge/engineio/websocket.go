@@ -12,28 +12,28 @@ import (
 )
 
 // queueFrames queues messages as frames and tells whether all fitted.
-func queueFrames(ws *wsconn.Conn, f framing, messages []Message) bool {
+func (s *Session) queueFrames(ws *wsconn.Conn, messages []Message) bool {
+	deflates := ws.Deflates()
 	for _, m := range messages {
-		if f.queue(ws, m) == wsconn.ErrFull {
+		if s.framing.queue(ws, m, deflates && s.server.o.deflatable(m)) == wsconn.ErrFull {
 			return false
 		}
 	}
 	return true
 }
 
-// openWebSocket opens a session of a WebSocket handshake.
-func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, c codec, f framing) {
+// openWebSocket opens a session of a WebSocket handshake. It tells whether the server got to know the session.
+func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, session *Session) bool {
+	s.setCookie(w, session.id)
 	conn, err := s.upgrader.Upgrade(w, r)
 	if err != nil {
-		return // answered
+		return false // answered
 	}
-	session := s.newSession(newHandshake(r, WebSocket), c)
-	session.framing = f
 	session.ws.Store(conn)
 	if !s.add(session) {
 		conn.Close(wsconn.CodeGoingAway, "")
 		conn.Finish()
-		return
+		return false
 	}
 	conn.QueuePrefixed(byte(PacketOpen), s.openData(session.id, WebSocket))
 	s.enter()
@@ -45,6 +45,7 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, c codec, 
 		defer s.leave()
 		session.read(conn)
 	}()
+	return true
 }
 
 // read takes the session's packets from its WebSocket until either ends.

@@ -114,12 +114,19 @@ type Conn struct {
 }
 
 // Upgrade answers r with 101 and takes its connection over, or refuses it and says why. The answer leaves with the first Flush, in
-// one write with what was queued until then. The first subprotocol that the client offers is accepted.
+// one write with what was queued until then. The first subprotocol that the client offers is accepted. Cookies that were set on w go
+// with the answer.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	c := &Conn{o: u.o}
 	var header http.Header
 	if offered := websocket.Subprotocols(r); len(offered) > 0 {
 		header = http.Header{"Sec-Websocket-Protocol": offered[:1]}
+	}
+	if cookies := w.Header()["Set-Cookie"]; len(cookies) > 0 {
+		if header == nil {
+			header = make(http.Header)
+		}
+		header["Set-Cookie"] = cookies
 	}
 	if u.o.Deflate {
 		r = withoutNarrowWindows(r)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Explained closes. A session that passed a limit is told which, where standard clients show it in the details of their disconnect: on
+// WebSocket in the close frame, on polling in the answer to the POST that is being served, and where there is none in that of the
+// next GET that has nothing else to bring. A waiting GET is answered after the POST, since a client that hears of the end looks no
+// further.
+
+// Limit is the kind of limit that a browser passed.
+type Limit uint8
+
+// The kinds, with what the browser gets: the close code on WebSocket, the status on polling.
+const (
+	// LimitCount is a number of things, a depth, a length or a time: 1008, 400.
+	LimitCount Limit = iota
+	// LimitSize is a number of bytes: 1009, 413.
+	LimitSize
+	// LimitRate is a number of things within a time: 1008, 429.
+	LimitRate
+)
+
+func (l Limit) closeCode() int {
+	if l == LimitSize {
+		return wsconn.CodeTooLarge
+	}
+	return wsconn.CodePolicy
+}
+
+func (l Limit) status() int {
+	switch l {
+	case LimitSize:
+		return http.StatusRequestEntityTooLarge
+	case LimitRate:
+		return http.StatusTooManyRequests
+	case LimitCount:
+	}
+	return http.StatusBadRequest
+}
+
+// explanation is what a browser is told of a limit that it passed.
+type explanation struct {
+	closeCode int
+	*refusal
+}
+
+// CloseWith is Close with an explanation for the browser: one short sentence, without anything that the browser must not know. What
+// does not fit into a close frame is cut off there.
+func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string) {
+	// Who calls counts and logs, so the refusal does not.
+	s.endWith(reason, endAfterQueue, &explanation{limit.closeCode(), &refusal{
+		code: codeBadRequest, status: limit.status(), message: text, cause: "limit", quiet: true,
+	}})
+}
+
+// explain answers the POST that ended the session with the limit that it passed, and only then the GET that waits.
+func (s *Session) explain(w http.ResponseWriter, r *http.Request, p *polling, why *explanation) {
+	s.server.refuse(w, r, why.refusal)
+	_ = http.NewResponseController(w).Flush() // an error means that the browser is gone
+	s.mu.Lock()
+	p.posting = false
+	p.answer()
+	s.mu.Unlock()
+}
+
+// closeText cuts a text so that it fits into a close frame.
+func closeText(text string) string {
+	const most = 123
+	if len(text) <= most {
+		return text
+	}
+	text = text[:most]
+	for !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	return strings.TrimSpace(text)
+}
+
+// packetBurst is the time whose packets may come at once, at the rate that is allowed.
+const packetBurst = 2 * time.Second
+
+// rate counts what happens against a limit per second, in one number: the time at which all that has come would have come at the
+// allowed rate.
+type rate struct{ due atomic.Int64 }
+
+// take tells whether one more is within the limit.
+func (r *rate) take(now int64, perSecond int) bool {
+	for {
+		due := r.due.Load()
+		next := max(due, now) + int64(time.Second)/int64(perSecond)
+		if next-now > int64(packetBurst) {
+			return false
+		}
+		if r.due.CompareAndSwap(due, next) {
+			return true
+		}
+	}
+}
+
+// tooFast counts a packet of the browser and tells whether the session ended since there were too many.
+func (s *Session) tooFast() bool {
+	most := s.server.o.MaxPacketRate
+	if most == 0 || s.packets.take(s.server.now(), most) {
+		return false
+	}
+	if ok, unlogged := s.server.quiet.Allow("packet rate"); ok {
+		s.server.log.Warn("session closed: the browser sends too many packets", "address", s.handshake.Address, "setting", "max-packet-rate",
+			"unlogged", unlogged)
+	}
+	s.CloseWith(sio.ReasonTooManyPackets, LimitRate, "more packets per second than the setting max-packet-rate allows")
+	return true
+}

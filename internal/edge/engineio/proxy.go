@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Behind a proxy every request comes from the proxy's address, by plain HTTP. What the proxy says of the browser in X-Forwarded-For,
+// X-Forwarded-Proto and X-Forwarded-Host is believed when the request's own address is one of TrustedProxies, and else ignored: anybody
+// can write such headers.
+//
+// X-Forwarded-For is read from the right, where the nearest proxy wrote: the first address that is no trusted proxy is the browser's.
+// What stands left of it is the browser's own claim. The other two headers may have one value for each proxy, or one for all; the value
+// is taken that the same proxy wrote which saw the browser.
+
+// caller is who sent a request, as far as can be believed.
+type caller struct {
+	address string
+	host    string
+	secure  bool
+}
+
+// callerOf tells who sent a request.
+func (s *Server) callerOf(r *http.Request) caller {
+	c := caller{address: hostOnly(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
+	if len(s.o.TrustedProxies) == 0 || !s.trusts(c.address) {
+		return c
+	}
+	forwarded, hops := elements(r.Header["X-Forwarded-For"]), 1
+	for i := len(forwarded) - 1; i >= 0; i-- {
+		address := hostOnly(forwarded[i])
+		if _, err := netip.ParseAddr(address); err != nil {
+			break // what stands further left cannot be trusted either
+		}
+		c.address = address
+		if !s.trusts(address) {
+			break
+		}
+		hops++
+	}
+	if scheme := said(r.Header["X-Forwarded-Proto"], hops); scheme != "" {
+		c.secure = strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "wss")
+	}
+	if host := said(r.Header["X-Forwarded-Host"], hops); host != "" {
+		c.host = host
+	}
+	return c
+}
+
+// trusts tells whether an address is that of a trusted proxy.
+func (s *Server) trusts(address string) bool {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap().WithZone("")
+	for _, p := range s.o.TrustedProxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// said is the value that the proxy wrote which is so many hops away.
+func said(lines []string, hops int) string {
+	values := elements(lines)
+	if len(values) == 0 {
+		return ""
+	}
+	return values[max(0, len(values)-hops)]
+}
+
+// elements are the values of a header that is a list, from all its lines.
+func elements(lines []string) (values []string) {
+	for _, line := range lines {
+		for value := range strings.SplitSeq(line, ",") {
+			values = append(values, strings.TrimSpace(value))
+		}
+	}
+	return values
+}
+
+// hostOnly is an address without its port, if it has one.
+func hostOnly(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+}

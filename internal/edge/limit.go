@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package edge
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/edge/socketio"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Some breaches are of a rule of the protocol, and some of a limit that an operator can move. Of the former a browser is told nothing, as
+// by the reference server. Of the latter it is told which limit, since correct programs pass them, too.
+
+// limit is what a browser is told of a limit that it passed.
+type limit struct {
+	kind engineio.Limit
+	text string
+}
+
+// newLimits says for each cause of a breach that is about a limit what the browser is told.
+func newLimits(o *Options) map[string]limit {
+	count, size := engineio.LimitCount, engineio.LimitSize
+	say := func(kind engineio.Limit, what, setting string, value any) limit {
+		return limit{kind, fmt.Sprintf("%s than the setting %s allows (%v)", what, setting, value)}
+	}
+	return map[string]limit{
+		socketio.VerdictTooManyAttachments.String(): say(count, "more attachments", "max-attachments", o.MaxAttachments),
+		socketio.VerdictAttachmentBytes.String():    say(size, "attachments larger together", "max-payload", o.Engine.MaxPayload),
+		socketio.VerdictNamespace.String():          say(count, "a longer namespace", "max-namespace-length", o.MaxNamespaceLength),
+		socketio.VerdictDepth.String():              say(count, "deeper JSON", "max-json-depth", o.MaxDepth),
+		causeConnectRate:                            say(engineio.LimitRate, "more connects per second", "connect-rate", o.ConnectRate),
+		causeNamespaces:                             say(count, "more namespaces", "max-namespaces-per-session", o.MaxNamespaces),
+		causeUnfinished:                             {count, "no room for another packet whose attachments have not come, see the setting max-unfinished"},
+		causeOverdue: say(count, "attachments that took longer", "attachment-timeout",
+			fmt.Sprint(o.AttachmentTimeout.Round(time.Millisecond))),
+	}
+}
+
+// closeFor closes the session for a breach, and explains it where it is of a limit.
+func (c *client) closeFor(cause string) {
+	if l, ok := c.server.explained[cause]; ok {
+		c.session.CloseWith(sio.ReasonForcedClose, l.kind, l.text)
+		return
+	}
+	c.session.Close(sio.ReasonForcedClose)
+}
