@@ -91,6 +91,66 @@ func TestClient_Breaches(t *testing.T) {
 	}
 }
 
+// A browser that passed a limit must be told which, with the code of its kind; one that broke a rule of the protocol is told nothing.
+func TestClient_BreachesExplained(t *testing.T) {
+	const none = "close 1005"
+	for name, c := range map[string]struct {
+		packets []any
+		code    string // on WebSocket
+		status  string // on polling
+		text    string
+	}{
+		"attachments": {[]any{`511-["a"]`}, "close 1008", "400 Bad Request", "more attachments than the setting max-attachments allows (10)"},
+		"attachment bytes": {[]any{`52-["a"]`, make([]byte, 50_000), make([]byte, 50_000)}, "close 1009", "413 Request Entity Too Large",
+			"attachments larger together than the setting max-payload allows (90000)"},
+		"namespace": {[]any{`0/` + strings.Repeat("n", 300)}, "close 1008", "400 Bad Request", "a longer namespace than the setting max-namespace-length allows (255)"},
+		"depth": {[]any{`2["a",` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `]`}, "close 1008", "400 Bad Request",
+			"deeper JSON than the setting max-json-depth allows (512)"},
+		"namespaces":   {[]any{`0/open`, `0/admin`}, "close 1008", "400 Bad Request", "more namespaces than the setting max-namespaces-per-session allows (2)"},
+		"connect rate": {[]any{`0/nope`, `0/nada`}, "close 1008", "429 Too Many Requests", "more connects per second than the setting connect-rate allows (1)"},
+		"unfinished": {[]any{`51-["a"` + strings.Repeat(" ", 89_000) + `]`}, "close 1008", "400 Bad Request",
+			"no room for another packet whose attachments have not come, see the setting max-unfinished"},
+		"unknown type": {[]any{`9`}, none, "", ""},
+		"not joined":   {[]any{`2/nope,["a"]`}, none, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothTransports(t, func(s *setup) {
+				s.edge.MaxNamespaces, s.edge.ConnectRate, s.edge.Engine.MaxPayload, s.edge.MaxUnfinished = 2, 1, 90_000, 90_000
+			}, func(t *testing.T, w *world, o edgetest.Options) {
+				w.edge.unfinished.Add(1001)
+				defer w.edge.unfinished.Add(-1001)
+				b := w.Open(o)
+				b.Connect("/", nil)
+				if name == "namespaces" {
+					time.Sleep(2 * time.Second) // the rate allows as many again
+				}
+				for _, packet := range c.packets {
+					switch packet := packet.(type) {
+					case string:
+						b.Send(packet)
+					case []byte:
+						b.SendBinary(packet)
+					}
+				}
+				b.ExpectClosed()
+				got := b.Failure()
+				switch {
+				case o.Polling && c.status == "":
+					if strings.Contains(got, "setting") {
+						t.Errorf("got %s", got)
+					}
+				case o.Polling:
+					if want := c.status + ` {"code":3,"message":"` + c.text + `"}`; !strings.Contains(got, want) {
+						t.Errorf("got %s, want %s", got, want)
+					}
+				case !strings.Contains(got, c.code) || !strings.Contains(got, c.text):
+					t.Errorf("got %s, want %s %s", got, c.code, c.text)
+				}
+			})
+		})
+	}
+}
+
 // Each of these must reach the service as an ordinary event, with this name and these arguments.
 func TestClient_OrdinaryEvents(t *testing.T) {
 	type frames []any

@@ -3,6 +3,7 @@
 package edgetest
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type Browser struct {
 
 	mu       sync.Mutex // guards the fields below
 	messages []Message
+	failures []error
 	came     chan struct{} // holds one value when messages came
 }
 
@@ -64,6 +66,7 @@ func (b *Browser) run() {
 	for {
 		messages, err := b.transport.read()
 		if err != nil {
+			b.failed(err)
 			return
 		}
 		for _, m := range messages {
@@ -111,7 +114,25 @@ func (b *Browser) SendBinary(data []byte) { b.write(Message{Binary: append([]byt
 func (b *Browser) write(m Message) error {
 	b.writing <- struct{}{}
 	defer func() { <-b.writing }()
-	return b.transport.write(m)
+	err := b.transport.write(m)
+	if err != nil {
+		b.failed(err)
+	}
+	return err
+}
+
+func (b *Browser) failed(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures = append(b.failures, err)
+}
+
+// Failure is all that reading and writing failed with: what a standard client tells in the details of its disconnect. It is for the end of
+// a session.
+func (b *Browser) Failure() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return fmt.Sprint(b.failures)
 }
 
 // Mute answers no more pings.

@@ -3,17 +3,39 @@
 package engineio
 
 import (
+	"bytes"
+	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// E1: exactly one path is served.
+// E1: every path of the list is served, each exactly, and no other; what is refused names the setting.
+func TestServer_E1_Paths(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Paths = []string{"/engine.io/", "/chat", "/a/b/"} })
+	for path, want := range map[string]int{
+		"/engine.io/": 200, "/chat": 200, "/a/b/": 200, "/chat/": 404, "/a/b": 404, "/a/": 404, "/engine.io/chat": 404, "//chat": 404,
+	} {
+		response, err := w.client.Get("http://" + w.address + path + "?EIO=4&transport=polling")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != want || want == 404 && string(body) != refused(3, "Nothing is served at this path, see the setting path") {
+			t.Errorf("%s: got %d %s, want %d", path, response.StatusCode, body, want)
+		}
+	}
+}
+
+// E1: exactly one path is served by default.
 func TestServer_E1_Path(t *testing.T) {
 	w := newWorld(t, nil)
 	for path, want := range map[string]int{
@@ -308,6 +330,69 @@ func TestServer_C1_Preflight(t *testing.T) {
 	}
 	if r := w.do("OPTIONS", "EIO=4&transport=polling", "", "Origin: https://evil.com"); r.status != 403 {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// C1: browsers may be told how long to remember the answer.
+func TestServer_C1_MaxAge(t *testing.T) {
+	for want, change := range map[string]func(*Options){
+		"": func(*Options) {}, "600": func(o *Options) { o.CORSMaxAge = 10 * time.Minute },
+	} {
+		w := newWorld(t, func(o *Options) {
+			o.Origins = []string{"https://good.com"}
+			change(o)
+		})
+		r := w.do("OPTIONS", "EIO=4&transport=polling", "", "Origin: https://good.com", "Access-Control-Request-Method: POST")
+		if r.status != 204 || r.header.Get("Access-Control-Max-Age") != want {
+			t.Errorf("want %q, got %+v", want, r)
+		}
+	}
+}
+
+// Each refusal is logged with its cause, the address and the setting that governs it; a flood of one cause is one line a second, and
+// hides no other.
+func TestServer_Refused_Log(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, w *world) {
+		var log bytes.Buffer
+		w.engine.log = slog.New(slog.NewTextHandler(&log, nil))
+		for range 5 {
+			w.do("GET", "EIO=4&transport=polling", "", "Origin: http://evil.com")
+			w.do("GET", "EIO=4&transport=polling&sid=abc", "")
+		}
+		time.Sleep(time.Second)
+		w.do("GET", "EIO=4&transport=polling", "", "Origin: http://evil.com/"+strings.Repeat("x", 1000))
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("%d lines: %s", len(lines), &log)
+		}
+		for i, want := range []string{
+			`level=WARN msg="request refused" cause=origin address=192.0.2.7 method=GET unlogged=0 setting=allowed-origins origin=http://evil.com host=server.test path=/engine.io/`,
+			`level=INFO msg="request refused" cause="session unknown" address=192.0.2.7 method=GET unlogged=0`,
+			`cause=origin address=192.0.2.7 method=GET unlogged=4 `,
+		} {
+			if !strings.Contains(lines[i], want) || len(lines[i]) > 500 {
+				t.Errorf("got %s, want %s", lines[i], want)
+			}
+		}
+		if w.obs.refused["origin"] != 6 || w.obs.refused["session unknown"] != 5 {
+			t.Errorf("counted %v", w.obs.refused)
+		}
+	})
+}
+
+// H15: a handshake with very many tokens is answered in time that grows with their number alone.
+func TestServer_H15_ManyTokens(t *testing.T) {
+	w := newWorld(t, nil)
+	const many = 20_000
+	for _, line := range []string{
+		"Sec-WebSocket-Extensions: " + strings.Repeat("a; b=c, ", many), "Sec-WebSocket-Extensions: " + strings.Repeat("a \t ", many),
+		"Sec-WebSocket-Protocol: " + strings.Repeat("a \t, ", many) + "b", "Connection: " + strings.Repeat("x, ", many),
+	} {
+		response, _ := w.raw("GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: " + w.address + "\r\n" + line +
+			"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		if response.StatusCode != 101 {
+			t.Errorf("%.30s: got %v", line, response)
+		}
 	}
 }
 
