@@ -98,6 +98,8 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 		MaxAttachments:     c.Socket.MaxAttachments,
 		MaxDepth:           c.Socket.MaxJSONDepth,
 		MaxNamespaceLength: c.Socket.MaxNamespaceLength,
+		MaxEventNameLength: c.Socket.MaxEventNameLength,
+		MaxEventRate:       c.Socket.MaxEventRate,
 		MaxUnfinished:      int64(c.Socket.MaxUnfinished),
 		MaxOutstandingAcks: c.Socket.MaxOutstandingAcks,
 		Recovery:           c.Socket.Recovery,

@@ -83,6 +83,8 @@ type Socket struct {
 	MaxNamespaces      int
 	MaxJSONDepth       int
 	MaxNamespaceLength int
+	MaxEventNameLength int
+	MaxEventRate       int
 	AttachmentTimeout  time.Duration
 	ConnectRate        int
 	MaxUnfinished      int
@@ -175,6 +177,7 @@ func Default() *Config {
 			MaxNamespaces:      64,
 			MaxJSONDepth:       512,
 			MaxNamespaceLength: 255,
+			MaxEventNameLength: 1024,
 			AttachmentTimeout:  10 * time.Second,
 			ConnectRate:        50,
 			MaxUnfinished:      64 << 20,

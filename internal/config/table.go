@@ -92,6 +92,9 @@ func (s *Socket) settings() []Setting {
 		{Name: "max-namespaces-per-session", value: number(&s.MaxNamespaces), Doc: "Most namespaces that one session is in, or asks for, at a time."},
 		{Name: "max-json-depth", value: number(&s.MaxJSONDepth), Doc: "Deepest nesting of arrays and objects that a browser or a handler may send."},
 		{Name: "max-namespace-length", value: number(&s.MaxNamespaceLength), Doc: "Longest name of a namespace, in bytes."},
+		{Name: "max-event-name-length", value: number(&s.MaxEventNameLength), Doc: "Longest name of an event from a browser, in bytes."},
+		{Name: "max-event-rate", value: number(&s.MaxEventRate), Doc: "Most events of one session per second. As many may come at once. 0 means " +
+			"that there is no limit."},
 		{Name: "attachment-timeout", value: duration(&s.AttachmentTimeout), Doc: "Time for all attachments of one packet to come."},
 		{Name: "connect-rate", value: number(&s.ConnectRate), Doc: "Most connects of one session per second."},
 		{Name: "max-unfinished", value: size(&s.MaxUnfinished), Doc: "Most bytes of packets whose attachments have not all come, of all " +

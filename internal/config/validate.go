@@ -222,6 +222,8 @@ func (s *Socket) faults() (f faults) {
 		f.add("max-json-depth", "%d is not between 1 and %d", s.MaxJSONDepth, deepest)
 	}
 	f.atLeast("max-namespace-length", s.MaxNamespaceLength, 1)
+	f.atLeast("max-event-name-length", s.MaxEventNameLength, 1)
+	f.atLeast("max-event-rate", s.MaxEventRate, 0)
 	f.positive("attachment-timeout", s.AttachmentTimeout)
 	f.atLeast("connect-rate", s.ConnectRate, 1)
 	f.atLeast("max-outstanding-acks", s.MaxOutstandingAcks, 1)

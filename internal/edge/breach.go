@@ -18,6 +18,8 @@ const (
 	causeConnectTwice = "connect_twice"
 	// causeConnectRate is more connects than the setting connect-rate allows.
 	causeConnectRate = "connect_rate"
+	// causeEventRate is more events than the setting max-event-rate allows.
+	causeEventRate = "event_rate"
 	// causeNamespaces is more namespaces than the setting max-namespaces-per-session allows.
 	causeNamespaces = "namespaces"
 	// causeUnfinished is a packet that would pass the setting max-unfinished.

@@ -35,6 +35,7 @@ func TestClient_Breaches(t *testing.T) {
 		"X7 newListener":                {[]any{`2["newListener"]`}, "reserved"},
 		"X7 removeListener":             {[]any{`2["removeListener"]`}, "reserved"},
 		"X9 name of 900 kB":             {[]any{`0/` + strings.Repeat("n", 900_000)}, "namespace"},
+		"event name of 1,025 bytes":     {[]any{`2["` + strings.Repeat("n", 1025) + `"]`}, "event_name_length"},
 		"X12 ack id above 2^53":         {[]any{`399999999999999999999[]`}, "ack_id"},
 		"X13 event id of 20 digits":     {[]any{`299999999999999999999["a"]`}, "ack_id"},
 		"X13 negative id":               {[]any{`2-1["a"]`}, "json"},
@@ -172,6 +173,7 @@ func TestClient_OrdinaryEvents(t *testing.T) {
 		"B8 same placeholder twice": {frames{`51-["a",` + attachment + `,` + attachment + `]`, []byte{1}}, "a", `[` + attachment + `,` + attachment + `]`},
 		"B9 placeholder as data":    {frames{`2["a",` + attachment + `]`}, "a", `[` + attachment + `]`},
 		"B11 empty attachment":      {frames{`51-["a",` + attachment + `]`, []byte{}}, "a", `[` + attachment + `]`},
+		"event name of 1,024 bytes": {frames{`2["` + strings.Repeat("n", 1024) + `"]`}, strings.Repeat("n", 1024), ``},
 		"no arguments":              {frames{`2["a"]`}, "a", ``},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -255,6 +257,32 @@ func TestServer_Unfinished(t *testing.T) {
 		synctest.Wait()
 		if got := w.service.names(); len(got) != 1 {
 			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// More events a second than the limit must close the session; as many as it allows must not, however long they go on.
+func TestClient_EventRate(t *testing.T) {
+	bothTransports(t, func(s *setup) { s.edge.MaxEventRate = 10 }, func(t *testing.T, w *world, o edgetest.Options) {
+		b := w.Open(o)
+		b.Connect("/", nil)
+		for range 100 {
+			b.Send(`2["steady"]`)
+			b.Send(`3999[]`) // no event
+			time.Sleep(time.Second / 10)
+		}
+		time.Sleep(time.Second)
+		for range 10 {
+			b.Send(`2["burst"]`)
+		}
+		if synctest.Wait(); b.Closed() {
+			t.Fatalf("closed: %s", w.log)
+		}
+		b.Send(`2["too much"]`)
+		b.ExpectClosed()
+		synctest.Wait()
+		if w.breaches(causeEventRate) != 1 || slices.Contains(w.service.names(), "too much") || len(w.service.names()) != 110 {
+			t.Errorf("counted %v, got %d events", w.breaches(causeEventRate), len(w.service.names()))
 		}
 	})
 }

@@ -30,13 +30,14 @@ type client struct {
 	// owned by whoever is in Message
 	decoder  socketio.Decoder
 	connects bucket
+	events   bucket
 	held     int  // bytes counted in server.unfinished
 	broken   bool // a rule was broken: what still comes is not looked at
 
 	mu        sync.Mutex                 // guards the fields below
 	sockets   []*Socket                  // pending and joined; few
 	left      map[sio.Namespace]struct{} // left by the server's word since the browser's last connect there
-	joined    int
+	joined    int32
 	lonely    *time.Timer // rings when no namespace was joined for too long
 	overdue   *time.Timer // rings when attachments are
 	sentenced bool        // the session is being closed by this side: what still comes is not looked at
@@ -78,7 +79,10 @@ func (c *client) Message(data []byte, binary bool) {
 		c.server.metrics.LatePackets.Inc()
 	case s == nil || p.Type == socketio.ConnectError:
 		c.breakRule(causeState, data)
-	case complete:
+	case !complete:
+	case c.tooFast(&p):
+		c.breakRule(causeEventRate, data)
+	default:
 		s.take(&p)
 	}
 }
@@ -120,6 +124,15 @@ func (c *client) release() {
 	c.server.unfinished.Add(-int64(c.held))
 	c.server.metrics.Unfinished.Sub(float64(c.held))
 	c.held = 0
+}
+
+// tooFast counts an event and tells whether there were too many.
+func (c *client) tooFast(p *socketio.Packet) bool {
+	rate := c.server.options.MaxEventRate
+	if rate == 0 || p.Type != socketio.Event && p.Type != socketio.BinaryEvent {
+		return false
+	}
+	return !c.events.take(time.Since(c.server.birth), rate, rate)
 }
 
 // find gives the socket that is joined to the namespace; late tells that a packet for it was on its way when it was disconnected.
@@ -286,15 +299,17 @@ func disarmLocked(timer **time.Timer) {
 	}
 }
 
-// bucket lets connects through at a rate.
+// bucket lets connects or events through at a rate. It is small, since every client has two.
 type bucket struct {
-	at    time.Duration // since the server began
-	spent float32       // of size
+	at    uint32  // milliseconds since the server began; after weeks without a take they may have come round, and the bucket is not full again
+	spent float32 // of size
 }
 
 // take tells whether there is room for one more.
 func (b *bucket) take(now time.Duration, size, rate int) bool {
-	b.spent = max(0, b.spent-float32((now-b.at).Seconds())*float32(rate)) + 1
-	b.at = now
+	const second = 1000
+	ms := uint32(now.Milliseconds())
+	b.spent = max(0, b.spent-float32(ms-b.at)/second*float32(rate)) + 1
+	b.at = ms
 	return b.spent <= float32(size)
 }

@@ -31,6 +31,10 @@ type Options struct {
 	MaxDepth int
 	// MaxNamespaceLength bounds the name of a namespace, in bytes.
 	MaxNamespaceLength int
+	// MaxEventNameLength bounds the name of an event, in bytes.
+	MaxEventNameLength int
+	// MaxEventRate bounds the events of one session, per second. As many may come at once. 0 means that there is no limit.
+	MaxEventRate int
 	// MaxUnfinished bounds the bytes of packets whose attachments have not all come, of all sessions together.
 	MaxUnfinished int64
 	// MaxOutstandingAcks bounds the acks that one browser socket owes. Beyond it the oldest counts as missing.
@@ -56,6 +60,7 @@ func DefaultOptions() Options {
 		MaxAttachments:     limits.Attachments,
 		MaxDepth:           limits.Depth,
 		MaxNamespaceLength: limits.Namespace,
+		MaxEventNameLength: limits.EventName,
 		MaxUnfinished:      64 << 20,
 		MaxOutstandingAcks: 1024,
 		RecoverySessions:   100_000,
@@ -79,6 +84,8 @@ func (o *Options) Validate() error {
 	fault(o.MaxAttachments < 0, "max-attachments %d is negative", o.MaxAttachments)
 	fault(o.MaxDepth < 1 || o.MaxDepth > deepest, "max-depth %d is not from 1 to %d", o.MaxDepth, deepest)
 	fault(o.MaxNamespaceLength < 1, "max-namespace %d is not positive", o.MaxNamespaceLength)
+	fault(o.MaxEventNameLength < 1, "max-event-name-length %d is not positive", o.MaxEventNameLength)
+	fault(o.MaxEventRate < 0, "max-event-rate %d is negative", o.MaxEventRate)
 	fault(o.MaxUnfinished < o.Engine.MaxPayload, "max-unfinished %d is less than max-payload %d", o.MaxUnfinished, o.Engine.MaxPayload)
 	fault(o.MaxOutstandingAcks < 1, "max-outstanding-acks %d is not positive", o.MaxOutstandingAcks)
 	fault(o.Recovery < 0, "recovery %v is negative", o.Recovery)
@@ -92,5 +99,6 @@ func (o *Options) limits() socketio.Limits {
 		AttachmentBytes: int(o.Engine.MaxPayload),
 		Depth:           o.MaxDepth,
 		Namespace:       o.MaxNamespaceLength,
+		EventName:       o.MaxEventNameLength,
 	}
 }

@@ -171,7 +171,10 @@ func (d *Decoder) payload(p *Packet, data []byte, due int) error {
 	s := scanner{data: data, depth: d.Limits.Depth, placeholders: due > 0, attachments: due}
 	switch p.Type {
 	case Event, BinaryEvent:
-		return s.event(&p.Event)
+		if err := s.event(&p.Event); err != nil {
+			return err
+		}
+		return d.Limits.eventName(&p.Event)
 	case Ack, BinaryAck:
 		return s.ack(&p.Event)
 	case Connect, Disconnect, ConnectError:
@@ -181,6 +184,14 @@ func (d *Decoder) payload(p *Packet, data []byte, due int) error {
 		return s.control(p)
 	}
 	return errs[VerdictType]
+}
+
+// eventName checks the length of the event's name.
+func (l *Limits) eventName(ev *sio.Event) error {
+	if len(ev.Name) > l.EventName {
+		return errs[VerdictEventNameLength]
+	}
+	return nil
 }
 
 // control reads the payload of a connect (an object or nothing), a disconnect (nothing) or a connect error (an object or a string).

@@ -163,8 +163,8 @@ func (t *transcoder) event(ev *sio.Event, at int) error {
 	if ev.Name == "" {
 		return errs[VerdictEventName]
 	}
-	if array.size == 1 {
-		return nil
+	if err = t.limits.eventName(ev); err != nil || array.size == 1 {
+		return err
 	}
 	t.depth--
 	t.out = make([]byte, 0, len(t.data)+len(t.data)/4)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package socketio reads and writes packets of Socket.IO protocol 5, without I/O. The edge gives a Decoder the messages of one session in
+// Package socketio reads and writes packets of Socket.IO protocol 5, and of protocol 4, without I/O. The edge gives a Decoder the messages of one session in
 // their order and gets packets; it never learns how they travelled, and no payload is decoded: it is checked and carried as it was written.
 //
 // A packet on the wire is
@@ -8,7 +8,7 @@
 //	<type>[<number of attachments>-][<namespace>,][<ack id>][<JSON>]
 //
 // as one text message, followed by the attachments as one binary message each. The namespace is left out when it is "/", and its comma
-// may be left out at the end of the message.
+// may be left out at the end of the message. Or it is MessagePack, see msgpack.go.
 package socketio
 
 import "github.com/spanwire/spanwire/internal/sio"
@@ -75,9 +75,10 @@ type Limits struct {
 	AttachmentBytes int // in one packet, all attachments together
 	Depth           int // of nested arrays and objects, the outermost being 1
 	Namespace       int // bytes of a namespace's name
+	EventName       int // bytes of an event's name
 }
 
 // DefaultLimits are those of the reference server, where it has them.
 func DefaultLimits() Limits {
-	return Limits{Attachments: 10, AttachmentBytes: 1_000_000, Depth: 512, Namespace: 255}
+	return Limits{Attachments: 10, AttachmentBytes: 1_000_000, Depth: 512, Namespace: 255, EventName: 1024}
 }

@@ -39,6 +39,8 @@ const (
 	VerdictPayload
 	// VerdictEventName means that the event's name is empty, or neither text nor a number.
 	VerdictEventName
+	// VerdictEventNameLength means that the event's name is longer than the limit allows.
+	VerdictEventNameLength
 	// VerdictReserved means that Socket.IO keeps the event's name for itself.
 	VerdictReserved
 	// VerdictMsgpack means that the packet is not well-formed MessagePack, has text that is no UTF-8, or a map key that JSON cannot have.
@@ -79,6 +81,8 @@ var errs = [verdicts]*Error{
 		"the payload is missing or of the wrong kind"),
 	VerdictEventName: newError(VerdictEventName, "event_name", sio.CodeInvalid,
 		"the event's name is empty or neither text nor a number"),
+	VerdictEventNameLength: newError(VerdictEventNameLength, "event_name_length", sio.CodeTooLarge,
+		"the event's name is longer than max-event-name-length allows"),
 	VerdictReserved: newError(VerdictReserved, "reserved", sio.CodeInvalid,
 		"the event's name is reserved by Socket.IO"),
 	VerdictMsgpack: newError(VerdictMsgpack, "msgpack", sio.CodeInvalid,
