@@ -131,6 +131,37 @@ func TestClient_UnknownNamespace(t *testing.T) {
 	})
 }
 
+// A socket that is refused must leave the rooms that a handler put it in, and what failed in a handler must not reach the browser. (N4, X22)
+func TestClient_RefusedInRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		result sio.Result
+		want   string
+	}{
+		"refused": {sio.Result{Outcome: sio.Refused, Message: "no"}, "no"},
+		"failed":  {sio.Result{Outcome: sio.Failed, Message: "password of 10.0.0.7 at main.go:12"}, "Connection failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothTransports(t, holdConnects, func(t *testing.T, w *world, o edgetest.Options) {
+				b := w.Open(o)
+				b.SendConnect("/", nil)
+				held := w.heldConnect()
+				id := held.socket.ID()
+				w.hub.Apply(&sio.Join{Target: sio.Target{Namespace: "/", Rooms: []sio.Room{id.Room()}}, Rooms: []sio.Room{"vip"}})
+				if rooms := w.hub.Rooms("/", id); !slices.Contains(rooms, "vip") {
+					t.Fatalf("rooms %q", rooms)
+				}
+				w.service.resolve(held, c.result)
+				if message, data := b.Refused("/"); message != c.want || data != nil {
+					t.Errorf("refused with %q, %s", message, data)
+				}
+				if rooms := w.hub.Rooms("/", id); rooms != nil || w.sockets("/") != 0 {
+					t.Errorf("still in %q", rooms)
+				}
+			})
+		})
+	}
+}
+
 // A refusal must reach the browser with its data, the session stay, and the socket be nowhere. (N4)
 func TestClient_Refused(t *testing.T) {
 	refuse := func(s *setup) {
