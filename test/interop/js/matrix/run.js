@@ -20,7 +20,7 @@ const broker = await Broker.start();
 async function run(client, transport) {
   const library = require(client.package);
   const line = await broker.line();
-  const { revision } = client;
+  const { revision, large } = client;
   if (client.id.startsWith("engine")) {
     // Up to revision 3 the package is the function that makes a socket.
     const Socket = library.Socket;
@@ -29,7 +29,8 @@ async function run(client, transport) {
     return;
   }
   const options = client.parser ? { parser: require(client.parser) } : {};
-  const world = new World({ io: library, url: line.url, transport, revision, options, bytes: (list) => Buffer.from(list), cut: line.cut });
+  const bytes = (list) => Buffer.from(list);
+  const world = new World({ io: library, url: line.url, transport, revision, options, large, bytes, cut: line.cut });
   await store(client, version(client.package), transport, await rows(features, client.features, world));
 }
 
