@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -122,6 +123,17 @@ func TestLoad_Values(t *testing.T) {
 	}
 }
 
+// Proxies are networks, and a lone address is a network of one.
+func TestListen_Proxies(t *testing.T) {
+	c, _, err := load(t, []string{"--trusted-proxies=10.0.0.0/8, 192.0.2.1,fd00::/8,::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Listen.Proxies(); err != nil || fmt.Sprint(got) != "[10.0.0.0/8 192.0.2.1/32 fd00::/8 ::1/128]" {
+		t.Errorf("got %v %v", got, err)
+	}
+}
+
 // What makes no sense is refused in words that say what to mend; all of it at once.
 func TestLoad_Err(t *testing.T) {
 	for _, tt := range []struct {
@@ -146,6 +158,19 @@ func TestLoad_Err(t *testing.T) {
 		{"no switch", nil, []string{"SPANWIRE_PROFILING=perhaps"}, []string{`"perhaps" is neither true nor false`}},
 		{"several", []string{"--ping-interval=0", "--path=x", "--log-level=loud"}, nil,
 			[]string{"setting ping-interval:", "setting path:", `setting log-level: "loud" is not known; choose of debug, info, warn, error`}},
+		{"no path", []string{"--path="}, nil, []string{"at least one path"}},
+		{"odd paths", []string{"--path=/,/a b/,/x?y/,//a/"}, nil,
+			[]string{`setting path: "/" must`, `setting path: "/a b/" must`, `setting path: "/x?y/" must`, `setting path: "//a/" must`}},
+		{"odd proxies", []string{"--trusted-proxies=10.0.0.0/8,localhost"}, nil, []string{`setting trusted-proxies: "localhost" is neither`}},
+		{"mapped proxy", []string{"--trusted-proxies=::ffff:10.0.0.1"}, nil, []string{"setting trusted-proxies:"}},
+		{"header limits", []string{"--header-timeout=0", "--max-header=1KiB"}, nil, []string{"setting header-timeout:", "setting max-header:"}},
+		{"negative limits", []string{"--max-packet-rate=-1", "--max-sessions=-1", "--max-sessions-per-address=-1", "--cors-max-age=1500"}, nil,
+			[]string{"setting max-packet-rate:", "setting max-sessions:", "setting max-sessions-per-address:", "setting cors-max-age: 1.5s is not a whole"}},
+		{"line ends in the cookie", []string{"--cookie-name=io\r\nX", "--cookie-path=/\r\nX", "--cookie-domain=a\nb", "--cookie-max-age=1"}, nil,
+			[]string{"setting cookie-name:", "setting cookie-path:", "setting cookie-domain:", "setting cookie-max-age:"}},
+		{"odd cookie", []string{"--cookie-name=io", "--cookie-path=x", "--cookie-same-site=perhaps"}, nil,
+			[]string{`setting cookie-path: "x" does not begin`, `setting cookie-same-site: "perhaps" is not known`}},
+		{"cookie that browsers drop", []string{"--cookie-name=io", "--cookie-same-site=none"}, nil, []string{"only with cookie-secure"}},
 		{"open services", []string{"--service-address=:50051"}, nil, []string{"set service-tokens or service-tls-cert, or insecure-services"}},
 		{"weak token", []string{"--service-tokens=secret"}, nil, []string{"can be guessed"}},
 		{"half a key pair", []string{"--service-tls-cert=x.pem"}, nil, []string{"set service-tls-cert and service-tls-key together"}},

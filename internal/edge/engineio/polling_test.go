@@ -366,6 +366,25 @@ func TestSession_H4_SlowBody(t *testing.T) {
 	})
 }
 
+// H4: a browser that asks and never reads the answer loses its session after WriteTimeout, and its connection.
+func TestSession_H4_NeverRead(t *testing.T) {
+	inBubble(t, func(o *Options) { o.WriteTimeout = 5 * time.Second }, func(t *testing.T, w *world) {
+		p := w.polling()
+		p.rec.session.Queue(Message{Data: bytes.Repeat([]byte("x"), 100_000)})
+		conn, err := w.dialer.NetDialContext(t.Context(), "tcp", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET /engine.io/?"+p.query()+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		begin := time.Now()
+		p.wantClosed(p.rec, sio.ReasonTransportError)
+		if took := time.Since(begin); took != 5*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 // A receiver that blocks is back-pressure: the POST is answered late.
 func TestSession_BackPressure(t *testing.T) {
 	w := newWorld(t, nil)
