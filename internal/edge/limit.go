@@ -38,7 +38,7 @@ func newLimits(o *Options) map[string]limit {
 		causeNamespaces:                             say(count, "more namespaces", "max-namespaces-per-session", o.MaxNamespaces),
 		causeUnfinished:                             {count, "no room for another packet whose attachments have not come, see the setting max-unfinished"},
 		causeOverdue: say(count, "attachments that took longer", "attachment-timeout",
-			fmt.Sprint(o.AttachmentTimeout.Round(time.Millisecond))),
+			o.AttachmentTimeout.Round(time.Millisecond)),
 	}
 }
 

@@ -46,7 +46,7 @@ func (c *Cookie) Validate() error {
 }
 
 func (c *Cookie) cookie(value string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // the operator decides
 		Name: c.Name, Value: value, Path: c.Path, Domain: c.Domain, MaxAge: int(c.MaxAge / time.Second), Secure: c.Secure,
 		HttpOnly: c.HTTPOnly, SameSite: c.SameSite,
 	}

@@ -57,7 +57,7 @@ var (
 // tooLarge is what becomes of a session whose browser sends a body that is larger than MaxPayload.
 func tooLarge(o *Options) *fault {
 	return limited(sio.ReasonPayloadTooLarge, LimitSize, "payload too large", "max-payload",
-		fmt.Sprintf("The body is larger than the setting max-payload allows (%d bytes)", o.MaxPayload))
+		fmt.Sprintf("The body or message is larger than the setting max-payload allows (%d bytes)", o.MaxPayload))
 }
 
 // tooMany is what becomes of a session whose browser sends more packets in one body than MaxPacketsPerPayload.

@@ -168,7 +168,7 @@ func TestSession_P5_H3_TooLarge(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
 	p := w.polling()
 	p.want(p.post("4"+strings.Repeat("x", 999)), 200, "ok")
-	body := refused(3, "The body is larger than the setting max-payload allows (1000 bytes)")
+	body := refused(3, "The body or message is larger than the setting max-payload allows (1000 bytes)")
 	p.want(p.post("4"+strings.Repeat("x", 1000)), 413, body)
 	p.wantClosed(p.rec, sio.ReasonPayloadTooLarge)
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -31,8 +32,8 @@ func (s *Server) callerOf(r *http.Request) caller {
 		return c
 	}
 	forwarded, hops := elements(r.Header["X-Forwarded-For"]), 1
-	for i := len(forwarded) - 1; i >= 0; i-- {
-		address := hostOnly(forwarded[i])
+	for _, value := range slices.Backward(forwarded) {
+		address := hostOnly(value)
 		if _, err := netip.ParseAddr(address); err != nil {
 			break // what stands further left cannot be trusted either
 		}

@@ -50,7 +50,8 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
 	s.upgrader = wsconn.NewUpgrader(wsconn.Options{
-		MaxMessage: o.MaxPayload, MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout, Deflate: o.WebSocketCompression,
+		MaxMessage: o.MaxPayload, TooLarge: closeText(s.tooLarge.why.message), MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout,
+		Deflate: o.WebSocketCompression,
 		Refuse: func(w http.ResponseWriter, r *http.Request, _ int, err error) {
 			s.log.Debug("websocket handshake refused", "error", err)
 			w.Header().Del("Set-Cookie")

@@ -54,7 +54,7 @@ func TestSession_W2_W3_Broken(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
 	s := w.websocket()
 	s.sendBinary(strings.Repeat("x", 1001))
-	s.wantClose(websocket.CloseMessageTooBig)
+	s.wantExplained(websocket.CloseMessageTooBig, "The body or message is larger than the setting max-payload allows (1000 bytes)")
 	s.wantClosed(s.rec, sio.ReasonPayloadTooLarge)
 	s = w.websocket()
 	s.send("4\xff")

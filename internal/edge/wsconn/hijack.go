@@ -4,6 +4,7 @@ package wsconn
 
 import (
 	"bufio"
+	"bytes"
 	"net"
 	"net/http"
 	"syscall"
@@ -58,11 +59,18 @@ func (t *tap) Read(p []byte) (int, error) {
 
 // Write implements net.Conn: gorilla's own control frames and the answer to the handshake.
 func (t *tap) Write(p []byte) (int, error) {
+	n := len(p)
+	if bytes.Equal(p, tooLargeFrame) {
+		p = appendClose(nil, CodeTooLarge, t.o.TooLarge)
+	}
 	if err := (*Conn)(t).queueControl(p); err != nil {
 		return 0, err
 	}
-	return len(p), nil
+	return n, nil
 }
+
+// tooLargeFrame is what gorilla writes for a message that is too large.
+var tooLargeFrame = appendClose(nil, CodeTooLarge, "")
 
 // Close implements net.Conn.
 func (t *tap) Close() error {

@@ -141,7 +141,11 @@ func (c *Conn) readFailed(err error) error {
 	}
 	cause, code := readError(err, closeSent)
 	if code != CodeNone {
-		c.queueControl(appendClose(nil, code, ""))
+		text := ""
+		if code == CodeTooLarge {
+			text = c.o.TooLarge
+		}
+		c.queueControl(appendClose(nil, code, text))
 	}
 	c.Flush()
 	if closeSent && isTimeout(err) {

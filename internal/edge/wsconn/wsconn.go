@@ -23,6 +23,8 @@ import (
 type Options struct {
 	// MaxMessage is the largest message that is read, in bytes; a larger one closes with 1009. Default 1,000,000.
 	MaxMessage int64
+	// TooLarge is the text of the close frame for a larger message, at most 123 bytes. Default none.
+	TooLarge string
 	// MaxFragments bounds, about, the frames that one message may be split over, control frames in between included; more close
 	// with 1008. Default 1,024.
 	MaxFragments int
