@@ -4,6 +4,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -40,6 +41,7 @@ const (
 type Binding struct {
 	d      *Dispatcher
 	socket Socket
+	after  *Binding // of the same id before, which the services may not have heard the end of; nil for most
 
 	mu      sync.Mutex // guards what follows; no other lock is taken under it
 	decided func(Decision)
@@ -54,7 +56,16 @@ type Binding struct {
 // services have been away for Options.ConnectHold, unless Binding.Disconnect comes first. It may be called before Connect returns,
 // and is never called under a lock.
 func (d *Dispatcher) Connect(s Socket, decided func(Decision)) *Binding {
-	b := &Binding{d: d, socket: s, decided: decided}
+	return d.ConnectAfter(nil, s, decided)
+}
+
+// ConnectAfter is Connect of a socket that came back under its old id. What the services have yet to do for the old one, whose Disconnect
+// was called, they do before they hear of the new one. The old one may be nil.
+func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)) *Binding {
+	for old != nil && old.finished() {
+		old = old.after
+	}
+	b := &Binding{d: d, socket: s, after: old, decided: decided}
 	if r := d.routes.Load().namespace(s.Namespace()); r != nil && !r.away() {
 		b.ask(r)
 	} else {
@@ -116,13 +127,8 @@ func (b *Binding) lane(s *service) *lane {
 }
 
 func (b *Binding) laneLocked(s *service) *lane {
-	if b.used && b.first.service == s {
-		return &b.first
-	}
-	for _, l := range b.more {
-		if l.service == s {
-			return l
-		}
+	if l := b.known(s); l != nil {
+		return l
 	}
 	l := &b.first
 	if b.used {
@@ -131,7 +137,31 @@ func (b *Binding) laneLocked(s *service) *lane {
 	}
 	b.used = true
 	l.binding, l.service = b, s
+	for old := b.after; old != nil && l.after == nil; old = old.after {
+		l.after = old.known(s)
+	}
 	return l
+}
+
+// known gives the lane to the service, or nil. For a closed binding it needs no lock: there will be no more lanes.
+func (b *Binding) known(s *service) *lane {
+	if b.used && b.first.service == s {
+		return &b.first
+	}
+	for _, l := range b.more {
+		if l.service == s {
+			return l
+		}
+	}
+	return nil
+}
+
+// finished tells whether the services have nothing more to do for the socket of a closed binding.
+func (b *Binding) finished() bool {
+	if b.used && !b.first.isFinished() {
+		return false
+	}
+	return !slices.ContainsFunc(b.more, func(l *lane) bool { return !l.isFinished() })
 }
 
 func (b *Binding) closeLocked() (lanes []*lane) {

@@ -204,3 +204,83 @@ func TestBinding_Disconnect(t *testing.T) {
 		same(t, "given", f.attach("a", "2", nil).names(), "s:event chat", "s:disconnect")
 	})
 }
+
+// A socket that came back under its old id is met after the end of the old one, whatever waits for that, and also when it came back twice.
+func TestDispatcher_ConnectAfter(t *testing.T) {
+	back := func(f *fixture, old *Binding) *socket {
+		s := &socket{id: "s", ns: "/"}
+		s.binding = f.ConnectAfter(old, s, func(d Decision) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.decisions = append(s.decisions, d)
+		})
+		return s
+	}
+	t.Run("OK", func(t *testing.T) {
+		f := newFixture(t, Options{})
+		a := f.attach("a", "a1", asking)
+		b := f.attach("a", "a2", asking)
+		first := f.connect("s")
+		if len(a.names()) == 0 {
+			a, b = b, a
+		}
+		a.resolve(t, 0, sio.Result{})
+		first.emit(t, "slow", 1)
+		first.binding.Disconnect(sio.ReasonTransportClose)
+		second := back(f, first.binding)
+		second.binding.Disconnect(sio.ReasonTransportClose) // before anyone heard of it
+		third := back(f, second.binding)
+		same(t, "given", append(a.names(), b.names()...), "s:connect", "s:event slow", "s:disconnect")
+		a.resolve(t, 1, sio.Result{})
+		if third.decided() != 0 {
+			t.Fatal("decided")
+		}
+		a.resolve(t, 2, sio.Result{})
+		heir := b
+		if len(b.names()) == 0 {
+			heir = a
+		}
+		if heir.last().Kind != Connect {
+			t.Fatalf("given %q and %q", a.names(), b.names())
+		}
+		heir.resolve(t, len(heir.names())-1, sio.Result{})
+		if third.decision() != Accepted || third.binding.first.after != nil {
+			t.Errorf("decisions %+v", third.decisions)
+		}
+		third.binding.Disconnect(sio.ReasonTransportClose)
+		heir.resolve(t, len(heir.names())-1, sio.Result{})
+		if fourth := back(f, third.binding); fourth.binding.after != nil {
+			t.Error("finished bindings are kept")
+		}
+	})
+	t.Run("unasked", func(t *testing.T) {
+		f := newFixture(t, Options{})
+		a := f.attach("a", "a1", nil)
+		first := f.connect("s")
+		first.emit(t, "slow", 1)
+		first.binding.Disconnect(sio.ReasonTransportClose)
+		second := back(f, first.binding)
+		second.emit(t, "next", 2)
+		same(t, "given", a.names(), "s:event slow", "s:disconnect")
+		a.resolve(t, 0, sio.Result{})
+		a.resolve(t, 1, sio.Result{})
+		same(t, "given", a.names(), "s:event slow", "s:disconnect", "s:event next")
+	})
+	t.Run("away", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, Options{ConnectHold: 5 * time.Second})
+			a := f.attach("a", "a1", asking)
+			first := f.connect("s")
+			a.resolve(t, 0, sio.Result{})
+			first.binding.Disconnect(sio.ReasonTransportClose)
+			second := back(f, first.binding)
+			time.Sleep(5*time.Second + time.Millisecond)
+			synctest.Wait()
+			if second.decision() != Away || value(t, f.m.Held) != 0 {
+				t.Errorf("decisions %+v", second.decisions)
+			}
+			a.resolve(t, 1, sio.Result{})
+			same(t, "given", a.names(), "s:connect", "s:disconnect")
+		})
+	})
+}

@@ -14,7 +14,8 @@ import (
 //
 // A lane with a queue is in one of three places: in the ring of its instance, which serves its lanes in turn as its window frees;
 // with the service's homeless lanes, when no instance is there; or nowhere, while its instance drains and still has dispatches
-// of it open: the last result of those places it anew, so that nothing overtakes them. All fields are guarded by the service's mu.
+// of it open: the last result of those places it anew, so that nothing overtakes them. The lane of a socket that came back is nowhere too,
+// until that of the old socket has finished. All fields are guarded by the service's mu.
 type lane struct {
 	binding *Binding
 	service *service
@@ -34,6 +35,9 @@ type lane struct {
 	listed bool          // in the ring of at, or homeless
 	turn   int           // dispatches handed out in its present turn
 	next   *lane         // in that list
+
+	after *lane // of the same socket id before: it comes first; nil for most
+	heir  *lane // the lane that waits for this one's end
 }
 
 // ring is a queue of lanes.
@@ -152,6 +156,10 @@ func (l *lane) placeLocked() {
 	if l.listed || l.queue.len == 0 {
 		return
 	}
+	if l.waitsLocked() {
+		l.holdConnectLocked()
+		return
+	}
 	if l.at == nil || !l.at.takes() {
 		if l.at != nil && !l.at.detached && l.open > 0 {
 			return // its instance drains: the last result places it
@@ -254,9 +262,36 @@ func (l *lane) dropLocked(before time.Time) (dropped []*Dispatch) {
 
 // finishLocked lets go of the instance when nothing of a gone socket is left.
 func (l *lane) finishLocked() {
-	if l.gone && l.open == 0 && l.queue.len == 0 && l.at != nil {
+	if !l.finishedLocked() {
+		return
+	}
+	if l.at != nil {
 		l.assignLocked(nil)
 	}
+	if heir := l.heir; heir != nil {
+		l.heir = nil
+		heir.placeLocked()
+	}
+}
+
+func (l *lane) finishedLocked() bool { return l.gone && l.open == 0 && l.queue.len == 0 }
+
+func (l *lane) isFinished() bool {
+	l.service.mu.Lock()
+	defer l.service.mu.Unlock()
+	return l.finishedLocked()
+}
+
+// waitsLocked tells whether the socket that had the id before is not finished.
+func (l *lane) waitsLocked() bool {
+	for l.after != nil {
+		if !l.after.finishedLocked() {
+			l.after.heir = l
+			return true
+		}
+		l.after = l.after.after
+	}
+	return false
 }
 
 // holdConnectLocked bounds the wait of a connect for a service that is away.

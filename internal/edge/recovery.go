@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -42,7 +43,8 @@ type record struct {
 	namespace sio.Namespace
 
 	// guarded by recovery.mu
-	live    *Socket // set while live
+	live    *Socket           // set while live
+	last    *dispatch.Binding // of the last socket
 	absence *hub.Absence
 	expires time.Time     // of an absent or claimed one
 	element *list.Element // in absent; nil while live or claimed
@@ -118,13 +120,16 @@ func (r *recovery) tryClaim(pid sio.PrivateID, ns sio.Namespace) (rec *record, l
 func (r *recovery) hold(rec *record, s *Socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rec.live, rec.absence = s, nil
+	rec.live, rec.absence, rec.last = s, nil, nil
 	r.records[rec.pid] = rec
 }
 
 // keep makes a live or claimed record absent. A claimed one keeps the time that it had.
-func (r *recovery) keep(rec *record, absence *hub.Absence) {
+func (r *recovery) keep(rec *record, absence *hub.Absence, last *dispatch.Binding) {
 	r.mu.Lock()
+	if last != nil { // else the services did not hear of this one
+		rec.last = last
+	}
 	if rec.live != nil {
 		rec.expires = time.Now().Add(r.window)
 	}

@@ -88,7 +88,7 @@ func (s *Socket) ask() {
 		s.parting(1)
 		return
 	}
-	binding := server.dispatcher.Connect(s, s.decided)
+	binding := server.dispatcher.ConnectAfter(s.before(), s, s.decided)
 	s.mu.Lock()
 	s.binding = binding
 	reason := s.reason

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"sync/atomic"
 
+	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -93,6 +94,14 @@ func claimOf(payload []byte) (pid sio.PrivateID, offset string, rest []byte, sho
 	return pid, offset, bytes.TrimSpace(text.Bytes()), true
 }
 
+// before is what the dispatcher knows of the socket that had the id before; nil when there was none.
+func (s *Socket) before() *dispatch.Binding {
+	if !s.recovered() {
+		return nil
+	}
+	return s.ticket.record.last
+}
+
 // recovered tells whether the socket came back under its old id.
 func (s *Socket) recovered() bool { return s.ticket != nil && s.ticket.recovered }
 
@@ -151,7 +160,10 @@ func (s *Socket) parting(done int32) {
 		return
 	}
 	if t.absence != nil {
-		s.client.server.recovery.keep(t.record, t.absence)
+		s.mu.Lock()
+		last := s.binding
+		s.mu.Unlock()
+		s.client.server.recovery.keep(t.record, t.absence, last)
 	}
 	close(t.left)
 }
