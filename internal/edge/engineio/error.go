@@ -5,8 +5,10 @@ package engineio
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -113,6 +115,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 		h.Set("Retry-After", retryAfter)
 	case http.StatusRequestEntityTooLarge, http.StatusRequestTimeout, http.StatusUnsupportedMediaType:
 		h.Set("Connection", "close") // the rest of the body would follow
+		control := http.NewResponseController(w)
+		control.EnableFullDuplex() // the answer first
+		defer s.discardRest(control, r)
 	}
 	if isUpgrade(r) {
 		h.Set("Connection", "close") // nothing sensible follows on this connection
@@ -140,4 +145,13 @@ func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	}
 	args = append(args, "setting", why.setting, "origin", cut(r.Header.Get("Origin")), "host", cut(r.Host), "path", cut(r.URL.Path))
 	s.log.Warn("request refused", args...)
+}
+
+// discardRest takes what follows of a body that was refused, for a moment: a client that is still sending when its connection is closed
+// may never see the answer.
+func (s *Server) discardRest(control *http.ResponseController, r *http.Request) {
+	const most = 8 // times what a body may have
+	control.Flush()
+	control.SetReadDeadline(time.Now().Add(refusedRest))
+	io.Copy(io.Discard, io.LimitReader(r.Body, most*s.o.MaxPayload))
 }

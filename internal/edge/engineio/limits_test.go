@@ -223,7 +223,7 @@ func TestServer_C6_Cookie(t *testing.T) {
 		if got := r.header["Set-Cookie"]; len(got) != 1 || got[0] != strings.Replace(want, "SID", sid, 1) {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		p := &poller{w, sid, w.recorder(sid)}
+		p := &poller{w, sid, w.recorder(sid), "EIO=4&transport=polling"}
 		if r := p.post("4x"); r.header.Get("Set-Cookie") != "" {
 			t.Errorf("on a later answer: %v", r.header)
 		}
