@@ -64,14 +64,22 @@ func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string) {
 	}})
 }
 
-// explain answers the POST that ended the session with the limit that it passed, and only then the GET that waits.
+// explain answers the POST that ended the session with the limit that it passed, and the GET that waits a moment later: the standard client
+// puts off what it does with a refused POST, and reads the close packet of a GET at once.
 func (s *Session) explain(w http.ResponseWriter, r *http.Request, p *polling, why *explanation) {
 	s.server.refuse(w, r, why.refusal)
 	_ = http.NewResponseController(w).Flush() // an error means that the browser is gone
-	s.mu.Lock()
-	p.posting = false
-	p.answer()
-	s.mu.Unlock()
+	// Ends by itself. A GET that comes meanwhile waits like one that came before.
+	time.AfterFunc(closeGrace, func() {
+		s.mu.Lock()
+		p.telling = false
+		p.answer()
+		gone := p.gone
+		s.mu.Unlock()
+		if gone {
+			s.forget()
+		}
+	})
 }
 
 // closeText cuts a text so that it fits into a close frame.

@@ -77,6 +77,31 @@ func TestSession_CloseWith_Post(t *testing.T) {
 	}
 }
 
+// A GET that comes between the end and the moment after the POST's answer ends after it, too, whoever ended the session.
+func TestSession_CloseWith_LateGet(t *testing.T) {
+	inBubble(t, func(o *Options) { o.MaxPayload = 100 }, func(t *testing.T, w *world) {
+		p := w.polling()
+		p.rec.hold = func(string) { p.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much") }
+		p.want(p.post("4a"), 400, refused(3, "too much"))
+		begin := time.Now()
+		p.want(p.get(), 200, "1")
+		if took := time.Since(begin); took != closeGrace {
+			t.Errorf("after %v", took)
+		}
+		p.want(p.get(), 400, refused(1, "Session ID unknown"))
+
+		p = w.polling()
+		p.want(p.post("4"+strings.Repeat("x", 100)), 413, refused(3, "The body or message is larger than the setting max-payload allows (100 bytes)"))
+		p.want(p.get(), 200, "1")
+		p.want(p.get(), 400, refused(1, "Session ID unknown"))
+
+		p = w.polling()
+		p.post("4" + strings.Repeat("x", 100))
+		time.Sleep(2 * closeGrace)
+		p.want(p.get(), 400, refused(1, "Session ID unknown"))
+	})
+}
+
 // Without a POST the GET is answered with the explanation, whether it waits or comes later, but not in place of packets.
 func TestSession_CloseWith_Get(t *testing.T) {
 	w := newWorld(t, nil)

@@ -78,11 +78,13 @@ type polling struct {
 	linger  *time.Timer   // forgets the ended session
 	fetched chan struct{} // closed when the last packets were fetched; made when the browser closes and no GET waits
 	since   time.Time     // when the present GET came
-	why     *explanation  // of the end, until a request has told it
+	why     *explanation  // of the end, until a POST has told it
+	telling bool          // a POST is to tell it: GETs wait
+	gone    bool          // the session is to be forgotten after that
 }
 
 const (
-	// closeGrace is how long a browser's close waits for a GET that it may have overtaken.
+	// closeGrace is how long a browser's close waits for a GET that it may have overtaken, and a GET for the POST that explains the end.
 	closeGrace = 25 * time.Millisecond
 	// overtaking is how much earlier than the end of an upgrade a GET may come that was sent after it.
 	overtaking = 5 * time.Millisecond
@@ -131,8 +133,8 @@ func (p *polling) end(how ending) (gone bool) {
 	case endAbort:
 		p.out = []outgoing{closePacket}
 	}
-	if p.why == nil || !p.posting {
-		p.answer() // else the POST does, after it has told why
+	if !p.telling {
+		p.answer()
 	}
 	return how != endAfterQueue
 }
@@ -193,7 +195,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.getting, p.since = true, time.Now()
-	if len(p.out) == 0 && !s.ended.Load() {
+	if len(p.out) == 0 && !s.ended.Load() || p.telling {
 		waiting := make(chan struct{})
 		p.waiting = waiting
 		s.mu.Unlock()
@@ -285,7 +287,7 @@ func (s *Session) post(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	why, fetched := p.why, p.fetched
 	p.why = nil
-	p.posting = why != nil
+	p.posting = false
 	s.mu.Unlock()
 	switch {
 	case fetched != nil:

@@ -208,10 +208,13 @@ func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) {
 	var probe *probe
 	if p := s.polling; p != nil {
 		probe = p.takeProbe()
-		p.why = why
+		p.why, p.telling = why, why != nil && p.posting
 		gone = p.end(how)
 		if !gone {
 			p.linger = time.AfterFunc(s.server.o.CloseTimeout, s.forget)
+		}
+		if p.telling {
+			p.gone, gone = gone, false
 		}
 	}
 	// Ends when the receiver has returned; Drain waits for it.
