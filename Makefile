@@ -68,7 +68,7 @@ test-lint: ## check the form of the Go code
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 
-test-go: build ## Go tests with the race detector
+test-go: build setup test/interop/js/node_modules ## Go tests with the race detector, among them one for each behaviour on the wire
 	go test -race ./...
 
 test-fuzz: ## fuzz every parser for a moment
@@ -95,8 +95,9 @@ bench: build setup bench/node/node_modules ## measure against the Node server, s
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/flask/requirements.txt
 	ulimit -n $$(ulimit -H -n) && go run ./bench/run -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
 
-fuzz: ## fuzz every parser for longer: FUZZ_TIME=10m make fuzz
+fuzz: test/interop/js/node_modules ## fuzz every parser for longer, and against the JavaScript one: FUZZ_TIME=10m make fuzz
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
+	go test ./test/differential -run Mutations -count=1 -args -rounds 1000000
 
 lint: $(LINT) ## run golangci-lint, as strict as .golangci.yml says
 	$(LINT) run
