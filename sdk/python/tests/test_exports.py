@@ -22,14 +22,21 @@ PUBLIC = [
     "BrokerNotFoundError",
     "BrokerUnavailableError",
     "CommandError",
+    "ConflictError",
     "ConnectionRefusedError",
     "Emitter",
     "Handshake",
+    "InstanceAck",
+    "InstanceAcks",
+    "Message",
     "QueueFullError",
     "RegistrationError",
+    "RemoteSocket",
+    "Rooms",
     "Service",
     "Socket",
     "SocketAck",
+    "Sockets",
     "Target",
     "__version__",
 ]
@@ -47,7 +54,7 @@ FLASK = [
     "send",
 ]
 # Modules without I/O, and what they must never import.
-PURE = ["_core", "_records", "_wire", "_payloads", "_routes", "_words", "_commands"]
+PURE = ["_core", "_records", "_wire", "_payloads", "_routes", "_words", "_commands", "_remote", "_target"]
 IMPURE = {"grpc", "asyncio", "threading", "socket", "queue", "time", "flask"}
 
 

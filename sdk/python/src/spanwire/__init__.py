@@ -6,16 +6,19 @@ Flask-SocketIO. This package keeps no browser connections, patches nothing, and 
 """
 
 from ._emitter import Emitter
+from ._remote import RemoteSocket
 from ._service import Service
 from ._socket import Socket
+from ._target import Target
 from ._version import __version__
-from ._words import Acks, Handshake, SocketAck, Target
+from ._words import Acks, Handshake, InstanceAck, InstanceAcks, Message, Rooms, SocketAck, Sockets
 from .exceptions import (
     AckTimeoutError,
     BrokerError,
     BrokerNotFoundError,
     BrokerUnavailableError,
     CommandError,
+    ConflictError,
     ConnectionRefusedError,
     QueueFullError,
     RegistrationError,
@@ -28,14 +31,21 @@ __all__ = [
     "BrokerNotFoundError",
     "BrokerUnavailableError",
     "CommandError",
+    "ConflictError",
     "ConnectionRefusedError",
     "Emitter",
     "Handshake",
+    "InstanceAck",
+    "InstanceAcks",
+    "Message",
     "QueueFullError",
     "RegistrationError",
+    "RemoteSocket",
+    "Rooms",
     "Service",
     "Socket",
     "SocketAck",
+    "Sockets",
     "Target",
     "__version__",
 ]

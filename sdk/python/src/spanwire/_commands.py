@@ -3,22 +3,86 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ._payloads import Codec, arguments
 from ._proto import command_pb2, event_pb2
-from ._words import Acks, SocketAck, Target, names
-from .exceptions import CommandError
+from ._remote import RemoteSocket
+from ._target import Target, To, Via
+from ._words import Acks, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets, Space, names
+from .exceptions import CommandError, ConflictError
 
-__all__ = ["Rooms", "acks", "check", "fill_emit", "fill_target"]
-
-Rooms = str | Iterable[str] | Target | None
+__all__ = [
+    "acks",
+    "check",
+    "fill_emit",
+    "fill_event",
+    "fill_target",
+    "instance_acks",
+    "milliseconds",
+    "one_namespace",
+    "pattern_source",
+    "rooms",
+    "sockets",
+    "value",
+]
 
 _RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
 
-def fill_target(message: event_pb2.Target, to: Rooms, except_: str | Iterable[str] | None, namespace: str) -> bool:
+def pattern_source(pattern: re.Pattern[str]) -> str:
+    """Checks that a pattern can be told to the broker.
+
+    Args:
+        pattern: The pattern.
+
+    Returns:
+        Its source.
+
+    Raises:
+        ValueError: It has flags.
+        TypeError: It is one of bytes.
+    """
+    if not isinstance(pattern.pattern, str):
+        raise TypeError("a pattern for namespaces has to be one of text, not of bytes")
+    if pattern.flags & ~re.UNICODE:
+        flags = re.RegexFlag(pattern.flags & ~re.UNICODE)
+        raise ValueError(f"a pattern for namespaces cannot have flags ({flags!r}): the broker is told its source alone")
+    return pattern.pattern
+
+
+def one_namespace(namespace: Space) -> str:
+    """Checks that a namespace is one, where a pattern for many will not do.
+
+    Args:
+        namespace: The namespace.
+
+    Returns:
+        The namespace.
+
+    Raises:
+        ValueError: It is a pattern.
+    """
+    if not isinstance(namespace, str):
+        raise ValueError("this is asked of one namespace, not of a pattern")
+    return namespace
+
+
+def milliseconds(seconds: float | None) -> int:
+    """Translates a timeout.
+
+    Args:
+        seconds: The timeout, None for the broker's default.
+
+    Returns:
+        The timeout as the broker is told it.
+    """
+    return 0 if seconds is None else max(1, round(seconds * 1000))
+
+
+def fill_target(message: event_pb2.Target, to: To, except_: str | Iterable[str] | None, namespace: Space) -> bool:
     """Writes down who is meant.
 
     Args:
@@ -31,9 +95,13 @@ def fill_target(message: event_pb2.Target, to: Rooms, except_: str | Iterable[st
         Whether anybody can be meant: an empty list of rooms means nobody here, and everybody on the wire.
     """
     if isinstance(to, Target):
-        except_ = (*names(to.except_), *names(except_))
-        namespace, to = to.namespace, _local(message, to)
-    message.namespace = namespace
+        except_ = (*to.excepted, *names(except_))
+        message.local = to._local
+        namespace, to = to.namespace, to.rooms
+    if type(namespace) is str:
+        message.namespace = namespace
+    else:
+        message.namespace, message.pattern = _space(namespace)
     if type(to) is str:
         message.rooms.append(to)
     elif to is not None:
@@ -45,9 +113,30 @@ def fill_target(message: event_pb2.Target, to: Rooms, except_: str | Iterable[st
     return True
 
 
-def _local(message: event_pb2.Target, chosen: Target) -> str | Iterable[str] | None:
-    message.local = chosen.local
-    return chosen.rooms
+def _space(namespace: Space) -> tuple[str, bool]:
+    return (namespace, False) if isinstance(namespace, str) else (pattern_source(namespace), True)
+
+
+def fill_event(message: event_pb2.Event, codec: Codec, event: str, args: Sequence[Any]) -> None:
+    """Writes down an event or a message; the arguments are serialised here and now.
+
+    Args:
+        message: Where to.
+        codec: Serialises the arguments.
+        event: The event's name.
+        args: What was passed after the name.
+
+    Raises:
+        TypeError: An argument cannot be sent.
+        ValueError: The name is one that Socket.IO keeps for itself.
+    """
+    if event in _RESERVED or not event:
+        raise ValueError(f"{event!r} cannot be emitted: Socket.IO keeps the name for itself")
+    payload, attachments = codec.encode(arguments(args))
+    message.name = event
+    message.args = payload
+    if attachments:
+        message.attachments.extend(attachments)
 
 
 def fill_emit(
@@ -55,11 +144,11 @@ def fill_emit(
     codec: Codec,
     event: str,
     args: Sequence[Any],
-    to: Rooms,
+    to: To,
     except_: str | Iterable[str] | None,
-    namespace: str,
+    namespace: Space,
 ) -> bool:
-    """Writes down an emit; the arguments are serialised here and now.
+    """Writes down an emit, with the flags of a target; the arguments are serialised here and now.
 
     Args:
         message: Where to.
@@ -77,16 +166,14 @@ def fill_emit(
         TypeError: An argument cannot be sent.
         ValueError: The name is one that Socket.IO keeps for itself.
     """
-    if event in _RESERVED or not event:
-        raise ValueError(f"{event!r} cannot be emitted: Socket.IO keeps the name for itself")
-    payload, attachments = codec.encode(arguments(args))
+    fill_event(message.event, codec, event, args)
     if not fill_target(message.target, to, except_, namespace):
         return False
-    content = message.event
-    content.name = event
-    content.args = payload
-    if attachments:
-        content.attachments.extend(attachments)
+    if isinstance(to, Target):
+        if to._volatile:
+            message.volatile = True
+        if not to._compress:
+            message.no_compress = True
     return True
 
 
@@ -104,15 +191,95 @@ def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     return Acks(sockets=answer.sockets, acks=came, missing=answer.missing)
 
 
-def check(answer: command_pb2.Answer) -> None:
+def instance_acks(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:
+    """Translates the acks of instances.
+
+    Args:
+        codec: Parses the acks.
+        answer: The message.
+
+    Returns:
+        The acks.
+    """
+    came = [InstanceAck(a.service, a.instance_id, codec.decode(a.ack.args, a.ack.attachments)) for a in answer.instance_acks]
+    return InstanceAcks(acks=came, missing=answer.missing, silent_replicas=tuple(answer.silent_replicas))
+
+
+def value(codec: Codec, data: bytes) -> Any:
+    """Parses what is kept with a socket.
+
+    Args:
+        codec: Parses it.
+        data: The JSON value, or nothing.
+
+    Returns:
+        The value; an empty dict for nothing.
+    """
+    return codec.decode(b"[" + data + b"]")[0] if data else {}
+
+
+def sockets(codec: Codec, answer: command_pb2.Answer, target: Target, via: Via, link: Any) -> Sockets:
+    """Translates the sockets of an answer.
+
+    Args:
+        codec: Parses the sockets' data.
+        answer: The message.
+        target: What was asked about.
+        via: Carries out what is asked of the sockets.
+        link: Where to.
+
+    Returns:
+        The sockets.
+    """
+    namespace = one_namespace(target.namespace)
+
+    def one(info: command_pb2.SocketInfo) -> RemoteSocket:
+        itself = Target(info.socket_id, namespace=namespace, _via=via, _link=link)
+        return RemoteSocket(
+            itself if target._timeout is None else itself.timeout(target._timeout),
+            id=info.socket_id,
+            namespace=namespace,
+            rooms=tuple(info.rooms),
+            handshake=Handshake(info.handshake),
+            data=value(codec, info.data),
+            data_version=info.data_version,
+            replica=info.replica,
+        )
+
+    return Sockets(map(one, answer.found), silent_replicas=tuple(answer.silent_replicas), truncated=answer.truncated)
+
+
+def rooms(answer: command_pb2.Answer) -> Rooms:
+    """Translates the rooms of an answer.
+
+    Args:
+        answer: The message.
+
+    Returns:
+        The rooms.
+    """
+    found = Rooms(silent_replicas=tuple(answer.silent_replicas), truncated=answer.truncated)
+    for room in answer.rooms:
+        # A room may be told by several replicas.
+        found[room.name] = found.get(room.name, 0) + room.sockets
+    return found
+
+
+def check(codec: Codec, answer: command_pb2.Answer) -> None:
     """Raises when the broker refused a command.
 
     Args:
+        codec: Parses the data of a conflict.
         answer: The answer.
 
     Raises:
-        CommandError: It did.
+        ConflictError: What was to be changed was changed by somebody else.
+        CommandError: It was refused for another reason.
     """
-    if answer.HasField("fault"):
-        name = command_pb2.FaultCode.Name(answer.fault.code).removeprefix("FAULT_CODE_")
-        raise CommandError(f"the broker refused the command: {answer.fault.message}", code=name)
+    if not answer.HasField("fault"):
+        return
+    name = command_pb2.FaultCode.Name(answer.fault.code).removeprefix("FAULT_CODE_")
+    text = f"the broker refused the command: {answer.fault.message}"
+    if name == "CONFLICT":
+        raise ConflictError(text, data=value(codec, answer.data), version=answer.data_version)
+    raise CommandError(text, code=name)

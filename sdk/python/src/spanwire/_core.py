@@ -33,8 +33,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from ._proto import handler_pb2
-from ._records import Dispatch, Received, SocketState
+from ._proto import command_pb2, handler_pb2
+from ._records import Dispatch, Received, Recent, SocketState
 from ._wire import OVERHEAD, ack_element, batch_frame, element, result_element
 
 __all__ = ["Conversation", "State", "TooLargeError"]
@@ -46,6 +46,13 @@ _Entry = tuple[int, bytes, int]
 # How many results of a lost stream are remembered for redelivered dispatches.
 _REMEMBERED = 65_536
 _DEFAULT_FRAME_BYTES = 1 << 20
+
+_CHANGES = {
+    handler_pb2.ROOM_CHANGE_CREATED: "created",
+    handler_pb2.ROOM_CHANGE_DELETED: "deleted",
+    handler_pb2.ROOM_CHANGE_JOINED: "joined",
+    handler_pb2.ROOM_CHANGE_LEFT: "left",
+}
 
 
 class State(enum.Enum):
@@ -61,9 +68,13 @@ class TooLargeError(ValueError):
 
 
 class Conversation:
-    """The conversation of one instance with one replica, across its streams."""
+    """The conversation of one instance with one replica, across its streams.
 
-    def __init__(self) -> None:
+    Args:
+        messages: Tells which messages came before, also over other replicas.
+    """
+
+    def __init__(self, messages: Recent | None = None) -> None:
         self.state = State.LOST
         self.generation = 0
         self.sockets: dict[str, SocketState] = {}
@@ -81,6 +92,8 @@ class Conversation:
         self._unanswered: deque[tuple[int, list[_Entry]]] = deque()
         self._waiters: dict[int, Any] = {}
         self._in_flight: set[int] = set()  # ids of commands that were sent and wait for their answer
+        self._parts: dict[int, command_pb2.Answer] = {}  # of answers that are larger than a frame
+        self._messages = messages or Recent()
         self._drained = False
         # Two counters with one writer each, so that neither loses an update.
         self._commanded_bytes = 0
@@ -128,6 +141,7 @@ class Conversation:
                 self._outbound.append(entry)
         waiters = [self._waiters.pop(number) for number in sorted(self._in_flight) if number in self._waiters]
         self._in_flight.clear()
+        self._parts.clear()
         return waiters
 
     def forget_absent(self) -> int:
@@ -138,7 +152,7 @@ class Conversation:
         """
         absent = [s.id for s in self.sockets.values() if s.generation != self.generation and not s.busy]
         for socket_id in absent:
-            del self.sockets[socket_id]
+            self._forget(socket_id)
         return len(absent)
 
     # Frames in.
@@ -197,10 +211,25 @@ class Conversation:
                 continue
             append(dispatch)
         for answer in batch.answers:
-            self._in_flight.discard(answer.id)
-            waiter = self._waiters.pop(answer.id, None)
-            if waiter is not None:
-                received.answers.append((waiter, answer))
+            self._receive_answer(answer, received)
+
+    def _receive_answer(self, answer: command_pb2.Answer, received: Received) -> None:
+        number = answer.id
+        if number not in self._waiters:
+            return
+        whole = self._parts.pop(number, None)
+        if whole is None:
+            whole = answer
+        else:
+            whole.MergeFrom(answer)
+        if answer.more:
+            self._parts[number] = whole
+            return
+        self._in_flight.discard(number)
+        # Withdrawn by another thread just now, perhaps.
+        waiter = self._waiters.pop(number, None)
+        if waiter is not None:
+            received.answers.append((waiter, whole))
 
     def _answered(self, sequence: int) -> bool:
         if sequence <= self._sent_answered:
@@ -213,24 +242,46 @@ class Conversation:
 
     def _meet(self, message: handler_pb2.Dispatch) -> SocketState:
         """Makes or renews the record of a socket, on its first dispatch of this stream."""
+        if not message.socket_id:
+            # A message, which is in turn with nothing.
+            return SocketState("", message.namespace or "/", self.generation)
         socket = self.sockets.get(message.socket_id)
         if socket is None:
             socket = SocketState(message.socket_id, message.namespace or "/", self.generation)
             self.sockets[socket.id] = socket
         socket.generation = self.generation
         if message.HasField("introduction"):
-            socket.handshake = message.introduction.handshake
+            introduction = message.introduction
+            socket.handshake = introduction.handshake
+            socket.keep(introduction.data, introduction.data_version)
         return socket
 
+    def _forget(self, socket_id: str) -> None:
+        socket = self.sockets.pop(socket_id, None)
+        if socket is not None:
+            socket.gone = True
+
     def _special(self, dispatch: Dispatch) -> bool:
-        """Names connects and disconnects; says whether the dispatch is of a known kind."""
-        kind = dispatch.message.WhichOneof("kind")
+        """Names what is no event; says whether the dispatch is to be handed out."""
+        message = dispatch.message
+        kind = message.WhichOneof("kind")
         if kind == "disconnected":
             # Nothing of the socket follows; the dispatch itself still holds the record.
-            del self.sockets[dispatch.socket.id]
-            dispatch.name = "disconnect"
+            self._forget(dispatch.socket.id)
+            dispatch.socket.left = tuple(message.disconnected.rooms)
+            dispatch.name = dispatch.kind = "disconnect"
         elif kind == "connect":
-            dispatch.name = "connect"
+            dispatch.socket.recovered = message.connect.recovered
+            dispatch.name = dispatch.kind = "connect"
+        elif kind == "room_event":
+            dispatch.kind = "room"
+            dispatch.name = _CHANGES.get(message.room_event.change, "")
+        elif kind == "message":
+            dispatch.kind = "message"
+            dispatch.name = message.message.event.name
+            if self._messages.seen(dispatch.id):
+                self.resolve(dispatch)
+                return False
         else:
             self.skipped += 1
             self.fail(dispatch, "the SDK does not know this kind of dispatch")
@@ -301,7 +352,7 @@ class Conversation:
             message: The message for the browser.
             data: One JSON value for the browser, or nothing.
         """
-        self.sockets.pop(dispatch.socket.id, None)
+        self._forget(dispatch.socket.id)
         result = handler_pb2.Result(dispatch_id=dispatch.id, refusal=handler_pb2.Refusal(message=message, data=data))
         self._queue_result(dispatch, result)
 
@@ -312,8 +363,8 @@ class Conversation:
             dispatch: The dispatch.
             message: The explanation for the broker's logs.
         """
-        if dispatch.name == "connect":
-            self.sockets.pop(dispatch.socket.id, None)
+        if dispatch.kind == "connect":
+            self._forget(dispatch.socket.id)
         # Bounded, because the text comes from anywhere.
         failure = handler_pb2.Failure(message=message[:1024])
         self._queue_result(dispatch, handler_pb2.Result(dispatch_id=dispatch.id, failure=failure))
@@ -353,6 +404,7 @@ class Conversation:
         """
         self._waiters.pop(number, None)
         self._in_flight.discard(number)
+        self._parts.pop(number, None)
 
     # Frames out.
 

@@ -1,84 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service can ask of the broker: the verbs, and the waits for their answers."""
+"""What services and emitters have in common: emits, and targets to begin with."""
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
-from . import _commands
-from ._link import Link
 from ._payloads import Codec
-from ._proto import command_pb2, handler_pb2
-from ._records import SocketState
-from ._waiters import CallbackWaiter, FutureWaiter
-from ._words import Acks, names
-from .exceptions import AckTimeoutError, BrokerUnavailableError
+from ._target import Target, To
+from ._words import Acks, Sockets, Space
 
-__all__ = ["Emits", "on_loop"]
+__all__ = ["Emits"]
 
-
-def on_loop() -> bool:
-    """Says whether the calling thread runs an event loop right now, which must not be made to wait."""
-    return asyncio._get_running_loop() is not None
+_R = TypeVar("_R")
 
 
-class Emits(ABC):
-    """The verbs of a service."""
+class Emits(ABC, Generic[_R]):
+    """Emits, from any thread."""
 
     _codec: Codec
-
-    @abstractmethod
-    def _ready_link(self) -> Link:
-        """The link, once it has been attached."""
+    _namespace: Space = "/"
 
     def emit(
         self,
         event: str,
         *args: Any,
-        to: _commands.Rooms = None,
+        to: To = None,
         except_: str | Iterable[str] | None = None,
-        namespace: str = "/",
+        namespace: Space | None = None,
         volatile: bool = False,
         compress: bool = True,
-    ) -> None:
-        """Sends an event, from any thread. The arguments are serialised before it returns.
+        callback: Callable[[Acks], Any] | None = None,
+    ) -> _R | None:
+        """Sends an event. The arguments are serialised before it returns.
+
+        An `Emitter` returns when local sockets have been served and the other replicas have been told. A `Service` does not wait.
 
         Args:
             event: The event's name.
             *args: The arguments; a lone tuple means several.
             to: A room or socket id, several, a `Target`, or None for the whole namespace.
             except_: Rooms and socket ids to leave out.
-            namespace: The namespace.
+            namespace: The namespace, or a compiled pattern for every one that it matches. None means "/", or what an `Emitter`
+                was given.
             volatile: Allows the event to be dropped for browsers that cannot take it right now.
             compress: Whether the event may be compressed.
+            callback: Called once with the acks, when all have come or the broker's setting `ack-timeout` has passed. Not for an
+                `Emitter`.
+
+        Returns:
+            From an `Emitter`, how many sockets were reached on the replica that took the call.
 
         Raises:
             TypeError: An argument cannot be sent.
-            BrokerUnavailableError: The service is not attached yet, and was not within the emit timeout.
-            QueueFullError: The broker does not take what is emitted.
+            BrokerUnavailableError: The broker cannot be reached; by a `Service`, not within its emit timeout.
+            QueueFullError: The broker does not take what a `Service` emits.
+            CommandError: The broker refused the emit of an `Emitter`.
         """
-        self._emit(event, args, to, except_, namespace, volatile=volatile, compress=compress)
+        space = self._namespace if namespace is None else namespace
+        if callback is None:
+            return self._emit(event, args, to, except_, space, volatile=volatile, compress=compress)
+        self._emit_for_acks(event, args, to, except_, space, callback, volatile=volatile, compress=compress)
+        return None
 
-    def send(self, *args: Any, to: _commands.Rooms = None, namespace: str = "/") -> None:
+    def send(self, *args: Any, to: To = None, namespace: Space | None = None) -> _R | None:
         """Sends the event `message`.
 
         Args:
             *args: The arguments.
             to: A room or socket id, several, a `Target`, or None for the whole namespace.
-            namespace: The namespace.
+            namespace: The namespace, as for `emit`.
+
+        Returns:
+            As for `emit`.
         """
-        self._emit("message", args, to, None, namespace)
+        return self.emit("message", *args, to=to, namespace=namespace)
 
     def emit_with_ack(
         self,
         event: str,
         *args: Any,
-        to: _commands.Rooms = None,
+        to: To = None,
         except_: str | Iterable[str] | None = None,
-        namespace: str = "/",
+        namespace: Space | None = None,
         timeout: float | None = None,
     ) -> Acks:
         """Sends an event and gathers the acks. Not for coroutines, whose loop it would stop.
@@ -88,140 +93,109 @@ class Emits(ABC):
             *args: The arguments; a lone tuple means several.
             to: A room or socket id, several, a `Target`, or None for the whole namespace.
             except_: Rooms and socket ids to leave out.
-            namespace: The namespace.
-            timeout: How long to gather, in seconds; None means the broker's default.
+            namespace: The namespace, as for `emit`.
+            timeout: How long to gather, in seconds. None means that of the target, or else the broker's setting `ack-timeout`;
+                for an `Emitter` 10 s.
 
         Returns:
             The acks that came in time, and how many did not.
 
         Raises:
             TypeError: An argument cannot be sent.
-            BrokerUnavailableError: The stream broke meanwhile.
+            BrokerUnavailableError: The broker cannot be reached, or the stream broke meanwhile.
             CommandError: The broker refused the emit.
         """
-        action = handler_pb2.Action()
-        if not _commands.fill_emit(action.command.emit, self._codec, event, args, to, except_, namespace):
-            return Acks(sockets=0, acks=[], missing=0)
-        return _commands.acks(self._codec, self._ask(action, timeout))
+        return self._gather(event, args, to, except_, self._namespace if namespace is None else namespace, timeout)
 
-    def join(self, rooms: str | Iterable[str], *, to: _commands.Rooms, namespace: str = "/") -> None:
-        """Adds every socket of a target to rooms.
+    # Targets.
 
-        Args:
-            rooms: One room or several.
-            to: A room or socket id, several, or a `Target`.
-            namespace: The namespace.
-        """
-        self._rooms("join", names(rooms), to, namespace)
-
-    def leave(self, rooms: str | Iterable[str], *, to: _commands.Rooms, namespace: str = "/") -> None:
-        """Takes every socket of a target out of rooms.
+    def of(self, namespace: Space) -> Target:
+        """Chooses every socket of a namespace.
 
         Args:
-            rooms: One room or several.
-            to: A room or socket id, several, or a `Target`.
-            namespace: The namespace.
+            namespace: The namespace, or a compiled pattern for every one that it matches.
+
+        Returns:
+            The target.
         """
-        self._rooms("leave", names(rooms), to, namespace)
+        return Target(namespace=namespace, _via=self)
 
-    def disconnect(self, *, to: _commands.Rooms, namespace: str = "/", close_session: bool = False) -> None:
-        """Ends every socket of a target; their browsers do not reconnect by themselves.
+    def to(self, rooms: str | Iterable[str]) -> Target:
+        """Chooses the sockets of rooms; see `Target.to`."""
+        return self.of(self._namespace).to(rooms)
 
-        Args:
-            to: A room or socket id, several, or a `Target`.
-            namespace: The namespace.
-            close_session: Closes the whole session under each socket too.
-        """
-        self._disconnect(to, namespace, close_session=close_session)
+    def in_(self, rooms: str | Iterable[str]) -> Target:
+        """Does what `to` does."""
+        return self.to(rooms)
 
+    def except_(self, rooms: str | Iterable[str]) -> Target:
+        """Chooses the sockets that are in none of the rooms; see `Target.except_`."""
+        return self.of(self._namespace).except_(rooms)
+
+    def local(self) -> Target:
+        """Chooses the sockets of the replica that takes the call; see `Target.local`."""
+        return self.of(self._namespace).local()
+
+    def volatile(self) -> Target:
+        """Chooses every socket, for events that may be dropped; see `Target.volatile`."""
+        return self.of(self._namespace).volatile()
+
+    def compress(self, compress: bool = True) -> Target:
+        """Chooses every socket, for events that may or may not be compressed; see `Target.compress`."""
+        return self.of(self._namespace).compress(compress)
+
+    def timeout(self, seconds: float) -> Target:
+        """Chooses every socket, with a bound for the wait for acks and answers; see `Target.timeout`."""
+        return self.of(self._namespace).timeout(seconds)
+
+    # What each does its own way.
+
+    @abstractmethod
     def _emit(
         self,
         event: str,
-        args: Sequence[Any],
-        to: _commands.Rooms,
+        args: tuple[Any, ...],
+        to: To,
         except_: str | Iterable[str] | None,
-        namespace: str,
+        namespace: Space,
         *,
         volatile: bool = False,
         compress: bool = True,
-        link: Link | None = None,
-    ) -> None:
-        action = handler_pb2.Action()
-        message = action.command.emit
-        if not _commands.fill_emit(message, self._codec, event, args, to, except_, namespace):
-            return
-        if volatile:
-            message.volatile = True
-        if not compress:
-            message.no_compress = True
-        self._execute(action, link)
+        link: Any = None,
+    ) -> _R: ...
 
-    def _emit_with_callback(
+    @abstractmethod
+    def _gather(
         self,
         event: str,
-        args: Sequence[Any],
-        to: _commands.Rooms,
+        args: tuple[Any, ...],
+        to: To,
         except_: str | Iterable[str] | None,
-        namespace: str,
-        callback: Callable[..., Any],
-        origin: SocketState | None = None,
-    ) -> None:
-        """Emits; the callback is run with each ack that comes, in turn with the events of the origin."""
-        action = handler_pb2.Action()
-        command = action.command
-        if not _commands.fill_emit(command.emit, self._codec, event, args, to, except_, namespace):
-            return
-        link = self._ready_link()
-        command.emit.want_acks = True
-        command.id = link.next_command()
-        waiter = CallbackWaiter(link.conversation, self._codec, callback, namespace, origin)
-        link.command(action, waiter, may_block=not on_loop())
+        namespace: Space,
+        timeout: float | None,
+        *,
+        link: Any = None,
+    ) -> Acks: ...
 
-    def _call(
-        self, event: str, args: Sequence[Any], to: str, namespace: str, timeout: float, *, link: Link | None = None
-    ) -> list[Any]:
-        action = handler_pb2.Action()
-        _commands.fill_emit(action.command.emit, self._codec, event, args, to, None, namespace)
-        answer = self._ask(action, timeout, link)
-        if not answer.acks:
-            raise AckTimeoutError(f"{event!r} was not answered by {to!r} within {timeout:g} s", event=event)
-        ack = answer.acks[0].ack
-        return self._codec.decode(ack.args, ack.attachments)
+    @abstractmethod
+    def _emit_for_acks(
+        self,
+        event: str,
+        args: tuple[Any, ...],
+        to: To,
+        except_: str | Iterable[str] | None,
+        namespace: Space,
+        callback: Callable[[Acks], Any],
+        *,
+        volatile: bool = False,
+        compress: bool = True,
+    ) -> None: ...
 
-    def _ask(self, action: handler_pb2.Action, timeout: float | None, link: Link | None = None) -> command_pb2.Answer:
-        if on_loop():
-            raise RuntimeError("waiting for acks would stop the event loop; use asyncio.to_thread")
-        link = link or self._ready_link()
-        command = action.command
-        command.emit.want_acks = True
-        command.emit.ack_timeout_ms = 0 if timeout is None else max(1, round(timeout * 1000))
-        command.id = link.next_command()
-        waiter = FutureWaiter()
-        link.command(action, waiter)
-        link.crew.about_to_block()
-        link.flush()
-        # The broker bounds the wait; the margin is for the way there and back.
-        if not waiter.event.wait(None if timeout is None else timeout + 5):
-            link.conversation.withdraw(command.id)
-            raise BrokerUnavailableError("the broker did not answer a command in time")
-        if waiter.answer is None:
-            raise BrokerUnavailableError("the stream to the broker broke before the answer came")
-        _commands.check(waiter.answer)
-        return waiter.answer
+    @abstractmethod
+    def _fetch(self, target: Target, limit: int, *, link: Any = None) -> Sockets: ...
 
-    def _rooms(self, verb: str, rooms: tuple[str, ...], to: _commands.Rooms, namespace: str, *, link: Link | None = None) -> None:
-        action = handler_pb2.Action()
-        message = action.command.join if verb == "join" else action.command.leave
-        if rooms and _commands.fill_target(message.target, to, None, namespace):
-            message.rooms.extend(rooms)
-            self._execute(action, link)
+    @abstractmethod
+    def _move(self, verb: str, rooms: tuple[str, ...], to: To, namespace: Space, *, link: Any = None) -> None: ...
 
-    def _disconnect(self, to: _commands.Rooms, namespace: str, *, close_session: bool = False, link: Link | None = None) -> None:
-        action = handler_pb2.Action()
-        message = action.command.disconnect
-        if _commands.fill_target(message.target, to, None, namespace):
-            message.close_session = close_session
-            self._execute(action, link)
-
-    def _execute(self, action: handler_pb2.Action, link: Link | None) -> None:
-        (link or self._ready_link()).command(action, may_block=not on_loop())
+    @abstractmethod
+    def _disconnect(self, to: To, namespace: Space, *, close_session: bool = False, link: Any = None) -> None: ...

@@ -6,23 +6,26 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
 from . import _commands
+from ._emits import Emits
 from ._payloads import Codec, Json
 from ._proto import emitter_pb2
 from ._settings import Settings
-from ._words import Acks
+from ._target import Target, To
+from ._words import Acks, Space
 from .exceptions import BrokerUnavailableError, CommandError
 
 __all__ = ["Emitter"]
 
 _METHOD = "/spanwire.v1.EmitterService/Emit"
+_GATHERING = 10.0  # seconds for which acks are gathered unless it is said
 
 
-class Emitter:
+class Emitter(Emits[int]):
     """Sends events through the broker, one call each; no handlers, no stream.
 
     Example::
@@ -40,7 +43,7 @@ class Emitter:
     """
 
     def __init__(
-        self, address: str | None = None, *, namespace: str = "/", timeout: float = 10.0, json: Json | None = None
+        self, address: str | None = None, *, namespace: Space = "/", timeout: float = 10.0, json: Json | None = None
     ) -> None:
         self._settings = Settings.read(address)
         self._namespace = namespace
@@ -63,77 +66,51 @@ class Emitter:
         if channel is not None and self._process == os.getpid():
             channel.close()
 
-    def emit(
+    def _emit(
         self,
         event: str,
-        *args: Any,
-        to: _commands.Rooms = None,
-        except_: str | Iterable[str] | None = None,
-        namespace: str | None = None,
+        args: tuple[Any, ...],
+        to: To,
+        except_: str | Iterable[str] | None,
+        namespace: Space,
+        *,
         volatile: bool = False,
         compress: bool = True,
+        link: Any = None,  # noqa: ARG002 - of services
     ) -> int:
-        """Sends an event. Returns when local sockets have been served and the other replicas have been told.
-
-        Args:
-            event: The event's name.
-            *args: The arguments; a lone tuple means several.
-            to: A room or socket id, several, a `Target`, or None for the whole namespace.
-            except_: Rooms and socket ids to leave out.
-            namespace: The namespace.
-            volatile: Allows the event to be dropped for browsers that cannot take it right now.
-            compress: Whether the event may be compressed.
-
-        Returns:
-            How many sockets were reached on the replica that took the call.
-
-        Raises:
-            TypeError: An argument cannot be sent.
-            BrokerUnavailableError: The broker cannot be reached.
-            CommandError: The broker refused the emit.
-        """
         request = emitter_pb2.EmitRequest()
-        space = self._namespace if namespace is None else namespace
-        if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, space):
+        if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, namespace):
             return 0
-        request.emit.volatile = volatile
-        request.emit.no_compress = not compress
+        request.emit.volatile |= volatile
+        request.emit.no_compress |= not compress
         return int(self._send(request, self._timeout).sockets)
 
-    def emit_with_ack(
+    def _gather(
         self,
         event: str,
-        *args: Any,
-        to: _commands.Rooms = None,
-        except_: str | Iterable[str] | None = None,
-        namespace: str | None = None,
-        timeout: float = 10.0,
+        args: tuple[Any, ...],
+        to: To,
+        except_: str | Iterable[str] | None,
+        namespace: Space,
+        timeout: float | None,
+        *,
+        link: Any = None,  # noqa: ARG002 - of services
     ) -> Acks:
-        """Sends an event and gathers the acks.
-
-        Args:
-            event: The event's name.
-            *args: The arguments; a lone tuple means several.
-            to: A room or socket id, several, a `Target`, or None for the whole namespace.
-            except_: Rooms and socket ids to leave out.
-            namespace: The namespace.
-            timeout: How long to gather, in seconds.
-
-        Returns:
-            The acks that came in time, and how many did not.
-
-        Raises:
-            TypeError: An argument cannot be sent.
-            BrokerUnavailableError: The broker cannot be reached.
-            CommandError: The broker refused the emit.
-        """
         request = emitter_pb2.EmitRequest()
-        space = self._namespace if namespace is None else namespace
-        if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, space):
+        if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, namespace):
             return Acks(sockets=0, acks=[], missing=0)
+        if timeout is None:
+            timeout = to._timeout if isinstance(to, Target) else None
+        if timeout is None:
+            timeout = _GATHERING
         request.emit.want_acks = True
-        request.emit.ack_timeout_ms = max(1, round(timeout * 1000))
+        request.emit.ack_timeout_ms = _commands.milliseconds(timeout)
         return _commands.acks(self._codec, self._send(request, timeout + self._timeout))
+
+    def _only_emits(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("an Emitter can only emit, and wait for acks with emit_with_ack: a Service can do this")
+
+    _emit_for_acks = _fetch = _move = _disconnect = _only_emits
 
     def _send(self, request: emitter_pb2.EmitRequest, timeout: float) -> emitter_pb2.EmitResponse:
         address = self._settings.addresses[0]

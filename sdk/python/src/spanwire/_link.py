@@ -22,7 +22,7 @@ import grpc
 from ._core import Conversation, State
 from ._crew import Crew, Item
 from ._proto import command_pb2, handler_pb2
-from ._records import Dispatch
+from ._records import Dispatch, Recent
 from ._settings import Settings
 from .exceptions import BrokerUnavailableError, QueueFullError, RegistrationError
 
@@ -70,6 +70,7 @@ class Link:
         workers: int,
         max_queue_bytes: int,
         emit_timeout: float,
+        messages: Recent | None = None,
     ) -> None:
         # Fixed at birth.
         self._handlers = handlers
@@ -77,7 +78,7 @@ class Link:
         self._settings = settings
         self._max_queue_bytes = max_queue_bytes
         self._emit_timeout = emit_timeout
-        self.conversation = Conversation()
+        self.conversation = Conversation(messages)
         self.crew = Crew(self, workers, "spanwire")
         # Owned by whoever leads the crew.
         self._call: Any = None

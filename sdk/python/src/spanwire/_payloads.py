@@ -123,7 +123,7 @@ class Codec:
         return values
 
     def value(self, value: Any) -> bytes:
-        """Serialises one value without attachments, for the data of a refusal.
+        """Serialises one value without attachments, for the data of a refusal or of a socket.
 
         Args:
             value: The value.
@@ -136,7 +136,7 @@ class Codec:
         """
         payload, attachments = self.encode([value])
         if attachments:
-            raise TypeError("bytes cannot be sent in the data of a refusal")
+            raise TypeError("bytes cannot be sent here, only what JSON has words for")
         return payload[1:-1]
 
     def _encode_custom(self, values: Sequence[Any]) -> tuple[bytes, Sequence[bytes]]:

@@ -16,6 +16,7 @@ from ._records import Dispatch, SocketState
 from ._routes import Route
 from ._socket import Socket
 from ._waiters import Task
+from ._words import Message
 from .exceptions import ConnectionRefusedError
 
 if TYPE_CHECKING:
@@ -53,9 +54,15 @@ class Performer:
 
     def prepare(self, dispatches: list[Dispatch]) -> None:
         """Finds the dispatches' routes."""
-        find = self._service._routes.find
+        routes = self._service._routes
+        find = routes.events.find
         for dispatch in dispatches:
-            dispatch.route = find(dispatch.socket.namespace, dispatch.name)
+            kind = dispatch.kind
+            if kind == "room" or kind == "message":
+                table = routes.rooms if kind == "room" else routes.messages
+                dispatch.route = table.find(dispatch.socket.namespace, dispatch.name)
+            else:
+                dispatch.route = find(dispatch.socket.namespace, dispatch.name)
 
     def perform(self, link: Link, item: Any) -> None:
         """Runs one item to its end."""
@@ -76,23 +83,53 @@ class Performer:
 
     def _handle(self, link: Link, item: Dispatch, state: SocketState) -> None:
         route = item.route
-        if route is None:
+        if route is not None:
+            self._finish(link, item, route.handler(*self._arguments(link, route, item, state)))
+        else:
+            if self._service._incoming and item.kind == "event":
+                self._event_arguments(link, False, item, state)
             self._no_handler(link, item)
-            return
+
+    def _arguments(self, link: Link, route: Route, item: Dispatch, state: SocketState) -> Sequence[Any]:
+        """What the handler is called with."""
+        kind = item.kind
+        if kind == "event":
+            return self._event_arguments(link, route.named, item, state)
+        if kind == "message":
+            message = item.message.message
+            event = message.event
+            values = self._codec.decode(event.args, event.attachments)
+            return (Message(item.name, state.namespace, message.service, message.instance_id), *values)
+        socket = self._socket(link, state)
+        if kind == "room":
+            room = item.message.room_event.room
+            return (socket, item.name, room) if route.named else (socket, room)
+        extra = socket.handshake.sent_auth if kind == "connect" else item.message.disconnected.reason
+        return (socket, extra) if route.parameters is None or route.parameters > 1 else (socket,)
+
+    def _event_arguments(self, link: Link, named: bool, item: Dispatch, state: SocketState) -> Sequence[Any]:
+        """What the handler of an event is called with; tells the listeners."""
         socket = state.facade
         if socket is None:
+            socket = self._socket(link, state)
+        event = item.message.event
+        args = self._codec.decode(event.args, event.attachments)
+        for listener in self._service._incoming:
+            try:
+                listener(socket, item.name, *args)
+            except Exception:
+                log.exception("a listener to events failed")
+        return (socket, item.name, *args) if named else (socket, *args)
+
+    def _socket(self, link: Link, state: SocketState) -> Socket:
+        socket: Socket | None = state.facade
+        if socket is None:
             socket = state.facade = Socket(self._service, link, state)
-        if item.name == "connect" or item.name == "disconnect":
-            value = route.handler(*self._lifecycle_arguments(route, item, socket))
-        else:
-            event = item.message.event
-            args = self._codec.decode(event.args, event.attachments)
-            value = route.handler(socket, item.name, *args) if route.named else route.handler(socket, *args)
-        self._finish(link, item, value)
+        return socket
 
     def _finish(self, link: Link, item: Dispatch, value: Any) -> None:
         """Turns what a handler returned into the result."""
-        if item.name == "connect":
+        if item.kind == "connect":
             if value is False:
                 link.conversation.refuse(item)
             else:
@@ -102,26 +139,22 @@ class Performer:
         else:
             link.conversation.resolve(item)
 
-    def _lifecycle_arguments(self, route: Route, item: Dispatch, socket: Socket) -> Sequence[Any]:
-        extra = socket.handshake.sent_auth if item.name == "connect" else item.message.disconnected.reason
-        return (socket, extra) if route.parameters is None or route.parameters > 1 else (socket,)
-
     def _no_handler(self, link: Link, item: Dispatch) -> None:
         """Resolves without an ack: a lifecycle event that nobody asked for, or a table that is older than the registration."""
-        if item.name == "connect":
+        if item.kind == "connect":
             link.conversation.resolve(item, b"")
             return
-        if item.name != "disconnect":
+        if item.kind == "event" or item.kind == "message":
             self.unhandled += 1
-            log.warning("no handler for the event %r of namespace %s", item.name, item.socket.namespace)
+            log.warning("no handler for the %s %r of namespace %s", item.kind, item.name, item.socket.namespace)
         link.conversation.resolve(item)
 
     def _failed(self, link: Link, item: Dispatch, error: BaseException) -> None:
-        if item.name == "connect" and isinstance(error, ConnectionRefusedError):
+        if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
             message, data = refusal(self._codec, error.error_args)
             link.conversation.refuse(item, message, data)
             return
-        if item.name == "connect" and isinstance(error, builtins.ConnectionRefusedError):
+        if item.kind == "connect" and isinstance(error, builtins.ConnectionRefusedError):
             link.conversation.refuse(item)
             return
         log.error("the handler of %r failed", item.name, exc_info=error)
@@ -163,16 +196,7 @@ class Performer:
         state.current = item
         route = item.route
         try:
-            socket = state.facade
-            if socket is None:
-                socket = state.facade = Socket(self._service, link, state)
-            if item.name in ("connect", "disconnect"):
-                value = await route.handler(*self._lifecycle_arguments(route, item, socket))
-            else:
-                event = item.message.event
-                args = self._codec.decode(event.args, event.attachments)
-                value = await (route.handler(socket, item.name, *args) if route.named else route.handler(socket, *args))
-            self._finish(link, item, value)
+            self._finish(link, item, await route.handler(*self._arguments(link, route, item, state)))
         except BaseException as error:
             self._failed(link, item, error)
         finally:

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Literal
 
 from ._proto import command_pb2, event_pb2, handler_pb2
 
-__all__ = ["Dispatch", "Received", "SocketState"]
+__all__ = ["Dispatch", "Kind", "Received", "Recent", "SocketState"]
+
+Kind = Literal["event", "connect", "disconnect", "room", "message"]
+
+# How many ids of messages are remembered, to tell that one came before.
+_RECENT = 1024
 
 
 class SocketState:
@@ -18,6 +23,10 @@ class SocketState:
         id: The socket's id.
         namespace: The socket's namespace.
         handshake: The introduction's handshake, as it came.
+        data: What is kept with the socket, as JSON, and its version, as this process knows them.
+        recovered: Whether the client resumed the socket.
+        gone: Whether the socket is not there any more.
+        left: The rooms that the socket was in when it went.
         queue: What waits for its turn, in order: dispatches and, from the shell, its own tasks.
         busy: Whether something of the socket is running or about to. Kept by the crew.
         current: The dispatch that is running, for redeliveries of it.
@@ -25,23 +34,74 @@ class SocketState:
         facade: What the layers above keep of the socket.
     """
 
-    __slots__ = ("busy", "current", "facade", "generation", "handshake", "id", "namespace", "queue")
+    __slots__ = (
+        "busy",
+        "current",
+        "data",
+        "facade",
+        "generation",
+        "gone",
+        "handshake",
+        "id",
+        "left",
+        "namespace",
+        "queue",
+        "recovered",
+    )
 
     def __init__(self, socket_id: str, namespace: str, generation: int) -> None:
         self.id = socket_id
         self.namespace = namespace
         self.handshake = event_pb2.Handshake()
+        self.data: tuple[bytes, int] = (b"", 0)
+        self.recovered = False
+        self.gone = False
+        self.left: tuple[str, ...] = ()
         self.queue: deque[Any] = deque()
         self.busy = False
         self.current: Dispatch | None = None
         self.generation = generation
         self.facade: Any = None
 
+    def keep(self, data: bytes, version: int) -> None:
+        """Remembers what is kept with the socket, unless something later is known.
+
+        Args:
+            data: The data as JSON.
+            version: Its version.
+        """
+        if version > self.data[1]:
+            self.data = (data, version)
+
+
+class Recent:
+    """The ids of the messages that came last: an instance that is attached to several replicas gets each over all of them."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, object] = {}
+
+    def seen(self, number: int) -> bool:
+        """Says whether an id came before, and remembers it. Allowed from any thread.
+
+        Args:
+            number: The dispatch's id.
+
+        Returns:
+            True when it did.
+        """
+        mine = object()
+        # One step, so that of two threads with the same id only one is the first.
+        if self._ids.setdefault(number, mine) is not mine:
+            return True
+        if len(self._ids) > _RECENT:
+            self._ids.pop(next(iter(self._ids)), None)
+        return False
+
 
 class Dispatch:
     """One dispatch on its way through this process."""
 
-    __slots__ = ("generation", "id", "message", "name", "route", "socket")
+    __slots__ = ("generation", "id", "kind", "message", "name", "route", "socket")
 
     def __init__(self, message: handler_pb2.Dispatch, socket: SocketState, generation: int) -> None:
         self.message = message
@@ -50,6 +110,7 @@ class Dispatch:
         self.id = message.id
         # The name of an event is never empty on the wire, so this tells events apart without asking for the arm.
         self.name = message.event.name
+        self.kind: Kind = "event"
         # Found by the shell, which knows the handlers.
         self.route: Any = None
 

@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which handler an event goes to.
 
-The order of precedence: the event by name in its namespace, `*` in its namespace, the event by name in namespace `*`, `*` in
-namespace `*`. A `*` never stands for connect or disconnect.
+The order of precedence: the event by name in its namespace, `*` in its namespace; then the same two of each pattern that matches
+the namespace, in the order in which they were registered; then those of namespace `*`. A `*` never stands for connect or
+disconnect.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ._commands import pattern_source
 from ._proto import handler_pb2
+from ._words import Space
 
-__all__ = ["ANY", "LIFECYCLE", "Route", "Routes"]
+__all__ = ["ANY", "CHANGES", "LIFECYCLE", "Route", "Routes", "Table"]
 
 ANY = "*"
 LIFECYCLE = ("connect", "disconnect")
+CHANGES = ("created", "deleted", "joined", "left")
 _RESERVED = frozenset({"connect_error", "disconnecting", "newListener", "removeListener"})
+_MOST_FOUND = 4096
 
 Handler = Callable[..., Any]
 
@@ -31,12 +37,13 @@ class Route:
         named: Whether the event's name goes before the arguments, as for `*`.
         asynchronous: Whether the function is a coroutine function.
         parameters: How many positional arguments it takes at most; None means any number.
+        order: When the service is asked about a connect, among services.
         slow: How many of its next events go to threads of their own, because it kept the leader. Kept by the crew.
         strikes: What `slow` was set to last. Kept by the crew.
         struck: When, on the monotonic clock. Kept by the crew.
     """
 
-    __slots__ = ("asynchronous", "event", "handler", "named", "parameters", "slow", "strikes", "struck")
+    __slots__ = ("asynchronous", "event", "handler", "named", "order", "parameters", "slow", "strikes", "struck")
 
     def __init__(self, handler: Handler, event: str) -> None:
         self.handler = handler
@@ -44,6 +51,7 @@ class Route:
         self.named = event == ANY
         self.asynchronous = is_async(handler)
         self.parameters = positional(handler)
+        self.order = 0
         self.slow = 0
         self.strikes = 0
         self.struck = 0.0
@@ -84,21 +92,107 @@ def positional(handler: Handler) -> int | None:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-class Routes:
-    """The table of handlers of a service."""
+class Table:
+    """Handlers by namespace and name: of events, of messages, or of what happens to rooms."""
 
-    def __init__(self, namespaces: Iterable[str] = ()) -> None:
-        self._table: dict[str, dict[str, Route]] = {}
-        self.namespaces = tuple(namespaces)
+    def __init__(self) -> None:
+        self._routes: dict[Space, dict[str, Route]] = {}
+        self._patterns: dict[re.Pattern[str], re.Pattern[str]] = {}  # as registered, and as the broker reads it
         self._found: dict[tuple[str, str], Route | None] = {}
 
-    def add(self, event: str, handler: Handler, namespace: str) -> Route:
+    @property
+    def namespaces(self) -> set[Space]:
+        """The namespaces with handlers."""
+        return set(self._routes)
+
+    def names(self, namespace: Space) -> set[str]:
+        """The names with handlers in a namespace."""
+        return set(self._routes.get(namespace, ()))
+
+    def add(self, name: str, route: Route, namespace: Space) -> None:
         """Registers a handler; a later one takes the place of an earlier one.
+
+        Args:
+            name: The name, or "*".
+            route: The handler.
+            namespace: The namespace, a pattern, or "*".
+
+        Raises:
+            ValueError: The namespace is not one, or the pattern is none that the broker can be told.
+        """
+        if not isinstance(namespace, str):
+            # The broker's \d, \w and \s know ASCII only.
+            self._patterns[namespace] = re.compile(pattern_source(namespace), re.ASCII)
+        elif namespace != ANY and not namespace.startswith("/"):
+            raise ValueError(f"the namespace {namespace!r} has to start with a slash")
+        self._routes.setdefault(namespace, {})[name] = route
+        self._found.clear()
+
+    def get(self, namespace: Space, name: str) -> Route | None:
+        """The handler that was registered for exactly this."""
+        return self._routes.get(namespace, {}).get(name)
+
+    def find(self, namespace: str, name: str) -> Route | None:
+        """Finds the handler of something that came.
+
+        Args:
+            namespace: The socket's namespace.
+            name: Its name, "connect" or "disconnect".
+
+        Returns:
+            The route, or None when nobody handles it.
+        """
+        key = (namespace, name)
+        try:
+            return self._found[key]
+        except KeyError:
+            route = self._search(namespace, name)
+            # Names come from browsers, so only what leads to a handler by its own name may grow this table; and so do names of
+            # namespaces that match a pattern.
+            if route is not None and not route.named:
+                if len(self._found) >= _MOST_FOUND:
+                    self._found.clear()
+                self._found[key] = route
+            return route
+
+    def _search(self, namespace: str, name: str) -> Route | None:
+        matching = [p for p, read in self._patterns.items() if read.fullmatch(namespace)] if self._patterns else ()
+        for space in (namespace, *matching, ANY):
+            routes = self._routes.get(space)
+            if routes is None:
+                continue
+            route = routes.get(name)
+            if route is None and name not in LIFECYCLE:
+                route = routes.get(ANY)
+            if route is not None:
+                return route
+        return None
+
+
+class Routes:
+    """The handlers of a service.
+
+    Attributes:
+        events: Those of events, connects and disconnects.
+        messages: Those of messages.
+        rooms: Those of what happens to rooms.
+        namespaces: Namespaces to register beside those that have handlers of their own.
+    """
+
+    def __init__(self, namespaces: Iterable[Space] = ()) -> None:
+        self.events = Table()
+        self.messages = Table()
+        self.rooms = Table()
+        self.namespaces = tuple(namespaces)
+
+    def add(self, event: str, handler: Handler, namespace: Space, order: int = 0) -> Route:
+        """Registers a handler of an event.
 
         Args:
             event: The event's name, "connect", "disconnect", or "*".
             handler: The function.
-            namespace: The namespace, or "*".
+            namespace: The namespace, a pattern, or "*".
+            order: When the service is asked about a connect, among services.
 
         Returns:
             The route.
@@ -108,64 +202,78 @@ class Routes:
         """
         if not event or event in _RESERVED:
             raise ValueError(f"{event!r} cannot be an event's name: Socket.IO keeps it for itself")
-        if namespace != ANY and not namespace.startswith("/"):
-            raise ValueError(f"the namespace {namespace!r} has to start with a slash")
+        if not 0 <= order < 1 << 32 or (order and event != "connect"):
+            raise ValueError("the order of connect handlers is a number from 0")
         route = Route(handler, event)
-        self._table.setdefault(namespace, {})[event] = route
-        self._found.clear()
+        route.order = order
+        self.events.add(event, route, namespace)
         return route
 
-    def find(self, namespace: str, event: str) -> Route | None:
-        """Finds the handler of an event.
+    def add_message(self, name: str, handler: Handler, namespace: Space) -> None:
+        """Registers a handler of a message.
 
         Args:
-            namespace: The socket's namespace.
-            event: The event's name, "connect" or "disconnect".
+            name: The message's name, or "*".
+            handler: The function.
+            namespace: The namespace, a pattern, or "*".
 
-        Returns:
-            The route, or None when nobody handles it.
+        Raises:
+            ValueError: The name is one that Socket.IO keeps for itself, or the namespace is not one.
         """
-        key = (namespace, event)
-        try:
-            return self._found[key]
-        except KeyError:
-            route = self._search(namespace, event)
-            # Names come from browsers, so only what leads to a handler by its own name may grow this table.
-            if route is not None and not route.named:
-                self._found[key] = route
-            return route
+        if not name or name in _RESERVED or name in LIFECYCLE:
+            raise ValueError(f"{name!r} cannot be a message's name: Socket.IO keeps it for itself")
+        self.messages.add(name, Route(handler, name), namespace)
+
+    def add_room(self, change: str, handler: Handler, namespace: Space) -> None:
+        """Registers a handler of what happens to rooms.
+
+        Args:
+            change: "created", "deleted", "joined", "left", or "*".
+            handler: The function.
+            namespace: The namespace, a pattern, or "*".
+
+        Raises:
+            ValueError: The change is not one, or the namespace is not.
+        """
+        if change not in (*CHANGES, ANY):
+            raise ValueError(f"{change!r} does not happen to rooms: they are {', '.join(CHANGES)}, or '*' for all")
+        self.rooms.add(change, Route(handler, change), namespace)
+
+    def find(self, namespace: str, event: str) -> Route | None:
+        """Finds the handler of an event; see `Table.find`."""
+        return self.events.find(namespace, event)
 
     def registrations(self) -> list[handler_pb2.Registration]:
-        """Describes the table in the contract's terms.
+        """Describes the handlers in the contract's terms.
 
         Returns:
-            One registration per namespace, sorted. Namespace "*" stands for every namespace that is named elsewhere.
+            One registration per namespace, sorted, then those of the patterns. Namespace "*" stands for every one that is named
+            elsewhere.
         """
-        anywhere = self._table.get(ANY, {})
-        known = set(self.namespaces) | set(self._table)
+        with_handlers = self.events.namespaces | self.messages.namespaces | self.rooms.namespaces
+        known = set(self.namespaces) | with_handlers
         known.discard(ANY)
-        if anywhere and not known:
+        if ANY in with_handlers and not known:
             known.add("/")
-        return [self._registration(namespace, anywhere) for namespace in sorted(known)]
+        named = sorted(n for n in known if isinstance(n, str))
+        patterns = sorted((n for n in known if not isinstance(n, str)), key=lambda p: p.pattern)
+        return [*map(self._registration, named), *map(self._registration, patterns)]
 
-    def _registration(self, namespace: str, anywhere: dict[str, Route]) -> handler_pb2.Registration:
-        events = set(self._table.get(namespace, {})) | set(anywhere)
+    def _registration(self, namespace: Space) -> handler_pb2.Registration:
+        def names(table: Table) -> set[str]:
+            return table.names(namespace) | table.names(ANY)
+
+        events = names(self.events)
+        asked = self.events.get(namespace, "connect") or self.events.get(ANY, "connect")
         return handler_pb2.Registration(
-            namespace=namespace,
+            namespace=namespace if isinstance(namespace, str) else pattern_source(namespace),
+            pattern=not isinstance(namespace, str),
             events=sorted(events - {ANY, *LIFECYCLE}),
             catch_all=ANY in events,
-            connect="connect" in events,
+            connect=asked is not None,
+            connect_order=0 if asked is None else asked.order,
             # Always asked for: it is also how this process learns to forget a socket.
             disconnect=True,
+            room_events=bool(names(self.rooms)),
+            messages=sorted(names(self.messages)),
         )
-
-    def _search(self, namespace: str, event: str) -> Route | None:
-        for table in (self._table.get(namespace), self._table.get(ANY)):
-            if table is None:
-                continue
-            route = table.get(event)
-            if route is None and event not in LIFECYCLE:
-                route = table.get(ANY)
-            if route is not None:
-                return route
-        return None

@@ -14,30 +14,31 @@ import signal
 import socket as stdlib_socket
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar, overload
+from collections.abc import Iterable, Iterator
 
-from ._emits import Emits, on_loop
 from ._link import Link
 from ._payloads import Codec, Json
 from ._performer import Performer
 from ._proto import handler_pb2
-from ._routes import ANY, Handler, Routes
+from ._records import Recent
+from ._registering import Registering
+from ._routes import Routes
 from ._settings import Settings
+from ._verbs import Verbs, on_loop
 from ._version import __version__
+from ._words import Space
 from .exceptions import RegistrationError
 
 __all__ = ["Service"]
 
 log = logging.getLogger("spanwire")
 
-_H = TypeVar("_H", bound=Callable[..., Any])
 _PROTOCOL_VERSION = 1
 _BuiltinRefused = builtins.ConnectionRefusedError
 _RENEW_AFTER = 0.05  # seconds, so that handlers that are registered one after another cost one new stream
 
 
-class Service(Emits):
+class Service(Registering, Verbs):
     """A named kind of handler: register functions for events, then `run()` it.
 
     Example::
@@ -64,7 +65,8 @@ class Service(Emits):
         window: How many events may be open here; zero means the broker's default.
         at_most_once: Drops events whose instance went away, rather than handing them out again.
         credentials: Asks for the headers Cookie and Authorization of handshakes.
-        namespaces: Namespaces to register beside those that have handlers of their own, for handlers of namespace "*".
+        namespaces: Namespaces, or patterns, to register beside those that have handlers of their own, for handlers of
+            namespace "*".
         json: A stand-in for the `json` module.
         drain_timeout: How long stopping waits for running handlers, in seconds.
         emit_timeout: How long an emit waits while the queue to the broker is full, in seconds.
@@ -80,7 +82,7 @@ class Service(Emits):
         window: int = 0,
         at_most_once: bool = False,
         credentials: bool = False,
-        namespaces: Iterable[str] = (),
+        namespaces: Iterable[Space] = (),
         json: Json | None = None,
         drain_timeout: float = 10.0,
         emit_timeout: float = 10.0,
@@ -98,6 +100,9 @@ class Service(Emits):
         self._max_queue_bytes = max_queue_bytes
         self._codec = Codec(json)
         self._routes = Routes(namespaces)
+        self._incoming = []
+        self._outgoing = []
+        self._messages = Recent()
         self._performer = Performer(self, self._codec)
         # Guarded by the lock.
         self._lock = threading.Lock()
@@ -108,91 +113,6 @@ class Service(Emits):
         self._process = os.getpid()
         self._stop = threading.Event()
         _watch_process(self)
-
-    # Registration.
-
-    def on(self, event: str, *, namespace: str = "/") -> Callable[[_H], _H]:
-        """Registers the decorated function for an event.
-
-        It is called with the socket and the event's arguments. For `"*"`, every event that has no handler of its own, the name
-        comes before the arguments. Decorators can be stacked.
-
-        Args:
-            event: The event's name, or "*".
-            namespace: The namespace, or "*" for every namespace that the service registers.
-
-        Returns:
-            The decorator; it gives the function back as it is.
-        """
-
-        def decorate(handler: _H) -> _H:
-            self.add(event, handler, namespace=namespace)
-            return handler
-
-        return decorate
-
-    def add(self, event: str, handler: Handler, *, namespace: str = "/") -> None:
-        """Registers a function, like `on` without the decorator. Allowed at any time: an attached service attaches anew.
-
-        Args:
-            event: The event's name, "*", "connect" or "disconnect".
-            handler: The function.
-            namespace: The namespace, or "*".
-        """
-        self._routes.add(event, handler, namespace)
-        self._renew()
-
-    def on_any(self, handler: _H) -> _H:
-        """Registers the decorated function for every event of namespace "/" that has no handler of its own."""
-        self.add(ANY, handler)
-        return handler
-
-    @overload
-    def on_connect(self, handler: _H, /) -> _H: ...
-
-    @overload
-    def on_connect(self, /, *, namespace: str = "/") -> Callable[[_H], _H]: ...
-
-    def on_connect(self, handler: Any = None, /, *, namespace: str = "/") -> Any:
-        """Registers the decorated function to be asked about each socket that connects.
-
-        It is called with the socket and the client's auth, if it takes both. It refuses by returning False or raising
-        `ConnectionRefusedError`.
-
-        Args:
-            handler: The function, when used without parentheses.
-            namespace: The namespace.
-
-        Returns:
-            The function, or the decorator.
-        """
-        return self._lifecycle("connect", handler, namespace)
-
-    @overload
-    def on_disconnect(self, handler: _H, /) -> _H: ...
-
-    @overload
-    def on_disconnect(self, /, *, namespace: str = "/") -> Callable[[_H], _H]: ...
-
-    def on_disconnect(self, handler: Any = None, /, *, namespace: str = "/") -> Any:
-        """Registers the decorated function to be told of each socket that has gone.
-
-        It is called with the socket and the reason, if it takes both.
-
-        Args:
-            handler: The function, when used without parentheses.
-            namespace: The namespace.
-
-        Returns:
-            The function, or the decorator.
-        """
-        return self._lifecycle("disconnect", handler, namespace)
-
-    def _lifecycle(self, event: str, handler: Any, namespace: str) -> Any:
-        if handler is None:
-            return self.on(event, namespace=namespace)
-        self.add(event, handler, namespace=namespace)
-        return handler
 
     # Its life.
 
@@ -238,6 +158,7 @@ class Service(Emits):
                     workers=self._workers,
                     max_queue_bytes=self._max_queue_bytes,
                     emit_timeout=self._emit_timeout,
+                    messages=self._messages,
                 )
                 self._link.start()
             return self._link

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, overload
 
+from . import _commands
 from ._records import SocketState
+from ._target import Target
 from ._words import Handshake, names
+from .exceptions import ConflictError
 
 if TYPE_CHECKING:
     from ._link import Link
@@ -22,22 +25,25 @@ class Socket:
     Attributes:
         id: The socket's id, which is also the name of its own room.
         namespace: The socket's namespace.
-        data: A place for the handlers' own notes about the socket, kept in this process while it knows the socket.
     """
 
-    __slots__ = ("_handshake", "_link", "_service", "_state", "data", "id", "namespace")
+    __slots__ = ("_context", "_data", "_handshake", "_known", "_link", "_service", "_state", "id", "namespace")
 
     def __init__(self, service: Service, link: Link, state: SocketState) -> None:
         self._service = service
         self._link = link
         self._state = state
         self._handshake: Handshake | None = None
+        self._known: tuple[bytes, int] | None = None  # what the next was made of
+        self._data: Any = None
+        self._context: Any = None  # of the layer above
         self.id = state.id
         self.namespace = state.namespace
-        self.data: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Socket({self.id!r}, namespace={self.namespace!r})"
+
+    # What is known of it.
 
     @property
     def handshake(self) -> Handshake:
@@ -47,7 +53,105 @@ class Socket:
             self._handshake = Handshake(message)
         return self._handshake
 
-    def emit(self, event: str, *args: Any, volatile: bool = False, compress: bool = True) -> None:
+    @property
+    def connected(self) -> bool:
+        """Whether the socket is there, as far as this process knows."""
+        return not self._state.gone
+
+    @property
+    def recovered(self) -> bool:
+        """Whether the client resumed this socket after a loss of its connection, with the id, rooms and data that it had."""
+        return self._state.recovered
+
+    def rooms(self) -> tuple[str, ...]:
+        """Asks which rooms the socket is in, its own first. Not for coroutines, whose loop it would stop.
+
+        Returns:
+            The rooms; those that it was in, when this process knows that it has gone.
+
+        Raises:
+            BrokerUnavailableError: The stream broke meanwhile.
+        """
+        if self._state.gone:
+            return self._state.left
+        found = self._self().fetch_sockets()
+        return found[0].rooms if found else ()
+
+    # Data that is kept with it.
+
+    @property
+    def data(self) -> Any:
+        """What handlers keep with the socket, as this process knows it; an empty dict when there is nothing.
+
+        It was told when the socket was introduced to this process, or set here since. What is changed inside it stays in this
+        process, until `set_data` keeps it with the socket.
+        """
+        if self._known is not self._state.data:
+            self._known = self._state.data
+            self._data = _commands.value(self._service._codec, self._known[0])
+        return self._data
+
+    @property
+    def data_version(self) -> int:
+        """The version of the data; 0 when none was ever set."""
+        return self._state.data[1]
+
+    def set_data(self, value: Any, *, if_version: int = 0) -> int:
+        """Keeps a value with the socket for as long as it lives, across instances and recovery. Not for coroutines.
+
+        Every instance is told it when it is introduced to the socket, and `fetch_sockets` tells it to everyone.
+
+        Args:
+            value: What JSON has words for; None takes the data away.
+            if_version: Changes nothing unless this is the version that is there; 0 overwrites whatever is there.
+
+        Returns:
+            The new version.
+
+        Raises:
+            TypeError: The value cannot be sent.
+            ConflictError: Another version is there; it tells the data and the version.
+            CommandError: The broker refused it: the socket has gone ("NOT_FOUND"), or the value is too large.
+            BrokerUnavailableError: The stream broke meanwhile.
+        """
+        data = b"" if value is None else self._service._codec.value(value)
+        return self._service._set_data(self._state, data, if_version, link=self._link)
+
+    def update_data(self, change: Callable[[Any], Any]) -> Any:
+        """Changes what is kept with the socket without losing what others set meanwhile. Not for coroutines.
+
+        Args:
+            change: Is given a copy of the present value, and returns the new one. It is called again when somebody else was
+                faster.
+
+        Returns:
+            The new value.
+
+        Raises:
+            CommandError: The broker refused it: the socket has gone ("NOT_FOUND"), or the value is too large.
+            BrokerUnavailableError: The stream broke meanwhile.
+        """
+        while True:
+            data, version = self._state.data
+            value = change(_commands.value(self._service._codec, data))
+            try:
+                self.set_data(value, if_version=version)
+            except ConflictError:
+                if self.data_version == version:
+                    raise  # nothing later is there, so trying again would end like this for ever
+                continue
+            return value
+
+    # What is asked of it.
+
+    def emit(
+        self,
+        event: str,
+        *args: Any,
+        volatile: bool = False,
+        compress: bool = True,
+        callback: Callable[..., Any] | None = None,
+    ) -> None:
         """Sends an event to this socket.
 
         Args:
@@ -55,12 +159,19 @@ class Socket:
             *args: The arguments; a lone tuple means several.
             volatile: Allows the event to be dropped if the browser cannot take it right now.
             compress: Whether the event may be compressed.
+            callback: Called with what the client answers, in turn with the socket's events; not called when no answer comes.
 
         Raises:
             TypeError: An argument cannot be sent.
             QueueFullError: The broker does not take what is emitted.
         """
-        self._service._emit(event, args, self.id, None, self.namespace, volatile=volatile, compress=compress, link=self._link)
+        service, link = self._service, self._link
+        if callback is None:
+            service._emit(event, args, self.id, None, self.namespace, volatile=volatile, compress=compress, link=link)
+        else:
+            service._emit_with_callback(
+                event, args, self.id, None, self.namespace, callback, self._state, link, volatile=volatile, compress=compress
+            )
 
     def send(self, *args: Any) -> None:
         """Sends the event `message` to this socket.
@@ -69,29 +180,6 @@ class Socket:
             *args: The arguments.
         """
         self.emit("message", *args)
-
-    def broadcast(
-        self,
-        event: str,
-        *args: Any,
-        to: str | Iterable[str] | None = None,
-        volatile: bool = False,
-        compress: bool = True,
-    ) -> None:
-        """Sends an event to the others: to every socket of the namespace, or of rooms, but this one.
-
-        Args:
-            event: The event's name.
-            *args: The arguments; a lone tuple means several.
-            to: Rooms; the whole namespace when None.
-            volatile: Allows the event to be dropped for browsers that cannot take it right now.
-            compress: Whether the event may be compressed.
-
-        Raises:
-            TypeError: An argument cannot be sent.
-            QueueFullError: The broker does not take what is emitted.
-        """
-        self._service._emit(event, args, to, self.id, self.namespace, volatile=volatile, compress=compress, link=self._link)
 
     def emit_with_ack(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
         """Sends an event to this socket and waits for what its client answers. Not for coroutines, whose loop it would stop.
@@ -110,13 +198,83 @@ class Socket:
         """
         return self._service._call(event, args, self.id, self.namespace, timeout, link=self._link)
 
+    @overload
+    def broadcast(self) -> Target: ...
+
+    @overload
+    def broadcast(
+        self, event: str, *args: Any, to: str | Iterable[str] | None = None, volatile: bool = False, compress: bool = True
+    ) -> None: ...
+
+    def broadcast(
+        self,
+        event: str | None = None,
+        *args: Any,
+        to: str | Iterable[str] | None = None,
+        volatile: bool = False,
+        compress: bool = True,
+    ) -> Target | None:
+        """Sends an event to the others: to every socket of the namespace, or of rooms, but this one.
+
+        Args:
+            event: The event's name. Without one nothing is sent, and the others are returned as a target.
+            *args: The arguments; a lone tuple means several.
+            to: Rooms; the whole namespace when None.
+            volatile: Allows the event to be dropped for browsers that cannot take it right now.
+            compress: Whether the event may be compressed.
+
+        Returns:
+            The others, when no event was named.
+
+        Raises:
+            TypeError: An argument cannot be sent.
+            QueueFullError: The broker does not take what is emitted.
+        """
+        if event is None:
+            return Target(to, self.id, self.namespace, _via=self._service, _link=self._link)
+        self._service._emit(event, args, to, self.id, self.namespace, volatile=volatile, compress=compress, link=self._link)
+        return None
+
+    def to(self, rooms: str | Iterable[str]) -> Target:
+        """Chooses the other sockets of rooms.
+
+        Args:
+            rooms: A room or socket id, or several.
+
+        Returns:
+            The target.
+        """
+        return self.broadcast().to(rooms)
+
+    def in_(self, rooms: str | Iterable[str]) -> Target:
+        """Does what `to` does.
+
+        Args:
+            rooms: A room or socket id, or several.
+
+        Returns:
+            The target.
+        """
+        return self.to(rooms)
+
+    def except_(self, rooms: str | Iterable[str]) -> Target:
+        """Chooses the other sockets that are in none of the rooms.
+
+        Args:
+            rooms: A room or socket id, or several.
+
+        Returns:
+            The target.
+        """
+        return self.broadcast().except_(rooms)
+
     def join(self, rooms: str | Iterable[str]) -> None:
         """Adds this socket to rooms.
 
         Args:
             rooms: One room or several.
         """
-        self._service._rooms("join", names(rooms), self.id, self.namespace, link=self._link)
+        self._service._move("join", names(rooms), self.id, self.namespace, link=self._link)
 
     def leave(self, rooms: str | Iterable[str]) -> None:
         """Takes this socket out of rooms.
@@ -124,7 +282,7 @@ class Socket:
         Args:
             rooms: One room or several.
         """
-        self._service._rooms("leave", names(rooms), self.id, self.namespace, link=self._link)
+        self._service._move("leave", names(rooms), self.id, self.namespace, link=self._link)
 
     def disconnect(self, *, close_session: bool = False) -> None:
         """Ends this socket; its browser does not reconnect by itself.
@@ -133,3 +291,6 @@ class Socket:
             close_session: Closes the whole session too, and with it the client's sockets of other namespaces.
         """
         self._service._disconnect(self.id, self.namespace, close_session=close_session, link=self._link)
+
+    def _self(self) -> Target:
+        return Target(self.id, namespace=self.namespace, _via=self._service, _link=self._link)

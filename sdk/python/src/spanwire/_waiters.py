@@ -14,7 +14,7 @@ from ._proto import command_pb2
 from ._records import SocketState
 from ._routes import Route
 
-__all__ = ["CallbackWaiter", "FutureWaiter", "Task"]
+__all__ = ["AnswerWaiter", "CallbackWaiter", "FutureWaiter", "Task"]
 
 log = logging.getLogger("spanwire")
 
@@ -63,26 +63,41 @@ class FutureWaiter:
         return ()
 
 
+class AnswerWaiter:
+    """A function that is run once with the answer, in turn with nothing."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[command_pb2.Answer], Any]) -> None:
+        self._callback = callback
+
+    def settle(self, answer: command_pb2.Answer | None) -> Sequence[Any]:
+        """Takes the answer. One that will not come is dropped, as is a refusal."""
+        if answer is None:
+            return ()
+        if answer.HasField("fault"):
+            log.warning("the broker refused a command with a callback: %s", answer.fault.message)
+            return ()
+        return (Task(SocketState("", "/", 0), _route(self._callback), lambda: self._callback(answer)),)
+
+
 class CallbackWaiter:
     """A callback that is run for each ack, in turn with the events of the origin, or else of the socket that answered."""
 
-    __slots__ = ("_callback", "_codec", "_conversation", "_namespace", "_origin", "_route")
+    __slots__ = ("_callback", "_codec", "_conversation", "_origin", "_route")
 
     def __init__(
         self,
         conversation: Conversation,
         codec: Codec,
         callback: Callable[..., Any],
-        namespace: str,
         origin: SocketState | None,
     ) -> None:
         self._conversation = conversation
         self._codec = codec
         self._callback = callback
-        self._namespace = namespace
         self._origin = origin
-        self._route = Route(callback, "")
-        self._route.asynchronous = False  # a task runs on a thread
+        self._route = _route(callback)
 
     def settle(self, answer: command_pb2.Answer | None) -> Sequence[Any]:
         """Takes the answer; makes a task of each ack. An answer that will not come is dropped, as is one without acks."""
@@ -98,4 +113,10 @@ class CallbackWaiter:
         def run() -> None:
             self._callback(*self._codec.decode(ack.ack.args, ack.ack.attachments))
 
-        return Task(socket or SocketState(ack.socket_id, self._namespace, 0), self._route, run)
+        return Task(socket or SocketState(ack.socket_id, "/", 0), self._route, run)
+
+
+def _route(callback: Callable[..., Any]) -> Route:
+    route = Route(callback, "")
+    route.asynchronous = False  # a task runs on a thread
+    return route

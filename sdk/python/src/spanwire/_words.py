@@ -1,17 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of the public surface: a target, a handshake, acks."""
+"""The words of the public surface: a handshake, acks, messages, and what is told of sockets and rooms."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ._proto import event_pb2
 
-__all__ = ["Acks", "Handshake", "SocketAck", "Target", "names"]
+if TYPE_CHECKING:
+    from ._remote import RemoteSocket
+
+__all__ = [
+    "Acks",
+    "Handshake",
+    "InstanceAck",
+    "InstanceAcks",
+    "Message",
+    "Rooms",
+    "SocketAck",
+    "Sockets",
+    "Space",
+    "names",
+]
+
+# A namespace, or a pattern for many.
+Space = str | re.Pattern[str]
 
 
 def names(value: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -28,24 +46,6 @@ def names(value: str | Iterable[str] | None) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     return tuple(value)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Chooses sockets of one namespace.
-
-    Attributes:
-        rooms: Rooms; a socket in any of them is chosen, once. Every socket is in the room named by its id. None means
-            every socket of the namespace; an empty list means none.
-        except_: Rooms (and socket ids) whose sockets are left out.
-        namespace: The namespace, with its slash.
-        local: Limits the target to the replica that takes the call.
-    """
-
-    rooms: str | Iterable[str] | None = None
-    except_: str | Iterable[str] | None = None
-    namespace: str = "/"
-    local: bool = False
 
 
 class Handshake:
@@ -156,6 +156,93 @@ class Acks:
     sockets: int
     acks: list[SocketAck]
     missing: int
+
+
+@dataclass(frozen=True)
+class InstanceAck:
+    """The answer of one instance to a message.
+
+    Attributes:
+        service: The service of the instance.
+        instance_id: The instance.
+        args: What it answered.
+    """
+
+    service: str
+    instance_id: str
+    args: list[Any]
+
+
+@dataclass(frozen=True)
+class InstanceAcks:
+    """What came back of a message that asked for acks.
+
+    Attributes:
+        acks: The acks that came; the order means nothing.
+        missing: How many instances were asked and did not answer.
+        silent_replicas: The replicas that did not say in time what their instances answered.
+    """
+
+    acks: list[InstanceAck]
+    missing: int
+    silent_replicas: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Message:
+    """What another instance, of this service or another, sent with `server_side_emit`; given to its handler before the arguments.
+
+    Attributes:
+        name: The message's name.
+        namespace: The namespace that it belongs to.
+        service: The service of the sender.
+        instance_id: The sender.
+    """
+
+    name: str
+    namespace: str
+    service: str
+    instance_id: str
+
+
+class Sockets(list["RemoteSocket"]):
+    """The sockets that were found, in no order.
+
+    Attributes:
+        silent_replicas: The replicas that did not answer in time; their sockets are missing.
+        truncated: Whether there are more sockets than may be told at once.
+    """
+
+    def __init__(
+        self, found: Iterable[RemoteSocket] = (), *, silent_replicas: tuple[str, ...] = (), truncated: bool = False
+    ) -> None:
+        super().__init__(found)
+        self.silent_replicas = silent_replicas
+        self.truncated = truncated
+
+    @property
+    def partial(self) -> bool:
+        """Whether something is missing, for either reason."""
+        return self.truncated or bool(self.silent_replicas)
+
+
+class Rooms(dict[str, int]):
+    """How many sockets each room has.
+
+    Attributes:
+        silent_replicas: The replicas that did not answer in time; their rooms and sockets are missing.
+        truncated: Whether there are more rooms than may be told at once.
+    """
+
+    def __init__(self, *, silent_replicas: tuple[str, ...] = (), truncated: bool = False) -> None:
+        super().__init__()
+        self.silent_replicas = silent_replicas
+        self.truncated = truncated
+
+    @property
+    def partial(self) -> bool:
+        """Whether something is missing, for either reason."""
+        return self.truncated or bool(self.silent_replicas)
 
 
 class _Unread:

@@ -9,6 +9,7 @@ The tree::
     │   ├── BrokerNotFoundError         no broker program was found to start
     │   ├── RegistrationError           the broker refused what this service registered
     │   ├── CommandError                the broker refused or could not carry out a command
+    │   │   └── ConflictError           what was to be changed was changed by somebody else
     │   ├── QueueFullError              more was emitted than the broker takes, for too long
     │   └── AckTimeoutError             nobody answered in time (a TimeoutError too)
     └── ConnectionRefusedError          raise it in a connect handler to refuse the socket
@@ -18,12 +19,15 @@ Facts are attributes; messages are for people.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AckTimeoutError",
     "BrokerError",
     "BrokerNotFoundError",
     "BrokerUnavailableError",
     "CommandError",
+    "ConflictError",
     "ConnectionRefusedError",
     "QueueFullError",
     "RegistrationError",
@@ -72,6 +76,20 @@ class CommandError(BrokerError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ConflictError(CommandError):
+    """The data of a socket was changed by somebody else meanwhile, so nothing was changed.
+
+    Attributes:
+        data: The data that is there now.
+        version: Its version.
+    """
+
+    def __init__(self, message: str, *, data: Any, version: int) -> None:
+        super().__init__(message, code="CONFLICT")
+        self.data = data
+        self.version = version
 
 
 class QueueFullError(BrokerError):

@@ -21,12 +21,9 @@ from ._namespace import Namespace
 if TYPE_CHECKING:
     from ._socketio import SocketIO
 
-__all__ = ["CONTEXT", "Handlers"]
+__all__ = ["Handlers"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-# Where a socket's context is kept among the socket's data.
-CONTEXT = "spanwire.flask"
 
 
 class Handlers:
@@ -214,10 +211,10 @@ class Handlers:
         return handler(error)
 
     def _context(self, socket: Socket) -> SocketContext:
-        context: SocketContext | None = socket.data.get(CONTEXT)
+        context: SocketContext | None = socket._context
         if context is None:
             if self.app is None:
                 raise RuntimeError("the SocketIO object has no application: call init_app() first")
             context = SocketContext(cast("SocketIO", self), self.app, socket, manage_session=self.manage_session)
-            socket.data[CONTEXT] = context
+            socket._context = context
         return context

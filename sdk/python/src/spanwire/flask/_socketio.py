@@ -12,16 +12,16 @@ from typing import Any
 
 import flask
 
-from .. import _commands
 from .._emitter import Emitter
 from .._records import SocketState
 from .._routes import ANY
 from .._service import Service
+from .._target import To
 from .._words import names
 from ..exceptions import AckTimeoutError, BrokerUnavailableError
 from . import _serving
 from ._context import SocketContext, current_context
-from ._handlers import CONTEXT, Handlers
+from ._handlers import Handlers
 from ._options import SERVICE_OPTIONS, warn_without_effect
 
 __all__ = ["SocketIO"]
@@ -138,7 +138,7 @@ class SocketIO(Handlers):
         service: Service,
         event: str,
         args: tuple[Any, ...],
-        to: _commands.Rooms,
+        to: To,
         skip: str | Iterable[str] | None,
         namespace: str,
         callback: Callable[..., Any],
@@ -230,11 +230,11 @@ class SocketIO(Handlers):
         """
         service = self._attached_service()
         space = namespace or "/"
-        service._rooms("leave", (room,), room, space, link=_current_link(service))
+        service._move("leave", (room,), room, space, link=_current_link(service))
         link = service._link
         for state in list(link.conversation.sockets.values()) if link is not None else ():
-            if state.facade is not None and state.namespace == space and CONTEXT in state.facade.data:
-                state.facade.data[CONTEXT].rooms.discard(room)
+            if state.facade is not None and state.namespace == space and state.facade._context is not None:
+                state.facade._context.rooms.discard(room)
 
     def join_room(self, room: str, sid: str, namespace: str) -> None:
         """Puts a socket into a room.
@@ -245,7 +245,7 @@ class SocketIO(Handlers):
             namespace: The namespace.
         """
         service = self._attached_service()
-        service._rooms("join", (room,), sid, namespace, link=_current_link(service))
+        service._move("join", (room,), sid, namespace, link=_current_link(service))
         context = self._known(sid)
         if context is not None:
             context.rooms.add(room)
@@ -259,7 +259,7 @@ class SocketIO(Handlers):
             namespace: The namespace.
         """
         service = self._attached_service()
-        service._rooms("leave", (room,), sid, namespace, link=_current_link(service))
+        service._move("leave", (room,), sid, namespace, link=_current_link(service))
         context = self._known(sid)
         if context is not None:
             context.rooms.discard(room)
@@ -291,7 +291,7 @@ class SocketIO(Handlers):
         state = link.conversation.sockets.get(sid) if link is not None else None
         if state is None or state.facade is None:
             return None
-        context: SocketContext | None = state.facade.data.get(CONTEXT)
+        context: SocketContext | None = state.facade._context
         return context
 
     # Its life.
