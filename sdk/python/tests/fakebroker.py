@@ -57,6 +57,10 @@ class Attachment:
         attachments: tuple[bytes, ...] = (),
         reason: str = "transport close",
         handshake: event_pb2.Handshake | None = None,
+        data: Any = None,
+        version: int = 0,
+        recovered: bool = False,
+        rooms: tuple[str, ...] = (),
     ) -> int:
         """Hands out one dispatch in a frame of its own; gives its id."""
         message = handler_pb2.Dispatch(
@@ -71,25 +75,43 @@ class Attachment:
             message.event.args = json.dumps(args).encode() if payload is None else payload
             message.event.attachments.extend(attachments)
         elif kind == "connect":
-            message.connect.SetInParent()
+            message.connect.recovered = recovered
         elif kind == "disconnected":
             message.disconnected.reason = reason
-        if sid not in self.met:
+            message.disconnected.rooms.extend(rooms)
+        elif kind == "message":
+            message.message.event.name = event or ""
+            message.message.event.args = json.dumps(args).encode()
+            message.message.service, message.message.instance_id = "other", "other-1"
+        else:
+            message.room_event.change = handler_pb2.RoomChange.Value(f"ROOM_CHANGE_{kind}")
+            message.room_event.room = event or ""
+        if sid and sid not in self.met:
             self.met.add(sid)
             message.introduction.handshake.CopyFrom(handshake or HANDSHAKE)
+            message.introduction.data = b"" if data is None else json.dumps(data).encode()
+            message.introduction.data_version = version
         self.batch(message)
         return message.id
 
-    def connect(self, sid: str = "s1", namespace: str = "/", auth: Any = None, handshake: Any = None) -> int:
+    def message(self, name: str, *args: Any, **fields: Any) -> int:
+        return self.dispatch(name, *args, sid="", kind="message", **fields)
+
+    def room(self, change: str, room: str, sid: str = "s1", namespace: str = "/") -> int:
+        return self.dispatch(room, sid=sid, namespace=namespace, kind=change.upper(), wants_ack=False)
+
+    def connect(self, sid: str = "s1", namespace: str = "/", auth: Any = None, handshake: Any = None, **introduction: Any) -> int:
         shake = event_pb2.Handshake()
         shake.CopyFrom(handshake or HANDSHAKE)
         if auth is not None:
             shake.auth = json.dumps(auth).encode()
         self.met.discard(sid)
-        return self.dispatch(sid=sid, namespace=namespace, kind="connect", handshake=shake)
+        return self.dispatch(sid=sid, namespace=namespace, kind="connect", handshake=shake, **introduction)
 
-    def disconnected(self, sid: str = "s1", namespace: str = "/", reason: str = "transport close") -> int:
-        return self.dispatch(sid=sid, namespace=namespace, kind="disconnected", reason=reason)
+    def disconnected(
+        self, sid: str = "s1", namespace: str = "/", reason: str = "transport close", rooms: tuple[str, ...] = ()
+    ) -> int:
+        return self.dispatch(sid=sid, namespace=namespace, kind="disconnected", reason=reason, rooms=rooms)
 
     def batch(self, *messages: handler_pb2.Dispatch, answers: tuple[command_pb2.Answer, ...] = ()) -> None:
         with self.changed:
@@ -177,10 +199,13 @@ class Attachment:
             else:
                 self.commands.append(action.command)
                 if action.command.id and self.broker.answer is not None:
-                    answers.append(self.broker.answer(action.command))
+                    told = self.broker.answer(action.command)
+                    answers.extend(told if isinstance(told, list) else [told])
         if self.broker.answering:
             if answers:
-                self.batch(answers=tuple(answers))
+                # One frame for each, as for answers that are larger than a frame.
+                for one in answers:
+                    self.batch(answers=(one,))
             else:
                 self.send(frame_ack=handler_pb2.FrameAck(answered=self.received))
 
@@ -192,7 +217,7 @@ class FakeBroker:
         self.frame_window = frame_window
         self.max_frame_bytes = max_frame_bytes
         self.answering = True
-        self.answer: Callable[[command_pb2.Command], command_pb2.Answer] | None = None
+        self.answer: Callable[[command_pb2.Command], command_pb2.Answer | list[command_pb2.Answer]] | None = None
         self.refusal: tuple[grpc.StatusCode, str] | None = None
         self.metadata: dict[str, str] = {}
         self.emitted: list[command_pb2.Emit] = []

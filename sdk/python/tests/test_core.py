@@ -9,7 +9,7 @@ import pytest
 
 from spanwire._core import Conversation, State, TooLargeError
 from spanwire._proto import command_pb2, event_pb2, handler_pb2
-from spanwire._records import Dispatch, SocketState
+from spanwire._records import Dispatch, Recent, SocketState
 from spanwire._routes import Routes, is_async, positional
 from spanwire._wire import ack_element, batch_frame, element, result_element
 
@@ -370,3 +370,82 @@ def test_signatures() -> None:
     assert positional(lambda *a: None) is None
     assert positional(Callable_()) == 1
     assert positional(dict.fromkeys.__self__) is None  # type: ignore[attr-defined]
+
+
+# Messages belong to no socket and are handed out once, whichever replica brings them.
+def test_messages(conversation: Conversation) -> None:
+    def message(number: int) -> handler_pb2.Dispatch:
+        return handler_pb2.Dispatch(id=number, message=handler_pb2.Message(event=event_pb2.Event(name="m")), namespace="/n")
+
+    one, two = conversation.receive(batch(1, message(1), message(2), message(1))).dispatches
+    assert (one.id, one.kind, one.name, one.socket.namespace) == (1, "message", "m", "/n")
+    assert one.socket is not two.socket
+    assert not conversation.sockets
+    assert names(conversation.next_frame()) == [1]
+    other = Conversation(conversation._messages)
+    welcome(other)
+    assert [d.id for d in other.receive(batch(1, message(2), message(3))).dispatches] == [3]
+    recent = Recent()
+    assert not any(recent.seen(n) for n in range(1025))
+    assert not recent.seen(0)
+    assert recent.seen(1024)
+
+
+# What happens to rooms is named; a change that is not known is handed to nobody in particular.
+def test_room_events(conversation: Conversation) -> None:
+    changes = [1, 2, 3, 4, 9]
+    events = [handler_pb2.Dispatch(id=n, socket_id="s", room_event=handler_pb2.RoomEvent(change=n, room="r")) for n in changes]
+    dispatches = conversation.receive(batch(1, *events)).dispatches
+    assert [d.name for d in dispatches] == ["created", "deleted", "joined", "left", ""]
+    assert {d.kind for d in dispatches} == {"room"}
+
+
+# An answer in parts is put together; a lost stream, or nobody waiting any more, ends it.
+def test_answer_in_parts(conversation: Conversation) -> None:
+    def part(number: int, name: str, *, more: bool = True) -> command_pb2.Answer:
+        return command_pb2.Answer(id=number, rooms=[command_pb2.RoomInfo(name=name)], more=more)
+
+    for number in (1, 2, 3):
+        conversation.command(emit("e", number), waiter=f"w{number}")
+    conversation.next_frame()
+    assert not conversation.receive(batch(1, answers=[part(1, "a"), part(2, "x"), part(3, "y")])).answers
+    conversation.withdraw(2)
+    ((waiter, answer),) = conversation.receive(batch(2, answers=[part(1, "b", more=False), part(2, "x", more=False)])).answers
+    assert (waiter, [r.name for r in answer.rooms]) == ("w1", ["a", "b"])
+    assert conversation.lost() == ["w3"]
+    assert not conversation._parts
+
+
+# A waiter that is withdrawn by another thread while its answer is taken in gets nothing.
+def test_withdrawn_meanwhile(conversation: Conversation) -> None:
+    class Waiters(dict[int, str]):
+        def pop(self, key: int, default: Any = None) -> Any:
+            return default
+
+    conversation._waiters = Waiters({1: "w"})
+    assert not conversation.receive(batch(1, answers=[command_pb2.Answer(id=1)])).answers
+
+
+# What is kept with a socket is told with its introduction, and never goes back in time; what became of it is known.
+def test_socket_state(conversation: Conversation) -> None:
+    def introduced(number: int, data: bytes, version: int) -> handler_pb2.Dispatch:
+        return event(number, introduction=handler_pb2.Introduction(data=data, data_version=version))
+
+    (dispatch,) = conversation.receive(batch(1, introduced(1, b"1", 3))).dispatches
+    socket = dispatch.socket
+    assert (socket.data, socket.gone, socket.recovered) == ((b"1", 3), False, False)
+    socket.keep(b"2", 5)
+    conversation.lost()
+    welcome(conversation)
+    conversation.receive(batch(1, introduced(2, b"1", 4)))
+    assert socket.data == (b"2", 5)
+    connect = handler_pb2.Dispatch(id=3, socket_id="s", connect=handler_pb2.Connect(recovered=True))
+    left = handler_pb2.Dispatch(id=4, socket_id="s", disconnected=handler_pb2.Disconnected(rooms=["s", "r"]))
+    conversation.receive(batch(2, connect, left))
+    assert (socket.recovered, socket.gone, socket.left) == (True, True, ("s", "r"))
+    refused = conversation.receive(batch(3, handler_pb2.Dispatch(id=5, socket_id="t", connect=handler_pb2.Connect()))).dispatches[
+        0
+    ]
+    conversation.refuse(refused)
+    conversation.refuse(refused)
+    assert refused.socket.gone
