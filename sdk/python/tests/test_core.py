@@ -391,13 +391,15 @@ def test_messages(conversation: Conversation) -> None:
     assert recent.seen(1024)
 
 
-# What happens to rooms is named; a change that is not known is handed to nobody in particular.
+# What happens to rooms is named; a change that is not known is handed to nobody.
 def test_room_events(conversation: Conversation) -> None:
     changes = [1, 2, 3, 4, 9]
     events = [handler_pb2.Dispatch(id=n, socket_id="s", room_event=handler_pb2.RoomEvent(change=n, room="r")) for n in changes]
     dispatches = conversation.receive(batch(1, *events)).dispatches
-    assert [d.name for d in dispatches] == ["created", "deleted", "joined", "left", ""]
+    assert [d.name for d in dispatches] == ["created", "deleted", "joined", "left"]
     assert {d.kind for d in dispatches} == {"room"}
+    assert names(conversation.next_frame()) == [9]
+    assert conversation.skipped == 1
 
 
 # An answer in parts is put together; a lost stream, or nobody waiting any more, ends it.

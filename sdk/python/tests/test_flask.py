@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import flask
 import pytest
 from fakebroker import WAIT, Attachment, FakeBroker, acks
 
+from spanwire._proto import command_pb2
 from spanwire.flask import (
     ConnectionRefusedError,
     Namespace,
@@ -345,7 +347,10 @@ def test_f11_f12_receivers(socketio: SocketIO, begin: Begin) -> None:
 
 
 # F12: rooms are joined, left, closed and listed.
-def test_f12_rooms(socketio: SocketIO, begin: Begin) -> None:
+def test_f12_rooms(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
+    # The broker does not know a socket whose connect is not accepted yet; what this process knows counts then.
+    broker.answer = lambda c: command_pb2.Answer(id=c.id)
+
     @socketio.on("x")
     def x() -> list[Any]:
         join_room("a")
@@ -364,6 +369,57 @@ def test_f12_rooms(socketio: SocketIO, begin: Begin) -> None:
     assert stream.command("join", 2).join.target.namespace == "/n"
     assert (list(leave.target.rooms), list(leave.rooms)) == (["s1"], ["b"])
     assert (list(close.target.rooms), list(close.rooms)) == (["a"], ["a"])
+
+
+# The rooms that others put the socket into are listed too, wherever it lives; those that it was in are, when it has gone.
+def test_rooms_of_others(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
+    def answer(command: command_pb2.Command) -> command_pb2.Answer:
+        target = command.fetch_sockets.target
+        here = target.local and target.namespace == "/here"
+        found = [command_pb2.SocketInfo(socket_id=target.rooms[0], rooms=[target.rooms[0], "r"])]
+        return command_pb2.Answer(id=command.id, found=found if here or not target.local else [])
+
+    seen: list[Any] = []
+    broker.answer = answer
+    socketio.on("x")(lambda: [rooms(), rooms("other", "/here")])
+    socketio.on("disconnect")(lambda: seen.append(rooms()))
+
+    @socketio.on("coroutine")
+    async def coroutine() -> Any:
+        join_room("mine")
+        return rooms()
+
+    stream = begin()
+    assert stream.ack(stream.dispatch("x")) == [[["s1", "r"], ["other", "r"]]]
+    assert [c.fetch_sockets.target.local for c in stream.commands] == [True, False, True]
+    assert stream.ack(stream.dispatch("coroutine")) == [["s1", "mine"]]
+    stream.result(stream.disconnected(rooms=("s1", "r", "q")))
+    assert seen == [["s1", "r", "q"]]
+
+
+# Handlers of a pattern know which namespace they handle, and so do those for their errors.
+def test_patterns(socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
+    pattern = re.compile(r"/room-\d+")
+    socketio.on("x", namespace=pattern)(lambda: flask.request.namespace)  # type: ignore[attr-defined]
+    socketio.on("bad", namespace=pattern)(lambda: 1 / 0)
+    socketio.on("bad")(lambda: 1 / 0)
+    socketio.on_error(pattern)(lambda error: "pattern")
+    socketio.on_error_default(lambda error: "default")
+    stream = begin()
+    assert [(r.namespace, r.pattern) for r in stream.register.registrations] == [("/", False), (r"/room-\d+", True)]
+    assert stream.ack(stream.dispatch("x", sid="r", namespace="/room-7")) == ["/room-7"]
+    assert stream.ack(stream.dispatch("bad", sid="r", namespace="/room-7")) == ["pattern"]
+    assert stream.ack(stream.dispatch("bad")) == ["default"]
+
+
+# Every namespace is there when all are asked for.
+def test_all_namespaces(socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
+    socketio.on("x", namespace="*")(lambda: flask.request.namespace)  # type: ignore[attr-defined]
+    socketio.init_app(app, namespaces="*")
+    stream = begin()
+    (registration,) = stream.register.registrations
+    assert (registration.namespace, registration.pattern, list(registration.events)) == ("/.*", True, ["x"])
+    assert stream.ack(stream.dispatch("x", namespace="/any")) == ["/any"]
 
 
 # F13: a callback runs in the contexts of the socket that was handled when it was given.

@@ -276,6 +276,10 @@ class Conversation:
         elif kind == "room_event":
             dispatch.kind = "room"
             dispatch.name = _CHANGES.get(message.room_event.change, "")
+            if not dispatch.name:
+                self.skipped += 1
+                self.resolve(dispatch)
+                return False
         elif kind == "message":
             dispatch.kind = "message"
             dispatch.name = message.message.event.name

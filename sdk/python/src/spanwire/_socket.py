@@ -74,8 +74,7 @@ class Socket:
         """
         if self._state.gone:
             return self._state.left
-        found = self._self().fetch_sockets()
-        return found[0].rooms if found else ()
+        return self._service._rooms_of(self.id, self.namespace, link=self._link)
 
     # Data that is kept with it.
 
@@ -291,6 +290,3 @@ class Socket:
             close_session: Closes the whole session too, and with it the client's sockets of other namespaces.
         """
         self._service._disconnect(self.id, self.namespace, close_session=close_session, link=self._link)
-
-    def _self(self) -> Target:
-        return Target(self.id, namespace=self.namespace, _via=self._service, _link=self._link)

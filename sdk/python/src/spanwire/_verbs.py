@@ -312,6 +312,16 @@ class Verbs(Emits[None]):
         question.limit = limit
         return _commands.sockets(self._codec, self._ask(action, target._timeout, link), target, self, link)
 
+    def _rooms_of(self, socket_id: str, namespace: str, *, link: Link | None = None) -> tuple[str, ...]:
+        """The rooms of one socket; none when it is not there."""
+        everywhere = Target(socket_id, namespace=namespace)
+        # Mostly it lives where this instance is attached, and other replicas need not be waited for.
+        for target in (everywhere.local(), everywhere):
+            found = self._fetch(target, 1, link=link)
+            if found:
+                return found[0].rooms
+        return ()
+
     def _set_data(self, state: SocketState, data: bytes, if_version: int, *, link: Link | None = None) -> int:
         """Keeps data with a socket; whatever is learnt of it is remembered."""
         action = handler_pb2.Action()

@@ -112,17 +112,20 @@ def close_room(room: str, namespace: str | None = None) -> None:
     _socketio().close_room(room, namespace or _namespace())
 
 
-def rooms(sid: str | None = None, namespace: str | None = None) -> list[str]:  # noqa: ARG001 - a name of the original
-    """Lists the rooms that this process put a socket into, and its own.
+def rooms(sid: str | None = None, namespace: str | None = None) -> list[str]:
+    """Lists the rooms that a socket is in, its own first; in its disconnect handler, those that it was in.
 
     Args:
         sid: The socket's id; by default the one whose event is being handled.
-        namespace: Has no meaning here, since ids are unique.
+        namespace: The namespace.
 
     Returns:
         The rooms.
+
+    Raises:
+        BrokerUnavailableError: The broker cannot be asked.
     """
-    return _socketio().rooms(sid or _sid("rooms"))
+    return _socketio().rooms(sid or _sid("rooms"), namespace or _namespace())
 
 
 def disconnect(sid: str | None = None, namespace: str | None = None, silent: bool = False) -> None:  # noqa: ARG001 - the same

@@ -14,6 +14,7 @@ import flask
 from .._routes import ANY, positional
 from .._service import Service
 from .._socket import Socket
+from .._words import Space
 from ..exceptions import ConnectionRefusedError
 from ._context import SocketContext
 from ._namespace import Namespace
@@ -43,17 +44,17 @@ class Handlers:
         self.app: flask.Flask | None = None
         self.service = service
         self.manage_session = True
-        self.handlers: list[tuple[str, Callable[..., Any], str]] = []
+        self.handlers: list[tuple[str, Callable[..., Any], Space]] = []
         self.namespace_handlers: list[Namespace] = []
-        self.exception_handlers: dict[str, Callable[..., Any]] = {}
+        self.exception_handlers: dict[Space, Callable[..., Any]] = {}
         self.default_exception_handler: Callable[..., Any] | None = None
 
-    def on(self, message: str, namespace: str | None = None) -> Callable[[_F], _F]:
+    def on(self, message: str, namespace: Space | None = None) -> Callable[[_F], _F]:
         """Registers the decorated function for an event.
 
         Args:
             message: The event's name, "connect", "disconnect", "message", "json", or "*".
-            namespace: The namespace; "/" when None.
+            namespace: The namespace; "/" when None. Also "*", or a compiled pattern; `request.namespace` tells which it is.
 
         Returns:
             The decorator; it gives the function back as it is.
@@ -65,7 +66,7 @@ class Handlers:
 
         return decorate
 
-    def on_event(self, message: str, handler: Callable[..., Any], namespace: str | None = None) -> None:
+    def on_event(self, message: str, handler: Callable[..., Any], namespace: Space | None = None) -> None:
         """Registers a function for an event, like `on` without the decorator.
 
         Args:
@@ -131,11 +132,11 @@ class Handlers:
 
         self.service.add(message, run, namespace=namespace_handler.namespace)
 
-    def on_error(self, namespace: str | None = None) -> Callable[[_F], _F]:
+    def on_error(self, namespace: Space | None = None) -> Callable[[_F], _F]:
         """Registers the decorated function for exceptions in handlers of a namespace; what it returns becomes the ack.
 
         Args:
-            namespace: The namespace; "/" when None.
+            namespace: The namespace, or a compiled pattern; "/" when None.
 
         Returns:
             The decorator.
@@ -205,7 +206,12 @@ class Handlers:
         return value
 
     def _on_exception(self, error: BaseException, namespace: str) -> Any:
-        handler = self.exception_handlers.get(namespace, self.default_exception_handler)
+        handlers = self.exception_handlers
+        if namespace not in handlers:
+            for space in handlers:
+                if not isinstance(space, str) and space.fullmatch(namespace):
+                    return handlers[space](error)
+        handler = handlers.get(namespace, self.default_exception_handler)
         if handler is None:
             raise error
         return handler(error)

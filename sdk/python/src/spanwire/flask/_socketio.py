@@ -17,6 +17,7 @@ from .._records import SocketState
 from .._routes import ANY
 from .._service import Service
 from .._target import To
+from .._verbs import on_loop
 from .._words import names
 from ..exceptions import AckTimeoutError, BrokerUnavailableError
 from . import _serving
@@ -27,6 +28,8 @@ from ._options import SERVICE_OPTIONS, warn_without_effect
 __all__ = ["SocketIO"]
 
 log = logging.getLogger("spanwire")
+
+_EVERY = re.compile("/.*")  # what `namespaces="*"` stands for
 
 
 class Reason:
@@ -87,7 +90,7 @@ class SocketIO(Handlers):
         table = self.service._routes
         self.service = Service(
             re.sub(r"[^A-Za-z0-9_.-]", "-", name or "flask")[:128],
-            namespaces=() if namespaces == ANY else names(namespaces),
+            namespaces=(_EVERY,) if namespaces == ANY else names(namespaces),
             json=json,
             credentials=True,  # Flask's request has cookies
             **chosen,
@@ -264,16 +267,30 @@ class SocketIO(Handlers):
         if context is not None:
             context.rooms.discard(room)
 
-    def rooms(self, sid: str) -> list[str]:
-        """Lists the rooms that this process put a socket into, and its own.
+    def rooms(self, sid: str, namespace: str = "/") -> list[str]:
+        """Lists the rooms that a socket is in, its own first.
 
         Args:
             sid: The socket's id.
+            namespace: The namespace.
 
         Returns:
-            The rooms.
+            The rooms; in its disconnect handler, those that it was in. In a coroutine, which cannot ask the broker, those that
+            this process put it into.
+
+        Raises:
+            BrokerUnavailableError: The broker cannot be asked.
         """
-        context = self._known(sid)
+        current = current_context()
+        context = current if current is not None and current.socket.id == sid else self._known(sid)
+        if context is not None and not context.socket.connected:
+            return list(context.socket.rooms())
+        if not on_loop():
+            service = self._attached_service()
+            found = service._rooms_of(sid, namespace, link=_current_link(service))
+            if found:
+                return list(found)
+        # Until its connect is accepted, others do not know the socket.
         return [sid, *sorted(context.rooms)] if context is not None else []
 
     def disconnect(self, sid: str, namespace: str) -> None:
