@@ -7,12 +7,14 @@ emit ROOM EVENT JSON...
 
 import json
 import os
+import re
 import sys
 import threading
 import time
 from typing import Any
 
 import spanwire
+from surface import dynamic, surface, told
 
 if len(sys.argv) > 3 and sys.argv[1] == "emit":
     with spanwire.Emitter() as emitter:
@@ -141,6 +143,11 @@ def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
     auth = auth or {}
     if auth.get("refuse"):
         raise spanwire.ConnectionRefusedError(auth["refuse"], {"code": auth.get("code", "")})
+
+
+surface(service)
+dynamic(service, re.compile(r"/room-\d+"))
+told(service, "/rooms")
 
 
 def tell() -> None:
