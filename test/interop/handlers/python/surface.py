@@ -34,8 +34,8 @@ def surface(service: spanwire.Service) -> None:
 
     @service.on("move")
     def move(_socket: spanwire.Socket, m: dict[str, str]) -> None:
-        service.to(m["To"]).sockets_join(m["Join"])
-        service.to(m["Join"]).sockets_leave(m["Leave"])
+        service.to(m["to"]).sockets_join(m["join"])
+        service.to(m["join"]).sockets_leave(m["leave"])
 
     @service.on_message("repeat")
     def repeat(_message: spanwire.Message, text: str) -> str:
