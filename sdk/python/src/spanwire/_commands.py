@@ -94,7 +94,7 @@ def fill_target(message: event_pb2.Target, to: To, except_: str | Iterable[str] 
     Returns:
         Whether anybody can be meant: an empty list of rooms means nobody here, and everybody on the wire.
     """
-    if isinstance(to, Target):
+    if type(to) is not str and isinstance(to, Target):
         except_ = (*to.excepted, *names(except_))
         message.local = to._local
         namespace, to = to.namespace, to.rooms
@@ -169,7 +169,7 @@ def fill_emit(
     fill_event(message.event, codec, event, args)
     if not fill_target(message.target, to, except_, namespace):
         return False
-    if isinstance(to, Target):
+    if type(to) is not str and isinstance(to, Target):
         if to._volatile:
             message.volatile = True
         if not to._compress:

@@ -32,7 +32,7 @@ class Emits(ABC, Generic[_R]):
         volatile: bool = False,
         compress: bool = True,
         callback: Callable[[Acks], Any] | None = None,
-    ) -> _R | None:
+    ) -> _R:
         """Sends an event. The arguments are serialised before it returns.
 
         An `Emitter` returns when local sockets have been served and the other replicas have been told. A `Service` does not wait.
@@ -61,10 +61,9 @@ class Emits(ABC, Generic[_R]):
         space = self._namespace if namespace is None else namespace
         if callback is None:
             return self._emit(event, args, to, except_, space, volatile=volatile, compress=compress)
-        self._emit_for_acks(event, args, to, except_, space, callback, volatile=volatile, compress=compress)
-        return None
+        return self._emit_for_acks(event, args, to, except_, space, callback, volatile=volatile, compress=compress)
 
-    def send(self, *args: Any, to: To = None, namespace: Space | None = None) -> _R | None:
+    def send(self, *args: Any, to: To = None, namespace: Space | None = None) -> _R:
         """Sends the event `message`.
 
         Args:
@@ -189,7 +188,7 @@ class Emits(ABC, Generic[_R]):
         *,
         volatile: bool = False,
         compress: bool = True,
-    ) -> None: ...
+    ) -> _R: ...
 
     @abstractmethod
     def _fetch(self, target: Target, limit: int, *, link: Any = None) -> Sockets: ...

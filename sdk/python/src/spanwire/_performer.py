@@ -84,7 +84,14 @@ class Performer:
     def _handle(self, link: Link, item: Dispatch, state: SocketState) -> None:
         route = item.route
         if route is not None:
-            self._finish(link, item, route.handler(*self._arguments(link, route, item, state)))
+            # Most are events by name, and a call less for each is felt.
+            if item.kind == "event" and not route.named and not self._service._incoming:
+                event = item.message.event
+                args = self._codec.decode(event.args, event.attachments)
+                value = route.handler(state.facade or self._socket(link, state), *args)
+            else:
+                value = route.handler(*self._arguments(link, route, item, state))
+            self._finish(link, item, value)
         else:
             if self._service._incoming and item.kind == "event":
                 self._event_arguments(link, False, item, state)

@@ -277,7 +277,7 @@ class Via(Protocol):
         except_: str | Iterable[str] | None,
         namespace: Space,
         callback: Callable[[Acks], Any],
-    ) -> None: ...
+    ) -> Any: ...
 
     def _gather(
         self,
