@@ -124,7 +124,11 @@ func (b *Broker) build() (err error) {
 	if b.services, b.health, err = newServices(&c.Listen, options.ServerOptions(), b.bridge.Register); err != nil {
 		return err
 	}
-	app, err := newUpstream(c.Listen.Upstream, c.Engine.Paths[0], b.log)
+	proxies, err := c.Listen.Proxies()
+	if err != nil {
+		return err
+	}
+	app, err := newUpstream(c.Listen.Upstream, c.Engine.Paths[0], proxies, b.log)
 	if err != nil {
 		return err
 	}

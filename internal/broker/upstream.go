@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,7 +25,10 @@ const (
 
 // newUpstream answers the requests that are not Socket.IO: it passes them to the web application behind the broker, or explains
 // that there is none.
-func newUpstream(target, enginePath string, log *slog.Logger) (http.Handler, error) {
+//
+// The application hears in X-Forwarded-For, -Proto and -Host whom a request is from. What a trusted proxy in front has said there is
+// passed on, and what others have said is not.
+func newUpstream(target, enginePath string, proxies []netip.Prefix, log *slog.Logger) (http.Handler, error) {
 	if target == "" {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			explain(w, r, http.StatusNotFound, 0, fmt.Sprintf("Nothing is served at %s. Spanwire speaks Socket.IO at %s. To serve a web "+
@@ -39,7 +44,7 @@ func newUpstream(target, enginePath string, log *slog.Logger) (http.Handler, err
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(u)
 			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
-			r.SetXForwarded()
+			forward(r, proxies)
 		},
 		// One of its own, because the usual one goes through the proxy that the environment names.
 		Transport: &http.Transport{
@@ -58,6 +63,33 @@ func newUpstream(target, enginePath string, log *slog.Logger) (http.Handler, err
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}, nil
+}
+
+// forward tells the application whom the request is from.
+func forward(r *httputil.ProxyRequest, proxies []netip.Prefix) {
+	trusted := trusts(proxies, r.In.RemoteAddr)
+	if trusted {
+		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // to which the next call appends
+	}
+	r.SetXForwarded()
+	if !trusted {
+		return
+	}
+	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Host"} {
+		if said := r.In.Header[name]; len(said) > 0 {
+			r.Out.Header[name] = said
+		}
+	}
+}
+
+// trusts tells whether an address, with its port, is that of a trusted proxy.
+func trusts(proxies []netip.Prefix, address string) bool {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return false
+	}
+	ip := a.Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // explain answers a person in a browser with a page, which may look again after a while, and a program with the bare text.

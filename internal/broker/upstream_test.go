@@ -44,6 +44,28 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
+// What a trusted proxy says of a request reaches the application, and what others say does not.
+func TestUpstream_TrustedProxies(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := r.Header
+		fmt.Fprint(w, h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"])
+	}))
+	t.Cleanup(app.Close)
+	said := []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.test"}
+	for proxies, c := range map[string]struct{ said, silent string }{
+		"127.0.0.0/8":  {"[192.0.2.1, 127.0.0.1] [https] [app.test]", "[127.0.0.1] [http] [SELF]"},
+		"192.0.2.0/24": {"[127.0.0.1] [http] [SELF]", "[127.0.0.1] [http] [SELF]"},
+	} {
+		b := brokertest.Start(t, func(o *config.Config) { o.Listen.Upstream, o.Listen.TrustedProxies = app.URL, []string{proxies} })
+		for want, headers := range map[string][]string{c.said: said, c.silent + " ": nil} {
+			want = strings.ReplaceAll(strings.TrimSpace(want), "SELF", b.HTTPAddress())
+			if _, body := get(t, "http://"+b.HTTPAddress()+"/", headers...); body != want {
+				t.Errorf("%s: got %s, want %s", proxies, body, want)
+			}
+		}
+	}
+}
+
 // A WebSocket of the application's own passes through.
 func TestUpstream_WebSocket(t *testing.T) {
 	var upgrader websocket.Upgrader
