@@ -70,7 +70,12 @@ func (b *Broker) serve() {
 		b.serving.Go(func() { b.served("operators", b.operators.Serve(l)) })
 	}
 	b.serving.Go(func() { b.served("services", b.services.Serve(b.listeners.services)) })
-	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(b.listeners.http)) })
+	browsers := b.listeners.http
+	if c := &b.config.Listen; c.ProxyProtocol {
+		proxies, _ := c.Proxies() // build has read them
+		browsers = &proxyListener{Listener: browsers, proxies: proxies, timeout: c.HeaderTimeout, log: b.log}
+	}
+	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(browsers)) })
 }
 
 func (b *Broker) served(door string, err error) {

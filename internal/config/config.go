@@ -32,6 +32,7 @@ type Listen struct {
 	AdvertiseAddress string
 	Upstream         string
 	TrustedProxies   []string
+	ProxyProtocol    bool
 	HeaderTimeout    time.Duration
 	MaxHeader        int
 }

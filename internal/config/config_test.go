@@ -162,6 +162,7 @@ func TestLoad_Err(t *testing.T) {
 		{"odd paths", []string{"--path=/,/a b/,/x?y/,//a/"}, nil,
 			[]string{`setting path: "/" must`, `setting path: "/a b/" must`, `setting path: "/x?y/" must`, `setting path: "//a/" must`}},
 		{"odd proxies", []string{"--trusted-proxies=10.0.0.0/8,localhost"}, nil, []string{`setting trusted-proxies: "localhost" is neither`}},
+		{"protocol of no proxy", []string{"--proxy-protocol"}, nil, []string{"setting proxy-protocol:", "name them in trusted-proxies"}},
 		{"mapped proxy", []string{"--trusted-proxies=::ffff:10.0.0.1"}, nil, []string{"setting trusted-proxies:"}},
 		{"header limits", []string{"--header-timeout=0", "--max-header=1KiB"}, nil, []string{"setting header-timeout:", "setting max-header:"}},
 		{"negative limits", []string{"--max-packet-rate=-1", "--max-sessions=-1", "--max-sessions-per-address=-1", "--cors-max-age=1500"}, nil,

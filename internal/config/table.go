@@ -23,6 +23,8 @@ func (l *Listen) settings() []Setting {
 		{Name: "trusted-proxies", value: list(&l.TrustedProxies), Doc: "Addresses and networks of the proxies in front of http-address, like " +
 			"10.0.0.0/8. What they say in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host is believed: it becomes the client's address, and " +
 			"the broker's own origin. Of others these headers are ignored."},
+		{Name: "proxy-protocol", value: toggle(&l.ProxyProtocol), Doc: "Makes every connection of trusted-proxies to http-address begin with a header of the " +
+			"PROXY protocol, version 1 or 2, whose address becomes the client's. For load balancers that pass on TCP."},
 		{Name: "header-timeout", value: duration(&l.HeaderTimeout), Doc: "Time for the header of a browser's request to come."},
 		{Name: "max-header", value: size(&l.MaxHeader), Doc: "Largest header of a browser's request, with its URL and cookies. A larger one is answered " +
 			"with 431. Go adds 4 KiB to it."},

@@ -96,6 +96,9 @@ func (l *Listen) faults() (f faults) {
 	if _, err := l.Proxies(); err != nil {
 		f.add("trusted-proxies", "%v", err)
 	}
+	if l.ProxyProtocol && len(l.TrustedProxies) == 0 {
+		f.add("proxy-protocol", "it is believed of trusted proxies alone; name them in trusted-proxies")
+	}
 	f.positive("header-timeout", l.HeaderTimeout)
 	f.atLeast("max-header", l.MaxHeader, leastHeader)
 	if l.Upstream != "" {
