@@ -266,6 +266,9 @@ func custom(n *spanwire.Namespace) {
 			return err
 		}
 		if a.Refuse != "" {
+			if a.Code == "" {
+				return spanwire.Refuse(a.Refuse)
+			}
 			return spanwire.Refuse(a.Refuse, map[string]any{"code": a.Code})
 		}
 		return nil

@@ -142,7 +142,7 @@ def admin_shout(_socket: spanwire.Socket, text: str) -> None:
 def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
     auth = auth or {}
     if auth.get("refuse"):
-        raise spanwire.ConnectionRefusedError(auth["refuse"], {"code": auth.get("code", "")})
+        raise spanwire.ConnectionRefusedError(auth["refuse"], *([{"code": auth["code"]}] if "code" in auth else []))
 
 
 surface(service)

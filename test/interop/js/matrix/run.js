@@ -25,13 +25,13 @@ async function run(client, transport) {
     // Up to revision 3 the package is the function that makes a socket.
     const Socket = library.Socket;
     const world = new EngineWorld({ Socket, url: line.url, transport, revision });
-    await store(client, version(client.package), transport, await rows(engineFeatures, client.features, world));
+    await store(client, version(client.package), transport, await rows(engineFeatures, client.features, world, client.without));
     return;
   }
   const options = client.parser ? { parser: require(client.parser) } : {};
   const bytes = (list) => Buffer.from(list);
   const world = new World({ io: library, url: line.url, transport, revision, options, large, bytes, cut: line.cut });
-  await store(client, version(client.package), transport, await rows(features, client.features, world));
+  await store(client, version(client.package), transport, await rows(features, client.features, world, client.without));
 }
 
 const jobs = clients("js")
