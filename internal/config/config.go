@@ -154,24 +154,7 @@ func Default() *Config {
 			HeaderTimeout:   5 * time.Second,
 			MaxHeader:       64 << 10,
 		},
-		Engine: Engine{
-			Paths:                []string{"/socket.io/"},
-			Transports:           []string{"polling", "websocket"},
-			AllowUpgrades:        true,
-			UpgradeTimeout:       10 * time.Second,
-			PingInterval:         25 * time.Second,
-			PingTimeout:          20 * time.Second,
-			MaxPayload:           1_000_000,
-			MaxPacketsPerPayload: 16_384,
-			MaxPacketsPerAnswer:  16,
-			MaxOutbound:          4 << 20,
-			CloseTimeout:         30 * time.Second,
-			BodyTimeout:          30 * time.Second,
-			WriteTimeout:         20 * time.Second,
-			PollingCompression:   true,
-			CompressionThreshold: 1024,
-			Cookie:               Cookie{Path: "/", SameSite: "lax", HTTPOnly: true},
-		},
+		Engine: defaultEngine(),
 		Socket: Socket{
 			ConnectTimeout:     45 * time.Second,
 			MaxAttachments:     10,
@@ -225,6 +208,27 @@ func Default() *Config {
 			LogFormat:    "text",
 			Profiling:    true,
 		},
+	}
+}
+
+func defaultEngine() Engine {
+	return Engine{
+		Paths:                []string{"/socket.io/"},
+		Transports:           []string{"polling", "websocket"},
+		AllowUpgrades:        true,
+		UpgradeTimeout:       10 * time.Second,
+		PingInterval:         25 * time.Second,
+		PingTimeout:          20 * time.Second,
+		MaxPayload:           1_000_000,
+		MaxPacketsPerPayload: 16_384,
+		MaxPacketsPerAnswer:  16,
+		MaxOutbound:          4 << 20,
+		CloseTimeout:         30 * time.Second,
+		BodyTimeout:          30 * time.Second,
+		WriteTimeout:         20 * time.Second,
+		PollingCompression:   true,
+		CompressionThreshold: 1024,
+		Cookie:               Cookie{Path: "/", SameSite: "lax", HTTPOnly: true},
 	}
 }
 
