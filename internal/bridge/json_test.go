@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/spanwire/spanwire/internal/jsonscan"
 )
 
 // jsonValue agrees with encoding/json on everything that is UTF-8 and not too deep.
@@ -34,7 +36,7 @@ func TestJSONArray(t *testing.T) {
 			t.Errorf("%q gave %q, %v", in, got, err)
 		}
 	}
-	for in, want := range map[string]error{" ": errJSON, "{}": errArray, "[": errJSON, "\xff": errUTF8} {
+	for in, want := range map[string]error{" ": jsonscan.ErrJSON, "{}": errArray, "[": jsonscan.ErrJSON, "\xff": errUTF8} {
 		if _, err := jsonArray([]byte(in), 3); !errors.Is(err, want) {
 			t.Errorf("%q gave %v, want %v", in, err, want)
 		}

@@ -27,6 +27,7 @@ var rules = []rule{
 	{"internal/sio", nil, nil, "the words know nothing but themselves"},
 	{"internal/config", nil, []string{"go.yaml.in/yaml/v3"}, "settings are handed on, so they need to know no room"},
 	{"internal/metrics", nil, []string{"github.com/prometheus/"}, "rooms count with it, so it must know none of them"},
+	{"internal/jsonscan", nil, nil, "both doors check JSON with it"},
 	{"internal/quietlog", nil, nil, "any room may keep its log readable with it"},
 	{"api/gen", []string{"api/gen"}, []string{"google.golang.org/"}, "generated code stands alone"},
 
@@ -39,10 +40,10 @@ var rules = []rule{
 
 	{"internal/edge/wsconn", nil, []string{"github.com/gorilla/websocket"}, "one WebSocket connection knows nothing above it"},
 	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/edge/wsconn"}, nil, "Engine.IO knows nothing of Socket.IO"},
-	{"internal/edge/socketio", []string{"internal/sio"}, nil, "the codec does no I/O and knows no transport"},
+	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan"}, nil, "the codec does no I/O and knows no transport"},
 	{"internal/edge", []string{"internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "internal/quietlog"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
-	{"internal/bridge", []string{"internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "api/gen"},
+	{"internal/bridge", []string{"internal/hub", "internal/dispatch", "internal/sio", "internal/jsonscan", "internal/metrics", "api/gen"},
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},

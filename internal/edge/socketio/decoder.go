@@ -3,6 +3,7 @@
 package socketio
 
 import (
+	"github.com/spanwire/spanwire/internal/jsonscan"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -168,7 +169,7 @@ func ackID(data []byte) (id sio.AckID, has bool, rest []byte, err error) {
 
 // payload reads the JSON as the packet's type asks for.
 func (d *Decoder) payload(p *Packet, data []byte, due int) error {
-	s := scanner{data: data, depth: d.Limits.Depth, placeholders: due > 0, attachments: due}
+	s := scanner{jsonscan.Scanner{Data: data, Depth: d.Limits.Depth, Placeholders: due > 0, Attachments: due}}
 	switch p.Type {
 	case Event, BinaryEvent:
 		if err := s.event(&p.Event); err != nil {
@@ -196,33 +197,33 @@ func (l *Limits) eventName(ev *sio.Event) error {
 
 // control reads the payload of a connect (an object or nothing), a disconnect (nothing) or a connect error (an object or a string).
 func (s *scanner) control(p *Packet) error {
-	if len(s.data) == 0 && p.Type != ConnectError {
+	if len(s.Data) == 0 && p.Type != ConnectError {
 		return nil
 	}
-	if len(s.data) == 0 || p.Type == Disconnect {
+	if len(s.Data) == 0 || p.Type == Disconnect {
 		return errs[VerdictPayload]
 	}
-	begin := s.space(0)
+	begin := s.Space(0)
 	if err := s.document(begin); err != nil {
 		return err
 	}
-	if c := s.data[begin]; c != '{' && (c != '"' || p.Type != ConnectError) {
+	if c := s.Data[begin]; c != '{' && (c != '"' || p.Type != ConnectError) {
 		return errs[VerdictPayload]
 	}
-	p.Payload = s.data[begin:]
+	p.Payload = s.Data[begin:]
 	return nil
 }
 
 // ack reads the arguments of an ack: an array, or nothing.
 func (s *scanner) ack(ev *sio.Event) error {
-	if len(s.data) == 0 {
-		if s.placeholders {
+	if len(s.Data) == 0 {
+		if s.Placeholders {
 			return errs[VerdictPayload]
 		}
 		return nil
 	}
-	begin := s.space(0)
-	if s.at(begin) != '[' {
+	begin := s.Space(0)
+	if s.At(begin) != '[' {
 		if err := s.document(begin); err != nil {
 			return err
 		}
@@ -232,49 +233,49 @@ func (s *scanner) ack(ev *sio.Event) error {
 	if err != nil {
 		return err
 	}
-	ev.Args = s.data[begin:end]
+	ev.Args = s.Data[begin:end]
 	return s.end(end)
 }
 
 // event reads an array that begins with the event's name. The comma behind the name becomes the bracket of the arguments' own array, so
 // that nothing is copied.
 func (s *scanner) event(ev *sio.Event) error {
-	begin := s.space(0)
-	if s.at(begin) != '[' {
+	begin := s.Space(0)
+	if s.At(begin) != '[' {
 		return s.notEvent(begin)
 	}
-	s.depth-- // of the array; there is always room for one
-	name := s.space(begin + 1)
-	if s.at(name) == ']' {
+	s.Depth-- // of the array; there is always room for one
+	name := s.Space(begin + 1)
+	if s.At(name) == ']' {
 		return s.notEvent(begin)
 	}
 	end, err := s.name(name, ev)
 	if err != nil {
 		return err
 	}
-	comma := s.space(end)
-	switch s.at(comma) {
+	comma := s.Space(end)
+	switch s.At(comma) {
 	case ']':
 		return s.end(comma + 1)
 	case ',':
 	default:
 		return errs[VerdictJSON]
 	}
-	end, err = s.elements(s.space(comma+1), 0)
+	end, err = s.elements(s.Space(comma + 1))
 	if err != nil {
 		return err
 	}
 	if err = s.end(end); err != nil {
 		return err
 	}
-	s.data[comma] = '['
-	ev.Args = s.data[comma:end]
+	s.Data[comma] = '['
+	ev.Args = s.Data[comma:end]
 	return nil
 }
 
 // notEvent tells the wrong kind of JSON from what is no JSON.
 func (s *scanner) notEvent(begin int) error {
-	if begin < len(s.data) {
+	if begin < len(s.Data) {
 		if err := s.document(begin); err != nil {
 			return err
 		}
@@ -284,32 +285,34 @@ func (s *scanner) notEvent(begin int) error {
 
 // name reads the event's name: a string, or a number, which is delivered as its text.
 func (s *scanner) name(i int, ev *sio.Event) (int, error) {
-	end, escaped := fail, false
-	switch c := s.at(i); {
+	end, escaped := jsonscan.Fail, false
+	switch c := s.At(i); {
 	case c == '"':
-		if end, escaped = s.text(i); end == fail {
-			return fail, errs[VerdictJSON]
+		if end, escaped = s.Text(i); end == jsonscan.Fail {
+			return jsonscan.Fail, errs[VerdictJSON]
 		}
 		if escaped {
-			ev.Name = unquote(s.data[i:end])
+			ev.Name = jsonscan.Unquote(s.Data[i:end])
 		} else {
-			ev.Name = string(s.data[i+1 : end-1])
+			ev.Name = string(s.Data[i+1 : end-1])
 		}
 		if sio.ReservedEvent(ev.Name) {
-			return fail, errs[VerdictReserved]
+			return jsonscan.Fail, errs[VerdictReserved]
 		}
 	case c == '-' || isDigit(c):
-		if end = s.number(i); end == fail {
-			return fail, errs[VerdictJSON]
+		if end = s.Number(i); end == jsonscan.Fail {
+			return jsonscan.Fail, errs[VerdictJSON]
 		}
-		ev.Name = string(s.data[i:end])
+		ev.Name = string(s.Data[i:end])
 	default:
 		if _, err := s.value(i); err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 	}
 	if ev.Name == "" {
-		return fail, errs[VerdictEventName]
+		return jsonscan.Fail, errs[VerdictEventName]
 	}
 	return end, nil
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

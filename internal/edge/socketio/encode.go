@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/spanwire/spanwire/internal/jsonscan"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -84,9 +85,9 @@ func appendHead(dst []byte, t PacketType, attachments int, ns sio.Namespace) []b
 func appendEvent(dst []byte, ev *sio.Event) []byte {
 	dst = append(dst, '[')
 	dst = appendText(dst, ev.Name)
-	s := scanner{data: ev.Args}
-	if open := s.space(0); s.at(open) == '[' {
-		if first := s.space(open + 1); s.at(first) != ']' {
+	s := jsonscan.Scanner{Data: ev.Args}
+	if open := s.Space(0); s.At(open) == '[' {
+		if first := s.Space(open + 1); s.At(first) != ']' {
 			dst = append(dst, ',')
 			return append(dst, ev.Args[open+1:]...)
 		}

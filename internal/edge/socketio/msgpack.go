@@ -5,6 +5,8 @@ package socketio
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/spanwire/spanwire/internal/jsonscan"
 )
 
 // A packet in MessagePack is one binary message: a map with the members "type" (0 to 4: there are no binary types), "nsp", "data" and "id".
@@ -55,7 +57,7 @@ const timestampType = -1
 // and timestamp is there as a whole.
 func readElement(data []byte, i int) (e element, content int, err error) {
 	if i >= len(data) {
-		return e, fail, errs[VerdictMsgpack]
+		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
 	c := data[i]
 	i++
@@ -72,12 +74,12 @@ func readElement(data []byte, i int) (e element, content int, err error) {
 		e = element{kind: kindInt, bits: uint64(int8(c))}
 	default:
 		if e, i, err = readLong(data, i, c); err != nil {
-			return e, fail, err
+			return e, jsonscan.Fail, err
 		}
 	}
 	// An element of an array or a map is one byte at least, so that none announces more than can come.
 	if e.size > len(data)-i {
-		return e, fail, errs[VerdictMsgpack]
+		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
 	return e, i, nil
 }
@@ -109,10 +111,10 @@ func readLong(data []byte, i int, c byte) (e element, content int, err error) {
 	case c == 0xde || c == 0xdf:
 		e.kind, width = kindMap, 2<<(c-0xde)
 	default: // 0xc1 is never used
-		return e, fail, errs[VerdictMsgpack]
+		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
 	if width > len(data)-i {
-		return e, fail, errs[VerdictMsgpack]
+		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
 	n := bigEndian(data[i : i+width])
 	switch e.kind {
@@ -136,7 +138,7 @@ func readLong(data []byte, i int, c byte) (e element, content int, err error) {
 // readExtension reads an extension whose size is either fixed, or stands in width bytes.
 func readExtension(data []byte, i, width, fixed int) (e element, content int, err error) {
 	if width+1 > len(data)-i {
-		return e, fail, errs[VerdictMsgpack]
+		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
 	e.size = fixed
 	if fixed == 0 {
@@ -145,7 +147,7 @@ func readExtension(data []byte, i, width, fixed int) (e element, content int, er
 	i += width
 	extension := int8(data[i])
 	if i++; e.size > len(data)-i {
-		return e, fail, errs[VerdictMsgpack]
+		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
 	switch {
 	case extension == timestampType && (fixed == 4 || fixed == 8 || width == 1 && e.size == 12):
@@ -157,7 +159,7 @@ func readExtension(data []byte, i, width, fixed int) (e element, content int, er
 	case extension == 0 && fixed == 8:
 		return element{kind: kindDate, bits: binary.BigEndian.Uint64(data[i:])}, i + fixed, nil
 	default:
-		return e, fail, errs[VerdictExtension]
+		return e, jsonscan.Fail, errs[VerdictExtension]
 	}
 	return e, i, nil
 }
@@ -174,7 +176,7 @@ func skip(data []byte, i int) (end int, err error) {
 	var e element
 	for due := 1; due > 0; due-- {
 		if e, i, err = readElement(data, i); err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 		switch e.kind {
 		case kindArray, kindMap:

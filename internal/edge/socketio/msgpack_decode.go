@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/spanwire/spanwire/internal/jsonscan"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -244,10 +245,10 @@ func (t *transcoder) finish(p *Packet) error {
 func (t *transcoder) value(i int) (end int, err error) {
 	e, i, err := readElement(t.data, i)
 	if err != nil {
-		return fail, err
+		return jsonscan.Fail, err
 	}
 	if len(t.out) > t.limits.AttachmentBytes {
-		return fail, errs[VerdictPayloadBytes]
+		return jsonscan.Fail, errs[VerdictPayloadBytes]
 	}
 	switch e.kind {
 	case kindNil, kindUndefined:
@@ -266,7 +267,7 @@ func (t *transcoder) value(i int) (end int, err error) {
 		return i + e.size, t.attach(t.data[i : i+e.size])
 	case kindArray, kindMap:
 		if t.depth == 0 {
-			return fail, errs[VerdictDepth]
+			return jsonscan.Fail, errs[VerdictDepth]
 		}
 		t.depth--
 		if e.kind == kindArray {
@@ -285,7 +286,7 @@ func (t *transcoder) elements(i, n int) (end int, err error) {
 			t.out = append(t.out, ',')
 		}
 		if i, err = t.value(i); err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 	}
 	t.out = append(t.out, ']')
@@ -304,22 +305,22 @@ func (t *transcoder) object(i, n int) (end int, err error) {
 		}
 		key, begin, err := readElement(t.data, i)
 		if err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 		is := false
 		if i, is, err = t.key(key, begin); err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 		t.out = append(t.out, ':')
 		value, _, err := readElement(t.data, i)
 		if err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 		if is {
 			mark = value.kind == kindBool && value.bits == 1
 		}
 		if i, err = t.value(i); err != nil {
-			return fail, err
+			return jsonscan.Fail, err
 		}
 		if value.kind == kindUndefined {
 			t.out = t.out[:before]
@@ -343,7 +344,7 @@ func (t *transcoder) key(e element, begin int) (end int, is bool, err error) {
 		t.out = append(appendNumber(append(t.out, '"'), e), '"')
 		return begin, false, nil
 	}
-	return fail, false, errs[VerdictMsgpack]
+	return jsonscan.Fail, false, errs[VerdictMsgpack]
 }
 
 func (t *transcoder) text(text []byte) error {
@@ -352,7 +353,7 @@ func (t *transcoder) text(text []byte) error {
 	}
 	t.out = append(t.out, '"')
 	for {
-		i := (&scanner{data: text}).plain(0)
+		i := (&jsonscan.Scanner{Data: text}).Plain(0)
 		t.out = append(t.out, text[:i]...)
 		if i == len(text) {
 			break

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/spanwire/spanwire/internal/jsonscan"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -76,10 +77,10 @@ func appendMsgpackEvent(dst []byte, ev *sio.Event) []byte {
 	dst = appendMsgpackText(dst, "data")
 	p := borrowPacker(ev.Args, ev.Attachments)
 	defer p.giveBack()
-	if p.measureArray() != nil || p.shapes[0] == 0 {
+	if p.measureArray() != nil || p.Shapes[0] == 0 {
 		return appendMsgpackText(append(dst, fixArray|1), ev.Name)
 	}
-	dst = appendMsgpackSize(dst, fixArray, 0xdc, p.shapes[0]+1)
+	dst = appendMsgpackSize(dst, fixArray, 0xdc, p.Shapes[0]+1)
 	return p.appendElements(appendMsgpackText(dst, ev.Name))
 }
 
@@ -95,7 +96,7 @@ func appendMsgpackHead(dst []byte, t PacketType, n byte, ns sio.Namespace) []byt
 
 // packer writes the MessagePack of checked JSON. It goes through the JSON twice: MessagePack tells sizes beforehand.
 type packer struct {
-	scanner
+	jsonscan.Scanner
 	parts [][]byte
 	out   []byte
 	next  int // of the shapes
@@ -108,8 +109,8 @@ var packers = sync.Pool{New: func() any { return new(packer) }}
 func borrowPacker(data []byte, parts [][]byte) *packer {
 	const deepest = 1 << 14 // more than the settings allow
 	p := packers.Get().(*packer)
-	p.scanner = scanner{
-		data: data, depth: deepest, placeholders: len(parts) > 0, attachments: len(parts), measured: true, shapes: p.shapes[:0],
+	p.Scanner = jsonscan.Scanner{
+		Data: data, Depth: deepest, Placeholders: len(parts) > 0, Attachments: len(parts), Measured: true, Shapes: p.Shapes[:0],
 	}
 	p.parts, p.next = parts, 0
 	return p
@@ -117,18 +118,18 @@ func borrowPacker(data []byte, parts [][]byte) *packer {
 
 func (p *packer) giveBack() {
 	const largest = 1 << 12 // shapes; more would be held for rare payloads
-	p.data, p.parts, p.out = nil, nil, nil
-	if cap(p.shapes) <= largest {
+	p.Data, p.parts, p.out = nil, nil, nil
+	if cap(p.Shapes) <= largest {
 		packers.Put(p)
 	}
 }
 
 // measure takes the shapes of all containers, once.
-func (p *packer) measure() error { return p.document(0) }
+func (p *packer) measure() error { return p.Document(0) }
 
 // measureArray is measure for arguments. What is no array, or missing, is an error.
 func (p *packer) measureArray() error {
-	if p.at(p.space(0)) != '[' {
+	if p.At(p.Space(0)) != '[' {
 		return errs[VerdictPayload]
 	}
 	return p.measure()
@@ -137,22 +138,22 @@ func (p *packer) measureArray() error {
 // append appends the whole value.
 func (p *packer) append(dst []byte) []byte {
 	p.out = dst
-	p.pack(p.space(0))
+	p.pack(p.Space(0))
 	return p.out
 }
 
 // appendElements appends what the outermost array holds, which is not empty.
 func (p *packer) appendElements(dst []byte) []byte {
 	p.out, p.next = dst, 1
-	p.elementsOf(p.space(0), p.shapes[0])
+	p.elementsOf(p.Space(0), p.Shapes[0])
 	return p.out
 }
 
 // pack writes the value at i and gives the position behind it.
 func (p *packer) pack(i int) int {
-	switch p.data[i] {
+	switch p.Data[i] {
 	case '"':
-		end, escaped := p.text(i)
+		end, escaped := p.Text(i)
 		p.str(i, end, escaped)
 		return end
 	case '{':
@@ -169,17 +170,17 @@ func (p *packer) pack(i int) int {
 		p.out = append(p.out, 0xc0)
 		return i + len("null")
 	}
-	end := p.number(i)
-	p.out = appendMsgpackNumber(p.out, p.data[i:end])
+	end := p.Number(i)
+	p.out = appendMsgpackNumber(p.out, p.Data[i:end])
 	return end
 }
 
 func (p *packer) container(i int, fix, long byte) int {
-	n := p.shapes[p.next]
+	n := p.Shapes[p.next]
 	p.next++
 	switch {
 	case n < 0:
-		p.out = appendMsgpackBinary(p.out, p.parts[shapeOf(n)])
+		p.out = appendMsgpackBinary(p.out, p.parts[jsonscan.ShapeOf(n)])
 		return p.behind(i)
 	case fix == fixMap:
 		p.out = appendMsgpackSize(p.out, fix, long, n)
@@ -191,29 +192,29 @@ func (p *packer) container(i int, fix, long byte) int {
 
 // behind skips a placeholder.
 func (p *packer) behind(i int) int {
-	s := scanner{data: p.data, depth: p.depth}
-	end, _ := s.value(i) // it has been read before
+	s := jsonscan.Scanner{Data: p.Data, Depth: p.Depth}
+	end, _ := s.Value(i) // it has been read before
 	return end
 }
 
 func (p *packer) elementsOf(i, n int) int {
-	i = p.space(i + 1)
+	i = p.Space(i + 1)
 	for range n {
-		i = p.space(p.pack(i))
-		if p.data[i] == ',' {
-			i = p.space(i + 1)
+		i = p.Space(p.pack(i))
+		if p.Data[i] == ',' {
+			i = p.Space(i + 1)
 		}
 	}
 	return i + 1
 }
 
 func (p *packer) membersOf(i, n int) int {
-	i = p.space(i + 1)
+	i = p.Space(i + 1)
 	for range n {
-		colon := p.space(p.pack(i))
-		i = p.space(p.pack(p.space(colon + 1)))
-		if p.data[i] == ',' {
-			i = p.space(i + 1)
+		colon := p.Space(p.pack(i))
+		i = p.Space(p.pack(p.Space(colon + 1)))
+		if p.Data[i] == ',' {
+			i = p.Space(i + 1)
 		}
 	}
 	return i + 1
@@ -222,11 +223,11 @@ func (p *packer) membersOf(i, n int) int {
 // str writes the JSON string from i to end.
 func (p *packer) str(i, end int, escaped bool) {
 	if !escaped {
-		text := p.data[i+1 : end-1]
+		text := p.Data[i+1 : end-1]
 		p.out = append(appendMsgpackTextHead(p.out, len(text)), text...)
 		return
 	}
-	p.out = appendMsgpackText(p.out, unquote(p.data[i:end]))
+	p.out = appendMsgpackText(p.out, jsonscan.Unquote(p.Data[i:end]))
 }
 
 // The first bytes of small containers and texts.

@@ -227,31 +227,6 @@ func FuzzDecoder(f *testing.F) {
 	})
 }
 
-// The scanner must agree with the standard library on what is well-formed.
-func FuzzJSON(f *testing.F) {
-	for _, seed := range []string{
-		`null`, ` true `, `false`, `0`, `-0`, `01`, `1.`, `.1`, `1e5`, `1E+`, `-`, `"\u12aB"`, `"\u12g0"`, `"\ud800"`, `"\/\b\f\n\r\t"`, `"\a"`, `""`, `"`,
-		`{}`, `{"a":1,"a":2}`, `{"a"}`, `{"a":}`, `{a:1}`, `{"a":1,}`, `[1,]`, `[,1]`, `[[[[]]]]`, `{"_placeholder":true,"num":0}`, "\"\x1f\"", "\"\x7f\u2028\"",
-		`"12345678\"12345678"`, "\"1234567\x01\"", `nulll`, `tru`, "\ufeff[]", ``, ` `, `[1 2]`, `1 2`, "\v1", `"é€😀"`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s := scanner{data: data, depth: 5000}
-		got, want := s.document(0) == nil, json.Valid(data)
-		if got != want {
-			t.Fatalf("%q: got %v, want %v", data, got, want)
-		}
-		if s.depth != 5000 && got {
-			t.Fatalf("%q: depth came back as %d", data, s.depth)
-		}
-		s = scanner{data: data, depth: 5000, placeholders: true, attachments: 1 << 30}
-		if v, _ := VerdictOf(s.document(0)); want && v != VerdictPlaceholder && s.document(0) != nil {
-			t.Fatalf("%q: refused with placeholders: %v", data, v)
-		}
-	})
-}
-
 func BenchmarkDecoder_Event(b *testing.B) {
 	event := []byte(`212["message",{"text":"hello world","n":[1,2,3],"ok":true},"more"]`)
 	d, buffer := newDecoder(), make([]byte, len(event))
