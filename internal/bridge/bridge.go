@@ -45,8 +45,14 @@ type Options struct {
 	RegisterTimeout time.Duration
 	// HandlerTimeout is told to instances; dispatch enforces it.
 	HandlerTimeout time.Duration
-	// MaxAckWaits bounds the emits of one instance that wait for acks. Default 1,024.
+	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas. Default 1,024.
 	MaxAckWaits int
+	// QueryTimeout is how long a query waits for other replicas when it names no time. Default 5 s.
+	QueryTimeout time.Duration
+	// MaxQueryResults bounds the sockets or rooms in the answer to a query. Default 10,000.
+	MaxQueryResults int
+	// MaxSocketData bounds the data kept with one socket, in bytes. Default 64 KiB.
+	MaxSocketData int
 	// MaxAnswers bounds the bytes of answers that an instance leaves unread before its stream is ended. Default 16 MiB.
 	MaxAnswers int
 	// MaxDepth bounds the nesting of the JSON that services send. Default 512.
@@ -67,6 +73,9 @@ func (o Options) withDefaults() Options {
 	o.StallTimeout = cmp.Or(o.StallTimeout, 10*time.Second)
 	o.RegisterTimeout = cmp.Or(o.RegisterTimeout, 10*time.Second)
 	o.MaxAckWaits = cmp.Or(o.MaxAckWaits, 1024)
+	o.QueryTimeout = cmp.Or(o.QueryTimeout, 5*time.Second)
+	o.MaxQueryResults = cmp.Or(o.MaxQueryResults, 10_000)
+	o.MaxSocketData = cmp.Or(o.MaxSocketData, 64<<10)
 	o.MaxAnswers = cmp.Or(o.MaxAnswers, 16<<20)
 	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)

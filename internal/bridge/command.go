@@ -20,7 +20,15 @@ func (in *Instance) command(data []byte) error {
 		return err
 	}
 	in.server.metrics.Commands.Inc()
-	cmd, err := commandOf(&m, in.server.o.MaxDepth)
+	q, err := in.queryOf(&m)
+	if q != nil {
+		in.query(&m, q)
+		return nil
+	}
+	var cmd sio.Command
+	if err == nil {
+		cmd, err = commandOf(&m, in.server.o.MaxDepth)
+	}
 	if err != nil {
 		if err == error(errUnknownCommand) {
 			in.server.metrics.Unknown.Inc()
@@ -55,26 +63,13 @@ func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
 		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, "an emit with want_acks needs a command id, or the acks would reach nobody")
 		return
 	}
-	select {
-	case in.ackWaits <- struct{}{}:
-	default:
-		in.conclude(m, &spanwirev1.Answer{Fault: &spanwirev1.Fault{
-			Code:    spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE,
-			Message: fmt.Sprintf("%d emits of this instance wait for acks already (setting max-ack-waits)", cap(in.ackWaits)),
-		}})
-		return
-	}
-	ctx, cancel := context.WithTimeout(in.ctx, in.server.ackTimeout(m.GetEmit()))
-	sockets, collect := in.server.hub.AskEveryone(ctx, emit)
-	in.server.running.Add(1)
-	go func() { // ends with the acks, their timeout, or the stream
-		defer in.server.running.Done()
-		defer func() { <-in.ackWaits }()
-		defer cancel()
-		acks, err := collect()
-		in.conclude(m, answerOf(sockets, acks, err))
-		in.Flush()
-	}()
+	in.besides(m, in.server.ackTimeout(m.GetEmit()), func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
+		sockets, acked := in.server.hub.AskEveryone(ctx, emit)
+		return func() *spanwirev1.Answer {
+			acks, err := acked()
+			return answerOf(sockets, acks, err)
+		}, true
+	})
 }
 
 func (s *Server) ackTimeout(m *spanwirev1.Emit) time.Duration {
@@ -137,12 +132,31 @@ func targetOf(op string, m *spanwirev1.Target) (sio.Target, error) {
 	if m == nil {
 		return sio.Target{}, sio.E(sio.CodeInvalid, op, "it has no target; an empty target means everyone in the main namespace")
 	}
-	if ns := namespaceOf(m.GetNamespace()); ns[0] != '/' {
-		return sio.Target{}, sio.E(sio.CodeInvalid, op, fmt.Sprintf("namespace %q must begin with a slash", clip(string(ns), maxName)))
+	t := sio.Target{
+		Namespace: namespaceOf(m.GetNamespace()), Pattern: m.GetPattern(),
+		Rooms: roomsOf(m.GetRooms()), Except: roomsOf(m.GetExcept()), Local: m.GetLocal(),
 	}
-	return sio.Target{
-		Namespace: namespaceOf(m.GetNamespace()), Rooms: roomsOf(m.GetRooms()), Except: roomsOf(m.GetExcept()), Local: m.GetLocal(),
-	}, nil
+	if t.Pattern {
+		return t, checkPattern(op, t.Namespace)
+	}
+	return t, checkNamespace(op, t.Namespace)
+}
+
+func checkNamespace(op string, ns sio.Namespace) error {
+	if ns[0] == '/' {
+		return nil
+	}
+	return sio.E(sio.CodeInvalid, op, fmt.Sprintf("namespace %q must begin with a slash", clip(string(ns), maxName)))
+}
+
+func checkPattern(op string, pattern sio.Namespace) error {
+	if len(pattern) > maxName {
+		return sio.E(sio.CodeInvalid, op, fmt.Sprintf("a pattern of %d bytes is longer than %d", len(pattern), maxName))
+	}
+	if _, err := sio.CompilePattern(pattern); err != nil {
+		return sio.E(sio.CodeInvalid, op, fmt.Sprintf("its namespace is no pattern: %v", err))
+	}
+	return nil
 }
 
 func roomsOf(names []string) []sio.Room {
@@ -192,6 +206,8 @@ func faultOf(err error) *spanwirev1.Fault {
 		code = spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE
 	case sio.CodeOf(err) == sio.CodeNotFound:
 		code = spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND
+	case sio.CodeOf(err) == sio.CodeConflict:
+		code = spanwirev1.FaultCode_FAULT_CODE_CONFLICT
 	case sio.CodeOf(err) == sio.CodeUnavailable:
 		code = spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE
 	}

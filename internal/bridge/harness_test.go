@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -80,6 +81,7 @@ type peer struct {
 	cancel context.CancelFunc
 	sent   uint64 // sequence of its last batch
 	taken  uint64 // sequence of the broker's last batch
+	parts  int    // of answers that came
 }
 
 func (h *house) open() *peer {
@@ -215,6 +217,7 @@ type browser struct {
 	id        sio.SocketID
 	handshake *sio.Handshake
 	binding   *dispatch.Binding
+	data      atomic.Pointer[sio.Data]
 	decisions chan dispatch.Decision
 	seen      chan string // "ack 3 [1]", "event news [2]"
 }
@@ -245,7 +248,26 @@ func (b *browser) Namespace() sio.Namespace { return sio.MainNamespace }
 func (b *browser) Flush()                   {}
 func (b *browser) Disconnect(bool)          {}
 func (b *browser) Introduction() dispatch.Introduction {
-	return dispatch.Introduction{Handshake: b.handshake, Auth: []byte(`{"token":"x"}`)}
+	i := dispatch.Introduction{Handshake: b.handshake, Auth: []byte(`{"token":"x"}`)}
+	if data := b.data.Load(); data != nil {
+		i.Data = *data
+	}
+	return i
+}
+
+func (b *browser) Describe() sio.SocketInfo {
+	i := b.Introduction()
+	return sio.SocketInfo{Handshake: i.Handshake, Auth: i.Auth, Data: i.Data}
+}
+
+func (b *browser) Keep(value []byte, ifVersion uint64) (now sio.Data, kept bool) {
+	now = b.Introduction().Data
+	if ifVersion != 0 && ifVersion != now.Version {
+		return now, false
+	}
+	now = sio.Data{Value: value, Version: now.Version + 1}
+	b.data.Store(&now)
+	return now, true
 }
 
 func (b *browser) Acknowledge(id sio.AckID, ack sio.Ack) {

@@ -77,33 +77,6 @@ func (in *Instance) Queue(d *dispatch.Dispatch) {
 	}
 }
 
-// answer queues the answer to a command. Too many that the instance does not take end its stream.
-func (in *Instance) answer(a *spanwirev1.Answer) {
-	o := &in.out
-	data, err := proto.Marshal(a)
-	if err != nil || bytesSize(len(data)) > o.maxItem {
-		data, _ = proto.Marshal(&spanwirev1.Answer{Id: a.GetId(), Sockets: a.GetSockets(), Missing: a.GetMissing(), Fault: &spanwirev1.Fault{
-			Code:    spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE,
-			Message: "the acks are larger than a frame may be (setting max-frame)",
-		}})
-	}
-	size := bytesSize(len(data))
-	o.mu.Lock()
-	over := o.answers+size > o.maxAnswers
-	if !o.closed && !over {
-		c := o.roomLocked(size)
-		c.data = append(appendHead(c.data, batchAnswers, len(data)), data...)
-		c.answers += size
-		o.answers += size
-	}
-	o.mu.Unlock()
-	if over {
-		in.server.metrics.Stalled.Inc()
-		in.end(status.Errorf(codes.ResourceExhausted,
-			"%d bytes of answers wait for the instance, which sends commands and does not read their answers", in.server.o.MaxAnswers))
-	}
-}
-
 // notice queues a frame that is no batch.
 func (in *Instance) notice(m *spanwirev1.AttachResponse) {
 	data, err := proto.Marshal(m)

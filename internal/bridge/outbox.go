@@ -42,10 +42,11 @@ type outbox struct {
 	maxItem    int // bytes of one item
 	maxAnswers int // bytes of answers
 
-	mu       sync.Mutex // guards what follows
-	notices  [][]byte   // whole frames outside the window; they go first
-	chunks   []chunk    // oldest first; only the last one grows
-	answers  int        // bytes of answers in them
+	mu       sync.Mutex    // guards what follows
+	notices  [][]byte      // whole frames outside the window; they go first
+	chunks   []chunk       // oldest first; only the last one grows
+	answers  int           // bytes of answers in them
+	freed    chan struct{} // closed when there are fewer; nil while nobody waits for that
 	tooLarge []sio.DispatchID
 	spares   [][]byte // chunks to be used again
 	head     [32]byte // of the frame being sent; the sender's
@@ -83,6 +84,42 @@ func (o *outbox) roomLocked(n int) *chunk {
 		last++
 	}
 	return &o.chunks[last]
+}
+
+// answer queues an answer, and tells whether it fits.
+func (o *outbox) answer(data []byte) (fits bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.answers+bytesSize(len(data)) > o.maxAnswers {
+		return false
+	}
+	o.answerLocked(data)
+	return true
+}
+
+// answerIfRoom queues an answer whose sender can wait: it leaves half of the room to others. freed is closed when it is time to try again.
+func (o *outbox) answerIfRoom(data []byte) (queued bool, freed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.answers == 0 || o.answers+bytesSize(len(data)) <= o.maxAnswers/2 {
+		o.answerLocked(data)
+		return true, nil
+	}
+	if o.freed == nil {
+		o.freed = make(chan struct{})
+	}
+	return false, o.freed
+}
+
+func (o *outbox) answerLocked(data []byte) {
+	if o.closed {
+		return
+	}
+	size := bytesSize(len(data))
+	c := o.roomLocked(size)
+	c.data = append(appendHead(c.data, batchAnswers, len(data)), data...)
+	c.answers += size
+	o.answers += size
 }
 
 // noticeLocked queues a frame outside the window.
@@ -131,6 +168,10 @@ func (o *outbox) shiftLocked() []byte {
 	o.chunks[len(o.chunks)-1] = chunk{}
 	o.chunks = o.chunks[:len(o.chunks)-1]
 	o.answers -= c.answers
+	if o.freed != nil && c.answers > 0 {
+		close(o.freed)
+		o.freed = nil
+	}
 	return c.data
 }
 

@@ -42,6 +42,8 @@ const (
 	eventArgs        = 2
 	eventAttachments = 3
 
+	connectRecovered = 1 // Connect
+
 	disconnectedReason = 1 // Disconnected
 
 	actionResult  = 1 // Action
@@ -105,6 +107,10 @@ func layout(d *dispatch.Dispatch, introduction []byte) (l dispatchLayout) {
 		for _, a := range d.Event.Attachments {
 			l.kind += bytesSize(len(a))
 		}
+	case dispatch.Connect:
+		if d.Socket.Introduction().Recovered {
+			l.kind = tagSize + 1
+		}
 	case dispatch.Disconnected:
 		l.kind = optionalSize(len(d.Reason))
 	}
@@ -137,7 +143,10 @@ func appendDispatch(b []byte, d *dispatch.Dispatch, l *dispatchLayout, introduct
 			b = append(appendHead(b, eventAttachments, len(a)), a...)
 		}
 	case dispatch.Connect:
-		b = appendHead(b, dispatchConnect, 0)
+		b = appendHead(b, dispatchConnect, l.kind)
+		if l.kind > 0 {
+			b = appendNumber(b, connectRecovered, 1)
+		}
 	case dispatch.Disconnected:
 		b = appendHead(b, dispatchDisconnected, l.kind)
 		b = appendOptional(b, disconnectedReason, d.Reason)
@@ -177,23 +186,28 @@ func appendFrameAck(b []byte, answered uint64) []byte {
 // introduction writes what an instance is told of a socket. Credentials are left out unless it asked for them. Browsers write what they
 // like into headers, and protobuf takes only UTF-8, so anything else is replaced.
 func introduction(i dispatch.Introduction, credentials bool) []byte {
-	m := &spanwirev1.Handshake{Auth: i.Auth}
-	if h := i.Handshake; h != nil {
+	m := handshakeOf(i.Handshake, i.Auth, credentials)
+	data, err := proto.Marshal(&spanwirev1.Introduction{Handshake: m, Data: i.Data.Value, DataVersion: i.Data.Version})
+	if err != nil { // impossible, since all text is UTF-8; an empty introduction still introduces
+		return []byte{}
+	}
+	return data
+}
+
+func handshakeOf(h *sio.Handshake, auth []byte, credentials bool) *spanwirev1.Handshake {
+	m := &spanwirev1.Handshake{Auth: auth}
+	if h != nil {
 		m.Url, m.Address, m.Method, m.Host = text(h.URL), text(h.Address), text(h.Method), text(h.Host)
 		m.Secure, m.CrossDomain, m.IssuedMs = h.Secure, h.CrossDomain, h.IssuedMs
 		m.Transport, m.EngineProtocol = h.Transport, uint32(h.EngineProtocol)
 		for _, x := range h.Headers {
-			if !credentials && (x.Name == "Cookie" || x.Name == "Authorization") {
+			if !credentials && x.Secret() {
 				continue
 			}
 			m.Headers = append(m.Headers, &spanwirev1.Header{Name: text(x.Name), Value: text(x.Value)})
 		}
 	}
-	data, err := proto.Marshal(&spanwirev1.Introduction{Handshake: m})
-	if err != nil { // impossible, since all text is UTF-8; an empty introduction still introduces
-		return []byte{}
-	}
-	return data
+	return m
 }
 
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

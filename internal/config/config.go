@@ -114,6 +114,9 @@ type Services struct {
 	MaxFrame        int
 	MaxServices     int
 	MaxAckWaits     int
+	QueryTimeout    time.Duration
+	MaxQueryResults int
+	MaxSocketData   int
 	MaxAnswers      int
 	MaxStreams      int
 }
@@ -171,25 +174,7 @@ func Default() *Config {
 			RecoverySessions:   100_000,
 			ServeClient:        true,
 		},
-		Services: Services{
-			QueueEvents:     128,
-			QueueBytes:      1 << 20,
-			ConnectHold:     20 * time.Second,
-			HoldTimeout:     5 * time.Minute,
-			HoldSockets:     10_000,
-			HandlerTimeout:  30 * time.Second,
-			InstanceWindow:  1024,
-			MaxWindow:       16384,
-			WindowBytes:     32 << 20,
-			AckTimeout:      10 * time.Second,
-			StallTimeout:    10 * time.Second,
-			RegisterTimeout: 10 * time.Second,
-			MaxFrame:        4 << 20,
-			MaxServices:     1024,
-			MaxAckWaits:     1024,
-			MaxAnswers:      16 << 20,
-			MaxStreams:      100,
-		},
+		Services: defaultServices(),
 		Cluster: Cluster{
 			Name:             "spanwire",
 			ReplicaHeartbeat: 2 * time.Second,
@@ -229,6 +214,31 @@ func defaultEngine() Engine {
 		PollingCompression:   true,
 		CompressionThreshold: 1024,
 		Cookie:               Cookie{Path: "/", SameSite: "lax", HTTPOnly: true},
+	}
+}
+
+func defaultServices() Services {
+	return Services{
+		QueueEvents:     128,
+		QueueBytes:      1 << 20,
+		ConnectHold:     20 * time.Second,
+		HoldTimeout:     5 * time.Minute,
+		HoldSockets:     10_000,
+		HandlerTimeout:  30 * time.Second,
+		InstanceWindow:  1024,
+		MaxWindow:       16384,
+		WindowBytes:     32 << 20,
+		AckTimeout:      10 * time.Second,
+		StallTimeout:    10 * time.Second,
+		RegisterTimeout: 10 * time.Second,
+		MaxFrame:        4 << 20,
+		MaxServices:     1024,
+		MaxAckWaits:     1024,
+		QueryTimeout:    5 * time.Second,
+		MaxQueryResults: 10_000,
+		MaxSocketData:   64 << 10,
+		MaxAnswers:      16 << 20,
+		MaxStreams:      100,
 	}
 }
 

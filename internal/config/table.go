@@ -134,7 +134,13 @@ func (s *Services) settings() []Setting {
 		{Name: "register-timeout", value: duration(&s.RegisterTimeout), Doc: "Time that an instance has to register after it opened its stream."},
 		{Name: "max-frame", value: size(&s.MaxFrame), Doc: "Largest frame on an instance's stream, in either direction; it must hold max-payload."},
 		{Name: "max-services", value: number(&s.MaxServices), Doc: "Most names of services that the broker remembers."},
-		{Name: "max-ack-waits", value: number(&s.MaxAckWaits), Doc: "Most emits of one instance that wait for acks at a time."},
+		{Name: "max-ack-waits", value: number(&s.MaxAckWaits), Doc: "Most commands of one instance that wait for acks, or for answers of " +
+			"other replicas, at a time."},
+		{Name: "query-timeout", value: duration(&s.QueryTimeout), Doc: "How long a query for sockets, rooms or data waits for other replicas when " +
+			"it names no time."},
+		{Name: "max-query-results", value: number(&s.MaxQueryResults), Doc: "Most sockets or rooms in the answer to one query. An answer that " +
+			"leaves some out says so."},
+		{Name: "max-socket-data", value: size(&s.MaxSocketData), Doc: "Most bytes of data that handlers may keep with one socket."},
 		{Name: "max-answer-bytes", value: size(&s.MaxAnswers), Doc: "Most bytes of answers to its commands that an instance may leave unread, before " +
 			"its stream is ended."},
 		{Name: "max-streams", value: number(&s.MaxStreams), Doc: "Most calls at a time on one connection to service-address."},

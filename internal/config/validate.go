@@ -255,6 +255,9 @@ func (s *Services) faults() (f faults) {
 	f.positive("register-timeout", s.RegisterTimeout)
 	f.atLeast("max-services", s.MaxServices, 1)
 	f.atLeast("max-ack-waits", s.MaxAckWaits, 1)
+	f.positive("query-timeout", s.QueryTimeout)
+	f.atLeast("max-query-results", s.MaxQueryResults, 1)
+	f.atLeast("max-socket-data", s.MaxSocketData, 1)
 	f.atLeast("max-answer-bytes", s.MaxAnswers, 1024)
 	f.atLeast("max-streams", s.MaxStreams, 1)
 	return f

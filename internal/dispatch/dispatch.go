@@ -45,7 +45,8 @@ type Socket interface {
 type Introduction struct {
 	Handshake *sio.Handshake
 	Auth      []byte // of the connect: one JSON object, or nil
-	Recovered bool   // the socket came back under its old id, and is in its old rooms
+	Data      sio.Data
+	Recovered bool // the socket came back under its old id, and is in its old rooms
 }
 
 // Instance takes the dispatches of one attachment.

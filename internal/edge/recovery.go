@@ -46,6 +46,7 @@ type record struct {
 	live    *Socket           // set while live
 	last    *dispatch.Binding // of the last socket
 	absence *hub.Absence
+	data    *sio.Data     // what handlers kept with the last socket; may be nil
 	expires time.Time     // of an absent or claimed one
 	element *list.Element // in absent; nil while live or claimed
 }
@@ -125,8 +126,9 @@ func (r *recovery) hold(rec *record, s *Socket) {
 }
 
 // keep makes a live or claimed record absent. A claimed one keeps the time that it had.
-func (r *recovery) keep(rec *record, absence *hub.Absence, last *dispatch.Binding) {
+func (r *recovery) keep(rec *record, absence *hub.Absence, last *dispatch.Binding, data *sio.Data) {
 	r.mu.Lock()
+	rec.data = data
 	if last != nil { // else the services did not hear of this one
 		rec.last = last
 	}

@@ -41,9 +41,11 @@ type Socket struct {
 	// state is written under mu and read by anyone.
 	state atomic.Uint32
 
+	data atomic.Pointer[sio.Data] // what handlers keep with the socket; nil when there never was any
+
 	mu      sync.Mutex                  // guards the fields below
 	binding *dispatch.Binding           // set once, before the next message is read
-	reason  sio.Reason                  // why it is gone; empty when it was refused
+	reason  *sio.Reason                 // why it is gone, for the one that asks the services; nil unless it was gone before
 	waiting *held                       // nil when nothing is held
 	acks    map[sio.AckID]*hub.Delivery // acks that the browser owes; nil when there are none
 
@@ -64,7 +66,7 @@ func (s *Socket) Namespace() sio.Namespace { return s.namespace }
 
 // Introduction implements dispatch.Socket.
 func (s *Socket) Introduction() dispatch.Introduction {
-	return dispatch.Introduction{Handshake: s.client.session.Handshake(), Auth: s.auth, Recovered: s.recovered()}
+	return dispatch.Introduction{Handshake: s.client.session.Handshake(), Auth: s.auth, Data: s.kept(), Recovered: s.recovered()}
 }
 
 // Flush implements dispatch.Socket.
@@ -93,8 +95,8 @@ func (s *Socket) ask() {
 	s.binding = binding
 	reason := s.reason
 	s.mu.Unlock()
-	if reason != "" {
-		binding.Disconnect(reason)
+	if reason != nil {
+		binding.Disconnect(*reason)
 		s.parting(1)
 	}
 }
@@ -254,8 +256,10 @@ func (s *Socket) leave(reason sio.Reason) {
 		return
 	}
 	s.state.Store(gone)
-	s.reason = reason
 	binding, waiting, acks := s.binding, s.waiting, s.acks
+	if binding == nil {
+		s.noteLocked(reason)
+	}
 	s.waiting, s.acks = nil, nil
 	s.mu.Unlock()
 
@@ -282,6 +286,9 @@ func (s *Socket) leave(reason sio.Reason) {
 		s.parting(1)
 	}
 }
+
+// noteLocked leaves the reason to the one that asks the services. It is apart from leave so that only then it costs an allocation.
+func (s *Socket) noteLocked(reason sio.Reason) { s.reason = &reason }
 
 // tellDisconnect tells the browser that the server ended the socket.
 func (s *Socket) tellDisconnect() {

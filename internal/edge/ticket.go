@@ -56,6 +56,7 @@ func (s *Socket) comeBack(r *recovery, pid sio.PrivateID, offset string) (failur
 		return failure
 	}
 	s.id = rec.id
+	s.data.Store(rec.data)
 	server := s.client.server
 	missed, loss := server.hub.Restore(rec.absence, s, offset, server.options.Engine.MaxOutbound)
 	if loss != hub.LossNone {
@@ -163,7 +164,7 @@ func (s *Socket) parting(done int32) {
 		s.mu.Lock()
 		last := s.binding
 		s.mu.Unlock()
-		s.client.server.recovery.keep(t.record, t.absence, last)
+		s.client.server.recovery.keep(t.record, t.absence, last, s.data.Load())
 	}
 	close(t.left)
 }

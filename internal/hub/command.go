@@ -26,6 +26,9 @@ func (h *Hub) Execute(cmd sio.Command) (sockets int, err error) {
 
 // Apply carries the command out on this replica only, and returns how many sockets the target has here.
 func (h *Hub) Apply(cmd sio.Command) (sockets int) {
+	if cmd.To().Pattern {
+		return h.applyMatching(cmd)
+	}
 	switch c := cmd.(type) {
 	case *sio.Emit:
 		return h.Deliver(c)
@@ -45,6 +48,9 @@ func (h *Hub) Emit(e *sio.Emit) (sockets int, err error) { return h.Execute(e) }
 // Deliver is Apply of an emit. It returns when every receiver has queued the event and written what its browser took, so that the
 // emits of one caller arrive in order.
 func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
+	if e.Target.Pattern {
+		return h.applyMatching(e)
+	}
 	h.metrics.Emits.Inc()
 	if h.journal.Retention > 0 && takesOffset(e) {
 		return h.deliverInTurn(e)
@@ -59,16 +65,24 @@ func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
 // Ask delivers the emit to sockets of this replica and asks them for acks.
 func (h *Hub) Ask(e *sio.Emit) *Collection {
 	h.metrics.Emits.Inc()
+	if e.Target.Pattern {
+		return h.askMatching(e)
+	}
 	one, all := h.receivers(&e.Target)
 	c := newCollection(h.metrics, one, all)
-	if c.sockets > 0 {
-		d := newDelivery(e)
-		d.WantsAck = true
-		d.AckID = sio.AckID(h.ackIDs.Add(1) - 1)
-		d.collection = c
-		h.deliver(d, one, all)
-	}
+	h.askThem(c, e, one, all)
 	return c
+}
+
+func (h *Hub) askThem(c *Collection, e *sio.Emit, one Socket, all []Socket) {
+	if one == nil && len(all) == 0 {
+		return
+	}
+	d := newDelivery(e)
+	d.WantsAck = true
+	d.AckID = sio.AckID(h.ackIDs.Add(1) - 1)
+	d.collection = c
+	h.deliver(d, one, all)
 }
 
 // Collect delivers the emit to sockets of this replica and waits for their acks until all came or left, or ctx ends.

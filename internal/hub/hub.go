@@ -48,7 +48,8 @@ type Hub struct {
 	workers   int // goroutines that share a wide delivery
 	wide      int // receivers from which on a delivery is shared
 
-	journal JournalOptions
+	journal  JournalOptions
+	patterns patterns
 
 	ackIDs   atomic.Uint64 // the next id of a delivery that wants acks
 	sequence atomic.Uint64 // of the last event that was given an offset

@@ -74,8 +74,13 @@ func (n *namespace) roomsOf(id sio.SocketID) []sio.Room {
 	if m == nil {
 		return nil
 	}
+	return m.roomsLocked()
+}
+
+// roomsLocked gives the rooms, the own first.
+func (m *member) roomsLocked() []sio.Room {
 	rooms := make([]sio.Room, 0, len(m.joined)+1)
-	return append(append(rooms, id.Room()), m.joined...)
+	return append(append(rooms, m.socket.ID().Room()), m.joined...)
 }
 
 // join tells how many sockets the target has here, and how many rooms came into being.

@@ -20,6 +20,8 @@ type Bridge struct {
 
 	Commands prometheus.Counter // of instances
 	Emits    prometheus.Counter // of callers that are no instances
+
+	DataTooLarge prometheus.Counter // data that was not kept with a socket
 }
 
 // NewBridge makes and registers the metrics; with a nil Registerer they count for nobody.
@@ -44,5 +46,7 @@ func NewBridge(r prometheus.Registerer) *Bridge {
 		Faults:    counter("faults", "Things that instances did wrong; the log tells each."),
 		Commands:  counter("commands", "Commands of instances."),
 		Emits:     counter("emits", "Emits of callers that are no instances."),
+
+		DataTooLarge: counter("data_too_large", "Data that was not kept with a socket, since it was larger than the setting max-socket-data."),
 	}
 }

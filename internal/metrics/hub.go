@@ -18,6 +18,11 @@ type Hub struct {
 	Joins       prometheus.Counter
 	Leaves      prometheus.Counter
 	Disconnects prometheus.Counter
+	Fetches     prometheus.Counter // queries for sockets, of services here and of other replicas
+	RoomLists   prometheus.Counter // queries for rooms
+	DataSets    prometheus.Counter // attempts to keep data with a socket
+
+	DataConflicts prometheus.Counter // of those, the ones that found another version than they knew
 
 	PublishFailures prometheus.Counter // commands that other replicas could not be told
 
@@ -58,6 +63,12 @@ func NewHub(r prometheus.Registerer) *Hub {
 		Joins:       commands.WithLabelValues("join"),
 		Leaves:      commands.WithLabelValues("leave"),
 		Disconnects: commands.WithLabelValues("disconnect"),
+		Fetches:     commands.WithLabelValues("fetch_sockets"),
+		RoomLists:   commands.WithLabelValues("list_rooms"),
+		DataSets:    commands.WithLabelValues("set_data"),
+		DataConflicts: f.NewCounter(prometheus.CounterOpts{
+			Name: "spanwire_hub_data_conflicts_total", Help: "Attempts to change data of a socket that had changed meanwhile.",
+		}),
 		Deliveries: f.NewCounter(prometheus.CounterOpts{
 			Name: "spanwire_hub_deliveries_total", Help: "Events handed to sockets of this replica.",
 		}),

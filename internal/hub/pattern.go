@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package hub
+
+import (
+	"regexp"
+	"sync"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// patterns remembers what was compiled, since services name the same few patterns again and again.
+type patterns struct {
+	mu       sync.Mutex
+	compiled map[sio.Namespace]*regexp.Regexp // guarded by mu; nil for what is no pattern
+}
+
+// maxPatterns bounds the patterns that are remembered. Beyond it any is forgotten, and compiled anew when it is needed.
+const maxPatterns = 256
+
+// compile gives nil for what is no pattern.
+func (p *patterns) compile(pattern sio.Namespace) *regexp.Regexp {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if re, known := p.compiled[pattern]; known {
+		return re
+	}
+	re, err := sio.CompilePattern(pattern)
+	if err != nil {
+		re = nil
+	}
+	if p.compiled == nil {
+		p.compiled = make(map[sio.Namespace]*regexp.Regexp)
+	}
+	for old := range p.compiled {
+		if len(p.compiled) < maxPatterns {
+			break
+		}
+		delete(p.compiled, old)
+	}
+	p.compiled[pattern] = re
+	return re
+}
+
+// matching gives the namespaces of this replica that the pattern matches.
+func (h *Hub) matching(pattern sio.Namespace) (found []sio.Namespace) {
+	re := h.patterns.compile(pattern)
+	if re == nil {
+		return nil
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for ns := range h.namespaces {
+		if re.MatchString(string(ns)) {
+			found = append(found, ns)
+		}
+	}
+	return found
+}
+
+// applyMatching carries the command out in each namespace that its target matches.
+func (h *Hub) applyMatching(cmd sio.Command) (sockets int) {
+	for _, ns := range h.matching(cmd.To().Namespace) {
+		sockets += h.Apply(within(cmd, ns))
+	}
+	return sockets
+}
+
+// within is the command for one namespace.
+func within(cmd sio.Command, ns sio.Namespace) sio.Command {
+	switch c := cmd.(type) {
+	case *sio.Emit:
+		one := *c
+		one.Target.Namespace, one.Target.Pattern = ns, false
+		return &one
+	case *sio.Join:
+		one := *c
+		one.Target.Namespace, one.Target.Pattern = ns, false
+		return &one
+	case *sio.Leave:
+		one := *c
+		one.Target.Namespace, one.Target.Pattern = ns, false
+		return &one
+	case *sio.Disconnect:
+		one := *c
+		one.Target.Namespace, one.Target.Pattern = ns, false
+		return &one
+	}
+	return cmd
+}
+
+// askMatching is Ask in each namespace that the target matches, with one collection.
+func (h *Hub) askMatching(e *sio.Emit) *Collection {
+	type part struct {
+		emit *sio.Emit
+		one  Socket
+		all  []Socket
+	}
+	var parts []part
+	var everyone []Socket
+	for _, ns := range h.matching(e.Target.Namespace) {
+		p := part{emit: within(e, ns).(*sio.Emit)}
+		p.one, p.all = h.receivers(&p.emit.Target)
+		if p.one != nil {
+			everyone = append(everyone, p.one)
+		}
+		everyone = append(everyone, p.all...)
+		parts = append(parts, p)
+	}
+	c := newCollection(h.metrics, nil, everyone)
+	for _, p := range parts {
+		h.askThem(c, p.emit, p.one, p.all)
+	}
+	return c
+}

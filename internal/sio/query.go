@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sio
+
+// Query is what a service may ask of the cluster: FetchSockets, ListRooms or SetData.
+type Query interface{ query() }
+
+// FetchSockets asks which sockets a target has.
+type FetchSockets struct {
+	Target      Target
+	Limit       int  // of sockets in the answer
+	Credentials bool // tell Cookie, Authorization and the auth of the connect too
+}
+
+// ListRooms asks which rooms a namespace has.
+type ListRooms struct {
+	Namespace  Namespace
+	IncludeOwn bool // each socket's own room too
+	Local      bool // only rooms of the replica that takes the query
+	Limit      int  // of rooms in the answer
+}
+
+// SetData asks to keep data with one socket.
+type SetData struct {
+	Namespace Namespace
+	Socket    SocketID
+	Data      []byte // one JSON value; nil takes the data away
+	IfVersion uint64 // when not 0, only over this version
+}
+
+func (*FetchSockets) query() {}
+func (*ListRooms) query()    {}
+func (*SetData) query()      {}
+
+// Found is the answer to a Query.
+type Found struct {
+	Sockets   []SocketInfo // of FetchSockets, in no order
+	Rooms     []RoomInfo   // of ListRooms, in no order
+	Set       *Data        // of SetData, what is there afterwards; nil when no socket was found
+	Conflict  bool         // of SetData: another version was there, and stays
+	Truncated bool         // there is more than the limit allowed to tell
+	Silent    []ReplicaID  // replicas that did not answer in time
+}
+
+// Data is what handlers keep with a socket. The zero Data is that of a socket of which nothing was ever kept. It is never changed.
+type Data struct {
+	Value   []byte // one JSON value, or nil
+	Version uint64 // grows with each change
+}
+
+// SocketInfo is what is known of one socket.
+type SocketInfo struct {
+	ID        SocketID
+	Rooms     []Room // its own first
+	Handshake *Handshake
+	Auth      []byte // of the connect: one JSON value, or nil
+	Data      Data
+	Replica   ReplicaID
+}
+
+// RoomInfo is one room.
+type RoomInfo struct {
+	Name    Room
+	Sockets int
+}
+
+// Discreet is the handshake without what authenticates the browser.
+func (h *Handshake) Discreet() *Handshake {
+	if h == nil {
+		return nil
+	}
+	discreet := *h
+	discreet.Headers = make([]Header, 0, len(h.Headers))
+	for _, x := range h.Headers {
+		if !x.Secret() {
+			discreet.Headers = append(discreet.Headers, x)
+		}
+	}
+	return &discreet
+}
+
+// Secret tells whether the header authenticates the browser.
+func (h *Header) Secret() bool { return h.Name == "Cookie" || h.Name == "Authorization" }
