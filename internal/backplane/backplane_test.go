@@ -98,6 +98,7 @@ var (
 		Service: "s", Instance: "i", SDKName: "n", SDKVersion: "v", Window: 8, AtMostOnce: true, Credentials: true,
 		Namespaces: []sio.Registration{
 			{Namespace: "/", Events: []string{"a", "b"}, CatchAll: true, Connect: true, Disconnect: true}, {Namespace: "/x"},
+			{Namespace: "/.*", Pattern: true, Connect: true, ConnectOrder: 7, RoomEvents: true, Messages: []string{"m", "*"}},
 		},
 	}
 )

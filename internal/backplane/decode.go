@@ -154,8 +154,9 @@ func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
 	}
 	for _, n := range m.GetRegistrations() {
 		r.Namespaces = append(r.Namespaces, sio.Registration{
-			Namespace: namespaceFromWire(n.GetNamespace()), Events: n.GetEvents(), CatchAll: n.GetCatchAll(), Connect: n.GetConnect(),
-			Disconnect: n.GetDisconnect(),
+			Namespace: namespaceFromWire(n.GetNamespace()), Pattern: n.GetPattern(), Events: n.GetEvents(), CatchAll: n.GetCatchAll(),
+			Connect: n.GetConnect(), ConnectOrder: int(n.GetConnectOrder()), Disconnect: n.GetDisconnect(), RoomEvents: n.GetRoomEvents(),
+			Messages: n.GetMessages(),
 		})
 	}
 	return r, nil

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,11 +19,18 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // A registration that makes no sense is refused with all that is to be mended.
 func TestServer_Attach_badRegister(t *testing.T) {
 	many := make([]string, 1000)
+	pattern := func(text string) func(*spanwirev1.Register) {
+		return func(r *spanwirev1.Register) { r.Registrations[0].Namespace, r.Registrations[0].Pattern = text, true }
+	}
+	messages := func(names ...string) func(*spanwirev1.Register) {
+		return func(r *spanwirev1.Register) { r.Registrations[0].Messages = names }
+	}
 	for _, tc := range []struct {
 		name   string
 		change func(*spanwirev1.Register)
@@ -36,6 +45,25 @@ func TestServer_Attach_badRegister(t *testing.T) {
 		{"slash", func(r *spanwirev1.Register) { r.Registrations[0].Namespace = "chat" }, []string{"slash"}},
 		{"comma", func(r *spanwirev1.Register) { r.Registrations[0].Namespace = "/a,b" }, []string{"comma"}},
 		{"reserved", func(r *spanwirev1.Register) { r.Registrations[0].Events = []string{"connect"} }, []string{"kept by Socket.IO"}},
+		{"no pattern", pattern("/room-[a"), []string{`pattern "/room-[a" is no pattern of namespaces (RE2): missing closing ], at byte 6: "[a"`}},
+		{"look-ahead", pattern("/(?=x)"), []string{"invalid or unsupported Perl syntax, at byte 1"}},
+		{"empty pattern", pattern(""), []string{`pattern ""`, "it has 0 bytes, and must have 1 to 255"}},
+		{"long pattern", pattern("/" + strings.Repeat("x", 255)), []string{"it has 256 bytes"}},
+		{"costly pattern", pattern("/(a{999}){1}b{999}"), []string{"at most 1000 are taken"}},
+		{"pattern without slash", pattern("room-.*"), []string{`it begins with "room-" and names begin with a slash`}},
+		{"pattern twice", func(r *spanwirev1.Register) {
+			pattern("/.*")(r)
+			r.Registrations = append(r.Registrations, r.Registrations[0])
+		}, []string{`pattern "/.*" stands twice`}},
+		{"many patterns", func(r *spanwirev1.Register) {
+			for n := range 101 {
+				r.Registrations = append(r.Registrations, &spanwirev1.Registration{Namespace: fmt.Sprint("/", n), Pattern: true})
+			}
+		}, []string{"there are 101 patterns; at most 100"}},
+		{"reserved message", messages("disconnect"), []string{`message "disconnect" of namespace "/" is kept by Socket.IO`}},
+		{"message twice", messages("a", "a"), []string{`message "a" of namespace "/" stands twice`}},
+		{"message without name", messages(""), []string{`message "" of namespace "/" must have 1 to 255 bytes`}},
+		{"many messages", messages(make([]string, 10001)...), []string{`has 10001 messages; at most 10000 are taken, "*" takes any`}},
 		{"many", func(r *spanwirev1.Register) { r.Registrations[0].Events = many }, []string{"1 to 255 bytes", "more"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -48,6 +76,25 @@ func TestServer_Attach_badRegister(t *testing.T) {
 				t.Error("it was attached")
 			}
 		})
+	}
+}
+
+// What a registration says about patterns, orders, rooms and messages arrives.
+func TestServer_Attach_registration(t *testing.T) {
+	h := newHouse(t, Options{}, dispatch.Options{})
+	h.attach(func(r *spanwirev1.Register) {
+		r.Registrations = append(r.Registrations, &spanwirev1.Registration{
+			Namespace: "/", Pattern: true, Connect: true, ConnectOrder: 3, RoomEvents: true, Messages: []string{"*", "m"},
+		})
+	})
+	got := h.dispatcher.Attached()[0].Register.Namespaces[1]
+	if got.Compiled == nil || !got.Compiled.Matches("/") {
+		t.Errorf("compiled %v", got.Compiled)
+	}
+	got.Compiled = nil
+	want := sio.Registration{Namespace: "/", Pattern: true, Connect: true, ConnectOrder: 3, RoomEvents: true, Messages: []string{"*", "m"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("registration %+v, want %+v", got, want)
 	}
 }
 

@@ -150,10 +150,7 @@ func checkNamespace(op string, ns sio.Namespace) error {
 }
 
 func checkPattern(op string, pattern sio.Namespace) error {
-	if len(pattern) > maxName {
-		return sio.E(sio.CodeInvalid, op, fmt.Sprintf("a pattern of %d bytes is longer than %d", len(pattern), maxName))
-	}
-	if _, err := sio.CompilePattern(pattern); err != nil {
+	if _, err := sio.CompilePattern(string(pattern)); err != nil {
 		return sio.E(sio.CodeInvalid, op, fmt.Sprintf("its namespace is no pattern: %v", err))
 	}
 	return nil

@@ -18,8 +18,9 @@ const protocolVersion = 1
 // Limits of a registration. They are far beyond what a service needs, and keep nonsense from becoming state.
 const (
 	maxNamespaces = 1000
-	maxEvents     = 10000
-	maxName       = 255 // bytes of a namespace or an event
+	maxPatterns   = 100   // among the namespaces: each is tried for every name that a browser thinks of
+	maxEvents     = 10000 // and as many messages
+	maxName       = 255   // bytes of a namespace or an event
 )
 
 var name = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
@@ -51,42 +52,87 @@ func registerOf(m *spanwirev1.Register) (*sio.Register, error) {
 		AtMostOnce:  m.GetDeliveryMode() == spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE,
 		Credentials: m.GetCredentials(),
 	}
-	seen := make(map[sio.Namespace]bool)
+	type key struct {
+		namespace sio.Namespace
+		pattern   bool
+	}
+	seen, patterns := make(map[key]bool), 0
 	for _, r := range m.GetRegistrations() {
 		x := registrationOf(r, &faults)
-		if seen[x.Namespace] {
-			faults.add("register: namespace %q stands twice; put its events into one registration", clip(string(x.Namespace), maxName))
+		if k := (key{x.Namespace, x.Pattern}); seen[k] {
+			faults.add("register: %s stands twice; put its events into one registration", titleOf(&x))
+		} else {
+			seen[k] = true
 		}
-		seen[x.Namespace] = true
+		if x.Pattern {
+			patterns++
+		}
 		reg.Namespaces = append(reg.Namespaces, x)
+	}
+	if patterns > maxPatterns {
+		faults.add("register: there are %d patterns; at most %d are taken, one can match many namespaces", patterns, maxPatterns)
 	}
 	return reg, faults.join()
 }
 
 func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration {
-	ns := namespaceOf(m.GetNamespace())
-	where := clip(string(ns), maxName)
-	if !strings.HasPrefix(string(ns), "/") || len(ns) > maxName || strings.Contains(string(ns), ",") {
-		faults.add("register: namespace %q must begin with a slash, have no comma and at most %d bytes", where, maxName)
+	r := sio.Registration{
+		Namespace: namespaceOf(m.GetNamespace()), Pattern: m.GetPattern(), Events: m.GetEvents(), CatchAll: m.GetCatchAll(), Connect: m.GetConnect(),
+		ConnectOrder: int(m.GetConnectOrder()), Disconnect: m.GetDisconnect(), RoomEvents: m.GetRoomEvents(), Messages: m.GetMessages(),
 	}
-	if len(m.GetEvents()) > maxEvents {
-		faults.add("register: namespace %q has %d events; at most %d are taken, catch_all takes any", where, len(m.GetEvents()), maxEvents)
+	ns := string(r.Namespace)
+	if r.Pattern {
+		var err error
+		if r.Compiled, err = sio.CompilePattern(m.GetNamespace()); err != nil {
+			r.Namespace = sio.Namespace(m.GetNamespace())
+			faults.add("register: %s is no pattern of namespaces (RE2): %s", titleOf(&r), messageOf(err))
+		}
+	} else if !strings.HasPrefix(ns, "/") || len(ns) > maxName || strings.Contains(ns, ",") {
+		faults.add("register: %s must begin with a slash, have no comma and at most %d bytes", titleOf(&r), maxName)
+	}
+	namesOf("event", r.Events, "; use the fields connect and disconnect", &r, faults)
+	namesOf("message", r.Messages, "", &r, faults)
+	return r
+}
+
+// namesOf checks the names of events or of messages.
+func namesOf(what string, names []string, instead string, r *sio.Registration, faults *faults) {
+	where := titleOf(r)
+	if len(names) > maxEvents {
+		all := "catch_all takes any"
+		if what == "message" {
+			all = `"*" takes any`
+		}
+		faults.add("register: %s has %d %ss; at most %d are taken, %s", where, len(names), what, maxEvents, all)
 	}
 	seen := make(map[string]bool)
-	for _, e := range m.GetEvents() {
+	for _, name := range names {
 		switch {
-		case e == "" || len(e) > maxName:
-			faults.add("register: event %q of namespace %q must have 1 to %d bytes", clip(e, maxName), where, maxName)
-		case sio.ReservedEvent(e):
-			faults.add("register: event %q of namespace %q is kept by Socket.IO; use the fields connect and disconnect", e, where)
-		case seen[e]:
-			faults.add("register: event %q of namespace %q stands twice", e, where)
+		case name == "" || len(name) > maxName:
+			faults.add("register: %s %q of %s must have 1 to %d bytes", what, clip(name, maxName), where, maxName)
+		case sio.ReservedEvent(name):
+			faults.add("register: %s %q of %s is kept by Socket.IO%s", what, name, where, instead)
+		case seen[name]:
+			faults.add("register: %s %q of %s stands twice", what, name, where)
 		}
-		seen[e] = true
+		seen[name] = true
 	}
-	return sio.Registration{
-		Namespace: ns, Events: m.GetEvents(), CatchAll: m.GetCatchAll(), Connect: m.GetConnect(), Disconnect: m.GetDisconnect(),
+}
+
+func titleOf(r *sio.Registration) string {
+	if r.Pattern {
+		return fmt.Sprintf("pattern %q", clip(string(r.Namespace), maxName))
 	}
+	return fmt.Sprintf("namespace %q", clip(string(r.Namespace), maxName))
+}
+
+// messageOf gives the words of an error without its code.
+func messageOf(err error) string {
+	var e *sio.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
 }
 
 // faults collects what is wrong. The first few are enough to begin mending, and a status has little room.

@@ -3,7 +3,6 @@
 package hub
 
 import (
-	"regexp"
 	"sync"
 
 	"github.com/spanwire/spanwire/internal/sio"
@@ -12,25 +11,25 @@ import (
 // patterns remembers what was compiled, since services name the same few patterns again and again.
 type patterns struct {
 	mu       sync.Mutex
-	compiled map[sio.Namespace]*regexp.Regexp // guarded by mu; nil for what is no pattern
+	compiled map[sio.Namespace]*sio.Pattern // guarded by mu; nil for what is no pattern
 }
 
 // maxPatterns bounds the patterns that are remembered. Beyond it any is forgotten, and compiled anew when it is needed.
 const maxPatterns = 256
 
 // compile gives nil for what is no pattern.
-func (p *patterns) compile(pattern sio.Namespace) *regexp.Regexp {
+func (p *patterns) compile(pattern sio.Namespace) *sio.Pattern {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if re, known := p.compiled[pattern]; known {
 		return re
 	}
-	re, err := sio.CompilePattern(pattern)
+	re, err := sio.CompilePattern(string(pattern))
 	if err != nil {
 		re = nil
 	}
 	if p.compiled == nil {
-		p.compiled = make(map[sio.Namespace]*regexp.Regexp)
+		p.compiled = make(map[sio.Namespace]*sio.Pattern)
 	}
 	for old := range p.compiled {
 		if len(p.compiled) < maxPatterns {
@@ -51,7 +50,7 @@ func (h *Hub) matching(pattern sio.Namespace) (found []sio.Namespace) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	for ns := range h.namespaces {
-		if re.MatchString(string(ns)) {
+		if re.Matches(ns) {
 			found = append(found, ns)
 		}
 	}

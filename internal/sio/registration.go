@@ -17,7 +17,8 @@ type Register struct {
 // Registration declares what a service handles in one namespace.
 type Registration struct {
 	Namespace    Namespace
-	Pattern      bool // Namespace is a regular expression that must match the whole name
+	Pattern      bool     // Namespace is a regular expression that must match the whole name
+	Compiled     *Pattern // of Namespace, with Pattern; nil until somebody needed it
 	Events       []string
 	CatchAll     bool // every event that no service registered by name
 	Connect      bool
@@ -25,4 +26,12 @@ type Registration struct {
 	Disconnect   bool
 	RoomEvents   bool
 	Messages     []string // names of messages of other instances; "*" for all
+}
+
+// Covers tells whether the registration is for the namespace.
+func (r *Registration) Covers(ns Namespace) bool {
+	if r.Pattern {
+		return r.Compiled != nil && r.Compiled.Matches(ns)
+	}
+	return r.Namespace == ns
 }
