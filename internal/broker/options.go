@@ -41,6 +41,7 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		ForwardEvents:  all.Cluster.ForwardEvents,
 		ForwardBytes:   all.Cluster.ForwardBytes,
 		MaxServices:    c.MaxServices,
+		MaxDynamic:     c.MaxDynamic,
 	}
 }
 

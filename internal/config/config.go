@@ -113,6 +113,7 @@ type Services struct {
 	RegisterTimeout time.Duration
 	MaxFrame        int
 	MaxServices     int
+	MaxDynamic      int
 	MaxAckWaits     int
 	QueryTimeout    time.Duration
 	MaxQueryResults int
@@ -233,6 +234,7 @@ func defaultServices() Services {
 		RegisterTimeout: 10 * time.Second,
 		MaxFrame:        4 << 20,
 		MaxServices:     1024,
+		MaxDynamic:      10_000,
 		MaxAckWaits:     1024,
 		QueryTimeout:    5 * time.Second,
 		MaxQueryResults: 10_000,

@@ -134,6 +134,8 @@ func (s *Services) settings() []Setting {
 		{Name: "register-timeout", value: duration(&s.RegisterTimeout), Doc: "Time that an instance has to register after it opened its stream."},
 		{Name: "max-frame", value: size(&s.MaxFrame), Doc: "Largest frame on an instance's stream, in either direction; it must hold max-payload."},
 		{Name: "max-services", value: number(&s.MaxServices), Doc: "Most names of services that the broker remembers."},
+		{Name: "max-dynamic-namespaces", value: number(&s.MaxDynamic), Doc: "Most namespaces that have sockets on one replica and that services " +
+			"registered by pattern only. Beyond it connects to further ones are refused."},
 		{Name: "max-ack-waits", value: number(&s.MaxAckWaits), Doc: "Most commands of one instance that wait for acks, or for answers of " +
 			"other replicas, at a time."},
 		{Name: "query-timeout", value: duration(&s.QueryTimeout), Doc: "How long a query for sockets, rooms or data waits for other replicas when " +

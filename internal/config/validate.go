@@ -254,6 +254,7 @@ func (s *Services) faults() (f faults) {
 	f.positive("stall-timeout", s.StallTimeout)
 	f.positive("register-timeout", s.RegisterTimeout)
 	f.atLeast("max-services", s.MaxServices, 1)
+	f.atLeast("max-dynamic-namespaces", s.MaxDynamic, 1)
 	f.atLeast("max-ack-waits", s.MaxAckWaits, 1)
 	f.positive("query-timeout", s.QueryTimeout)
 	f.atLeast("max-query-results", s.MaxQueryResults, 1)

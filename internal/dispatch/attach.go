@@ -13,13 +13,18 @@ import (
 
 // Attach adds an instance. Its form has been checked. The instance may be given dispatches before Attach returns. A newer stream
 // of an instance takes the place of the older, whose Done is closed. An error has CodeConflict when the instance's id belongs to another
-// service, or for a Remote one when it is attached here too; CodeTooLarge when too many services are known.
+// service, or for a Remote one when it is attached here too; CodeTooLarge when too many services are known; CodeInvalid when a pattern that
+// nobody has compiled yet is none.
 func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance) (*Attachment, error) {
 	a := &Attachment{
 		d: d, instance: inst, register: *reg, distance: distance,
 		done: make(chan struct{}), empty: make(chan struct{}), open: map[sio.DispatchID]*Dispatch{},
 	}
 	a.register.Window = d.window(reg.Window)
+	var err error
+	if a.register.Namespaces, err = compiled(reg.Namespaces); err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	old, err := d.conflictLocked(reg, distance)
 	if err == nil {
@@ -47,7 +52,7 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 		old.Detach()
 	}
 	for _, b := range known {
-		b.ask(d.routes.Load().namespace(b.socket.Namespace()))
+		d.admit(b)
 	}
 	d.log.Info("instance attached", "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion,
 		"window", a.register.Window, "remote", distance == Remote, "replaces_older_stream", old != nil)
@@ -57,6 +62,20 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	}
 	d.changed(distance)
 	return a, nil
+}
+
+// compiled gives the registrations with their patterns compiled.
+func compiled(all []sio.Registration) ([]sio.Registration, error) {
+	all = slices.Clone(all)
+	for i := range all {
+		if r := &all[i]; r.Pattern && r.Compiled == nil {
+			var err error
+			if r.Compiled, err = sio.CompilePattern(string(r.Namespace)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
 }
 
 func (d *Dispatcher) window(wanted int) int {
@@ -119,7 +138,7 @@ func (d *Dispatcher) serviceLocked(name sio.ServiceName) (*service, error) {
 // rerouteLocked follows a change of the service's attachments.
 func (d *Dispatcher) rerouteLocked(s *service) {
 	s.declareLocked()
-	d.routes.Store(buildTable(d.services))
+	d.places.follow(buildTable(d.services))
 	d.unhandled.forget()
 }
 

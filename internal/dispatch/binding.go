@@ -21,6 +21,8 @@ const (
 	Refused
 	// UnknownNamespace means that no service ever registered the namespace, while others are known.
 	UnknownNamespace
+	// NamespacesFull means that there are too many namespaces by pattern to let another one come into being.
+	NamespacesFull
 	// Away means that the namespace's services stayed away for longer than Options.ConnectHold. The client is to try again.
 	Away
 )
@@ -43,16 +45,19 @@ type Binding struct {
 	socket Socket
 	after  *Binding // of the same id before, which the services may not have heard the end of; nil for most
 
+	place atomic.Pointer[place] // nil until the namespace is known; stored under mu
+
 	mu      sync.Mutex // guards what follows; no other lock is taken under it
 	decided func(Decision)
-	pending int // services that have not answered the connect
+	later   [][]*service // to be asked when those that were asked have accepted
+	pending int          // services that have not answered the connect
 	closed  bool
 	used    bool
 	first   lane // spares an allocation: most sockets have to do with one service
 	more    []*lane
 }
 
-// Connect asks every service that registered connect for the socket's namespace. decided is called once, at the latest when the
+// Connect asks every service that registered connect for the socket's namespace, in groups of ascending order, until one refuses. decided is called once, at the latest when the
 // services have been away for Options.ConnectHold, unless Binding.Disconnect comes first. It may be called before Connect returns,
 // and is never called under a lock.
 func (d *Dispatcher) Connect(s Socket, decided func(Decision)) *Binding {
@@ -66,11 +71,7 @@ func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)
 		old = old.after
 	}
 	b := &Binding{d: d, socket: s, after: old, decided: decided}
-	if r := d.routes.Load().namespace(s.Namespace()); r != nil && !r.away() {
-		b.ask(r)
-	} else {
-		d.hold(b)
-	}
+	d.admit(b)
 	return b
 }
 
@@ -78,7 +79,7 @@ func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)
 // dispatcher's from then on; the Event itself may be reused. It blocks while the socket's queue for a service is full,
 // until ctx ends (CodeDeadline) or the socket disconnects (CodeClosed). An event that no service registered for is counted, not an error.
 func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck bool) error {
-	services := b.d.routes.Load().namespace(b.socket.Namespace()).find(ev.Name)
+	services := b.routes().find(ev.Name)
 	if len(services) == 0 {
 		b.d.reportUnhandled(b.socket.Namespace(), ev.Name)
 		return nil
@@ -114,6 +115,42 @@ func (b *Binding) Disconnect(reason sio.Reason) {
 	for _, l := range lanes {
 		l.leave(reason)
 	}
+	b.d.places.leave(b.place.Load())
+}
+
+// enter lets the socket into its namespace, or says why not. Of a namespace that is not known yet it says nothing.
+func (b *Binding) enter() (refusal DecisionKind) {
+	if b.place.Load() != nil {
+		return 0
+	}
+	p, refusal := b.d.places.enter(b.socket.Namespace())
+	if p == nil {
+		return refusal
+	}
+	b.mu.Lock()
+	closed := b.closed
+	if !closed {
+		b.place.Store(p)
+	}
+	b.mu.Unlock()
+	if closed {
+		b.d.places.leave(p)
+	}
+	return 0
+}
+
+// routes are those of the socket's namespace; nil until it is known.
+func (b *Binding) routes() *routes {
+	if p := b.place.Load(); p != nil {
+		return p.routes.Load()
+	}
+	return nil
+}
+
+func (b *Binding) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
 }
 
 // lane gives the socket's lane to the service; nil when the socket is gone.
@@ -175,13 +212,25 @@ func (b *Binding) closeLocked() (lanes []*lane) {
 // ask puts the connect to the services that want to be asked.
 func (b *Binding) ask(r *routes) {
 	b.mu.Lock()
+	b.later = r.connect
+	b.mu.Unlock()
+	b.askNext()
+}
+
+// askNext puts the connect to the services whose turn it is. When all have accepted, the socket is.
+func (b *Binding) askNext() {
+	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
 		return
 	}
-	b.pending = len(r.connect)
+	var group []*service
+	if len(b.later) > 0 {
+		group, b.later = b.later[0], b.later[1:]
+	}
+	b.pending = len(group)
 	lanes := make([]*lane, 0, 1)
-	for _, s := range r.connect {
+	for _, s := range group {
 		lanes = append(lanes, b.laneLocked(s))
 	}
 	b.mu.Unlock()
@@ -206,7 +255,7 @@ func (b *Binding) answered(r *sio.Result) {
 		all := b.pending == 0
 		b.mu.Unlock()
 		if all {
-			b.decide(Decision{Kind: Accepted})
+			b.askNext()
 		}
 	case sio.Refused:
 		message := r.Message
@@ -240,12 +289,18 @@ func (b *Binding) decide(decision Decision) {
 		m.ConnectRefused.Inc()
 	case UnknownNamespace:
 		m.UnknownNamespace.Inc()
+	case NamespacesFull:
+		m.NamespacesFull.Inc()
+		b.d.reportFull(b.socket.Namespace())
 	case Away:
 		m.Away.Inc()
 		reason = sio.ReasonForcedServerClose
 	}
 	for _, l := range lanes {
 		l.leave(reason)
+	}
+	if decision.Kind != Accepted {
+		b.d.places.leave(b.place.Load())
 	}
 	decided(decision)
 }

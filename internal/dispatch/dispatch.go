@@ -96,6 +96,9 @@ type Options struct {
 	ForwardBytes  int
 	// MaxServices bounds the services known. Default 1,024.
 	MaxServices int
+	// MaxDynamic bounds the namespaces with sockets that services registered by pattern only. Default 10,000 (setting
+	// max-dynamic-namespaces).
+	MaxDynamic int
 }
 
 func (o Options) withDefaults() Options {
@@ -121,6 +124,7 @@ func (o Options) withDefaults() Options {
 	defaults(&o.ForwardBytes, 64<<20)
 	defaults(&o.MaxServices, 1024)
 	defaults(&o.HoldSockets, 10_000)
+	defaults(&o.MaxDynamic, 10_000)
 	return o
 }
 
@@ -134,12 +138,14 @@ type Dispatcher struct {
 	changes chan struct{}
 
 	counter   atomic.Uint64
-	routes    atomic.Pointer[table]
+	routes    atomic.Pointer[table] // stored by places, under mu
+	places    places
 	unhandled unhandled
 	drops     quiet // lines about dropped dispatches
 	failures  quiet // lines about failed handlers
+	full      quiet // lines about connects refused for lack of room
 
-	mu          sync.Mutex // guards what follows and the storing of routes; taken before a service's lock
+	mu          sync.Mutex // guards what follows; taken before a service's lock
 	services    map[sio.ServiceName]*service
 	local       map[sio.InstanceID]*Attachment
 	remote      map[sio.InstanceID]*Attachment
@@ -166,6 +172,7 @@ func New(o Options, m *metrics.Dispatch, log *slog.Logger) *Dispatcher {
 		held:     map[*Binding]*time.Timer{},
 	}
 	d.routes.Store(&table{})
+	d.places = places{max: d.options.MaxDynamic, gauge: m.DynamicNamespaces, tables: &d.routes, here: map[sio.Namespace]*place{}}
 	return d
 }
 

@@ -4,25 +4,37 @@ package dispatch
 
 import "time"
 
-// hold lets a connect wait whose namespace has no instance at all. One whose namespace no service ever registered is refused at once,
-// unless nothing was ever registered: then the services are likely to be starting too.
-func (d *Dispatcher) hold(b *Binding) {
+// admit lets the socket into its namespace, and asks its services about it or waits for them. One whose namespace no service ever
+// registered is refused at once, unless nothing was ever registered: then the services are likely to be starting too.
+func (d *Dispatcher) admit(b *Binding) {
+	for {
+		if refusal := b.enter(); refusal != 0 {
+			b.decide(Decision{Kind: refusal})
+			return
+		}
+		if r := b.routes(); !r.away() {
+			b.ask(r)
+			return
+		}
+		if d.hold(b) {
+			return
+		}
+	}
+}
+
+// hold lets a connect wait whose namespace has no instance at all. It returns false if it has one by now.
+func (d *Dispatcher) hold(b *Binding) bool {
 	d.mu.Lock()
-	t := d.routes.Load()
-	r := t.namespace(b.socket.Namespace())
-	unknown := r == nil && len(t.namespaces) > 0
-	there := r != nil && !r.away()
-	if !unknown && !there {
+	defer d.mu.Unlock()
+	switch {
+	case b.isClosed():
+	case b.place.Load() == nil && !d.routes.Load().empty(), !b.routes().away():
+		return false
+	default:
 		d.held[b] = time.AfterFunc(d.options.ConnectHold, func() { d.giveUp(b) })
 		d.metrics.Held.Inc()
 	}
-	d.mu.Unlock()
-	switch {
-	case unknown:
-		b.decide(Decision{Kind: UnknownNamespace})
-	case there:
-		b.ask(r)
-	}
+	return true
 }
 
 // release takes the binding out of the held ones, and tells whether it was there.
@@ -47,7 +59,7 @@ func (d *Dispatcher) releaseLocked(b *Binding) bool {
 func (d *Dispatcher) releaseKnownLocked() (known []*Binding) {
 	t := d.routes.Load()
 	for b := range d.held {
-		if r := t.namespace(b.socket.Namespace()); r != nil && !r.away() {
+		if t.there(b.socket.Namespace()) {
 			d.releaseLocked(b)
 			known = append(known, b)
 		}
@@ -60,7 +72,7 @@ func (d *Dispatcher) giveUp(b *Binding) {
 		return
 	}
 	kind := Away
-	if t := d.routes.Load(); t.namespace(b.socket.Namespace()) == nil && len(t.namespaces) > 0 {
+	if t := d.routes.Load(); !t.empty() && !t.known(b.socket.Namespace()) {
 		kind = UnknownNamespace
 	}
 	b.decide(Decision{Kind: kind})

@@ -86,3 +86,10 @@ func (d *Dispatcher) reportUnhandled(ns sio.Namespace, event string) {
 			"namespace", ns, "event", event, "lines_left_out", missed)
 	}
 }
+
+func (d *Dispatcher) reportFull(ns sio.Namespace) {
+	if ok, missed := d.full.allow(); ok {
+		d.log.Warn("a connect was refused: as many namespaces by pattern have sockets as the setting max-dynamic-namespaces allows",
+			"namespace", ns, "namespaces", d.options.MaxDynamic, "lines_left_out", missed)
+	}
+}

@@ -3,27 +3,164 @@
 package dispatch
 
 import (
+	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// table holds the routes: which services get which event. It is never changed once stored; every attach and detach makes a new one.
-// Routes of a service stay when its last instance has left, so that its events wait for it.
+// table holds the routes: which services get which event. It is never changed once stored, but for the unions; every attach and detach
+// makes a new one. Routes of a service stay when its last instance has left, so that its events wait for it.
 type table struct {
-	namespaces map[sio.Namespace]*routes
+	namespaces map[sio.Namespace]*routes // registered by name
+	patterns   []rule                    // registered by pattern, each text once, in the order of the texts
+	unions     map[string]*routes        // of several rules, for the namespaces that they share; guarded by the places' mu
+}
+
+// rule is a pattern and what services registered with it.
+type rule struct {
+	pattern *sio.Pattern
+	routes  *routes
 }
 
 // routes are the rules of one namespace. Each service stands in a list once.
 type routes struct {
 	services   []*service // all that registered the namespace
 	byName     map[string][]*service
-	catchAll   []*service // for events that stand not in byName
-	connect    []*service
+	catchAll   []*service   // for events that stand not in byName
+	connect    [][]*service // those of a group are asked at the same time, when those of the group before have accepted
 	disconnect []*service
+
+	asked []asked // what connect is made of
 }
 
-func (t *table) namespace(ns sio.Namespace) *routes { return t.namespaces[ns] }
+type asked struct {
+	service *service
+	order   int
+}
+
+// nowhere are the routes of a namespace that no service registers any more.
+var nowhere = &routes{}
+
+func (t *table) empty() bool { return len(t.namespaces)+len(t.patterns) == 0 }
+
+// matching gives the patterns that match the name, in their order.
+func (t *table) matching(ns sio.Namespace) (list []*sio.Pattern) {
+	for _, p := range t.patterns {
+		if p.pattern.Matches(ns) {
+			list = append(list, p.pattern)
+		}
+	}
+	return list
+}
+
+// some tells whether it is true for some routes of the namespace. It asks before it matches, since that costs more.
+func (t *table) some(ns sio.Namespace, is func(*routes) bool) bool {
+	if r := t.namespaces[ns]; r != nil && is(r) {
+		return true
+	}
+	return slices.ContainsFunc(t.patterns, func(p rule) bool { return is(p.routes) && p.pattern.Matches(ns) })
+}
+
+// known tells whether some service registered the namespace.
+func (t *table) known(ns sio.Namespace) bool {
+	return t.some(ns, func(*routes) bool { return true })
+}
+
+// there tells whether some service of the namespace has an instance.
+func (t *table) there(ns sio.Namespace) bool {
+	return t.some(ns, func(r *routes) bool { return !r.away() })
+}
+
+// disconnects tells whether the service wants to be told about disconnects of the namespace's sockets.
+func (t *table) disconnects(ns sio.Namespace, s *service) bool {
+	return t.some(ns, func(r *routes) bool { return slices.Contains(r.disconnect, s) })
+}
+
+// maxUnions bounds the unions that are kept: which patterns meet is up to the names that browsers choose.
+const maxUnions = 1000
+
+// routesLocked gives the routes of a namespace with the patterns that match it. Namespaces that the same patterns match share them. Under
+// the places' mu.
+func (t *table) routesLocked(ns sio.Namespace, matches []*sio.Pattern) *routes {
+	named := t.namespaces[ns]
+	if len(matches) == 0 {
+		return cmp.Or(named, nowhere)
+	}
+	if named == nil && len(matches) == 1 {
+		i, _ := t.find(matches[0])
+		return t.patterns[i].routes
+	}
+	var key []byte
+	if named != nil {
+		key = append(key, ns...)
+	}
+	for _, p := range matches {
+		i, _ := t.find(p)
+		key = binary.BigEndian.AppendUint32(append(key, 0), uint32(i))
+	}
+	union := t.unions[string(key)]
+	if union != nil {
+		return union
+	}
+	union = newRoutes()
+	union.addRoutes(named)
+	for _, p := range matches {
+		i, _ := t.find(p)
+		union.addRoutes(t.patterns[i].routes)
+	}
+	union.group()
+	if t.unions == nil || len(t.unions) >= maxUnions {
+		t.unions = map[string]*routes{}
+	}
+	t.unions[string(key)] = union
+	return union
+}
+
+// find tells where in the table the pattern stands. Patterns of the same text are the same.
+func (t *table) find(p *sio.Pattern) (int, bool) {
+	return slices.BinarySearchFunc(t.patterns, p, func(r rule, p *sio.Pattern) int { return byText(r.pattern, p) })
+}
+
+func byText(a, b *sio.Pattern) int { return cmp.Compare(a.String(), b.String()) }
+
+// buildTable makes the table of what the services declare.
+func buildTable(services map[sio.ServiceName]*service) *table {
+	t := &table{namespaces: map[sio.Namespace]*routes{}}
+	patterns := map[string]rule{}
+	for _, s := range services {
+		for i := range s.declared {
+			reg := &s.declared[i]
+			if reg.Pattern {
+				r := patterns[reg.Compiled.String()]
+				if r.routes == nil {
+					r = rule{reg.Compiled, newRoutes()}
+					patterns[reg.Compiled.String()] = r
+				}
+				r.routes.add(s, reg)
+				continue
+			}
+			r := t.namespaces[reg.Namespace]
+			if r == nil {
+				r = newRoutes()
+				t.namespaces[reg.Namespace] = r
+			}
+			r.add(s, reg)
+		}
+	}
+	for _, r := range t.namespaces {
+		r.group()
+	}
+	for _, r := range patterns {
+		r.routes.group()
+		t.patterns = append(t.patterns, r)
+	}
+	slices.SortFunc(t.patterns, func(a, b rule) int { return byText(a.pattern, b.pattern) })
+	return t
+}
+
+func newRoutes() *routes { return &routes{byName: map[string][]*service{}} }
 
 // find gives the services that handle the event.
 func (r *routes) find(event string) []*service {
@@ -38,32 +175,10 @@ func (r *routes) find(event string) []*service {
 
 // away tells whether no service of the namespace has an instance.
 func (r *routes) away() bool {
-	return !slices.ContainsFunc(r.services, func(s *service) bool { return s.there.Load() })
+	return r == nil || !slices.ContainsFunc(r.services, func(s *service) bool { return s.there.Load() })
 }
 
-// disconnects tells whether the service wants to be told about disconnects of the namespace's sockets.
-func (t *table) disconnects(ns sio.Namespace, s *service) bool {
-	r := t.namespaces[ns]
-	return r != nil && slices.Contains(r.disconnect, s)
-}
-
-// buildTable makes the table of what the services declare.
-func buildTable(services map[sio.ServiceName]*service) *table {
-	t := &table{namespaces: map[sio.Namespace]*routes{}}
-	for _, s := range services {
-		for i := range s.declared {
-			t.add(s, &s.declared[i])
-		}
-	}
-	return t
-}
-
-func (t *table) add(s *service, reg *sio.Registration) {
-	r := t.namespaces[reg.Namespace]
-	if r == nil {
-		r = &routes{byName: map[string][]*service{}}
-		t.namespaces[reg.Namespace] = r
-	}
+func (r *routes) add(s *service, reg *sio.Registration) {
 	r.services = with(r.services, s)
 	for _, event := range reg.Events {
 		r.byName[event] = with(r.byName[event], s)
@@ -72,10 +187,56 @@ func (t *table) add(s *service, reg *sio.Registration) {
 		r.catchAll = with(r.catchAll, s)
 	}
 	if reg.Connect {
-		r.connect = with(r.connect, s)
+		r.addAsked(asked{s, reg.ConnectOrder})
 	}
 	if reg.Disconnect {
 		r.disconnect = with(r.disconnect, s)
+	}
+}
+
+// addRoutes adds what stands in others, which may be nil.
+func (r *routes) addRoutes(other *routes) {
+	if other == nil {
+		return
+	}
+	for _, s := range other.services {
+		r.services = with(r.services, s)
+	}
+	for event, list := range other.byName {
+		for _, s := range list {
+			r.byName[event] = with(r.byName[event], s)
+		}
+	}
+	for _, s := range other.catchAll {
+		r.catchAll = with(r.catchAll, s)
+	}
+	for _, s := range other.disconnect {
+		r.disconnect = with(r.disconnect, s)
+	}
+	for _, a := range other.asked {
+		r.addAsked(a)
+	}
+}
+
+// addAsked notes who is to be asked. A service is asked once: at the earliest of its orders.
+func (r *routes) addAsked(a asked) {
+	i := slices.IndexFunc(r.asked, func(b asked) bool { return b.service == a.service })
+	if i < 0 {
+		r.asked = append(r.asked, a)
+		return
+	}
+	r.asked[i].order = min(r.asked[i].order, a.order)
+}
+
+// group makes connect of asked.
+func (r *routes) group() {
+	slices.SortStableFunc(r.asked, func(a, b asked) int { return cmp.Compare(a.order, b.order) })
+	for i, a := range r.asked {
+		if i == 0 || a.order != r.asked[i-1].order {
+			r.connect = append(r.connect, nil)
+		}
+		last := len(r.connect) - 1
+		r.connect[last] = append(r.connect[last], a.service)
 	}
 }
 

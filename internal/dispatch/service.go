@@ -157,7 +157,8 @@ func (s *service) declareLocked() {
 func (s *service) differs(reg *sio.Register) bool {
 	return len(s.attachments) > 0 && !slices.EqualFunc(s.attachments[0].register.Namespaces, reg.Namespaces,
 		func(a, b sio.Registration) bool {
-			return a.Namespace == b.Namespace && a.CatchAll == b.CatchAll && a.Connect == b.Connect &&
-				a.Disconnect == b.Disconnect && slices.Equal(a.Events, b.Events)
+			return a.Namespace == b.Namespace && a.Pattern == b.Pattern && a.CatchAll == b.CatchAll && a.Connect == b.Connect &&
+				a.ConnectOrder == b.ConnectOrder && a.Disconnect == b.Disconnect && a.RoomEvents == b.RoomEvents &&
+				slices.Equal(a.Events, b.Events) && slices.Equal(a.Messages, b.Messages)
 		})
 }

@@ -119,6 +119,10 @@ func (s *Socket) decided(d dispatch.Decision) {
 		s.refuse(m.UnknownNamespace, func(dst []byte) []byte {
 			return s.client.protocol().appendUnknownNamespace(dst, s.namespace)
 		})
+	case dispatch.NamespacesFull:
+		s.refuse(m.NamespacesFull, func(dst []byte) []byte {
+			return s.client.protocol().appendConnectError(dst, s.namespace, "Too many namespaces", nil)
+		})
 	case dispatch.Away:
 		if s.unasked && !s.client.alone() {
 			s.refuseSilently(m.Away)

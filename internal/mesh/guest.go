@@ -4,6 +4,7 @@ package mesh
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,11 +77,7 @@ func (m *Mesh) wantsDisconnect(who guest) bool {
 		if a.Register.Instance != who.instance || a.Generation != who.generation {
 			continue
 		}
-		for _, r := range a.Register.Namespaces {
-			if r.Namespace == who.namespace {
-				return r.Disconnect
-			}
-		}
+		return slices.ContainsFunc(a.Register.Namespaces, func(r sio.Registration) bool { return r.Disconnect && r.Covers(who.namespace) })
 	}
 	return false
 }

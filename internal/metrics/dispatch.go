@@ -16,6 +16,8 @@ type Dispatch struct {
 	Blocked         prometheus.Gauge // sockets that are not read, since their queue is full
 	Held            prometheus.Gauge // connects that wait for a service
 
+	DynamicNamespaces prometheus.Gauge // with sockets, registered by pattern only
+
 	Connects    prometheus.Counter // dispatches handed out, by kind
 	Events      prometheus.Counter
 	Disconnects prometheus.Counter
@@ -39,6 +41,7 @@ type Dispatch struct {
 	Accepted         prometheus.Counter // connects, by decision
 	ConnectRefused   prometheus.Counter
 	UnknownNamespace prometheus.Counter
+	NamespacesFull   prometheus.Counter
 	Away             prometheus.Counter
 }
 
@@ -63,22 +66,23 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 	dropped := vec("dropped_total", "Dispatches that no instance resolved or will resolve, by cause.", "cause")
 	connects := vec("connects_total", "Connects of sockets, by decision.", "decision")
 	return &Dispatch{
-		LocalInstances:  instances.WithLabelValues("local"),
-		RemoteInstances: instances.WithLabelValues("remote"),
-		Open:            gauge("open", "Dispatches handed out and not resolved."),
-		Queued:          gauge("queued", "Dispatches that wait for a window or for an instance."),
-		Blocked:         gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
-		Held:            gauge("held_connects", "Connects that wait for a service to attach."),
-		Connects:        dispatches("connect"),
-		Events:          dispatches("event"),
-		Disconnects:     dispatches("disconnect"),
-		Forwarded:       counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
-		Redelivered:     counter("redelivered_total", "Dispatches taken back from instances that went away."),
-		Handled:         results("handled"),
-		Answered:        results("answered"),
-		Refused:         results("refused"),
-		Failed:          results("failed"),
-		NotOpen:         results("not_open"),
+		LocalInstances:    instances.WithLabelValues("local"),
+		RemoteInstances:   instances.WithLabelValues("remote"),
+		Open:              gauge("open", "Dispatches handed out and not resolved."),
+		Queued:            gauge("queued", "Dispatches that wait for a window or for an instance."),
+		Blocked:           gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
+		Held:              gauge("held_connects", "Connects that wait for a service to attach."),
+		DynamicNamespaces: gauge("dynamic_namespaces", "Namespaces that have sockets and that services registered by pattern only."),
+		Connects:          dispatches("connect"),
+		Events:            dispatches("event"),
+		Disconnects:       dispatches("disconnect"),
+		Forwarded:         counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
+		Redelivered:       counter("redelivered_total", "Dispatches taken back from instances that went away."),
+		Handled:           results("handled"),
+		Answered:          results("answered"),
+		Refused:           results("refused"),
+		Failed:            results("failed"),
+		NotOpen:           results("not_open"),
 		OpenTime: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "spanwire_dispatch_open_seconds", Help: "Time from handing a dispatch out to its result.",
 			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -92,6 +96,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Accepted:          connects("accepted"),
 		ConnectRefused:    connects("refused"),
 		UnknownNamespace:  connects("unknown_namespace"),
+		NamespacesFull:    connects("namespaces_full"),
 		Away:              connects("away"),
 	}
 }

@@ -15,6 +15,7 @@ type Edge struct {
 	Accepted         prometheus.Counter // connects that were accepted
 	Refused          prometheus.Counter // connects that a service refused
 	UnknownNamespace prometheus.Counter // connects to a namespace that no service has
+	NamespacesFull   prometheus.Counter // connects to one by pattern when there were too many
 	Away             prometheus.Counter // connects whose services stayed away
 	GivenUp          prometheus.Counter // connects that ended before they were decided
 
@@ -81,6 +82,7 @@ func NewEdge(r prometheus.Registerer) *Edge {
 	m.Accepted = connects.WithLabelValues("accepted")
 	m.Refused = connects.WithLabelValues("refused")
 	m.UnknownNamespace = connects.WithLabelValues("unknown_namespace")
+	m.NamespacesFull = connects.WithLabelValues("namespaces_full")
 	m.Away = connects.WithLabelValues("away")
 	m.GivenUp = connects.WithLabelValues("given_up")
 	acks := vec("acks_received_total", "Acks that browsers owed, by what became of them.", "outcome")

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// place is a namespace that has sockets on this replica, those included whose connect is not decided. It spares each event the
+// matching of patterns. It is forgotten with the last socket, so that the names that browsers try leave nothing behind.
+type place struct {
+	name   sio.Namespace
+	routes atomic.Pointer[routes] // never nil; follows the table
+
+	// guarded by the places' mu
+	sockets int
+	matches []*sio.Pattern // in their order
+	dynamic bool           // no service registered it by name
+}
+
+// places are all of them.
+type places struct {
+	// fixed at birth
+	max    int // of dynamic ones
+	gauge  metrics.Gauge
+	tables *atomic.Pointer[table]
+
+	mu      sync.Mutex // guards what follows and the storing of the table; no other lock is taken under it
+	here    map[sio.Namespace]*place
+	dynamic int
+}
+
+// enter counts a socket in. Without a place the kind says why not; it is zero when nothing at all is registered yet.
+func (p *places) enter(ns sio.Namespace) (*place, DecisionKind) {
+	for {
+		p.mu.Lock()
+		if x := p.here[ns]; x != nil {
+			defer p.mu.Unlock()
+			if x.routes.Load() == nowhere {
+				return nil, UnknownNamespace
+			}
+			x.sockets++
+			return x, 0
+		}
+		p.mu.Unlock()
+		t := p.tables.Load()
+		matches := t.matching(ns) // under no lock, since it may take a while
+		if x, kind, ok := p.found(ns, t, matches); ok {
+			return x, kind
+		}
+	}
+}
+
+// found makes the place of a namespace; not ok means that it has to be looked up again.
+func (p *places) found(ns sio.Namespace, t *table, matches []*sio.Pattern) (x *place, kind DecisionKind, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tables.Load() != t || p.here[ns] != nil {
+		return nil, 0, false
+	}
+	r := t.routesLocked(ns, matches)
+	dynamic := t.namespaces[ns] == nil
+	switch {
+	case t.empty():
+		return nil, 0, true
+	case r == nowhere:
+		return nil, UnknownNamespace, true
+	case dynamic && p.dynamic >= p.max:
+		return nil, NamespacesFull, true
+	}
+	x = &place{name: ns, sockets: 1, matches: matches}
+	x.routes.Store(r)
+	p.here[ns] = x
+	p.countLocked(x, dynamic)
+	return x, 0, true
+}
+
+// leave counts a socket out; nil is a socket that was never in.
+func (p *places) leave(x *place) {
+	if x == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if x.sockets--; x.sockets == 0 {
+		delete(p.here, x.name)
+		p.countLocked(x, false)
+	}
+}
+
+func (p *places) countLocked(x *place, dynamic bool) {
+	switch {
+	case dynamic && !x.dynamic:
+		p.dynamic++
+		p.gauge.Inc()
+	case !dynamic && x.dynamic:
+		p.dynamic--
+		p.gauge.Dec()
+	}
+	x.dynamic = dynamic
+}
+
+// follow stores the table and gives each place its routes of it. Only patterns that are new are matched.
+func (p *places) follow(t *table) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.tables.Load()
+	fresh := &table{}
+	for _, r := range t.patterns {
+		if _, known := old.find(r.pattern); !known {
+			fresh.patterns = append(fresh.patterns, r)
+		}
+	}
+	p.tables.Store(t)
+	for ns, x := range p.here {
+		matches := slices.DeleteFunc(x.matches, func(m *sio.Pattern) bool {
+			_, known := t.find(m)
+			return !known
+		})
+		matches = append(matches, fresh.matching(ns)...)
+		slices.SortFunc(matches, byText)
+		x.matches = matches
+		x.routes.Store(t.routesLocked(ns, matches))
+		p.countLocked(x, t.namespaces[ns] == nil)
+	}
+}
