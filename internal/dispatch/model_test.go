@@ -19,9 +19,13 @@ import (
 //
 // For each socket and service, whenever a dispatch is handed out: it is given to one instance at a time; what came before it is
 // resolved, given up, or open on the same instance; within one attachment numbers only grow; the first on an attachment introduces.
+// With ordered, a service hears of a connect when the one before it has accepted.
 type world struct {
 	t *testing.T
 	f *fixture
+
+	ordered    bool // services are asked one after another, in the order of their names
+	namespaces []sio.Namespace
 
 	mu     sync.Mutex // guards what follows
 	logs   map[string]*history
@@ -102,6 +106,9 @@ func (x *worker) Queue(d *Dispatch) {
 		w.fail("socket %s: introduced %v, met %v", j.socket, d.Introduce, h.met[x])
 	}
 	h.met[x] = true
+	if before := w.history(j.socket, "a"); w.ordered && j.number == 0 && x.service != "a" && before.handled[0] < 1 {
+		w.fail("socket %s: %s is asked before a has accepted", j.socket, x.service)
+	}
 	if h.on != x {
 		if len(h.open) > 0 && !h.on.dying {
 			w.fail("socket %s has dispatches open on two instances", j.socket)
@@ -217,7 +224,10 @@ const modelEvents = 40
 func runModel(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	w := &world{t: t, f: newFixture(t, Options{QueueEvents: 1 + rng.IntN(10), HandlerTimeout: -1, ConnectHold: time.Hour, HoldTimeout: -1}),
-		logs: map[string]*history{}}
+		logs: map[string]*history{}, ordered: seed%2 == 0, namespaces: []sio.Namespace{"/"}}
+	if seed%4 > 1 {
+		w.namespaces = []sio.Namespace{"/", "/d1", "/d2", "/d3"}
+	}
 	services := []string{"a", "b"}
 	var actors sync.WaitGroup
 	for n := range 12 {
@@ -231,13 +241,33 @@ func runModel(t *testing.T, seed uint64) {
 	}
 	actors.Wait()
 	w.check(services, seed)
+	same(t, "left of namespaces", []string{w.f.left()}, nothingLeft)
+}
+
+// declares gives what an instance of the service declares: all namespaces by one pattern, or by one and by name.
+func (w *world) declares(service string) (all []sio.Registration) {
+	r := sio.Registration{Namespace: "/", CatchAll: true, Connect: true, Disconnect: true}
+	if w.ordered {
+		r.ConnectOrder = int(service[0])
+	}
+	if len(w.namespaces) == 1 {
+		return []sio.Registration{r}
+	}
+	pattern := r
+	pattern.Namespace, pattern.Pattern = `/(d\d+)?`, true
+	all = append(all, pattern)
+	if service == "b" {
+		r.ConnectOrder++ // the earlier counts
+		all = append(all, r)
+	}
+	return all
 }
 
 // browse is the life of a socket.
 func (w *world) browse(id string, services []string, rng *rand.Rand) {
 	time.Sleep(time.Duration(400+rng.IntN(400)) * time.Millisecond) // both services have been known since
 	decided := make(chan Decision, 1)
-	s := &socket{id: sio.SocketID(id), ns: "/"}
+	s := &socket{id: sio.SocketID(id), ns: w.namespaces[rng.IntN(len(w.namespaces))]}
 	s.binding = w.f.Connect(s, func(d Decision) { decided <- d })
 	if d := <-decided; d.Kind != Accepted {
 		return // its connect was open on an instance that wants things at most once
@@ -264,8 +294,7 @@ func (w *world) live(service string, k int, once bool, rng *rand.Rand) {
 		x := &worker{w: w, service: service, window: 1 + rng.IntN(6), once: once,
 			rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}
 		a, err := w.f.Attach(reg(service, fmt.Sprintf("%s-%d", service, k), func(r *sio.Register) {
-			asking(r)
-			r.Window, r.AtMostOnce = x.window, once
+			r.Window, r.AtMostOnce, r.Namespaces = x.window, once, w.declares(service)
 		}), x, Local)
 		if err != nil {
 			w.t.Error(err)
