@@ -13,9 +13,7 @@ func (s *Socket) Describe() sio.SocketInfo {
 func (s *Socket) Keep(value []byte, ifVersion uint64) (now sio.Data, kept bool) {
 	for {
 		old := s.data.Load()
-		if old != nil {
-			now = *old
-		}
+		now = dataOf(old)
 		if ifVersion != 0 && ifVersion != now.Version {
 			return now, false
 		}
@@ -27,9 +25,15 @@ func (s *Socket) Keep(value []byte, ifVersion uint64) (now sio.Data, kept bool) 
 }
 
 // kept is what handlers keep with the socket.
-func (s *Socket) kept() sio.Data {
-	if d := s.data.Load(); d != nil {
-		return *d
+func (s *Socket) kept() sio.Data { return dataOf(s.data.Load()) }
+
+func dataOf(d *sio.Data) sio.Data {
+	if d == nil {
+		return sio.Data{Version: firstVersion}
 	}
-	return sio.Data{}
+	return *d
 }
+
+// firstVersion is that of a socket with which nothing was kept yet. It is not 0, so that a handler can ask for its first data to be kept only if
+// nobody else's is.
+const firstVersion = 1

@@ -18,13 +18,13 @@ func TestSocket_Keep(t *testing.T) {
 		set := func(value string, ifVersion uint64) sio.Found {
 			return w.hub.Answer(&sio.SetData{Namespace: "/", Socket: p.sid, Data: []byte(value), IfVersion: ifVersion})()
 		}
-		if f := set("1", 0); f.Conflict || f.Set.Version != 1 {
+		if f := set("1", firstVersion); f.Conflict || f.Set.Version != 2 {
 			t.Errorf("first: %+v", f)
 		}
-		if f := set("2", 1); f.Conflict || f.Set.Version != 2 {
+		if f := set("2", 2); f.Conflict || f.Set.Version != 3 {
 			t.Errorf("second: %+v", f)
 		}
-		if f := set("3", 1); !f.Conflict || f.Set.Version != 2 || string(f.Set.Value) != "2" {
+		if f := set("3", firstVersion); !f.Conflict || f.Set.Version != 3 || string(f.Set.Value) != "2" {
 			t.Errorf("third: %+v", f)
 		}
 		p.cut()
@@ -33,14 +33,14 @@ func TestSocket_Keep(t *testing.T) {
 		}
 		p.connect(map[string]any{"token": 7})
 		connects := w.service.calls(dispatch.Connect)
-		if in := connects[len(connects)-1].socket.Introduction(); in.Data.Version != 2 || string(in.Data.Value) != "2" {
+		if in := connects[len(connects)-1].socket.Introduction(); in.Data.Version != 3 || string(in.Data.Value) != "2" {
 			t.Errorf("introduced with %+v", in.Data)
 		}
 		found := w.hub.Answer(&sio.FetchSockets{Target: sio.Target{Namespace: "/"}, Credentials: true})()
 		if len(found.Sockets) != 1 {
 			t.Fatalf("found %+v", found)
 		}
-		if s := found.Sockets[0]; s.ID != p.sid || s.Data.Version != 2 || string(s.Auth) != `{"token":7}` || s.Handshake.URL == "" || s.Replica != replica {
+		if s := found.Sockets[0]; s.ID != p.sid || s.Data.Version != 3 || string(s.Auth) != `{"token":7}` || s.Handshake.URL == "" || s.Replica != replica {
 			t.Errorf("found %+v", s)
 		}
 	})
@@ -63,7 +63,7 @@ func TestSocket_Keep_Race(t *testing.T) {
 		})
 	}
 	all.Wait()
-	sum := 1
+	sum := firstVersion + 1
 	for _, n := range won {
 		sum += n
 	}

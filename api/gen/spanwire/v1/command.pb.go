@@ -1013,7 +1013,7 @@ type SocketInfo struct {
 	Handshake *Handshake `protobuf:"bytes,3,opt,name=handshake,proto3" json:"handshake,omitempty"`
 	// Holds the data that handlers keep with the socket, as one JSON value. Empty when there is none.
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
-	// Holds the version of the data: 0 when none was ever set.
+	// Holds the version of the data, which grows with each SetData: 1 when none was ever set.
 	DataVersion uint64 `protobuf:"varint,5,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	// Names the replica that the socket lives on.
 	Replica       string `protobuf:"bytes,6,opt,name=replica,proto3" json:"replica,omitempty"`

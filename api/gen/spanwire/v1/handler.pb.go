@@ -1294,7 +1294,8 @@ type Introduction struct {
 	Handshake *Handshake `protobuf:"bytes,1,opt,name=handshake,proto3" json:"handshake,omitempty"`
 	// Holds the data that handlers keep with the socket, as one JSON value. Empty when there is none.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Holds the version of the data: 0 when none was ever set.
+	// Holds the version of the data, which grows with each SetData: 1 when none was ever set. Zero means that the broker is too old to
+	// tell.
 	DataVersion   uint64 `protobuf:"varint,3,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
