@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mesh
+
+import (
+	"log/slog"
+	"testing"
+	"testing/synctest"
+
+	"github.com/spanwire/spanwire/internal/backplane/memory"
+	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// visitor is a browser in a namespace of its own.
+type visitor struct {
+	browser
+	namespace sio.Namespace
+}
+
+func (v *visitor) Namespace() sio.Namespace { return v.namespace }
+
+// Patterns and orders hold for instances of other replicas, and so does what an instance declares when it attaches again.
+func TestLocal_patterns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memory.NewBus(memory.DefaultPending)
+		dispatchers := make([]*dispatch.Dispatcher, 2)
+		nodes := make([]*node, 2)
+		for i := range nodes {
+			dispatchers[i] = dispatch.New(dispatch.Options{}, metrics.NewDispatch(nil), slog.New(slog.DiscardHandler))
+			nodes[i] = newNodeWith(t, bus.New(metrics.NewBackplane(nil)), ForDispatcher(dispatchers[i]))
+		}
+		know(t, nodes[0], 2)
+		join := func(service sio.ServiceName, r sio.Registration) *handler {
+			h := &handler{}
+			a, err := dispatchers[1].Attach(&sio.Register{
+				Service: service, Instance: sio.InstanceID(service), Window: 8, Namespaces: []sio.Registration{r},
+			}, h, dispatch.Local)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.attachment = a
+			eventually(t, "borrowed", func() bool {
+				m := nodes[0].mesh
+				m.changing.Lock()
+				defer m.changing.Unlock()
+				b := m.borrowed[sio.InstanceID(service)]
+				return b != nil && b.generation == a.Generation()
+			})
+			return h
+		}
+		rooms := sio.Registration{Namespace: `/room-\d+`, Pattern: true, Connect: true, Disconnect: true, Events: []string{"one"}}
+		later := rooms
+		later.ConnectOrder = 1
+		second := join("second", later)
+		first := join("first", rooms)
+
+		socket := &visitor{browser{id: sio.NewSocketID(nodes[0].id)}, "/room-7"}
+		decision := make(chan dispatch.Decision, 1)
+		binding := dispatchers[0].Connect(socket, func(d dispatch.Decision) { decision <- d })
+		eventually(t, "asked", func() bool { return len(first.seen()) == 1 })
+		synctest.Wait()
+		if got := second.seen(); len(got) != 0 {
+			t.Errorf("the second was handed %q before its turn", got)
+		}
+		first.work()
+		eventually(t, "asked", func() bool { return len(second.seen()) == 1 })
+		second.work()
+		if d := <-decision; d.Kind != dispatch.Accepted {
+			t.Fatalf("decision %+v", d)
+		}
+		who := guest{lentTo: lentTo{"first", first.attachment.Generation()}, socket: socket.id, namespace: "/room-7"}
+		if !nodes[1].mesh.wantsDisconnect(who) {
+			t.Error("the first would not be told of the end when its socket's replica died")
+		}
+		if who.namespace = "/hall"; nodes[1].mesh.wantsDisconnect(who) {
+			t.Error("the first would be told of sockets of other namespaces")
+		}
+
+		rooms.Events = []string{"two"}
+		again := join("first", rooms)
+		for _, event := range []string{"one", "two"} {
+			if err := binding.Dispatch(t.Context(), &sio.Event{Name: event}, 1, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "events", func() bool { return len(again.seen()) == 1 && len(second.seen()) == 2 })
+		again.work()
+		second.work()
+		eventually(t, "acks", func() bool { return len(socket.seen()) == 2 })
+
+		rooms.Namespace = "/[h]all"
+		join("first", rooms)
+		unknown := &visitor{browser{id: sio.NewSocketID(nodes[0].id)}, "/cellar"}
+		dispatchers[0].Connect(unknown, func(d dispatch.Decision) { decision <- d })
+		if d := <-decision; d.Kind != dispatch.UnknownNamespace {
+			t.Errorf("decision %+v", d)
+		}
+		binding.Disconnect(sio.ReasonTransportClose)
+		eventually(t, "the end", func() bool { return len(second.seen()) == 3 })
+		second.work()
+		second.attachment.Detach()
+	})
+}
