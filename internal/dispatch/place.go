@@ -38,22 +38,29 @@ type places struct {
 // enter counts a socket in. Without a place the kind says why not; it is zero when nothing at all is registered yet.
 func (p *places) enter(ns sio.Namespace) (*place, DecisionKind) {
 	for {
-		p.mu.Lock()
-		if x := p.here[ns]; x != nil {
-			defer p.mu.Unlock()
-			if x.routes.Load() == nowhere {
-				return nil, UnknownNamespace
-			}
-			x.sockets++
-			return x, 0
+		if x, kind, ok := p.known(ns); ok {
+			return x, kind
 		}
-		p.mu.Unlock()
 		t := p.tables.Load()
 		matches := t.matching(ns) // under no lock, since it may take a while
 		if x, kind, ok := p.found(ns, t, matches); ok {
 			return x, kind
 		}
 	}
+}
+
+// known counts a socket into a place that is there; not ok means that there is none.
+func (p *places) known(ns sio.Namespace) (x *place, kind DecisionKind, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch x = p.here[ns]; {
+	case x == nil:
+		return nil, 0, false
+	case x.routes.Load() == nowhere:
+		return nil, UnknownNamespace, true
+	}
+	x.sockets++
+	return x, 0, true
 }
 
 // found makes the place of a namespace; not ok means that it has to be looked up again.

@@ -23,7 +23,7 @@ func (svc *Service) NamespacePattern(expr string) *Namespace {
 	whole, err := regexp.Compile("^(?:" + expr + ")$")
 	if err != nil {
 		svc.misuse(fmt.Errorf("spanwire: the namespace pattern %q is no regular expression: %w", expr, err))
-		whole = regexp.MustCompile("$^")
+		whole = regexp.MustCompile(`[^\x00-\x{10FFFF}]`) // matches nothing
 	}
 	n.pattern = whole
 	if !svc.running {

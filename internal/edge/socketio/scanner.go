@@ -2,7 +2,11 @@
 
 package socketio
 
-import "github.com/spanwire/spanwire/internal/jsonscan"
+import (
+	"errors"
+
+	"github.com/spanwire/spanwire/internal/jsonscan"
+)
 
 // scanner reads payloads, and puts what is wrong with them into verdicts.
 type scanner struct{ jsonscan.Scanner }
@@ -29,12 +33,12 @@ func (s *scanner) elements(i int) (int, error) {
 
 // verdictOn says what is wrong with JSON in the words of this package.
 func verdictOn(err error) error {
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		return nil
-	case jsonscan.ErrDepth:
+	case errors.Is(err, jsonscan.ErrDepth):
 		return errs[VerdictDepth]
-	case jsonscan.ErrPlaceholder:
+	case errors.Is(err, jsonscan.ErrPlaceholder):
 		return errs[VerdictPlaceholder]
 	}
 	return errs[VerdictJSON]
