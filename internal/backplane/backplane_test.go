@@ -86,11 +86,11 @@ func newInbox() *Inbox {
 }
 
 var (
-	target = sio.Target{Namespace: "/n", Rooms: []sio.Room{"a.*>", "é \x00"}, Except: []sio.Room{"b"}, Local: true}
+	target = sio.Target{Namespace: "/n", Rooms: []sio.Room{"a.*>", "é \x00"}, Except: []sio.Room{"b"}, Local: true, Pattern: true}
 	event  = sio.Event{Name: "e", Args: []byte(`[1,{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2}, {}}}
 	emit   = &sio.Emit{Target: target, Event: event, Volatile: true, NoCompress: true}
 	ack    = sio.Ack{Args: []byte(`["x"]`), Attachments: [][]byte{{0, 255}}}
-	intro  = &Introduction{Auth: []byte(`{"t":1}`), Handshake: &sio.Handshake{
+	intro  = &Introduction{Auth: []byte(`{"t":1}`), Data: sio.Data{Value: []byte("1"), Version: 2}, Handshake: &sio.Handshake{
 		Method: "GET", URL: "/socket.io/?EIO=4", Host: "h", Headers: []sio.Header{{Name: "A", Value: "1"}, {Name: "A", Value: "2"}},
 		Address: "::1", Secure: true, CrossDomain: true, IssuedMs: math.MaxInt64, Transport: "polling", EngineProtocol: 4,
 	}}
@@ -119,8 +119,9 @@ func bodies() map[string]Body {
 		"bye": &Bye{},
 		"dispatches": &DispatchBatch{Instance: "i", Generation: 3, Dispatches: []Dispatch{
 			{ID: math.MaxUint64, Socket: "s", Namespace: "/n", Kind: KindEvent, Event: &event, WantsAck: true, Redeliveries: 2},
-			{ID: 1, Socket: "s", Namespace: "/", Kind: KindConnect, Introduction: intro},
-			{ID: 2, Socket: "s", Namespace: "/", Kind: KindDisconnected, Reason: sio.ReasonPingTimeout},
+			{ID: 1, Socket: "s", Namespace: "/", Kind: KindConnect, Introduction: intro, Recovered: true},
+			{ID: 2, Socket: "s", Namespace: "/", Kind: KindDisconnected, Reason: sio.ReasonPingTimeout, Rooms: []sio.Room{"s", "r"}},
+			{ID: 3, Socket: "s", Namespace: "/", Kind: KindRoomEvent, RoomEvent: sio.RoomEvent{Change: sio.RoomLeft, Room: "r"}},
 		}},
 		"results": &ResultBatch{Instance: "i", Generation: 3, Results: []Result{
 			{ID: 1, Result: sio.Result{Outcome: sio.Handled}},

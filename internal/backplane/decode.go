@@ -98,7 +98,7 @@ func targetFromWire(m *spanwirev1.Target) (sio.Target, error) {
 	}
 	return sio.Target{
 		Namespace: namespaceFromWire(m.GetNamespace()), Rooms: fromStrings(m.GetRooms()), Except: fromStrings(m.GetExcept()),
-		Local: m.GetLocal(),
+		Local: m.GetLocal(), Pattern: m.GetPattern(),
 	}, nil
 }
 
@@ -184,19 +184,29 @@ func dispatchFromWire(m *spanwirev1.Dispatch, d *Dispatch) error {
 		event := eventFromWire(k.Event)
 		d.Kind, d.Event = KindEvent, &event
 	case *spanwirev1.Dispatch_Connect:
-		d.Kind = KindConnect
+		d.Kind, d.Recovered = KindConnect, k.Connect.GetRecovered()
 	case *spanwirev1.Dispatch_Disconnected:
 		d.Kind, d.Reason = KindDisconnected, sio.Reason(k.Disconnected.GetReason())
+		d.Rooms = fromStrings(k.Disconnected.GetRooms())
+	case *spanwirev1.Dispatch_RoomEvent:
+		change := k.RoomEvent.GetChange()
+		if change <= spanwirev1.RoomChange_ROOM_CHANGE_UNSPECIFIED || change > spanwirev1.RoomChange_ROOM_CHANGE_LEFT {
+			return errGarbage
+		}
+		d.Kind, d.RoomEvent = KindRoomEvent, sio.RoomEvent{Change: sio.RoomChange(change), Room: sio.Room(k.RoomEvent.GetRoom())}
 	default:
 		return errUnknown
 	}
-	if m.GetIntroduction() != nil {
-		d.Introduction = introductionFromWire(m.GetIntroduction().GetHandshake())
+	if i := m.GetIntroduction(); i != nil {
+		d.Introduction = &Introduction{
+			Handshake: handshakeFromWire(i.GetHandshake()), Auth: i.GetHandshake().GetAuth(),
+			Data: sio.Data{Value: i.GetData(), Version: i.GetDataVersion()},
+		}
 	}
 	return nil
 }
 
-func introductionFromWire(m *spanwirev1.Handshake) *Introduction {
+func handshakeFromWire(m *spanwirev1.Handshake) *sio.Handshake {
 	h := &sio.Handshake{
 		Method: m.GetMethod(), URL: m.GetUrl(), Host: m.GetHost(), Address: m.GetAddress(), Secure: m.GetSecure(),
 		CrossDomain: m.GetCrossDomain(), IssuedMs: m.GetIssuedMs(), Transport: m.GetTransport(),
@@ -205,7 +215,7 @@ func introductionFromWire(m *spanwirev1.Handshake) *Introduction {
 	for _, header := range m.GetHeaders() {
 		h.Headers = append(h.Headers, sio.Header{Name: header.GetName(), Value: header.GetValue()})
 	}
-	return &Introduction{Handshake: h, Auth: m.GetAuth()}
+	return h
 }
 
 func resultsFromWire(m *backplanev1.ResultBatch) *ResultBatch {

@@ -104,7 +104,7 @@ func emitToWire(e *sio.Emit) *spanwirev1.Emit {
 }
 
 func targetToWire(t *sio.Target) *spanwirev1.Target {
-	return &spanwirev1.Target{Namespace: string(t.Namespace), Rooms: toStrings(t.Rooms), Except: toStrings(t.Except), Local: t.Local}
+	return &spanwirev1.Target{Namespace: string(t.Namespace), Rooms: toStrings(t.Rooms), Except: toStrings(t.Except), Local: t.Local, Pattern: t.Pattern}
 }
 
 func eventToWire(e *sio.Event) *spanwirev1.Event {
@@ -170,20 +170,27 @@ func dispatchToWire(d *Dispatch) *spanwirev1.Dispatch {
 	case KindEvent:
 		m.Kind = &spanwirev1.Dispatch_Event{Event: eventToWire(d.Event)}
 	case KindConnect:
-		m.Kind = &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{}}
+		m.Kind = &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{Recovered: d.Recovered}}
 	case KindDisconnected:
-		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{Reason: string(d.Reason)}}
+		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{
+			Reason: string(d.Reason), Rooms: toStrings(d.Rooms),
+		}}
+	case KindRoomEvent:
+		m.Kind = &spanwirev1.Dispatch_RoomEvent{RoomEvent: &spanwirev1.RoomEvent{
+			Change: spanwirev1.RoomChange(d.RoomEvent.Change), Room: string(d.RoomEvent.Room), // the numbers are the contract's
+		}}
 	}
-	if d.Introduction != nil {
-		m.Introduction = &spanwirev1.Introduction{Handshake: handshakeToWire(d.Introduction)}
+	if i := d.Introduction; i != nil {
+		m.Introduction = &spanwirev1.Introduction{
+			Handshake: handshakeToWire(i.Handshake, i.Auth), Data: i.Data.Value, DataVersion: i.Data.Version,
+		}
 	}
 	return m
 }
 
 // handshakeToWire mends what a browser may have sent in other encodings, since strings on the wire are UTF-8.
-func handshakeToWire(i *Introduction) *spanwirev1.Handshake {
-	h := i.Handshake
-	m := &spanwirev1.Handshake{Auth: i.Auth}
+func handshakeToWire(h *sio.Handshake, auth []byte) *spanwirev1.Handshake {
+	m := &spanwirev1.Handshake{Auth: auth}
 	if h == nil {
 		return m
 	}

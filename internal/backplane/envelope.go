@@ -83,6 +83,8 @@ const (
 	KindConnect
 	// KindDisconnected tells that the socket is gone.
 	KindDisconnected
+	// KindRoomEvent tells what happened to a room of the socket.
+	KindRoomEvent
 )
 
 // Dispatch is a dispatch on its way to an instance that is attached to another replica.
@@ -91,8 +93,11 @@ type Dispatch struct {
 	Socket       sio.SocketID
 	Namespace    sio.Namespace
 	Kind         DispatchKind
-	Event        *sio.Event // KindEvent
-	Reason       sio.Reason // KindDisconnected
+	Event        *sio.Event    // KindEvent
+	Reason       sio.Reason    // KindDisconnected
+	Rooms        []sio.Room    // KindDisconnected
+	Recovered    bool          // KindConnect
+	RoomEvent    sio.RoomEvent // KindRoomEvent
 	WantsAck     bool
 	Redeliveries int
 	Introduction *Introduction // nil when the instance has met the socket
@@ -102,6 +107,7 @@ type Dispatch struct {
 type Introduction struct {
 	Handshake *sio.Handshake
 	Auth      []byte
+	Data      sio.Data
 }
 
 // ResultBatch brings results back to the replica that owns the sockets, in the order in which they take effect.

@@ -216,6 +216,7 @@ func emit(id uint64, room, name, args string) *spanwirev1.Action {
 type browser struct {
 	id        sio.SocketID
 	handshake *sio.Handshake
+	recovered bool
 	binding   *dispatch.Binding
 	data      atomic.Pointer[sio.Data]
 	decisions chan dispatch.Decision
@@ -248,7 +249,7 @@ func (b *browser) Namespace() sio.Namespace { return sio.MainNamespace }
 func (b *browser) Flush()                   {}
 func (b *browser) Disconnect(bool)          {}
 func (b *browser) Introduction() dispatch.Introduction {
-	i := dispatch.Introduction{Handshake: b.handshake, Auth: []byte(`{"token":"x"}`)}
+	i := dispatch.Introduction{Handshake: b.handshake, Auth: []byte(`{"token":"x"}`), Recovered: b.recovered}
 	if data := b.data.Load(); data != nil {
 		i.Data = *data
 	}

@@ -65,6 +65,12 @@ func (in *Instance) Queue(d *dispatch.Dispatch) {
 	}
 	l := layout(d, intro)
 	o := &in.out
+	if l.whole > o.maxItem && d.Kind == dispatch.Disconnected {
+		bare := *d // that the socket is gone matters more than where it was
+		bare.Rooms = nil
+		d = &bare
+		l = layout(d, intro)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {

@@ -37,6 +37,8 @@ const (
 	dispatchWantsAck     = 7
 	dispatchRedeliveries = 8
 	dispatchIntroduction = 9
+	dispatchRoomEvent    = 10
+	dispatchMessage      = 11
 
 	eventName        = 1 // Event
 	eventArgs        = 2
@@ -44,7 +46,11 @@ const (
 
 	connectRecovered = 1 // Connect
 
+	roomEventChange = 1 // RoomEvent
+	roomEventRoom   = 2
+
 	disconnectedReason = 1 // Disconnected
+	disconnectedRooms  = 2
 
 	actionResult  = 1 // Action
 	actionCommand = 2
@@ -113,6 +119,11 @@ func layout(d *dispatch.Dispatch, introduction []byte) (l dispatchLayout) {
 		}
 	case dispatch.Disconnected:
 		l.kind = optionalSize(len(d.Reason))
+		for _, r := range d.Rooms {
+			l.kind += bytesSize(len(r))
+		}
+	case dispatch.RoomEvent:
+		l.kind = tagSize + 1 + optionalSize(len(d.RoomEvent.Room))
 	}
 	l.dispatch = idSize + optionalSize(len(d.Socket.ID())) + optionalSize(len(l.namespace)) + bytesSize(l.kind)
 	if d.WantsAck {
@@ -150,6 +161,13 @@ func appendDispatch(b []byte, d *dispatch.Dispatch, l *dispatchLayout, introduct
 	case dispatch.Disconnected:
 		b = appendHead(b, dispatchDisconnected, l.kind)
 		b = appendOptional(b, disconnectedReason, d.Reason)
+		for _, r := range d.Rooms {
+			b = append(appendHead(b, disconnectedRooms, len(r)), r...)
+		}
+	case dispatch.RoomEvent:
+		b = appendHead(b, dispatchRoomEvent, l.kind)
+		b = appendNumber(b, roomEventChange, uint64(d.RoomEvent.Change)) // the numbers are the contract's
+		b = appendOptional(b, roomEventRoom, d.RoomEvent.Room)
 	}
 	if d.WantsAck {
 		b = appendNumber(b, dispatchWantsAck, 1)

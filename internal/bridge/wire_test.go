@@ -22,6 +22,10 @@ func TestAppendDispatch(t *testing.T) {
 		{ID: 1, Socket: b, Kind: dispatch.Event, Event: &sio.Event{Name: "empty"}},
 		{ID: 2, Socket: b, Kind: dispatch.Connect, WantsAck: true},
 		{ID: 3, Socket: b, Kind: dispatch.Disconnected, Reason: sio.ReasonPingTimeout},
+		{ID: 4, Socket: b, Kind: dispatch.Disconnected, Reason: sio.ReasonPingTimeout, Rooms: []sio.Room{"socket1", "", "é"}},
+		{ID: 5, Socket: b, Kind: dispatch.RoomEvent, RoomEvent: sio.RoomEvent{Change: sio.RoomCreated, Room: "r"}},
+		{ID: 6, Socket: b, Kind: dispatch.RoomEvent, RoomEvent: sio.RoomEvent{Change: sio.RoomLeft}},
+		{ID: 7, Socket: &browser{id: "socket2", recovered: true}, Kind: dispatch.Connect, WantsAck: true},
 	} {
 		var intro []byte
 		if d.Introduce {
@@ -59,9 +63,15 @@ func generated(d *dispatch.Dispatch) *spanwirev1.Dispatch {
 	case dispatch.Event:
 		m.Kind = &spanwirev1.Dispatch_Event{Event: &spanwirev1.Event{Name: d.Event.Name, Args: d.Event.Args, Attachments: d.Event.Attachments}}
 	case dispatch.Connect:
-		m.Kind = &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{}}
+		m.Kind = &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{Recovered: d.Socket.Introduction().Recovered}}
 	case dispatch.Disconnected:
-		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{Reason: string(d.Reason)}}
+		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{Reason: string(d.Reason), Rooms: stringsOf(d.Rooms)}}
+	case dispatch.RoomEvent:
+		change := map[sio.RoomChange]spanwirev1.RoomChange{
+			sio.RoomCreated: spanwirev1.RoomChange_ROOM_CHANGE_CREATED, sio.RoomDeleted: spanwirev1.RoomChange_ROOM_CHANGE_DELETED,
+			sio.RoomJoined: spanwirev1.RoomChange_ROOM_CHANGE_JOINED, sio.RoomLeft: spanwirev1.RoomChange_ROOM_CHANGE_LEFT,
+		}[d.RoomEvent.Change]
+		m.Kind = &spanwirev1.Dispatch_RoomEvent{RoomEvent: &spanwirev1.RoomEvent{Change: change, Room: string(d.RoomEvent.Room)}}
 	}
 	return m
 }

@@ -42,6 +42,7 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		ForwardBytes:   all.Cluster.ForwardBytes,
 		MaxServices:    c.MaxServices,
 		MaxDynamic:     c.MaxDynamic,
+		MaxRoomEvents:  c.MaxRoomEvents,
 	}
 }
 

@@ -118,6 +118,7 @@ type Services struct {
 	QueryTimeout    time.Duration
 	MaxQueryResults int
 	MaxSocketData   int
+	MaxRoomEvents   int
 	MaxAnswers      int
 	MaxStreams      int
 }
@@ -239,6 +240,7 @@ func defaultServices() Services {
 		QueryTimeout:    5 * time.Second,
 		MaxQueryResults: 10_000,
 		MaxSocketData:   64 << 10,
+		MaxRoomEvents:   4096,
 		MaxAnswers:      16 << 20,
 		MaxStreams:      100,
 	}

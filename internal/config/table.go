@@ -143,6 +143,8 @@ func (s *Services) settings() []Setting {
 		{Name: "max-query-results", value: number(&s.MaxQueryResults), Doc: "Most sockets or rooms in the answer to one query. An answer that " +
 			"leaves some out says so."},
 		{Name: "max-socket-data", value: size(&s.MaxSocketData), Doc: "Most bytes of data that handlers may keep with one socket."},
+		{Name: "max-room-events", value: number(&s.MaxRoomEvents), Doc: "How many dispatches of one socket may wait for one service before room " +
+			"events are dropped."},
 		{Name: "max-answer-bytes", value: size(&s.MaxAnswers), Doc: "Most bytes of answers to its commands that an instance may leave unread, before " +
 			"its stream is ended."},
 		{Name: "max-streams", value: number(&s.MaxStreams), Doc: "Most calls at a time on one connection to service-address."},

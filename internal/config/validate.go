@@ -259,6 +259,7 @@ func (s *Services) faults() (f faults) {
 	f.positive("query-timeout", s.QueryTimeout)
 	f.atLeast("max-query-results", s.MaxQueryResults, 1)
 	f.atLeast("max-socket-data", s.MaxSocketData, 1)
+	f.atLeast("max-room-events", s.MaxRoomEvents, 1)
 	f.atLeast("max-answer-bytes", s.MaxAnswers, 1024)
 	f.atLeast("max-streams", s.MaxStreams, 1)
 	return f

@@ -257,6 +257,9 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 			m.Connects.Inc()
 		case Disconnected:
 			m.Disconnects.Inc()
+		case RoomEvent:
+			l.told = true
+			m.RoomEvents.Inc()
 		}
 	}
 	m.Open.Inc()

@@ -101,8 +101,9 @@ func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wa
 }
 
 // Disconnect says that the socket is gone. Events that are queued are still handed out. Each service that accepted the socket or
-// was given events of it is told after those, if it asked for disconnects. Calls after the first do nothing.
-func (b *Binding) Disconnect(reason sio.Reason) {
+// was given events of it is told after those, if it asked for disconnects: the reason, and the rooms that the socket was in. Calls after
+// the first do nothing.
+func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
@@ -112,8 +113,9 @@ func (b *Binding) Disconnect(reason sio.Reason) {
 	b.decided = nil
 	b.mu.Unlock()
 	b.d.release(b)
+	parted := &departure{reason, rooms}
 	for _, l := range lanes {
-		l.leave(reason)
+		l.leave(parted)
 	}
 	b.d.places.leave(b.place.Load())
 }
@@ -297,7 +299,7 @@ func (b *Binding) decide(decision Decision) {
 		reason = sio.ReasonForcedServerClose
 	}
 	for _, l := range lanes {
-		l.leave(reason)
+		l.leave(&departure{reason: reason})
 	}
 	if decision.Kind != Accepted {
 		b.d.places.leave(b.place.Load())

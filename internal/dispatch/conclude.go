@@ -45,6 +45,8 @@ func (dp *Dispatch) what() string {
 		return "connect"
 	case Disconnected:
 		return "disconnect"
+	case RoomEvent:
+		return "room event"
 	}
 	name := dp.Event.Name
 	if len(name) > maxLoggedName {

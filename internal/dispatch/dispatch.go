@@ -94,6 +94,9 @@ type Options struct {
 	// ForwardEvents and ForwardBytes bound what other replicas may leave waiting for one instance. Defaults 65,536 and 64 MiB.
 	ForwardEvents int
 	ForwardBytes  int
+	// MaxRoomEvents bounds the dispatches that wait for one socket and one service when a room event is added. Default 4,096 (setting
+	// max-room-events).
+	MaxRoomEvents int
 	// MaxServices bounds the services known. Default 1,024.
 	MaxServices int
 	// MaxDynamic bounds the namespaces with sockets that services registered by pattern only. Default 10,000 (setting
@@ -122,6 +125,7 @@ func (o Options) withDefaults() Options {
 	defaults(&o.WindowBytes, 32<<20)
 	defaults(&o.ForwardEvents, 65536)
 	defaults(&o.ForwardBytes, 64<<20)
+	defaults(&o.MaxRoomEvents, 4096)
 	defaults(&o.MaxServices, 1024)
 	defaults(&o.HoldSockets, 10_000)
 	defaults(&o.MaxDynamic, 10_000)

@@ -35,9 +35,9 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q", a.foreign.len, instance))
 	}
 	own := newDispatch()
-	own.ID, own.Socket, own.Kind, own.Reason = dp.ID, dp.Socket, dp.Kind, dp.Reason
-	own.WantsAck, own.Redeliveries, own.Introduce = dp.WantsAck, dp.Redeliveries, dp.Introduce
-	own.size, own.resolved = overhead, resolved
+	own.ID, own.Socket, own.Kind, own.Reason, own.Rooms = dp.ID, dp.Socket, dp.Kind, dp.Reason, dp.Rooms
+	own.RoomEvent, own.WantsAck, own.Redeliveries, own.Introduce = dp.RoomEvent, dp.WantsAck, dp.Redeliveries, dp.Introduce
+	own.size, own.resolved = overhead+roomsSize(dp.Rooms)+len(dp.RoomEvent.Room), resolved
 	if dp.Event != nil {
 		own.event = *dp.Event
 		own.Event = &own.event

@@ -25,10 +25,10 @@ type lane struct {
 	open  int         // dispatches open on at
 	queue list
 
-	connecting bool // a connect is queued or open
-	told       bool // the service accepted the socket or was handed events of it
-	gone       bool // the socket is; nothing but its disconnect is to come
-	reason     sio.Reason
+	connecting bool       // a connect is queued or open
+	told       bool       // the service accepted the socket or was handed events of it
+	gone       bool       // the socket is; nothing but its disconnect is to come
+	parted     *departure // set when the socket is gone
 
 	timer  *time.Timer   // while a connect waits for a service that is away
 	wait   chan struct{} // closed when the queue has room again; nil while nobody waits
@@ -38,6 +38,12 @@ type lane struct {
 
 	after *lane // of the same socket id before: it comes first; nil for most
 	heir  *lane // the lane that waits for this one's end
+}
+
+// departure is what is told of a socket that is gone.
+type departure struct {
+	reason sio.Reason
+	rooms  []sio.Room
 }
 
 // ring is a queue of lanes.
@@ -222,16 +228,16 @@ func (l *lane) tellLocked() {
 	}
 	dp := newDispatch()
 	dp.ID = d.nextID()
-	dp.Socket, dp.Kind, dp.Reason = l.binding.socket, Disconnected, l.reason
-	dp.lane, dp.size = l, overhead
+	dp.Socket, dp.Kind, dp.Reason, dp.Rooms = l.binding.socket, Disconnected, l.parted.reason, l.parted.rooms
+	dp.lane, dp.size = l, overhead+roomsSize(dp.Rooms)
 	l.addLocked(dp)
 }
 
 // leave says that the socket is gone. A connect that no instance has seen is taken back; one that is open is waited for.
-func (l *lane) leave(reason sio.Reason) {
+func (l *lane) leave(parted *departure) {
 	s := l.service
 	s.mu.Lock()
-	l.gone, l.reason = true, reason
+	l.gone, l.parted = true, parted
 	l.wakeLocked()
 	l.releaseConnectLocked()
 	if head := l.queue.head; l.connecting && head != nil && head.Kind == Connect && head.Redeliveries == 0 {

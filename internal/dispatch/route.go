@@ -31,6 +31,7 @@ type routes struct {
 	catchAll   []*service   // for events that stand not in byName
 	connect    [][]*service // those of a group are asked at the same time, when those of the group before have accepted
 	disconnect []*service
+	roomEvents []*service
 
 	asked []asked // what connect is made of
 }
@@ -192,6 +193,9 @@ func (r *routes) add(s *service, reg *sio.Registration) {
 	if reg.Disconnect {
 		r.disconnect = with(r.disconnect, s)
 	}
+	if reg.RoomEvents {
+		r.roomEvents = with(r.roomEvents, s)
+	}
 }
 
 // addRoutes adds what stands in others, which may be nil.
@@ -212,6 +216,9 @@ func (r *routes) addRoutes(other *routes) {
 	}
 	for _, s := range other.disconnect {
 		r.disconnect = with(r.disconnect, s)
+	}
+	for _, s := range other.roomEvents {
+		r.roomEvents = with(r.roomEvents, s)
 	}
 	for _, a := range other.asked {
 		r.addAsked(a)

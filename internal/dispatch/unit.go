@@ -20,6 +20,8 @@ const (
 	Event
 	// Disconnected tells that the socket is gone.
 	Disconnected
+	// RoomEvent tells what happened to a room of the socket.
+	RoomEvent
 )
 
 // Dispatch is one thing handed to one instance. It is open from its hand-out until its result.
@@ -27,8 +29,10 @@ type Dispatch struct {
 	ID           sio.DispatchID
 	Socket       Socket
 	Kind         Kind
-	Event        *sio.Event // with kind Event
-	Reason       sio.Reason // with kind Disconnected
+	Event        *sio.Event    // with kind Event
+	Reason       sio.Reason    // with kind Disconnected
+	Rooms        []sio.Room    // with kind Disconnected, those that the socket was in
+	RoomEvent    sio.RoomEvent // with kind RoomEvent
 	WantsAck     bool
 	Redeliveries int
 	Introduce    bool // the instance has not met the socket on this attachment
@@ -56,6 +60,14 @@ func (dp *Dispatch) free() {
 
 // overhead is what a dispatch costs beside its payload, for budgets of bytes.
 const overhead = 64
+
+// roomsSize counts the bytes of names of rooms, for budgets.
+func roomsSize(rooms []sio.Room) (n int) {
+	for _, r := range rooms {
+		n += len(r)
+	}
+	return n
+}
 
 // list is a linked list of dispatches that knows its length and its bytes.
 type list struct {

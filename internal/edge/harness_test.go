@@ -156,6 +156,8 @@ type call struct {
 	socket    dispatch.Socket
 	event     sio.Event
 	reason    sio.Reason
+	room      sio.RoomEvent
+	rooms     []sio.Room
 	wantsAck  bool
 	introduce bool
 }
@@ -198,7 +200,7 @@ func (s *service) stop() {
 
 // Queue implements dispatch.Instance.
 func (s *service) Queue(d *dispatch.Dispatch) {
-	c := call{id: d.ID, kind: d.Kind, socket: d.Socket, reason: d.Reason, wantsAck: d.WantsAck, introduce: d.Introduce}
+	c := call{id: d.ID, kind: d.Kind, socket: d.Socket, reason: d.Reason, wantsAck: d.WantsAck, introduce: d.Introduce, room: d.RoomEvent, rooms: d.Rooms}
 	if d.Event != nil {
 		c.event = *d.Event
 	}

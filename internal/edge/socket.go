@@ -95,8 +95,11 @@ func (s *Socket) ask() {
 	s.binding = binding
 	reason := s.reason
 	s.mu.Unlock()
+	if s.joined() { // and accept had nobody to tell of its rooms
+		server.hub.Admit(s.namespace, s)
+	}
 	if reason != nil {
-		binding.Disconnect(*reason)
+		binding.Disconnect(*reason, s.id.Room())
 		s.parting(1)
 	}
 }
@@ -145,7 +148,11 @@ func (s *Socket) accept() {
 	}
 	s.admit()
 	s.state.Store(joining)
+	binding := s.binding
 	s.mu.Unlock()
+	if binding != nil { // else ask does it
+		s.client.server.hub.Admit(s.namespace, s)
+	}
 
 	c := s.client
 	c.server.metrics.Pending.Dec()
@@ -268,7 +275,7 @@ func (s *Socket) leave(reason sio.Reason) {
 	s.mu.Unlock()
 
 	c, told := s.client, reason == sio.ReasonServerDisconnect
-	s.depart(reason)
+	rooms := s.depart(reason)
 	c.remove(s, was != pending, told)
 	if was == pending {
 		c.server.metrics.Pending.Dec()
@@ -286,7 +293,7 @@ func (s *Socket) leave(reason sio.Reason) {
 	}
 	s.parting(1)
 	if binding != nil { // else the one that asks the services tells them
-		binding.Disconnect(reason)
+		binding.Disconnect(reason, rooms...)
 		s.parting(1)
 	}
 }

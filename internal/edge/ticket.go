@@ -136,8 +136,8 @@ func (s *Socket) appendConnect(dst []byte) []byte {
 	return s.client.protocol().appendConnect(dst, s.namespace, s.id, pid)
 }
 
-// depart takes the socket out of the hub. parting must follow.
-func (s *Socket) depart(reason sio.Reason) {
+// depart takes the socket out of the hub, and tells in which rooms it was. parting must follow.
+func (s *Socket) depart(reason sio.Reason) (rooms []sio.Room) {
 	h, t := s.client.server.hub, s.ticket
 	if t != nil {
 		r := s.client.server.recovery
@@ -145,11 +145,11 @@ func (s *Socket) depart(reason sio.Reason) {
 			t.absence = h.Cut(s.namespace, s.id)
 		}
 		if t.absence != nil {
-			return
+			return t.absence.Rooms()
 		}
 		r.forget(t.record)
 	}
-	h.Remove(s.namespace, s.id)
+	return h.Remove(s.namespace, s.id)
 }
 
 // parting says that one of two things is done: the socket departed, or the services know that it did. After the second it may come back:

@@ -54,12 +54,18 @@ const (
 	LossTooLarge Loss = "too_large"
 )
 
+// Rooms tells in which rooms the socket was, its own first.
+func (a *Absence) Rooms() []sio.Room {
+	rooms := make([]sio.Room, 0, len(a.rooms)+1)
+	return append(append(rooms, a.id.Room()), a.rooms...)
+}
+
 // Cut is Remove for a socket that may come back. It returns nil when the socket is not there, or the hub has no journal.
 func (h *Hub) Cut(ns sio.Namespace, id sio.SocketID) *Absence {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	n := h.namespaces[ns]
 	if n == nil {
+		h.mu.Unlock()
 		return nil
 	}
 	var a *Absence
@@ -69,7 +75,9 @@ func (h *Hub) Cut(ns sio.Namespace, id sio.SocketID) *Absence {
 		n.absent++
 	}
 	n.mu.Unlock()
-	h.removeLocked(ns, id)
+	_, told := h.removeLocked(ns, id)
+	h.mu.Unlock()
+	flushRooms(told)
 	return a
 }
 

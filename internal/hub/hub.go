@@ -101,27 +101,31 @@ func (h *Hub) Add(ns sio.Namespace, s Socket) {
 	h.metrics.Rooms.Sub(float64(ceased))
 }
 
-// Remove takes the socket out of all its rooms and of the namespace. Removing one that is not there does nothing.
-func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) {
+// Remove takes the socket out of all its rooms and of the namespace, and tells in which rooms it was, its own first. Removing one that is
+// not there does nothing.
+func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.removeLocked(ns, id)
+	rooms, told := h.removeLocked(ns, id)
+	h.mu.Unlock()
+	flushRooms(told)
+	return rooms
 }
 
-func (h *Hub) removeLocked(ns sio.Namespace, id sio.SocketID) {
+func (h *Hub) removeLocked(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room, told []Watcher) {
 	n := h.namespaces[ns]
 	if n == nil {
-		return
+		return nil, nil
 	}
-	found, rooms, empty := n.remove(id)
-	if !found {
-		return
+	rooms, ceased, empty, told := n.remove(id)
+	if rooms == nil {
+		return nil, nil
 	}
 	h.metrics.Sockets.Dec()
-	h.metrics.Rooms.Sub(float64(rooms))
+	h.metrics.Rooms.Sub(float64(ceased))
 	if empty {
 		h.ceaseLocked(ns)
 	}
+	return rooms, told
 }
 
 // ceaseLocked lets go of a namespace that is empty.

@@ -20,6 +20,7 @@ type namespace struct {
 	sockets map[sio.SocketID]*member // guarded by mu
 	rooms   map[sio.Room]room        // guarded by mu; only those with members
 	absent  int                      // guarded by mu; sockets that may come back
+	told    []Watcher                // guarded by mu; to be flushed when it is given back
 }
 
 // member is one socket and the rooms it joined.
@@ -27,6 +28,8 @@ type member struct {
 	socket Socket
 	joined []sio.Room // guarded by namespace.mu; without the own room
 	trace  *trace     // guarded by namespace.mu; nil without a journal
+
+	admitted bool // guarded by namespace.mu
 }
 
 type room map[*member]struct{}
@@ -47,24 +50,26 @@ func (n *namespace) add(s Socket) (added bool, ceased int) {
 	defer n.mu.Unlock()
 	id := s.ID()
 	if old := n.sockets[id]; old != nil {
-		old.socket, old.trace = s, n.journal.newTrace()
-		return false, n.leaveAllLocked(old)
+		ceased = n.leaveAllLocked(old)
+		old.socket, old.trace, old.admitted = s, n.journal.newTrace(), false
+		return false, ceased
 	}
 	n.sockets[id] = &member{socket: s, trace: n.journal.newTrace()}
 	return true, 0
 }
 
-// remove tells whether the socket was there, how many rooms ceased with it, and whether it was the last.
-func (n *namespace) remove(id sio.SocketID) (found bool, ceased int, empty bool) {
+// remove tells in which rooms the socket was, nil when it was not there, how many rooms ceased with it, and whether it was the last.
+func (n *namespace) remove(id sio.SocketID) (rooms []sio.Room, ceased int, empty bool, told []Watcher) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := n.sockets[id]
 	if m == nil {
-		return false, 0, false
+		return nil, 0, false, nil
 	}
 	delete(n.sockets, id)
+	rooms = m.roomsLocked()
 	ceased = n.leaveAllLocked(m)
-	return true, ceased, n.emptyLocked()
+	return rooms, ceased, n.emptyLocked(), n.takeToldLocked()
 }
 
 func (n *namespace) roomsOf(id sio.SocketID) []sio.Room {
@@ -86,7 +91,7 @@ func (m *member) roomsLocked() []sio.Room {
 // join tells how many sockets the target has here, and how many rooms came into being.
 func (n *namespace) join(t *sio.Target, rooms []sio.Room) (sockets, begun int) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlockAndTell()
 	members := n.membersLocked(t)
 	for _, m := range members {
 		for _, r := range rooms {
@@ -99,7 +104,7 @@ func (n *namespace) join(t *sio.Target, rooms []sio.Room) (sockets, begun int) {
 // leave tells how many sockets the target has here, and how many rooms ceased.
 func (n *namespace) leave(t *sio.Target, rooms []sio.Room) (sockets, ceased int) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlockAndTell()
 	members := n.membersLocked(t)
 	for _, m := range members {
 		for _, r := range rooms {
@@ -173,6 +178,9 @@ func (n *namespace) joinLocked(m *member, r sio.Room) (begun int) {
 	members[m] = struct{}{}
 	m.joined = append(m.joined, r)
 	m.trace.joined(n.journal)
+	if w := m.watcher(); w != nil {
+		n.enterLocked(m, w, r)
+	}
 	return begun
 }
 
@@ -191,12 +199,23 @@ func (n *namespace) leaveLocked(m *member, r sio.Room) (ceased int) {
 			break
 		}
 	}
-	return n.dropLocked(members, m, r)
+	ceased = n.dropLocked(members, m, r)
+	if w := m.watcher(); w != nil {
+		n.exitLocked(m, w, r)
+	}
+	return ceased
 }
 
 func (n *namespace) leaveAllLocked(m *member) (ceased int) {
+	w := m.watcher()
+	if w != nil {
+		n.exitLocked(m, w, m.socket.ID().Room())
+	}
 	for _, r := range m.joined {
 		ceased += n.dropLocked(n.rooms[r], m, r)
+		if w != nil {
+			n.exitLocked(m, w, r)
+		}
 	}
 	m.joined = nil
 	return ceased

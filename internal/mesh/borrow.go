@@ -258,8 +258,11 @@ func dispatchSize(d *backplane.Dispatch) int {
 	if d.Event != nil {
 		size += d.Event.Size() + 16*len(d.Event.Attachments)
 	}
+	for _, r := range d.Rooms {
+		size += len(r) + 8
+	}
 	if d.Introduction != nil {
-		size += 512 + len(d.Introduction.Auth)
+		size += 512 + len(d.Introduction.Auth) + len(d.Introduction.Data.Value)
 		if h := d.Introduction.Handshake; h != nil {
 			size += len(h.URL)
 			for _, header := range h.Headers {

@@ -33,7 +33,7 @@ func (l *Local) Changes() <-chan struct{} { return l.dispatcher.Changes() }
 // Forward implements Dispatcher.
 func (l *Local) Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
 	dp := &dispatch.Dispatch{
-		ID: d.ID, Socket: newProxy(d), Kind: kindsIn[d.Kind], Event: d.Event, Reason: d.Reason,
+		ID: d.ID, Socket: newProxy(d), Kind: kindsIn[d.Kind], Event: d.Event, Reason: d.Reason, Rooms: d.Rooms, RoomEvent: d.RoomEvent,
 		WantsAck: d.WantsAck, Redeliveries: d.Redeliveries, Introduce: d.Introduction != nil,
 	}
 	return l.dispatcher.Forward(instance, generation, dp, func(id sio.DispatchID, r sio.Result) { resolved(id, owned(r)) })
@@ -54,9 +54,11 @@ func (l *Local) Attach(r *sio.Register, remote Remote) (Attachment, error) {
 var (
 	kindsIn = map[backplane.DispatchKind]dispatch.Kind{
 		backplane.KindEvent: dispatch.Event, backplane.KindConnect: dispatch.Connect, backplane.KindDisconnected: dispatch.Disconnected,
+		backplane.KindRoomEvent: dispatch.RoomEvent,
 	}
 	kindsOut = map[dispatch.Kind]backplane.DispatchKind{
 		dispatch.Event: backplane.KindEvent, dispatch.Connect: backplane.KindConnect, dispatch.Disconnected: backplane.KindDisconnected,
+		dispatch.RoomEvent: backplane.KindRoomEvent,
 	}
 )
 
@@ -79,16 +81,20 @@ type instanceOf struct{ remote Remote }
 // Queue implements dispatch.Instance.
 func (i instanceOf) Queue(dp *dispatch.Dispatch) {
 	d := &backplane.Dispatch{
-		ID: dp.ID, Socket: dp.Socket.ID(), Namespace: dp.Socket.Namespace(), Kind: kindsOut[dp.Kind], Reason: dp.Reason,
-		WantsAck: dp.WantsAck, Redeliveries: dp.Redeliveries,
+		ID: dp.ID, Socket: dp.Socket.ID(), Namespace: dp.Socket.Namespace(), Kind: kindsOut[dp.Kind], Reason: dp.Reason, Rooms: dp.Rooms,
+		RoomEvent: dp.RoomEvent,
+		WantsAck:  dp.WantsAck, Redeliveries: dp.Redeliveries,
 	}
 	if dp.Event != nil {
 		event := *dp.Event // the dispatcher may use the struct again; the bytes in it stay
 		d.Event = &event
 	}
-	if dp.Introduce {
+	if dp.Introduce || dp.Kind == dispatch.Connect {
 		introduction := dp.Socket.Introduction()
-		d.Introduction = &backplane.Introduction{Handshake: introduction.Handshake, Auth: introduction.Auth}
+		d.Recovered = introduction.Recovered && dp.Kind == dispatch.Connect
+		if dp.Introduce {
+			d.Introduction = &backplane.Introduction{Handshake: introduction.Handshake, Auth: introduction.Auth, Data: introduction.Data}
+		}
 	}
 	i.remote.Queue(d)
 }
@@ -104,9 +110,9 @@ type proxy struct {
 }
 
 func newProxy(d *backplane.Dispatch) *proxy {
-	p := &proxy{id: d.Socket, namespace: d.Namespace}
-	if d.Introduction != nil {
-		p.introduction = dispatch.Introduction{Handshake: d.Introduction.Handshake, Auth: d.Introduction.Auth}
+	p := &proxy{id: d.Socket, namespace: d.Namespace, introduction: dispatch.Introduction{Recovered: d.Recovered}}
+	if i := d.Introduction; i != nil {
+		p.introduction.Handshake, p.introduction.Auth, p.introduction.Data = i.Handshake, i.Auth, i.Data
 	}
 	return p
 }

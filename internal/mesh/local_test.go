@@ -29,7 +29,7 @@ func (b *browser) Namespace() sio.Namespace { return sio.MainNamespace }
 func (b *browser) Flush()                   {}
 
 func (b *browser) Introduction() dispatch.Introduction {
-	return dispatch.Introduction{Handshake: &sio.Handshake{URL: "/socket.io/"}, Auth: []byte(`{"token":"t"}`)}
+	return dispatch.Introduction{Handshake: &sio.Handshake{URL: "/socket.io/"}, Auth: []byte(`{"token":"t"}`), Recovered: true, Data: sio.Data{Value: []byte("7"), Version: 3}}
 }
 
 func (b *browser) Acknowledge(id sio.AckID, ack sio.Ack) {
@@ -64,14 +64,19 @@ func (h *handler) Queue(d *dispatch.Dispatch) {
 	switch d.Kind {
 	case dispatch.Connect:
 		what = "connect"
+		if d.Socket.Introduction().Recovered {
+			what = "recovered"
+		}
 	case dispatch.Event:
 		what = d.Event.Name + string(d.Event.Args)
 	case dispatch.Disconnected:
-		what = "disconnected " + string(d.Reason)
+		what = fmt.Sprint("disconnected ", d.Reason, d.Rooms)
+	case dispatch.RoomEvent:
+		what = fmt.Sprint("room ", d.RoomEvent)
 	}
 	if d.Introduce {
 		introduction := d.Socket.Introduction()
-		what += " introduced " + introduction.Handshake.URL + string(introduction.Auth)
+		what += " introduced " + introduction.Handshake.URL + string(introduction.Auth) + string(introduction.Data.Value)
 	}
 	if d.Redeliveries > 0 {
 		what += " again"
@@ -105,7 +110,7 @@ func attach(t *testing.T, d *dispatch.Dispatcher, id sio.InstanceID) *handler {
 	h := &handler{}
 	a, err := d.Attach(&sio.Register{
 		Service: "s", Instance: id, Window: 8,
-		Namespaces: []sio.Registration{{Namespace: "/", CatchAll: true, Connect: true, Disconnect: true}},
+		Namespaces: []sio.Registration{{Namespace: "/", CatchAll: true, Connect: true, Disconnect: true, RoomEvents: true}},
 	}, h, dispatch.Local)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +154,7 @@ func TestLocal(t *testing.T) {
 		if got := socket.seen(); !reflect.DeepEqual(got, want) {
 			t.Errorf("acks %q", got)
 		}
-		if got := first.seen()[0]; got != `connect introduced /socket.io/{"token":"t"}` {
+		if got := first.seen()[0]; got != `recovered introduced /socket.io/{"token":"t"}7` {
 			t.Errorf("the first was handed %q", got)
 		}
 
@@ -161,14 +166,16 @@ func TestLocal(t *testing.T) {
 		eventually(t, "borrowed", func() bool { return nodes[0].mesh.borrowedFrom("second") == nodes[1].id })
 		first.attachment.Detach()
 		eventually(t, "given to the second", func() bool { return len(second.seen()) == 1 })
-		if got := second.seen()[0]; got != `open introduced /socket.io/{"token":"t"} again` {
+		if got := second.seen()[0]; got != `open introduced /socket.io/{"token":"t"}7 again` {
 			t.Errorf("the second was handed %q", got)
 		}
 		second.work()
 		eventually(t, "the ack", func() bool { return len(socket.seen()) == 31 })
-		binding.Disconnect(sio.ReasonTransportClose)
-		eventually(t, "its end", func() bool { return len(second.seen()) == 2 })
-		if got := second.seen()[1]; got != "disconnected transport close" {
+		binding.RoomEvent(sio.RoomEvent{Change: sio.RoomJoined, Room: "r"})
+		binding.FlushRooms()
+		binding.Disconnect(sio.ReasonTransportClose, "own", "r")
+		eventually(t, "its end", func() bool { return len(second.seen()) == 3 })
+		if got := second.seen()[1:]; !reflect.DeepEqual(got, []string{"room {3 r}", "disconnected transport close[own r]"}) {
 			t.Errorf("the second was told %q", got)
 		}
 		second.work()

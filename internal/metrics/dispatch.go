@@ -21,6 +21,7 @@ type Dispatch struct {
 	Connects    prometheus.Counter // dispatches handed out, by kind
 	Events      prometheus.Counter
 	Disconnects prometheus.Counter
+	RoomEvents  prometheus.Counter
 	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
 	Redelivered prometheus.Counter // dispatches given back to a queue since their instance went away
 
@@ -37,6 +38,7 @@ type Dispatch struct {
 	DroppedHold       prometheus.Counter
 	DroppedTooLarge   prometheus.Counter
 	DroppedLeft       prometheus.Counter
+	DroppedRoom       prometheus.Counter
 
 	Accepted         prometheus.Counter // connects, by decision
 	ConnectRefused   prometheus.Counter
@@ -76,6 +78,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Connects:          dispatches("connect"),
 		Events:            dispatches("event"),
 		Disconnects:       dispatches("disconnect"),
+		RoomEvents:        dispatches("room_event"),
 		Forwarded:         counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
 		Redelivered:       counter("redelivered_total", "Dispatches taken back from instances that went away."),
 		Handled:           results("handled"),
@@ -93,6 +96,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		DroppedHold:       dropped("hold"),
 		DroppedTooLarge:   dropped("too_large"),
 		DroppedLeft:       dropped("left"),
+		DroppedRoom:       dropped("room_events"),
 		Accepted:          connects("accepted"),
 		ConnectRefused:    connects("refused"),
 		UnknownNamespace:  connects("unknown_namespace"),
