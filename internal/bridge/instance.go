@@ -16,6 +16,7 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/dispatch"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -42,8 +43,11 @@ type Instance struct {
 	stallMu sync.Mutex // guards the timer
 	stall   *time.Timer
 
-	odd oddities
+	odd quietlog.Limiter
 }
+
+// oddLinesPerSecond keeps the log readable when an instance does many odd things.
+const oddLinesPerSecond = 5
 
 func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instance {
 	in := &Instance{
@@ -52,6 +56,7 @@ func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instan
 		ackWaits: make(chan struct{}, s.o.MaxAckWaits),
 		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
 		ended:    make(chan struct{}),
+		odd:      quietlog.Limiter{PerSecond: oddLinesPerSecond},
 	}
 	in.ctx, in.cancel = context.WithCancel(stream.Context())
 	return in
@@ -97,7 +102,7 @@ func (in *Instance) notice(m *spanwirev1.AttachResponse) {
 // fault tells the instance about something that no answer can carry.
 func (in *Instance) fault(code spanwirev1.FaultCode, message string) {
 	in.server.metrics.Faults.Inc()
-	if ok, missed := in.odd.allow(); ok {
+	if ok, missed := in.odd.Allow(); ok {
 		in.log.Warn("an instance did something odd", "code", code.String(), "message", message, "lines_left_out", missed)
 	}
 	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
@@ -233,29 +238,4 @@ func (in *Instance) close() {
 	if in.stall != nil {
 		in.stall.Stop()
 	}
-}
-
-// oddities keep the log readable when an instance does many odd things: a few lines a second, and a count of the rest.
-type oddities struct {
-	mu     sync.Mutex // guards what follows
-	second time.Time
-	lines  int
-	missed int
-}
-
-const oddLinesPerSecond = 5
-
-func (q *oddities) allow() (ok bool, missed int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if now := time.Now(); now.Sub(q.second) >= time.Second {
-		q.second, q.lines = now, 0
-	}
-	if q.lines == oddLinesPerSecond {
-		q.missed++
-		return false, 0
-	}
-	q.lines++
-	missed, q.missed = q.missed, 0
-	return true, missed
 }

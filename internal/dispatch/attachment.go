@@ -328,7 +328,7 @@ func (a *Attachment) expire() {
 }
 
 func (a *Attachment) logFailure(dp *Dispatch, message string) {
-	if ok, missed := a.d.failures.allow(); ok {
+	if ok, missed := a.d.failures.Allow(); ok {
 		a.d.log.Warn("handler failed", "service", a.service.name, "instance", a.register.Instance, "sid", dp.Socket.ID(),
 			"dispatch", dp.what(), "message", message, "lines_left_out", missed)
 	}

@@ -26,7 +26,7 @@ func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 func (d *Dispatcher) abandon(list []*Dispatch, counter metrics.Counter, why string) {
 	for _, dp := range list {
 		counter.Inc()
-		if ok, missed := d.drops.allow(); ok {
+		if ok, missed := d.drops.Allow(); ok {
 			var service sio.ServiceName
 			if dp.lane != nil {
 				service = dp.lane.service.name

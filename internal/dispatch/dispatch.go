@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -145,9 +146,9 @@ type Dispatcher struct {
 	routes    atomic.Pointer[table] // stored by places, under mu
 	places    places
 	unhandled unhandled
-	drops     quiet // lines about dropped dispatches
-	failures  quiet // lines about failed handlers
-	full      quiet // lines about connects refused for lack of room
+	drops     quietlog.Limiter // lines about dropped dispatches
+	failures  quietlog.Limiter // lines about failed handlers
+	full      quietlog.Limiter // lines about connects refused for lack of room
 
 	mu          sync.Mutex // guards what follows; taken before a service's lock
 	services    map[sio.ServiceName]*service
