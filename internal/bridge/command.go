@@ -20,6 +20,10 @@ func (in *Instance) command(data []byte) error {
 		return err
 	}
 	in.server.metrics.Commands.Inc()
+	if m.GetServerSideEmit() != nil {
+		in.serverSideEmit(&m)
+		return nil
+	}
 	q, err := in.queryOf(&m)
 	if q != nil {
 		in.query(&m, q)
@@ -169,25 +173,14 @@ func roomsOf(names []string) []sio.Room {
 
 func emitOf(m *spanwirev1.Emit, depth int) (*sio.Emit, error) {
 	t, err := targetOf("emit", m.GetTarget())
-	ev := m.GetEvent()
-	switch {
-	case err != nil:
-		return nil, err
-	case ev.GetName() == "":
-		return nil, sio.E(sio.CodeInvalid, "emit", "the event has no name")
-	case sio.ReservedEvent(ev.GetName()):
-		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("the event name %q is kept by Socket.IO", ev.GetName()))
-	}
-	args, err := payload(ev.GetArgs(), ev.GetAttachments(), depth)
 	if err != nil {
-		return nil, sio.E(sio.CodeInvalid, "emit", fmt.Sprintf("what is given as arguments of %q %v", clip(ev.GetName(), maxName), err))
+		return nil, err
 	}
-	return &sio.Emit{
-		Target:     t,
-		Event:      sio.Event{Name: ev.GetName(), Args: args, Attachments: ev.GetAttachments()},
-		Volatile:   m.GetVolatile(),
-		NoCompress: m.GetNoCompress(),
-	}, nil
+	event, err := eventOf("emit", m.GetEvent(), depth)
+	if err != nil {
+		return nil, err
+	}
+	return &sio.Emit{Target: t, Event: event, Volatile: m.GetVolatile(), NoCompress: m.GetNoCompress()}, nil
 }
 
 // faultOf is nil without an error.

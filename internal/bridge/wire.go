@@ -49,6 +49,10 @@ const (
 	roomEventChange = 1 // RoomEvent
 	roomEventRoom   = 2
 
+	messageEvent      = 1 // Message
+	messageService    = 2
+	messageInstanceID = 3
+
 	disconnectedReason = 1 // Disconnected
 	disconnectedRooms  = 2
 
@@ -97,6 +101,7 @@ func appendOptional[T ~string | ~[]byte](b []byte, num protowire.Number, v T) []
 // dispatchLayout holds the lengths of a dispatch's nested messages.
 type dispatchLayout struct {
 	namespace sio.Namespace
+	event     int // within a message
 	kind      int
 	dispatch  int
 	whole     int // as it stands in the batch
@@ -109,10 +114,10 @@ func layout(d *dispatch.Dispatch, introduction []byte) (l dispatchLayout) {
 	}
 	switch d.Kind {
 	case dispatch.Event:
-		l.kind = optionalSize(len(d.Event.Name)) + optionalSize(len(d.Event.Args))
-		for _, a := range d.Event.Attachments {
-			l.kind += bytesSize(len(a))
-		}
+		l.kind = eventSize(d.Event)
+	case dispatch.Message:
+		l.event = eventSize(d.Event)
+		l.kind = bytesSize(l.event) + optionalSize(len(d.Sender.Service)) + optionalSize(len(d.Sender.Instance))
 	case dispatch.Connect:
 		if d.Socket.Introduction().Recovered {
 			l.kind = tagSize + 1
@@ -139,6 +144,23 @@ func layout(d *dispatch.Dispatch, introduction []byte) (l dispatchLayout) {
 	return l
 }
 
+func eventSize(e *sio.Event) int {
+	size := optionalSize(len(e.Name)) + optionalSize(len(e.Args))
+	for _, a := range e.Attachments {
+		size += bytesSize(len(a))
+	}
+	return size
+}
+
+func appendEvent(b []byte, e *sio.Event) []byte {
+	b = appendOptional(b, eventName, e.Name)
+	b = appendOptional(b, eventArgs, e.Args)
+	for _, a := range e.Attachments {
+		b = append(appendHead(b, eventAttachments, len(a)), a...)
+	}
+	return b
+}
+
 // appendDispatch writes a dispatch as one item of a batch.
 func appendDispatch(b []byte, d *dispatch.Dispatch, l *dispatchLayout, introduction []byte) []byte {
 	b = appendHead(b, batchItems, l.dispatch)
@@ -147,12 +169,12 @@ func appendDispatch(b []byte, d *dispatch.Dispatch, l *dispatchLayout, introduct
 	b = appendOptional(b, dispatchNamespace, l.namespace)
 	switch d.Kind {
 	case dispatch.Event:
-		b = appendHead(b, dispatchEvent, l.kind)
-		b = appendOptional(b, eventName, d.Event.Name)
-		b = appendOptional(b, eventArgs, d.Event.Args)
-		for _, a := range d.Event.Attachments {
-			b = append(appendHead(b, eventAttachments, len(a)), a...)
-		}
+		b = appendEvent(appendHead(b, dispatchEvent, l.kind), d.Event)
+	case dispatch.Message:
+		b = appendHead(b, dispatchMessage, l.kind)
+		b = appendEvent(appendHead(b, messageEvent, l.event), d.Event)
+		b = appendOptional(b, messageService, d.Sender.Service)
+		b = appendOptional(b, messageInstanceID, d.Sender.Instance)
 	case dispatch.Connect:
 		b = appendHead(b, dispatchConnect, l.kind)
 		if l.kind > 0 {

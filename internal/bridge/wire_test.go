@@ -25,6 +25,9 @@ func TestAppendDispatch(t *testing.T) {
 		{ID: 4, Socket: b, Kind: dispatch.Disconnected, Reason: sio.ReasonPingTimeout, Rooms: []sio.Room{"socket1", "", "é"}},
 		{ID: 5, Socket: b, Kind: dispatch.RoomEvent, RoomEvent: sio.RoomEvent{Change: sio.RoomCreated, Room: "r"}},
 		{ID: 6, Socket: b, Kind: dispatch.RoomEvent, RoomEvent: sio.RoomEvent{Change: sio.RoomLeft}},
+		{ID: 8, Socket: &browser{}, Kind: dispatch.Message, WantsAck: true, Sender: sio.Addressee{Service: "s", Instance: "i"},
+			Event: &sio.Event{Name: "m", Args: []byte(`[1]`), Attachments: [][]byte{{1}, {}}}},
+		{ID: 9, Socket: &browser{}, Kind: dispatch.Message, Event: &sio.Event{}},
 		{ID: 7, Socket: &browser{id: "socket2", recovered: true}, Kind: dispatch.Connect, WantsAck: true},
 	} {
 		var intro []byte
@@ -66,6 +69,11 @@ func generated(d *dispatch.Dispatch) *spanwirev1.Dispatch {
 		m.Kind = &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{Recovered: d.Socket.Introduction().Recovered}}
 	case dispatch.Disconnected:
 		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{Reason: string(d.Reason), Rooms: stringsOf(d.Rooms)}}
+	case dispatch.Message:
+		m.Kind = &spanwirev1.Dispatch_Message{Message: &spanwirev1.Message{
+			Event:   &spanwirev1.Event{Name: d.Event.Name, Args: d.Event.Args, Attachments: d.Event.Attachments},
+			Service: string(d.Sender.Service), InstanceId: string(d.Sender.Instance),
+		}}
 	case dispatch.RoomEvent:
 		change := map[sio.RoomChange]spanwirev1.RoomChange{
 			sio.RoomCreated: spanwirev1.RoomChange_ROOM_CHANGE_CREATED, sio.RoomDeleted: spanwirev1.RoomChange_ROOM_CHANGE_DELETED,

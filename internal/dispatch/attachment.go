@@ -166,7 +166,7 @@ func (a *Attachment) evictLocked() (dropped []*Dispatch) {
 		l := dp.lane
 		switch {
 		case l == nil:
-			dp.free() // whoever opened it gives it to another instance
+			dp.loseLocked()
 			continue
 		case a.register.AtMostOnce:
 			dropped = append(dropped, dp)
@@ -183,7 +183,7 @@ func (a *Attachment) evictLocked() (dropped []*Dispatch) {
 	clear(a.open)
 	for dp := a.foreign.pop(); dp != nil; dp = a.foreign.pop() {
 		m.Queued.Dec()
-		dp.free()
+		dp.loseLocked()
 	}
 	slices.Reverse(dropped)
 	slices.Reverse(lanes)

@@ -52,5 +52,8 @@ func (dp *Dispatch) what() string {
 	if len(name) > maxLoggedName {
 		name = name[:maxLoggedName]
 	}
+	if dp.Kind == Message {
+		return "message " + name
+	}
 	return "event " + name
 }

@@ -103,6 +103,8 @@ type Options struct {
 	// MaxDynamic bounds the namespaces with sockets that services registered by pattern only. Default 10,000 (setting
 	// max-dynamic-namespaces).
 	MaxDynamic int
+	// Others reaches the instances of other replicas with messages. Nil means that there are none.
+	Others Others
 }
 
 func (o Options) withDefaults() Options {

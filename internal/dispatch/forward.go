@@ -77,6 +77,10 @@ func (a *Attachment) handOutForeignLocked() {
 		dp.free()
 		return
 	}
-	a.d.metrics.Forwarded.Inc()
+	if dp.Kind == Message {
+		a.d.metrics.Messages.Inc()
+	} else {
+		a.d.metrics.Forwarded.Inc()
+	}
 	a.handOutLocked(dp)
 }

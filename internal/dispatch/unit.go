@@ -22,6 +22,8 @@ const (
 	Disconnected
 	// RoomEvent tells what happened to a room of the socket.
 	RoomEvent
+	// Message carries a message of another instance. It has no socket, only a namespace.
+	Message
 )
 
 // Dispatch is one thing handed to one instance. It is open from its hand-out until its result.
@@ -29,7 +31,8 @@ type Dispatch struct {
 	ID           sio.DispatchID
 	Socket       Socket
 	Kind         Kind
-	Event        *sio.Event    // with kind Event
+	Event        *sio.Event    // with kinds Event and Message
+	Sender       sio.Addressee // with kind Message
 	Reason       sio.Reason    // with kind Disconnected
 	Rooms        []sio.Room    // with kind Disconnected, those that the socket was in
 	RoomEvent    sio.RoomEvent // with kind RoomEvent
@@ -41,7 +44,7 @@ type Dispatch struct {
 	event      sio.Event
 	ack        sio.AckID
 	first      *atomic.Bool // shared by the dispatches of one event that wants an ack and goes to several services
-	lane       *lane        // nil when another replica opened it
+	lane       *lane        // nil when another replica opened it, and for a message
 	resolved   func(sio.DispatchID, sio.Result)
 	size       int
 	since      time.Time // when it was queued, or handed out

@@ -22,6 +22,7 @@ type Dispatch struct {
 	Events      prometheus.Counter
 	Disconnects prometheus.Counter
 	RoomEvents  prometheus.Counter
+	Messages    prometheus.Counter
 	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
 	Redelivered prometheus.Counter // dispatches given back to a queue since their instance went away
 
@@ -39,6 +40,7 @@ type Dispatch struct {
 	DroppedTooLarge   prometheus.Counter
 	DroppedLeft       prometheus.Counter
 	DroppedRoom       prometheus.Counter
+	DroppedMessage    prometheus.Counter
 
 	Accepted         prometheus.Counter // connects, by decision
 	ConnectRefused   prometheus.Counter
@@ -79,6 +81,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Events:            dispatches("event"),
 		Disconnects:       dispatches("disconnect"),
 		RoomEvents:        dispatches("room_event"),
+		Messages:          dispatches("message"),
 		Forwarded:         counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
 		Redelivered:       counter("redelivered_total", "Dispatches taken back from instances that went away."),
 		Handled:           results("handled"),
@@ -97,6 +100,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		DroppedTooLarge:   dropped("too_large"),
 		DroppedLeft:       dropped("left"),
 		DroppedRoom:       dropped("room_events"),
+		DroppedMessage:    dropped("messages"),
 		Accepted:          connects("accepted"),
 		ConnectRefused:    connects("refused"),
 		UnknownNamespace:  connects("unknown_namespace"),

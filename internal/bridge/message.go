@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// serverSideEmit sends a message to other instances, and gathers their acks without holding up what the instance sends next.
+func (in *Instance) serverSideEmit(m *spanwirev1.Command) {
+	c := m.GetServerSideEmit()
+	message, err := in.messageOf(c)
+	if err == nil && message.WantAcks && m.GetId() == 0 {
+		err = errNoID("server-side emit with want_acks")
+	}
+	if err != nil {
+		in.conclude(m, &spanwirev1.Answer{Fault: faultOf(err)})
+		return
+	}
+	if !message.WantAcks {
+		_, err := in.server.dispatcher.Tell(in.ctx, message)()
+		in.conclude(m, &spanwirev1.Answer{Fault: faultOf(err)})
+		return
+	}
+	timeout := in.server.o.AckTimeout
+	if ms := c.GetAckTimeoutMs(); ms > 0 {
+		timeout = time.Duration(ms) * time.Millisecond
+	}
+	in.besides(m, timeout, func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
+		gather := in.server.dispatcher.Tell(ctx, message)
+		return func() *spanwirev1.Answer {
+			acks, err := gather()
+			return instanceAcksOf(&acks, err)
+		}, true
+	})
+}
+
+func instanceAcksOf(acks *sio.InstanceAcks, err error) *spanwirev1.Answer {
+	a := &spanwirev1.Answer{Missing: uint32(acks.Missing), SilentReplicas: stringsOf(acks.Silent), Fault: faultOf(err)}
+	for i := range acks.Came {
+		x := &acks.Came[i]
+		a.InstanceAcks = append(a.InstanceAcks, &spanwirev1.InstanceAck{
+			Service: string(x.Service), InstanceId: string(x.Instance), Ack: &spanwirev1.Ack{Args: x.Ack.Args, Attachments: x.Ack.Attachments},
+		})
+	}
+	return a
+}
+
+// messageOf translates a message, or says what is wrong with it. The message keeps bytes of c.
+func (in *Instance) messageOf(c *spanwirev1.ServerSideEmit) (*sio.Message, error) {
+	const op = "server-side emit"
+	ns := namespaceOf(c.GetNamespace())
+	if err := checkNamespace(op, ns); err != nil {
+		return nil, err
+	}
+	event, err := eventOf(op, c.GetEvent(), in.server.o.MaxDepth)
+	if err != nil {
+		return nil, err
+	}
+	m := &sio.Message{
+		Namespace: ns, Event: event, WantAcks: c.GetWantAcks(),
+		Sender: sio.Addressee{Service: in.register.Service, Instance: in.register.Instance},
+	}
+	for _, s := range c.GetServices() {
+		m.Services = append(m.Services, sio.ServiceName(s))
+	}
+	return m, nil
+}
+
+// eventOf translates an event that a service sends.
+func eventOf(op string, ev *spanwirev1.Event, depth int) (sio.Event, error) {
+	switch {
+	case ev.GetName() == "":
+		return sio.Event{}, sio.E(sio.CodeInvalid, op, "the event has no name")
+	case sio.ReservedEvent(ev.GetName()):
+		return sio.Event{}, sio.E(sio.CodeInvalid, op, fmt.Sprintf("the event name %q is kept by Socket.IO", ev.GetName()))
+	}
+	args, err := payload(ev.GetArgs(), ev.GetAttachments(), depth)
+	if err != nil {
+		return sio.Event{}, sio.E(sio.CodeInvalid, op, fmt.Sprintf("what is given as arguments of %q %v", clip(ev.GetName(), maxName), err))
+	}
+	return sio.Event{Name: ev.GetName(), Args: args, Attachments: ev.GetAttachments()}, nil
+}
