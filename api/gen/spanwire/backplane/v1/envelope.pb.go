@@ -54,6 +54,8 @@ type Envelope struct {
 	//	*Envelope_DispatchBatch
 	//	*Envelope_ResultBatch
 	//	*Envelope_Lost
+	//	*Envelope_QueryRequest
+	//	*Envelope_QueryAnswer
 	Body          isEnvelope_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -203,6 +205,24 @@ func (x *Envelope) GetLost() *Lost {
 	return nil
 }
 
+func (x *Envelope) GetQueryRequest() *QueryRequest {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_QueryRequest); ok {
+			return x.QueryRequest
+		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetQueryAnswer() *QueryAnswer {
+	if x != nil {
+		if x, ok := x.Body.(*Envelope_QueryAnswer); ok {
+			return x.QueryAnswer
+		}
+	}
+	return nil
+}
+
 type isEnvelope_Body interface {
 	isEnvelope_Body()
 }
@@ -248,6 +268,17 @@ type Envelope_Lost struct {
 	Lost *Lost `protobuf:"bytes,13,opt,name=lost,proto3,oneof"`
 }
 
+type Envelope_QueryRequest struct {
+	// Asks what the receiver has, or to keep data with a socket or tell its instances a message. Answered with one or more
+	// `query_answer`, unless it is a message that wants no acks.
+	QueryRequest *QueryRequest `protobuf:"bytes,14,opt,name=query_request,json=queryRequest,proto3,oneof"`
+}
+
+type Envelope_QueryAnswer struct {
+	// Answers `query_request`; sent to its origin alone.
+	QueryAnswer *QueryAnswer `protobuf:"bytes,15,opt,name=query_answer,json=queryAnswer,proto3,oneof"`
+}
+
 func (*Envelope_Command) isEnvelope_Body() {}
 
 func (*Envelope_GatherRequest) isEnvelope_Body() {}
@@ -263,6 +294,10 @@ func (*Envelope_DispatchBatch) isEnvelope_Body() {}
 func (*Envelope_ResultBatch) isEnvelope_Body() {}
 
 func (*Envelope_Lost) isEnvelope_Body() {}
+
+func (*Envelope_QueryRequest) isEnvelope_Body() {}
+
+func (*Envelope_QueryAnswer) isEnvelope_Body() {}
 
 // Command is a command of a handler on its way to the other replicas' sockets.
 type Command struct {
@@ -1000,11 +1035,506 @@ func (*Lost) Descriptor() ([]byte, []int) {
 	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{11}
 }
 
+// QueryRequest asks the receiver something.
+type QueryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Correlates the answers. Unique among the origin's open requests.
+	Id uint64 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Bounds the wait for acks of a message in milliseconds, counted from the arrival.
+	TimeoutMs uint32 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// Asks for what authenticates browsers too; without it, that does not travel.
+	Credentials bool `protobuf:"varint,3,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	// Says what is asked. Never absent.
+	//
+	// Types that are valid to be assigned to Query:
+	//
+	//	*QueryRequest_FetchSockets
+	//	*QueryRequest_ListRooms
+	//	*QueryRequest_SetData
+	//	*QueryRequest_Message
+	Query isQueryRequest_Query `protobuf_oneof:"query"`
+	// Bounds the rooms in the answer to `list_rooms`.
+	Limit         uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryRequest) Reset() {
+	*x = QueryRequest{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryRequest) ProtoMessage() {}
+
+func (x *QueryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryRequest.ProtoReflect.Descriptor instead.
+func (*QueryRequest) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *QueryRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetTimeoutMs() uint32 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *QueryRequest) GetCredentials() bool {
+	if x != nil {
+		return x.Credentials
+	}
+	return false
+}
+
+func (x *QueryRequest) GetQuery() isQueryRequest_Query {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetFetchSockets() *v1.FetchSockets {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_FetchSockets); ok {
+			return x.FetchSockets
+		}
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetListRooms() *v1.ListRooms {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_ListRooms); ok {
+			return x.ListRooms
+		}
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetSetData() *v1.SetData {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_SetData); ok {
+			return x.SetData
+		}
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetMessage() *Message {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_Message); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type isQueryRequest_Query interface {
+	isQueryRequest_Query()
+}
+
+type QueryRequest_FetchSockets struct {
+	// Asks for sockets, with the limit as in force.
+	FetchSockets *v1.FetchSockets `protobuf:"bytes,4,opt,name=fetch_sockets,json=fetchSockets,proto3,oneof"`
+}
+
+type QueryRequest_ListRooms struct {
+	// Asks for rooms.
+	ListRooms *v1.ListRooms `protobuf:"bytes,5,opt,name=list_rooms,json=listRooms,proto3,oneof"`
+}
+
+type QueryRequest_SetData struct {
+	// Asks to keep data with a socket of the receiver.
+	SetData *v1.SetData `protobuf:"bytes,6,opt,name=set_data,json=setData,proto3,oneof"`
+}
+
+type QueryRequest_Message struct {
+	// Asks to hand a message to instances of the receiver.
+	Message *Message `protobuf:"bytes,7,opt,name=message,proto3,oneof"`
+}
+
+func (*QueryRequest_FetchSockets) isQueryRequest_Query() {}
+
+func (*QueryRequest_ListRooms) isQueryRequest_Query() {}
+
+func (*QueryRequest_SetData) isQueryRequest_Query() {}
+
+func (*QueryRequest_Message) isQueryRequest_Query() {}
+
+// Message is a message of one instance to others.
+type Message struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Identifies the dispatch, the same for every instance.
+	DispatchId uint64 `protobuf:"fixed64,1,opt,name=dispatch_id,json=dispatchId,proto3" json:"dispatch_id,omitempty"`
+	// Names the namespace, with its slash. Empty means "/".
+	Namespace string `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Limits the message to instances of these services. Empty means all that registered for it.
+	Services []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	// Holds the message. Never absent.
+	Event *v1.Event `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	// Asks for the instances' acks.
+	WantAcks bool `protobuf:"varint,5,opt,name=want_acks,json=wantAcks,proto3" json:"want_acks,omitempty"`
+	// Names the sender.
+	Sender *Addressee `protobuf:"bytes,6,opt,name=sender,proto3" json:"sender,omitempty"`
+	// Lists the instances that are not given the message: the sender, and those that the origin gave it itself.
+	Served        []string `protobuf:"bytes,7,rep,name=served,proto3" json:"served,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Message) Reset() {
+	*x = Message{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Message) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Message) ProtoMessage() {}
+
+func (x *Message) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Message.ProtoReflect.Descriptor instead.
+func (*Message) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Message) GetDispatchId() uint64 {
+	if x != nil {
+		return x.DispatchId
+	}
+	return 0
+}
+
+func (x *Message) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Message) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *Message) GetEvent() *v1.Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *Message) GetWantAcks() bool {
+	if x != nil {
+		return x.WantAcks
+	}
+	return false
+}
+
+func (x *Message) GetSender() *Addressee {
+	if x != nil {
+		return x.Sender
+	}
+	return nil
+}
+
+func (x *Message) GetServed() []string {
+	if x != nil {
+		return x.Served
+	}
+	return nil
+}
+
+// Addressee names an instance.
+type Addressee struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names its service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Names the instance.
+	InstanceId    string `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Addressee) Reset() {
+	*x = Addressee{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Addressee) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Addressee) ProtoMessage() {}
+
+func (x *Addressee) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Addressee.ProtoReflect.Descriptor instead.
+func (*Addressee) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Addressee) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *Addressee) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+// QueryAnswer answers a QueryRequest, with what was not in an earlier answer. To a message that wants acks, the first answer comes at once
+// and lists the instances that were asked.
+type QueryAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Repeats QueryRequest.id.
+	Id uint64 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Lists sockets that `fetch_sockets` found.
+	Found []*v1.SocketInfo `protobuf:"bytes,2,rep,name=found,proto3" json:"found,omitempty"`
+	// Lists rooms that `list_rooms` found.
+	Rooms []*v1.RoomInfo `protobuf:"bytes,3,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Says that there is more than the limit allowed to tell.
+	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Holds what is kept with the socket after `set_data`. Absent when the receiver has no such socket.
+	Set *Data `protobuf:"bytes,5,opt,name=set,proto3" json:"set,omitempty"`
+	// Says that `set_data` found another version, which stays.
+	Conflict bool `protobuf:"varint,6,opt,name=conflict,proto3" json:"conflict,omitempty"`
+	// Lists the instances that were asked for an ack.
+	Asked []*Addressee `protobuf:"bytes,7,rep,name=asked,proto3" json:"asked,omitempty"`
+	// Holds acks of instances.
+	Acks []*v1.InstanceAck `protobuf:"bytes,8,rep,name=acks,proto3" json:"acks,omitempty"`
+	// Says that no further answer follows.
+	Last bool `protobuf:"varint,9,opt,name=last,proto3" json:"last,omitempty"`
+	// Says that the receiver has too much to do to answer; then nothing else is set but `last`.
+	Refused       bool `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryAnswer) Reset() {
+	*x = QueryAnswer{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryAnswer) ProtoMessage() {}
+
+func (x *QueryAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryAnswer.ProtoReflect.Descriptor instead.
+func (*QueryAnswer) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *QueryAnswer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *QueryAnswer) GetFound() []*v1.SocketInfo {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetRooms() []*v1.RoomInfo {
+	if x != nil {
+		return x.Rooms
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *QueryAnswer) GetSet() *Data {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetConflict() bool {
+	if x != nil {
+		return x.Conflict
+	}
+	return false
+}
+
+func (x *QueryAnswer) GetAsked() []*Addressee {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetAcks() []*v1.InstanceAck {
+	if x != nil {
+		return x.Acks
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *QueryAnswer) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
+}
+
+// Data is what is kept with a socket.
+type Data struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Holds the data as one JSON value. Empty when there is none.
+	Value []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// Holds its version.
+	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Data) Reset() {
+	*x = Data{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Data) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Data) ProtoMessage() {}
+
+func (x *Data) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Data.ProtoReflect.Descriptor instead.
+func (*Data) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Data) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Data) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 var File_spanwire_backplane_v1_envelope_proto protoreflect.FileDescriptor
 
 const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\n" +
-	"$spanwire/backplane/v1/envelope.proto\x12\x15spanwire.backplane.v1\x1a\x19spanwire/v1/command.proto\x1a\x19spanwire/v1/handler.proto\"\x9a\x05\n" +
+	"$spanwire/backplane/v1/envelope.proto\x12\x15spanwire.backplane.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\x1a\x19spanwire/v1/handler.proto\"\xaf\x06\n" +
 	"\bEnvelope\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x0e\n" +
@@ -1019,7 +1549,9 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	" \x01(\v2\x1a.spanwire.backplane.v1.ByeH\x00R\x03bye\x12M\n" +
 	"\x0edispatch_batch\x18\v \x01(\v2$.spanwire.backplane.v1.DispatchBatchH\x00R\rdispatchBatch\x12G\n" +
 	"\fresult_batch\x18\f \x01(\v2\".spanwire.backplane.v1.ResultBatchH\x00R\vresultBatch\x121\n" +
-	"\x04lost\x18\r \x01(\v2\x1b.spanwire.backplane.v1.LostH\x00R\x04lostB\x06\n" +
+	"\x04lost\x18\r \x01(\v2\x1b.spanwire.backplane.v1.LostH\x00R\x04lost\x12J\n" +
+	"\rquery_request\x18\x0e \x01(\v2#.spanwire.backplane.v1.QueryRequestH\x00R\fqueryRequest\x12G\n" +
+	"\fquery_answer\x18\x0f \x01(\v2\".spanwire.backplane.v1.QueryAnswerH\x00R\vqueryAnswerB\x06\n" +
 	"\x04body\"\xcd\x01\n" +
 	"\aCommand\x12'\n" +
 	"\x04emit\x18\x01 \x01(\v2\x11.spanwire.v1.EmitH\x00R\x04emit\x12'\n" +
@@ -1077,7 +1609,47 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x06Result\x12+\n" +
 	"\x06result\x18\x01 \x01(\v2\x13.spanwire.v1.ResultR\x06result\x12\x1c\n" +
 	"\tabandoned\x18\x02 \x01(\bR\tabandoned\"\x06\n" +
-	"\x04LostB\xe8\x01\n" +
+	"\x04Lost\"\xe8\x02\n" +
+	"\fQueryRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x02 \x01(\rR\ttimeoutMs\x12 \n" +
+	"\vcredentials\x18\x03 \x01(\bR\vcredentials\x12@\n" +
+	"\rfetch_sockets\x18\x04 \x01(\v2\x19.spanwire.v1.FetchSocketsH\x00R\ffetchSockets\x127\n" +
+	"\n" +
+	"list_rooms\x18\x05 \x01(\v2\x16.spanwire.v1.ListRoomsH\x00R\tlistRooms\x121\n" +
+	"\bset_data\x18\x06 \x01(\v2\x14.spanwire.v1.SetDataH\x00R\asetData\x12:\n" +
+	"\amessage\x18\a \x01(\v2\x1e.spanwire.backplane.v1.MessageH\x00R\amessage\x12\x14\n" +
+	"\x05limit\x18\b \x01(\rR\x05limitB\a\n" +
+	"\x05query\"\xfd\x01\n" +
+	"\aMessage\x12\x1f\n" +
+	"\vdispatch_id\x18\x01 \x01(\x06R\n" +
+	"dispatchId\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x1a\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12(\n" +
+	"\x05event\x18\x04 \x01(\v2\x12.spanwire.v1.EventR\x05event\x12\x1b\n" +
+	"\twant_acks\x18\x05 \x01(\bR\bwantAcks\x128\n" +
+	"\x06sender\x18\x06 \x01(\v2 .spanwire.backplane.v1.AddresseeR\x06sender\x12\x16\n" +
+	"\x06served\x18\a \x03(\tR\x06served\"F\n" +
+	"\tAddressee\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\tR\n" +
+	"instanceId\"\xf6\x02\n" +
+	"\vQueryAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12-\n" +
+	"\x05found\x18\x02 \x03(\v2\x17.spanwire.v1.SocketInfoR\x05found\x12+\n" +
+	"\x05rooms\x18\x03 \x03(\v2\x15.spanwire.v1.RoomInfoR\x05rooms\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12-\n" +
+	"\x03set\x18\x05 \x01(\v2\x1b.spanwire.backplane.v1.DataR\x03set\x12\x1a\n" +
+	"\bconflict\x18\x06 \x01(\bR\bconflict\x126\n" +
+	"\x05asked\x18\a \x03(\v2 .spanwire.backplane.v1.AddresseeR\x05asked\x12,\n" +
+	"\x04acks\x18\b \x03(\v2\x18.spanwire.v1.InstanceAckR\x04acks\x12\x12\n" +
+	"\x04last\x18\t \x01(\bR\x04last\x12\x18\n" +
+	"\arefused\x18\n" +
+	" \x01(\bR\arefused\"6\n" +
+	"\x04Data\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversionB\xe8\x01\n" +
 	"\x19com.spanwire.backplane.v1B\rEnvelopeProtoP\x01ZFgithub.com/spanwire/spanwire/api/gen/spanwire/backplane/v1;backplanev1\xa2\x02\x03SBX\xaa\x02\x15Spanwire.Backplane.V1\xca\x02\x15Spanwire\\Backplane\\V1\xe2\x02!Spanwire\\Backplane\\V1\\GPBMetadata\xea\x02\x17Spanwire::Backplane::V1b\x06proto3"
 
 var (
@@ -1092,28 +1664,40 @@ func file_spanwire_backplane_v1_envelope_proto_rawDescGZIP() []byte {
 	return file_spanwire_backplane_v1_envelope_proto_rawDescData
 }
 
-var file_spanwire_backplane_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_spanwire_backplane_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_spanwire_backplane_v1_envelope_proto_goTypes = []any{
-	(*Envelope)(nil),      // 0: spanwire.backplane.v1.Envelope
-	(*Command)(nil),       // 1: spanwire.backplane.v1.Command
-	(*GatherRequest)(nil), // 2: spanwire.backplane.v1.GatherRequest
-	(*GatherAnswer)(nil),  // 3: spanwire.backplane.v1.GatherAnswer
-	(*Heartbeat)(nil),     // 4: spanwire.backplane.v1.Heartbeat
-	(*Instance)(nil),      // 5: spanwire.backplane.v1.Instance
-	(*Sent)(nil),          // 6: spanwire.backplane.v1.Sent
-	(*Bye)(nil),           // 7: spanwire.backplane.v1.Bye
-	(*DispatchBatch)(nil), // 8: spanwire.backplane.v1.DispatchBatch
-	(*ResultBatch)(nil),   // 9: spanwire.backplane.v1.ResultBatch
-	(*Result)(nil),        // 10: spanwire.backplane.v1.Result
-	(*Lost)(nil),          // 11: spanwire.backplane.v1.Lost
-	(*v1.Emit)(nil),       // 12: spanwire.v1.Emit
-	(*v1.Join)(nil),       // 13: spanwire.v1.Join
-	(*v1.Leave)(nil),      // 14: spanwire.v1.Leave
-	(*v1.Disconnect)(nil), // 15: spanwire.v1.Disconnect
-	(*v1.SocketAck)(nil),  // 16: spanwire.v1.SocketAck
-	(*v1.Register)(nil),   // 17: spanwire.v1.Register
-	(*v1.Dispatch)(nil),   // 18: spanwire.v1.Dispatch
-	(*v1.Result)(nil),     // 19: spanwire.v1.Result
+	(*Envelope)(nil),        // 0: spanwire.backplane.v1.Envelope
+	(*Command)(nil),         // 1: spanwire.backplane.v1.Command
+	(*GatherRequest)(nil),   // 2: spanwire.backplane.v1.GatherRequest
+	(*GatherAnswer)(nil),    // 3: spanwire.backplane.v1.GatherAnswer
+	(*Heartbeat)(nil),       // 4: spanwire.backplane.v1.Heartbeat
+	(*Instance)(nil),        // 5: spanwire.backplane.v1.Instance
+	(*Sent)(nil),            // 6: spanwire.backplane.v1.Sent
+	(*Bye)(nil),             // 7: spanwire.backplane.v1.Bye
+	(*DispatchBatch)(nil),   // 8: spanwire.backplane.v1.DispatchBatch
+	(*ResultBatch)(nil),     // 9: spanwire.backplane.v1.ResultBatch
+	(*Result)(nil),          // 10: spanwire.backplane.v1.Result
+	(*Lost)(nil),            // 11: spanwire.backplane.v1.Lost
+	(*QueryRequest)(nil),    // 12: spanwire.backplane.v1.QueryRequest
+	(*Message)(nil),         // 13: spanwire.backplane.v1.Message
+	(*Addressee)(nil),       // 14: spanwire.backplane.v1.Addressee
+	(*QueryAnswer)(nil),     // 15: spanwire.backplane.v1.QueryAnswer
+	(*Data)(nil),            // 16: spanwire.backplane.v1.Data
+	(*v1.Emit)(nil),         // 17: spanwire.v1.Emit
+	(*v1.Join)(nil),         // 18: spanwire.v1.Join
+	(*v1.Leave)(nil),        // 19: spanwire.v1.Leave
+	(*v1.Disconnect)(nil),   // 20: spanwire.v1.Disconnect
+	(*v1.SocketAck)(nil),    // 21: spanwire.v1.SocketAck
+	(*v1.Register)(nil),     // 22: spanwire.v1.Register
+	(*v1.Dispatch)(nil),     // 23: spanwire.v1.Dispatch
+	(*v1.Result)(nil),       // 24: spanwire.v1.Result
+	(*v1.FetchSockets)(nil), // 25: spanwire.v1.FetchSockets
+	(*v1.ListRooms)(nil),    // 26: spanwire.v1.ListRooms
+	(*v1.SetData)(nil),      // 27: spanwire.v1.SetData
+	(*v1.Event)(nil),        // 28: spanwire.v1.Event
+	(*v1.SocketInfo)(nil),   // 29: spanwire.v1.SocketInfo
+	(*v1.RoomInfo)(nil),     // 30: spanwire.v1.RoomInfo
+	(*v1.InstanceAck)(nil),  // 31: spanwire.v1.InstanceAck
 }
 var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	1,  // 0: spanwire.backplane.v1.Envelope.command:type_name -> spanwire.backplane.v1.Command
@@ -1124,23 +1708,36 @@ var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	8,  // 5: spanwire.backplane.v1.Envelope.dispatch_batch:type_name -> spanwire.backplane.v1.DispatchBatch
 	9,  // 6: spanwire.backplane.v1.Envelope.result_batch:type_name -> spanwire.backplane.v1.ResultBatch
 	11, // 7: spanwire.backplane.v1.Envelope.lost:type_name -> spanwire.backplane.v1.Lost
-	12, // 8: spanwire.backplane.v1.Command.emit:type_name -> spanwire.v1.Emit
-	13, // 9: spanwire.backplane.v1.Command.join:type_name -> spanwire.v1.Join
-	14, // 10: spanwire.backplane.v1.Command.leave:type_name -> spanwire.v1.Leave
-	15, // 11: spanwire.backplane.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
-	12, // 12: spanwire.backplane.v1.GatherRequest.emit:type_name -> spanwire.v1.Emit
-	16, // 13: spanwire.backplane.v1.GatherAnswer.acks:type_name -> spanwire.v1.SocketAck
-	5,  // 14: spanwire.backplane.v1.Heartbeat.instances:type_name -> spanwire.backplane.v1.Instance
-	6,  // 15: spanwire.backplane.v1.Heartbeat.sent:type_name -> spanwire.backplane.v1.Sent
-	17, // 16: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
-	18, // 17: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
-	10, // 18: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
-	19, // 19: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	12, // 8: spanwire.backplane.v1.Envelope.query_request:type_name -> spanwire.backplane.v1.QueryRequest
+	15, // 9: spanwire.backplane.v1.Envelope.query_answer:type_name -> spanwire.backplane.v1.QueryAnswer
+	17, // 10: spanwire.backplane.v1.Command.emit:type_name -> spanwire.v1.Emit
+	18, // 11: spanwire.backplane.v1.Command.join:type_name -> spanwire.v1.Join
+	19, // 12: spanwire.backplane.v1.Command.leave:type_name -> spanwire.v1.Leave
+	20, // 13: spanwire.backplane.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
+	17, // 14: spanwire.backplane.v1.GatherRequest.emit:type_name -> spanwire.v1.Emit
+	21, // 15: spanwire.backplane.v1.GatherAnswer.acks:type_name -> spanwire.v1.SocketAck
+	5,  // 16: spanwire.backplane.v1.Heartbeat.instances:type_name -> spanwire.backplane.v1.Instance
+	6,  // 17: spanwire.backplane.v1.Heartbeat.sent:type_name -> spanwire.backplane.v1.Sent
+	22, // 18: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
+	23, // 19: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
+	10, // 20: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
+	24, // 21: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
+	25, // 22: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
+	26, // 23: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
+	27, // 24: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
+	13, // 25: spanwire.backplane.v1.QueryRequest.message:type_name -> spanwire.backplane.v1.Message
+	28, // 26: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
+	14, // 27: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
+	29, // 28: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
+	30, // 29: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
+	16, // 30: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
+	14, // 31: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
+	31, // 32: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_backplane_v1_envelope_proto_init() }
@@ -1157,6 +1754,8 @@ func file_spanwire_backplane_v1_envelope_proto_init() {
 		(*Envelope_DispatchBatch)(nil),
 		(*Envelope_ResultBatch)(nil),
 		(*Envelope_Lost)(nil),
+		(*Envelope_QueryRequest)(nil),
+		(*Envelope_QueryAnswer)(nil),
 	}
 	file_spanwire_backplane_v1_envelope_proto_msgTypes[1].OneofWrappers = []any{
 		(*Command_Emit)(nil),
@@ -1164,13 +1763,19 @@ func file_spanwire_backplane_v1_envelope_proto_init() {
 		(*Command_Leave)(nil),
 		(*Command_Disconnect)(nil),
 	}
+	file_spanwire_backplane_v1_envelope_proto_msgTypes[12].OneofWrappers = []any{
+		(*QueryRequest_FetchSockets)(nil),
+		(*QueryRequest_ListRooms)(nil),
+		(*QueryRequest_SetData)(nil),
+		(*QueryRequest_Message)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_backplane_v1_envelope_proto_rawDesc), len(file_spanwire_backplane_v1_envelope_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
