@@ -14,7 +14,9 @@ LINT             := $(TOOLS)/bin/golangci-lint-$(LINT_VERSION)
 STEPS            := test-contract test-lint test-go test-fuzz test-python test-interop test-browser
 CONTROL          := go run ./test/control -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
 
-.PHONY: help build run run-go run-polyglot test $(STEPS) bench fuzz generate lint clean setup chromium FORCE
+MATRIX           := $(TOOLS)/matrix
+
+.PHONY: help build run run-go run-polyglot test $(STEPS) interop compatibility bench fuzz generate lint clean setup chromium java FORCE
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +87,21 @@ test-interop: build setup test/interop/js/node_modules ## published clients, in 
 
 test-browser: build setup test/browser/node_modules chromium ## two Chromium windows on the example pages
 	$(CONTROL) -- node --test --test-reporter=spec test/browser/*.test.js
+
+interop: matrix ## every published client, old and new, and whether docs/compatibility.md tells what they can do
+	go run ./test/interop/report -results $(MATRIX)
+
+compatibility: matrix ## write the tables of docs/compatibility.md from a run of every published client
+	go run ./test/interop/report -results $(MATRIX) -write
+
+.PHONY: matrix
+matrix: build setup test/interop/js/node_modules test/browser/node_modules chromium java
+	scripts/interop $(MATRIX)
+
+java:
+	@command -v mvn >/dev/null && command -v java >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y maven default-jdk-headless; \
+		else echo "The Java clients need a JDK of version 17 or later and Maven: install the packages default-jdk-headless and maven."; exit 1; fi; }
 
 chromium:
 	@test -n "$$CHROMIUM" || command -v chromium chromium-browser google-chrome >/dev/null || { \

@@ -5,12 +5,11 @@
 
 import assert from "node:assert/strict";
 import { mkdtemp } from "node:fs/promises";
-import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { chromium } from "playwright-core";
+import { launch } from "./launch.js";
 
 const LIMIT = 30_000;
 const control = process.env.TEST_CONTROL;
@@ -29,29 +28,9 @@ async function until(what, condition) {
   }
 }
 
-// find gives the browser's binary: CHROMIUM, or where Linux distributions put it.
-function find() {
-  const places = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-  const found = places.find((p) => p && existsSync(p));
-  if (!found) throw new Error("there is no Chromium; install it, or set CHROMIUM to its path");
-  return found;
-}
-
 let browser, pictures;
 before(async () => {
-  browser = await chromium.launch({
-    executablePath: find(),
-    headless: true,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  browser = await launch();
   pictures = await mkdtemp(join(tmpdir(), "spanwire-browser-"));
   console.log(`screenshots are in ${pictures}`);
 });

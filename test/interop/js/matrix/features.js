@@ -11,7 +11,7 @@ const LARGE = 990_000;
 // World makes clients of one version on one transport.
 export class World {
   // io is the client library; options go to each client; cut ends the connections of all of them.
-  constructor({ io, url, transport, revision = 4, options = {}, large = LARGE, bytes = (list) => new Uint8Array(list), cut }) {
+  constructor({ io, url, transport, revision = 4, options = {}, large = LARGE, bytes = (list) => new Uint8Array(list).buffer, cut }) {
     Object.assign(this, { io, url, transport, revision, options, large, bytes, cut, managers: [] });
   }
 

@@ -25,9 +25,9 @@ async function ask(method, path, body) {
 
 // Broker is one replica with a handler, reached over lines that can be cut.
 export class Broker {
-  static async start() {
+  static async start(flags = []) {
     const broker = new Broker();
-    broker.path = `/clusters/${(await ask("POST", "/clusters", { replicas: 1 })).id}`;
+    broker.path = `/clusters/${(await ask("POST", "/clusters", { replicas: 1, flags })).id}`;
     await ask("POST", `${broker.path}/handlers`, {});
     return broker;
   }

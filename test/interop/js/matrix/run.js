@@ -16,12 +16,15 @@ const require = createRequire(import.meta.url);
 const version = (name) => require(require.resolve.paths(name)[1].concat(`/${name}/package.json`)).version;
 
 const broker = await Broker.start();
+// Clients of Engine.IO alone see every packet, also broadcasts of others.
+const quiet = await Broker.start();
 
 async function run(client, transport) {
   const library = require(client.package);
-  const line = await broker.line();
+  const engine = client.id.startsWith("engine");
+  const line = await (engine ? quiet : broker).line();
   const { revision, large } = client;
-  if (client.id.startsWith("engine")) {
+  if (engine) {
     // Up to revision 3 the package is the function that makes a socket.
     const Socket = library.Socket;
     const world = new EngineWorld({ Socket, url: line.url, transport, revision });
@@ -45,5 +48,6 @@ try {
   );
 } finally {
   await broker.stop();
+  await quiet.stop();
 }
 process.exit(); // some old clients keep timers
