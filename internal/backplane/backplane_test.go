@@ -130,7 +130,23 @@ func bodies() map[string]Body {
 			{ID: 4, Result: sio.Result{Outcome: sio.Failed, Message: "boom"}},
 			{ID: 5, Result: sio.Result{Outcome: sio.Abandoned, Message: "late"}},
 		}},
-		"lost": &Lost{},
+		"lost":  &Lost{},
+		"fetch": &QueryRequest{ID: math.MaxUint64, Timeout: time.Second, Query: &sio.FetchSockets{Target: target, Limit: 9, Credentials: true}},
+		"rooms": &QueryRequest{ID: 1, Query: &sio.ListRooms{Namespace: "/n", IncludeOwn: true, Local: true, Limit: 9}},
+		"data":  &QueryRequest{ID: 1, Query: &sio.SetData{Namespace: "/n", Socket: "s", Data: []byte("1"), IfVersion: math.MaxUint64}},
+		"message": &QueryRequest{ID: 1, Message: &sio.Message{
+			ID: math.MaxUint64, Namespace: "/n", Services: []sio.ServiceName{"s"}, Event: event, WantAcks: true,
+			Sender: sio.Addressee{Service: "s", Instance: "i"}, Served: []sio.InstanceID{"i", "j"},
+		}},
+		"found": &QueryAnswer{ID: 7, Last: true, Refused: true, Found: sio.Found{
+			Sockets: []sio.SocketInfo{{
+				ID: "s", Rooms: []sio.Room{"s", "é"}, Handshake: intro.Handshake, Auth: []byte("{}"), Data: intro.Data, Replica: "r",
+			}},
+			Rooms: []sio.RoomInfo{{Name: "r", Sockets: 3}}, Set: &sio.Data{Value: []byte("1"), Version: 2}, Conflict: true, Truncated: true,
+		}},
+		"asked": &QueryAnswer{ID: 7, Asked: []sio.Addressee{{Service: "s", Instance: "i"}}, Acks: []sio.InstanceAck{
+			{Addressee: sio.Addressee{Service: "s", Instance: "i"}, Ack: ack},
+		}},
 	}
 }
 
@@ -185,6 +201,8 @@ func TestDecode_Err(t *testing.T) {
 		"no event name":  {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Command{Command: &sio.Emit{}}}), errGarbage},
 		"reserved event": {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Command{Command: &sio.Emit{Event: sio.Event{Name: "connect"}}}}), errGarbage},
 		"no window":      {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Heartbeat{Instances: []Instance{{Register: &noWindow}}}}), errGarbage},
+		"no query":       {encode(&Envelope{Origin: "A", Sequence: 1, Body: &QueryRequest{}}), errUnknown},
+		"no message":     {encode(&Envelope{Origin: "A", Sequence: 1, Body: &QueryRequest{Message: &sio.Message{}}}), errGarbage},
 		"no dispatch":    {encode(&Envelope{Origin: "A", Sequence: 1, Body: &DispatchBatch{Dispatches: make([]Dispatch, 1)}}), errUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -61,6 +61,10 @@ func bodyFromWire(m *backplanev1.Envelope) (Body, error) {
 		return dispatchesFromWire(b.DispatchBatch)
 	case *backplanev1.Envelope_ResultBatch:
 		return resultsFromWire(b.ResultBatch), nil
+	case *backplanev1.Envelope_QueryRequest:
+		return queryFromWire(b.QueryRequest)
+	case *backplanev1.Envelope_QueryAnswer:
+		return queryAnswerFromWire(b.QueryAnswer), nil
 	case *backplanev1.Envelope_Lost:
 		return &Lost{}, nil
 	}

@@ -38,7 +38,7 @@ func encodeBody(b Body) ([]byte, error) {
 		m.Body = &backplanev1.Envelope_Command{Command: commandToWire(b.Command)}
 	case *GatherRequest:
 		m.Body = &backplanev1.Envelope_GatherRequest{GatherRequest: &backplanev1.GatherRequest{
-			Id: b.ID, Emit: emitToWire(b.Emit), TimeoutMs: uint32(min(b.Timeout.Milliseconds(), 1<<31)),
+			Id: b.ID, Emit: emitToWire(b.Emit), TimeoutMs: toMilliseconds(b.Timeout),
 		}}
 	case *GatherAnswer:
 		m.Body = &backplanev1.Envelope_GatherAnswer{GatherAnswer: answerToWire(b)}
@@ -50,6 +50,10 @@ func encodeBody(b Body) ([]byte, error) {
 		m.Body = &backplanev1.Envelope_DispatchBatch{DispatchBatch: dispatchesToWire(b)}
 	case *ResultBatch:
 		m.Body = &backplanev1.Envelope_ResultBatch{ResultBatch: resultsToWire(b)}
+	case *QueryRequest:
+		m.Body = &backplanev1.Envelope_QueryRequest{QueryRequest: queryToWire(b)}
+	case *QueryAnswer:
+		m.Body = &backplanev1.Envelope_QueryAnswer{QueryAnswer: queryAnswerToWire(b)}
 	case *Lost:
 		m.Body = &backplanev1.Envelope_Lost{Lost: &backplanev1.Lost{}}
 	}
@@ -237,5 +241,7 @@ func toStrings(rooms []sio.Room) []string {
 }
 
 func utf8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func toMilliseconds(d time.Duration) uint32 { return uint32(min(d.Milliseconds(), 1<<31)) }
 
 func milliseconds(n uint32) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -126,6 +126,26 @@ type Result struct {
 // Lost says that envelopes of the receiver did not reach the origin.
 type Lost struct{}
 
+// QueryRequest asks the receiver a query, or to hand a message to its instances.
+type QueryRequest struct {
+	ID      uint64
+	Timeout time.Duration // for acks of a message, from the arrival
+	Query   sio.Query     // nil with a message
+	Message *sio.Message
+}
+
+// QueryAnswer answers a QueryRequest, with what was not in an earlier answer.
+type QueryAnswer struct {
+	ID      uint64
+	Found   sio.Found         // but for Silent
+	Asked   []sio.Addressee   // instances that were asked for an ack
+	Acks    []sio.InstanceAck // of them
+	Last    bool
+	Refused bool // the origin has too much to do to answer
+}
+
+func (*QueryRequest) body()  {}
+func (*QueryAnswer) body()   {}
 func (*Command) body()       {}
 func (*GatherRequest) body() {}
 func (*GatherAnswer) body()  {}

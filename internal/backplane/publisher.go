@@ -14,8 +14,8 @@ import (
 )
 
 // Publisher sends the envelopes of one replica: it numbers them, chooses whom to send a command to, and gathers acks. It implements
-// hub.Publisher. Whoever reads the other replicas' envelopes tells it who is there (Joined, Left) and passes it their
-// answers (Answered).
+// hub.Publisher and dispatch.Others. Whoever reads the other replicas' envelopes tells it who is there (Joined, Left) and passes it their
+// answers (Answered, QueryAnswered).
 type Publisher struct {
 	backplane Backplane
 	self      sio.ReplicaID
@@ -31,6 +31,7 @@ type Publisher struct {
 	mu       sync.Mutex
 	replicas map[sio.ReplicaID]struct{} // guarded by mu; the others
 	gathers  map[uint64]*gather         // guarded by mu
+	queries  map[uint64]*query          // guarded by mu
 	lastID   uint64                     // guarded by mu
 }
 
@@ -41,6 +42,7 @@ func NewPublisher(b Backplane, self sio.ReplicaID, maxEnvelope int, m *metrics.B
 		streams:  make(map[sio.ReplicaID]*position),
 		replicas: make(map[sio.ReplicaID]struct{}),
 		gathers:  make(map[uint64]*gather),
+		queries:  make(map[uint64]*query),
 		results:  results{queues: make(map[resultKey][]Result), owed: make(map[sio.ReplicaID]struct{})},
 	}
 }
@@ -131,9 +133,12 @@ func (p *Publisher) Left(replica sio.ReplicaID) {
 	for _, g := range p.gathers {
 		g.left(replica)
 	}
+	for _, q := range p.queries {
+		q.left(replica)
+	}
 }
 
-// Answered takes a replica's answer to what Gather asked. Answers that nobody waits for do nothing.
+// Answered takes a replica's answer to what Ask asked. Answers that nobody waits for do nothing.
 func (p *Publisher) Answered(replica sio.ReplicaID, a *GatherAnswer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,11 +172,6 @@ func (p *Publisher) Ask(ctx context.Context, emit *sio.Emit) (collect func() (si
 		}
 		return acks, nil
 	}
-}
-
-// Gather asks and collects.
-func (p *Publisher) Gather(ctx context.Context, emit *sio.Emit) (sio.Acks, error) {
-	return p.Ask(ctx, emit)()
 }
 
 func (p *Publisher) open(to sio.ReplicaID) (*gather, uint64) {

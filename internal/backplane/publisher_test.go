@@ -128,7 +128,7 @@ func TestPublisher_Gather(t *testing.T) {
 					}
 					answers(p, request.ID)
 				}()
-				got, err := p.Gather(ctx, ask)
+				got, err := p.Ask(ctx, ask)()
 				if len(got.Came) != came || got.Missing != missing || sio.CodeOf(err) != code {
 					t.Errorf("came %d, missing %d, %v; want %d, %d, code %d", len(got.Came), got.Missing, err, came, missing, code)
 				}
@@ -167,7 +167,7 @@ func TestPublisher_Gather(t *testing.T) {
 // Without others, and for a socket of one other, only those are awaited that can have receivers.
 func TestPublisher_Gather_Nobody(t *testing.T) {
 	p, b := newPublisher()
-	if acks, err := p.Gather(t.Context(), &sio.Emit{Event: sio.Event{Name: "e"}}); err != nil || len(acks.Came) != 0 {
+	if acks, err := p.Ask(t.Context(), &sio.Emit{Event: sio.Event{Name: "e"}})(); err != nil || len(acks.Came) != 0 {
 		t.Errorf("%+v, %v", acks, err)
 	}
 	b.take(t)
@@ -175,7 +175,7 @@ func TestPublisher_Gather_Nobody(t *testing.T) {
 	p.Joined(third)
 	done := make(chan error)
 	go func() {
-		_, err := p.Gather(t.Context(), &sio.Emit{Target: sio.Target{Rooms: []sio.Room{sio.NewSocketID(other).Room()}}, Event: sio.Event{Name: "e"}})
+		_, err := p.Ask(t.Context(), &sio.Emit{Target: sio.Target{Rooms: []sio.Room{sio.NewSocketID(other).Room()}}, Event: sio.Event{Name: "e"}})()
 		done <- err
 	}()
 	for answered := false; !answered; {
@@ -188,7 +188,7 @@ func TestPublisher_Gather_Nobody(t *testing.T) {
 		t.Error(err)
 	}
 	b.err = errors.New("down")
-	if _, err := p.Gather(t.Context(), &sio.Emit{Event: sio.Event{Name: "e"}}); err == nil {
+	if _, err := p.Ask(t.Context(), &sio.Emit{Event: sio.Event{Name: "e"}})(); err == nil {
 		t.Error("no error")
 	}
 }

@@ -116,7 +116,9 @@ func (b *Broker) build() (err error) {
 	publisher := backplane.NewPublisher(b.bus, b.replica, c.Cluster.MaxEnvelope, backplaneMetrics)
 	inbox := backplane.NewInbox(b.replica, backplaneMetrics, b.log)
 	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry))
-	b.dispatch = dispatch.New(dispatchOptions(c, b.replica), metrics.NewDispatch(b.registry), b.log)
+	toInstances := dispatchOptions(c, b.replica)
+	toInstances.Others = publisher
+	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
 	b.mesh = mesh.New(b.meshOptions(), b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
 	b.edge = edge.New(edgeOptions(c, b.replica), b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
 	options := b.bridgeOptions()

@@ -52,6 +52,7 @@ func (b *Broker) meshOptions() mesh.Options {
 	o.GRPCAddress, o.HTTPAddress = b.advertised(), b.HTTPAddress()
 	o.Interval, o.Dead = b.config.Cluster.ReplicaHeartbeat, b.config.Cluster.ReplicaTimeout
 	o.MaxGathers = b.config.Cluster.MaxGathers
+	o.MaxQueryResults = b.config.Services.MaxQueryResults
 	return o
 }
 

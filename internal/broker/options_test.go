@@ -38,7 +38,7 @@ func TestOptions_Complete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.listeners.close()
-	optional := map[string]bool{"Tokens": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true,
+	optional := map[string]bool{"Tokens": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "Others": true,
 		"AllowEIO3": true, "AllowJSONP": true, "Recovery": true, "WebSocketCompression": true,
 		"MaxPacketRate": true, "MaxSessions": true, "MaxSessionsPerAddress": true, "TrustedProxies": true, "CORSMaxAge": true, "MaxEventRate": true}
 	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, busOptions(&c.Cluster)} {

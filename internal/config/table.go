@@ -169,7 +169,8 @@ func (c *Cluster) settings() []Setting {
 			"emits tell that other replicas were not reached."},
 		{Name: "forward-events", value: number(&c.ForwardEvents), Doc: "Most dispatches that other replicas may leave waiting for one instance here."},
 		{Name: "forward-bytes", value: size(&c.ForwardBytes), Doc: "The same bound in bytes."},
-		{Name: "max-gathers", value: number(&c.MaxGathers), Doc: "Most emits of other replicas that wait for acks of sockets here."},
+		{Name: "max-gathers", value: number(&c.MaxGathers), Doc: "Most emits, messages and queries of other replicas that wait here " +
+			"for acks or answers."},
 	}
 }
 

@@ -31,13 +31,16 @@ type Socket interface {
 // Flusher is a Socket that is given deliveries with Unflushed: Flush follows when all receivers have queued them.
 type Flusher interface{ Flush() }
 
-// Publisher tells the other replicas. Both methods may be called from several goroutines at a time.
+// Publisher tells and asks the other replicas. Its methods may be called from several goroutines at a time.
 type Publisher interface {
 	// Publish sends the command to the other replicas, in order per calling goroutine. It does not wait for them.
 	Publish(cmd sio.Command) error
 	// Ask sends the emit to the other replicas before it returns. collect, to be called once, gathers the acks of their sockets until
 	// all came or ctx ended. What came is valid also beside an error.
 	Ask(ctx context.Context, emit *sio.Emit) (collect func() (sio.Acks, error))
+	// Query sends the query to the other replicas before it returns. collect, to be called once, gathers what they found until all
+	// answered or ctx ended; it is nil when nobody is to be asked. What came is valid also beside an error.
+	Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error))
 }
 
 // Hub is the registry of this replica's sockets.
@@ -162,3 +165,6 @@ func (Alone) Publish(sio.Command) error { return nil }
 func (Alone) Ask(context.Context, *sio.Emit) func() (sio.Acks, error) {
 	return func() (sio.Acks, error) { return sio.Acks{}, nil }
 }
+
+// Query implements Publisher: there is nobody to ask.
+func (Alone) Query(context.Context, sio.Query) func() (sio.Found, error) { return nil }

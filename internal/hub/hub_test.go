@@ -61,9 +61,11 @@ func (s *fakeSocket) deliveries() int {
 type fakePublisher struct {
 	err    error
 	gather func(context.Context) (sio.Acks, error)
+	found  func() (sio.Found, error)
 
-	mu   sync.Mutex
-	told []sio.Command
+	mu    sync.Mutex
+	told  []sio.Command
+	asked []sio.Query
 }
 
 func (p *fakePublisher) Publish(cmd sio.Command) error {
@@ -73,15 +75,20 @@ func (p *fakePublisher) Publish(cmd sio.Command) error {
 	return p.err
 }
 
-func (p *fakePublisher) Ask(ctx context.Context, e *sio.Emit) func() (sio.Acks, error) {
-	return func() (sio.Acks, error) { return p.Gather(ctx, e) }
+func (p *fakePublisher) Query(_ context.Context, q sio.Query) func() (sio.Found, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, q)
+	return p.found
 }
 
-func (p *fakePublisher) Gather(ctx context.Context, _ *sio.Emit) (sio.Acks, error) {
-	if p.gather == nil {
-		return sio.Acks{}, p.err
+func (p *fakePublisher) Ask(ctx context.Context, _ *sio.Emit) func() (sio.Acks, error) {
+	return func() (sio.Acks, error) {
+		if p.gather == nil {
+			return sio.Acks{}, p.err
+		}
+		return p.gather(ctx)
 	}
-	return p.gather(ctx)
 }
 
 const replica = sio.ReplicaID("AAAAAA")

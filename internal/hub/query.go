@@ -17,11 +17,79 @@ type Keeper interface {
 	Keep(value []byte, ifVersion uint64) (now sio.Data, kept bool)
 }
 
-// Query carries the query out. What is found here is decided before it returns, so that it is told as it is before the caller's next
-// command. collect, to be called once, gathers the answer; waits tells whether that takes longer than a moment.
-func (h *Hub) Query(_ context.Context, q sio.Query) (collect func() (sio.Found, error), waits bool) {
+// Query carries the query out in the whole cluster. What is found here is decided, and the other replicas are asked, before it returns, so that
+// it is told as it is before the caller's next command. collect, to be called once, gathers the answers until all came or ctx ended; waits
+// tells whether that takes longer than a moment. Its error has CodeUnavailable when other replicas could not be asked; those that did not
+// answer are listed. What was found is returned beside it.
+func (h *Hub) Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error), waits bool) {
 	here := h.Answer(q)
-	return func() (sio.Found, error) { return here(), nil }, false
+	var others func() (sio.Found, error)
+	if !h.answersAlone(q) {
+		others = h.publisher.Query(ctx, q)
+	}
+	if others == nil {
+		return func() (sio.Found, error) { return here(), nil }, false
+	}
+	return func() (sio.Found, error) {
+		found := here()
+		more, err := others()
+		merge(&found, &more, q)
+		if _, ok := q.(*sio.SetData); ok && err == nil && found.Set == nil && len(found.Silent) > 0 {
+			err = sio.E(sio.CodeDeadline, "query", "the socket's replica did not answer; the data may have been kept or not")
+		}
+		if err != nil {
+			h.metrics.PublishFailures.Inc()
+			err = &sio.Error{Code: sio.CodeUnavailable, Op: "query", Message: "other replicas could not be reached", Cause: err}
+		}
+		return found, err
+	}, true
+}
+
+// answersAlone tells whether no other replica can know more.
+func (h *Hub) answersAlone(q sio.Query) bool {
+	switch q := q.(type) {
+	case *sio.FetchSockets:
+		return h.staysHere(&q.Target)
+	case *sio.ListRooms:
+		return q.Local
+	case *sio.SetData:
+		replica, ok := q.Socket.Replica()
+		return !ok || replica == h.replica // what has not the form of an id is none
+	}
+	return true
+}
+
+// merge adds what other replicas found. Rooms of the same name are one room.
+func merge(found, more *sio.Found, q sio.Query) {
+	found.Truncated = found.Truncated || more.Truncated
+	found.Silent = more.Silent
+	if more.Set != nil {
+		found.Set, found.Conflict = more.Set, more.Conflict
+	}
+	found.Sockets = append(found.Sockets, more.Sockets...)
+	if f, ok := q.(*sio.FetchSockets); ok && f.Limit > 0 && len(found.Sockets) > f.Limit {
+		found.Sockets, found.Truncated = found.Sockets[:f.Limit], true
+	}
+	l, ok := q.(*sio.ListRooms)
+	if !ok || len(more.Rooms) == 0 {
+		return
+	}
+	at := make(map[sio.Room]int, len(found.Rooms)+len(more.Rooms))
+	for i, r := range found.Rooms {
+		at[r.Name] = i
+	}
+	for _, r := range more.Rooms {
+		i, known := at[r.Name]
+		switch {
+		case known:
+			found.Rooms[i].Sockets += r.Sockets
+		case l.Limit > 0 && len(found.Rooms) == l.Limit:
+			found.Truncated = true
+		default:
+			at[r.Name] = len(found.Rooms)
+			found.Rooms = append(found.Rooms, r)
+		}
+	}
 }
 
 // Answer carries the query out on this replica only. Which sockets and rooms are found is decided before it returns; the rest, to be

@@ -4,6 +4,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -148,6 +149,71 @@ func checkRooms(t *testing.T, h *Hub, m model, ns sio.Namespace, own bool) {
 		if found := h.Answer(&sio.ListRooms{Namespace: ns, IncludeOwn: own, Limit: 1})(); len(found.Rooms) != 1 || !found.Truncated {
 			t.Fatalf("limited: %+v", found)
 		}
+	}
+}
+
+// The other replicas are asked unless only this one can know, and what they found is added, within the limit.
+func TestHub_Query(t *testing.T) {
+	foreign := sio.NewSocketID("BBBBBB")
+	everyone := sio.Target{Namespace: main}
+	p := &fakePublisher{}
+	h := newHub(p)
+	k := addKeeper(h, main)
+	h.Apply(&sio.Join{Target: everyone, Rooms: []sio.Room{"r", "q"}})
+	for name, test := range map[string]struct {
+		query sio.Query
+		asks  bool
+	}{
+		"sockets":        {&sio.FetchSockets{Target: everyone}, true},
+		"sockets here":   {&sio.FetchSockets{Target: sio.Target{Namespace: main, Local: true}}, false},
+		"own socket":     {&sio.FetchSockets{Target: sio.Target{Namespace: main, Rooms: []sio.Room{k.id.Room()}}}, false},
+		"foreign socket": {&sio.FetchSockets{Target: sio.Target{Namespace: main, Rooms: []sio.Room{foreign.Room()}}}, true},
+		"rooms":          {&sio.ListRooms{Namespace: main}, true},
+		"rooms here":     {&sio.ListRooms{Namespace: main, Local: true}, false},
+		"data":           {&sio.SetData{Namespace: main, Socket: k.id}, false},
+		"foreign data":   {&sio.SetData{Namespace: main, Socket: foreign}, true},
+		"nobody's data":  {&sio.SetData{Namespace: main, Socket: "x"}, false},
+	} {
+		p.asked = nil
+		collect, waits := h.Query(t.Context(), test.query)
+		if _, err := collect(); err != nil || waits || (len(p.asked) > 0) != test.asks {
+			t.Errorf("%s: waits %v, %v, asked %v", name, waits, err, p.asked)
+		}
+	}
+	ask := func(q sio.Query, found sio.Found, failure error) (sio.Found, error) {
+		t.Helper()
+		p.found = func() (sio.Found, error) { return found, failure }
+		collect, waits := h.Query(t.Context(), q)
+		if !waits {
+			t.Errorf("%T waits for nobody", q)
+		}
+		return collect()
+	}
+	more := sio.Found{Sockets: make([]sio.SocketInfo, 2), Silent: []sio.ReplicaID{"x"}}
+	if f, err := ask(&sio.FetchSockets{Target: everyone, Limit: 3}, more, nil); err != nil || len(f.Sockets) != 3 || f.Truncated || len(f.Silent) != 1 {
+		t.Errorf("sockets %+v, %v", f, err)
+	}
+	if f, err := ask(&sio.FetchSockets{Target: everyone, Limit: 2}, more, errors.New("down")); len(f.Sockets) != 2 || !f.Truncated || sio.CodeOf(err) != sio.CodeUnavailable {
+		t.Errorf("sockets %+v, %v", f, err)
+	}
+	more = sio.Found{Rooms: []sio.RoomInfo{{Name: "s", Sockets: 1}, {Name: "r", Sockets: 2}, {Name: "s", Sockets: 3}}}
+	f, err := ask(&sio.ListRooms{Namespace: main, Limit: 3}, more, nil)
+	slices.SortFunc(f.Rooms, func(a, b sio.RoomInfo) int { return compare(sio.SocketID(a.Name), sio.SocketID(b.Name)) })
+	if got := fmt.Sprint(f.Rooms); err != nil || got != "[{q 1} {r 3} {s 4}]" || f.Truncated {
+		t.Errorf("rooms %s, %v", got, err)
+	}
+	if f, _ := ask(&sio.ListRooms{Namespace: main, Limit: 2}, more, nil); len(f.Rooms) != 2 || !f.Truncated {
+		t.Errorf("rooms %+v", f)
+	}
+	set := &sio.SetData{Namespace: main, Socket: foreign}
+	if f, err := ask(set, sio.Found{Set: &sio.Data{Version: 3}, Conflict: true}, nil); err != nil || f.Set.Version != 3 || !f.Conflict {
+		t.Errorf("data %+v, %v", f, err)
+	}
+	if f, err := ask(set, sio.Found{Silent: []sio.ReplicaID{"x"}}, nil); sio.CodeOf(err) != sio.CodeUnavailable || f.Set != nil {
+		t.Errorf("data %+v, %v", f, err)
+	}
+	if f, err := ask(set, sio.Found{}, nil); err != nil || f.Set != nil {
+		t.Errorf("data %+v, %v", f, err)
 	}
 }
 

@@ -3,6 +3,8 @@
 package mesh
 
 import (
+	"context"
+
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -19,9 +21,19 @@ type Dispatcher interface {
 	Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error
 	// Flush writes what was forwarded to the instance, as far as its window allows.
 	Flush(instance sio.InstanceID)
+	// TellHere hands a message of another replica to the instances here that take it. It does not block.
+	TellHere(m *sio.Message) Replies
 	// Attach offers an instance of another replica. The remote may be called before Attach returns. CodeConflict means that it cannot
 	// be taken now.
 	Attach(r *sio.Register, remote Remote) (Attachment, error)
+}
+
+// Replies gathers the acks of instances here to a message.
+type Replies interface {
+	// Asked lists the instances that the message was handed to.
+	Asked() []sio.Addressee
+	// Wait gives the acks that came until all came or ctx ended. It is called once.
+	Wait(ctx context.Context) []sio.InstanceAck
 }
 
 // Remote is an instance of another replica, as the dispatcher uses it.

@@ -3,6 +3,7 @@
 package mesh
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -272,6 +273,14 @@ func (d *fakeDispatcher) Flush(id sio.InstanceID) {
 		}
 	}
 }
+
+// TellHere implements Dispatcher: nobody takes messages.
+func (d *fakeDispatcher) TellHere(*sio.Message) Replies { return nobody{} }
+
+type nobody struct{}
+
+func (nobody) Asked() []sio.Addressee                 { return nil }
+func (nobody) Wait(context.Context) []sio.InstanceAck { return nil }
 
 func (d *fakeDispatcher) Attach(r *sio.Register, remote Remote) (Attachment, error) {
 	d.mu.Lock()

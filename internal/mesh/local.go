@@ -42,6 +42,9 @@ func (l *Local) Forward(instance sio.InstanceID, generation uint64, d *backplane
 // Flush implements Dispatcher.
 func (l *Local) Flush(instance sio.InstanceID) { l.dispatcher.FlushForwarded(instance) }
 
+// TellHere implements Dispatcher.
+func (l *Local) TellHere(m *sio.Message) Replies { return l.dispatcher.TellHere(m) }
+
 // Attach implements Dispatcher.
 func (l *Local) Attach(r *sio.Register, remote Remote) (Attachment, error) {
 	a, err := l.dispatcher.Attach(r, instanceOf{remote}, dispatch.Remote)

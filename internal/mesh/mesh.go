@@ -30,12 +30,14 @@ type Options struct {
 	HTTPAddress string        // where other replicas reach the browsers' door; may be empty
 	Interval    time.Duration // between heartbeats
 	Dead        time.Duration // after which a silent replica is taken for dead
-	MaxGathers  int           // emits of others that wait for acks of sockets here at a time
+	MaxGathers  int           // emits, messages and queries of others that wait here at a time
+
+	MaxQueryResults int // sockets or rooms in the answer to a query of others
 }
 
 // Default holds the options in force when none is set; Replica and the addresses have no default.
 func Default() Options {
-	return Options{Cluster: "spanwire", Interval: 2 * time.Second, Dead: 10 * time.Second, MaxGathers: 4096}
+	return Options{Cluster: "spanwire", Interval: 2 * time.Second, Dead: 10 * time.Second, MaxGathers: 4096, MaxQueryResults: 10_000}
 }
 
 // Replica is one replica of the cluster.

@@ -260,7 +260,7 @@ func TestMesh_Gather_Bounded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		start := time.Now()
-		acks, err := a.publisher.Gather(ctx, &sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "ask"}})
+		acks, err := a.publisher.Ask(ctx, &sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "ask"}})()
 		if err != nil || acks.Missing != 1 || time.Since(start) != 0 {
 			t.Errorf("%+v, %v, after %v", acks, err, time.Since(start))
 		}

@@ -24,6 +24,10 @@ func (m *Mesh) receive(data []byte) {
 		m.gather(e.Origin, b)
 	case *backplane.GatherAnswer:
 		m.publisher.Answered(e.Origin, b)
+	case *backplane.QueryRequest:
+		m.query(e.Origin, b)
+	case *backplane.QueryAnswer:
+		m.publisher.QueryAnswered(e.Origin, b)
 	case *backplane.Heartbeat:
 		if m.inbox.Missing(e.Origin, b.Sent) > 0 {
 			m.lost(e.Origin)

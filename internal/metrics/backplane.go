@@ -32,6 +32,8 @@ type Backplane struct {
 	SlowConsumer  prometheus.Counter // times that this replica did not keep up, so that envelopes were dropped for it
 	GathersOpen   prometheus.Gauge   // emits that wait for acks of other replicas
 	GathersFailed prometheus.Counter // replicas that did not answer an emit with acks
+	QueriesOpen   prometheus.Gauge   // queries and messages that wait for answers of other replicas
+	QueriesFailed prometheus.Counter // replicas that did not answer one
 }
 
 // NewBackplane makes and registers the metrics; with a nil Registerer they count for nobody.
@@ -64,6 +66,8 @@ func NewBackplane(r prometheus.Registerer) *Backplane {
 		Disconnects:     counter("disconnects_total", "Times that the connection to the backplane was lost."),
 		Reconnects:      counter("reconnects_total", "Times that the connection to the backplane came back."),
 		SlowConsumer:    counter("slow_consumer_total", "Times that this replica did not keep up and envelopes were dropped for it."),
+		QueriesOpen:     gauge("queries", "Queries, and messages that want acks, that wait for other replicas."),
+		QueriesFailed:   counter("query_failures_total", "Replicas that did not answer a query, or a message that wants acks, in time."),
 		GathersOpen:     gauge("gathers", "Emits that wait for acks of other replicas."),
 		GathersFailed:   counter("gather_failures_total", "Replicas that did not answer an emit with acks in time."),
 	}

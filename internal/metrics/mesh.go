@@ -27,7 +27,7 @@ type Mesh struct {
 	Farewells  prometheus.Counter // sockets of dead replicas that instances here were told of
 	Resets     prometheus.Counter // times that a loss made all dispatches at another replica start anew
 
-	Gathers        prometheus.Gauge   // emits with acks of others that wait here
+	Gathers        prometheus.Gauge   // emits with acks, messages with acks and queries of others that wait here
 	GathersRefused prometheus.Counter // of those, the ones that were not waited for since there were too many
 }
 
@@ -57,8 +57,8 @@ func NewMesh(r prometheus.Registerer) *Mesh {
 		Unresolved: counter("results_unresolved_total", "Results that came back for dispatches that were not open."),
 		Farewells:  counter("farewells_total", "Sockets of dead replicas whose end was told to instances here."),
 		Resets:     counter("resets_total", "Times that all dispatches at another replica were given anew since envelopes were lost."),
-		Gathers:    gauge("gathers", "Emits with acks of other replicas that wait on this one."),
+		Gathers:    gauge("gathers", "Emits and messages with acks, and queries, of other replicas that wait on this one."),
 		GathersRefused: counter("gathers_refused_total",
-			"Emits with acks of other replicas that were not waited for since too many were."),
+			"Emits and messages with acks, and queries, of other replicas that were not waited for since too many were."),
 	}
 }

@@ -42,10 +42,10 @@ type Found struct {
 	Silent    []ReplicaID  // replicas that did not answer in time
 }
 
-// Data is what handlers keep with a socket. The zero Data is that of a socket of which nothing was ever kept. It is never changed.
+// Data is what handlers keep with a socket. It is never changed.
 type Data struct {
 	Value   []byte // one JSON value, or nil
-	Version uint64 // grows with each change
+	Version uint64 // grows with each change; 1 when nothing was ever kept
 }
 
 // SocketInfo is what is known of one socket.
