@@ -3,9 +3,11 @@
 package rows
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,7 +85,7 @@ func runRows(t *testing.T, w *world) {
 	seen := map[string]bool{}
 	for _, group := range [][]row{
 		handshakeRows, pollingRows, websocketRows, upgradeRows, originRows, revision3Rows,
-		namespaceRows, decoderRows, ackRows, disconnectRows, protocol4Rows, msgpackRows, recoveryRows, surfaceRows, robustRows,
+		namespaceRows, decoderRows, ackRows, disconnectRows, protocol4Rows, msgpackRows, recoveryRows, surfaceRows, flagRows, robustRows, hostileRows,
 	} {
 		for _, r := range group {
 			if seen[r.name] {
@@ -168,6 +170,14 @@ func (w *world) another(t *testing.T, s *server) *process.Process {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// brokerSays runs the broker for as long as it takes to refuse its settings.
+func brokerSays(arguments ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, binaries.broker, arguments...).CombinedOutput()
+	return string(out), err
 }
 
 func (w *world) stop() {
