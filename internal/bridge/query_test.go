@@ -4,6 +4,7 @@ package bridge
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -104,11 +105,19 @@ func TestServer_FetchSockets_limit(t *testing.T) {
 func TestServer_FetchSockets_parts(t *testing.T) {
 	h := newHouse(t, Options{MaxFrame: 8000, MaxAnswers: 20_000}, dispatch.Options{})
 	p := h.attach(nil)
-	const n = 300
+	const n = 600
 	for i := range n {
 		h.connect(sio.SocketID(fmt.Sprint("socket", i)))
 	}
 	p.act(fetch(1, &spanwirev1.FetchSockets{Target: &spanwirev1.Target{}}))
+	out := &h.server.attached()[0].out
+	for waits := false; !waits; runtime.Gosched() {
+		out.mu.Lock()
+		if waits = out.freed != nil; waits && out.answers > 20_000/2 {
+			t.Errorf("%d bytes wait", out.answers)
+		}
+		out.mu.Unlock()
+	}
 	a := p.answer()
 	seen := map[string]bool{}
 	for _, s := range a.GetFound() {

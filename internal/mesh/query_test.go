@@ -129,6 +129,15 @@ func TestMesh_FetchSockets_Large(t *testing.T) {
 		if err != nil || len(found.Sockets) != 1 || !found.Truncated || len(found.Silent) != 0 {
 			t.Errorf("found %d, truncated %v, silent %v, %v", len(found.Sockets), found.Truncated, found.Silent, err)
 		}
+		for range 4 {
+			addKeeper(nodes[1], "/huge")
+		}
+		for range 20 { // the large one comes in any place
+			found, err := ask(t, nodes[0], 20*time.Second, &sio.FetchSockets{Target: sio.Target{Namespace: "/huge"}, Limit: 9, Credentials: true})
+			if err != nil || !found.Truncated || len(found.Silent) != 0 {
+				t.Errorf("found %d, truncated %v, silent %v, %v", len(found.Sockets), found.Truncated, found.Silent, err)
+			}
+		}
 		nodes[1].mesh.options.MaxQueryResults = 7
 		found, _ = ask(t, nodes[0], 20*time.Second, &sio.FetchSockets{Target: sio.Target{Namespace: "/q"}, Limit: 200})
 		if len(found.Sockets) != 107 || !found.Truncated {
