@@ -45,6 +45,10 @@ func TestDispatcher_Tell(t *testing.T) {
 		r.Namespaces[0].Namespace = "/other"
 		taking("*")(r)
 	})
+	byPattern := f.attach("c", "c2", func(r *sio.Register) {
+		r.Namespaces[0].Namespace, r.Namespaces[0].Pattern = "/|/x", true
+		taking("m")(r)
+	})
 	drains := f.attach("d", "d1", taking("*"))
 	drains.a.Drain()
 	m := message("m", false)
@@ -55,6 +59,7 @@ func TestDispatcher_Tell(t *testing.T) {
 		same(t, "others", i.names())
 	}
 	same(t, "by name", same2.names(), ":message m")
+	same(t, "by pattern", byPattern.names(), ":message m")
 	same(t, "all", all.names(), ":message m")
 	d := all.last()
 	if d.ID != same2.last().ID || d.ID == 0 || d.WantsAck || d.Sender != m.Sender || d.Socket.Namespace() != "/" || d.Introduce || all.flushes == 0 {
@@ -66,7 +71,7 @@ func TestDispatcher_Tell(t *testing.T) {
 	same(t, "other service", same2.names(), ":message m")
 	all.resolve(t, 0, sio.Result{})
 	all.resolve(t, 1, sio.Result{Outcome: sio.Failed, Message: "boom"})
-	if value(t, f.m.Messages) != 3 || value(t, f.m.Failed) != 1 {
+	if value(t, f.m.Messages) != 4 || value(t, f.m.Failed) != 1 {
 		t.Errorf("%d messages", value(t, f.m.Messages))
 	}
 }
