@@ -2,12 +2,12 @@
 
 package spanwire
 
-// ListenAny calls the function with every event that is handed to this process, before its handler. It must not block. It is for logs and
-// measurements; to handle events of any name, use OnAny.
-func (svc *Service) ListenAny(listen func(e *Event)) { svc.incoming = append(svc.incoming, listen) }
+// OnAny calls the function with every event that is handed to this process, before its handler. It must not block. It is for logs and
+// measurements; to handle events of any name, use On with "*".
+func (svc *Service) OnAny(listen func(e *Event)) { svc.incoming = append(svc.incoming, listen) }
 
-// ListenAnyOutgoing calls the function with every event that this process emits, before it is sent. It must not block.
-func (svc *Service) ListenAnyOutgoing(listen func(t Target, event string, args []any)) {
+// OnAnyOutgoing calls the function with every event that this process emits, before it is sent. It must not block.
+func (svc *Service) OnAnyOutgoing(listen func(t Target, event string, args []any)) {
 	svc.outgoing = append(svc.outgoing, listen)
 }
 

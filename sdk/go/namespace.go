@@ -39,14 +39,20 @@ func newNamespace(svc *Service, name string) *Namespace {
 // Name gives the namespace's name, with its slash.
 func (n *Namespace) Name() string { return n.name }
 
-// On registers a handler for an event.
+// catchAll stands for every event that has no handler of its own.
+const catchAll = "*"
+
+// On registers a handler for an event. "*" stands for every event of the namespace that no service registered by name.
 func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	switch {
+	case event == catchAll && n.any != nil:
+		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two handlers for any event", n.name))
+		return
 	case reservedEvent(event):
 		n.service.misuse(fmt.Errorf("%w: %q in namespace %s; use OnConnect or OnDisconnect", ErrReserved, event, n.name))
 		return
 	case event == "":
-		n.service.misuse(fmt.Errorf("spanwire: an event of namespace %s has no name; use OnAny for all events", n.name))
+		n.service.misuse(fmt.Errorf("spanwire: an event of namespace %s has no name; use \"*\" for all events", n.name))
 		return
 	case n.events[event] != nil:
 		n.service.misuse(fmt.Errorf("spanwire: event %q of namespace %s has two handlers", event, n.name))
@@ -54,17 +60,11 @@ func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	}
 	entry := newHandler(event, options)
 	entry.event = h
-	n.events[event] = entry
-}
-
-// OnAny registers a handler for every event of the namespace that no service registered by name.
-func (n *Namespace) OnAny(h EventHandler, options ...HandlerOption) {
-	if n.any != nil {
-		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two handlers for any event", n.name))
+	if event == catchAll {
+		n.any = entry
 		return
 	}
-	n.any = newHandler("*", options)
-	n.any.event = h
+	n.events[event] = entry
 }
 
 // OnConnect registers a handler that is asked whether a socket may connect. What it emits to the socket reaches the browser

@@ -73,13 +73,10 @@ func (svc *Service) Namespace(name string) *Namespace {
 	return n
 }
 
-// On registers a handler for an event of the main namespace.
+// On registers a handler for an event of the main namespace; see Namespace.On.
 func (svc *Service) On(event string, h EventHandler, options ...HandlerOption) {
 	svc.main().On(event, h, options...)
 }
-
-// OnAny registers a handler for every event of the main namespace that no service registered by name.
-func (svc *Service) OnAny(h EventHandler, options ...HandlerOption) { svc.main().OnAny(h, options...) }
 
 // OnConnect registers a handler that is asked whether a socket may connect to the main namespace.
 func (svc *Service) OnConnect(h ConnectHandler, options ...HandlerOption) {

@@ -38,7 +38,7 @@ func TestService_Run(t *testing.T) {
 		svc.On("", echo)
 		for range 2 {
 			svc.On("x", echo)
-			svc.OnAny(echo)
+			svc.On("*", echo)
 			svc.OnConnect(nil)
 			svc.OnDisconnect(nil)
 		}
@@ -78,7 +78,7 @@ func TestService_register(t *testing.T) {
 		svc := NewService("test", o)
 		svc.Namespace("chat").On("b", echo)
 		svc.Namespace("/chat").On("a", echo)
-		svc.OnAny(echo)
+		svc.On("*", echo)
 		svc.OnConnect(func(context.Context, *Socket) error { return nil })
 		svc.Namespace("/unused")
 		run := runService(svc)

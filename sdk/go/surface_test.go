@@ -307,12 +307,12 @@ func TestService_NamespacePattern(t *testing.T) {
 }
 
 // Listeners see what comes and what goes.
-func TestService_ListenAny(t *testing.T) {
+func TestService_OnAny(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var seen []string
 		_, s, run := attached(t, func(svc *Service) {
-			svc.ListenAny(func(e *Event) { seen = append(seen, "in "+e.Name) })
-			svc.ListenAnyOutgoing(func(target Target, event string, args []any) {
+			svc.OnAny(func(e *Event) { seen = append(seen, "in "+e.Name) })
+			svc.OnAnyOutgoing(func(target Target, event string, args []any) {
 				seen = append(seen, fmt.Sprint("out ", event, args, target.Namespace()))
 			})
 			svc.On("x", func(_ context.Context, e *Event) error { return e.Socket.Emit("y", 1) })
