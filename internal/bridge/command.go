@@ -24,7 +24,10 @@ func (in *Instance) command(data []byte) error {
 		in.serverSideEmit(&m)
 		return nil
 	}
-	q, err := in.queryOf(&m)
+	q, err := in.server.queryOf(&m, in.register.Credentials)
+	if _, set := q.(*sio.SetData); q != nil && !set && m.GetId() == 0 {
+		q, err = nil, errNoID("query")
+	}
 	if q != nil {
 		in.query(&m, q)
 		return nil
@@ -76,7 +79,7 @@ func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
 	})
 }
 
-func (s *Server) ackTimeout(m *spanwirev1.Emit) time.Duration {
+func (s *Server) ackTimeout(m interface{ GetAckTimeoutMs() uint32 }) time.Duration {
 	if ms := m.GetAckTimeoutMs(); ms > 0 {
 		return time.Duration(ms) * time.Millisecond
 	}

@@ -44,3 +44,57 @@ func TestServer_Emit(t *testing.T) {
 		t.Errorf("empty request: %v", err)
 	}
 }
+
+// Execute carries out what handlers may ask for, and tells no secrets.
+func TestServer_Execute(t *testing.T) {
+	h := newHouse(t, Options{}, dispatch.Options{})
+	h.attach(nil)
+	b := h.connect("socket1")
+	client := spanwirev1.NewEmitterServiceClient(h.conn)
+	execute := func(m *spanwirev1.Command) *spanwirev1.Answer {
+		t.Helper()
+		r, err := client.Execute(t.Context(), &spanwirev1.ExecuteRequest{Command: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.GetAnswer()
+	}
+	everyone := &spanwirev1.Target{}
+	a := execute(&spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: everyone, Rooms: []string{"r"}}}})
+	if a.GetSockets() != 1 || a.GetFault() != nil {
+		t.Errorf("join: %v", a)
+	}
+	room := &spanwirev1.Target{Rooms: []string{"r"}}
+	a = execute(&spanwirev1.Command{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{Target: room}}})
+	if len(a.GetFound()) != 1 || a.GetFound()[0].GetHandshake().GetAuth() != nil {
+		t.Errorf("fetch: %v", a)
+	}
+	a = execute(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{}}})
+	if len(a.GetRooms()) != 1 || a.GetRooms()[0].GetName() != "r" {
+		t.Errorf("rooms: %v", a)
+	}
+	a = execute(&spanwirev1.Command{Command: &spanwirev1.Command_SetData{SetData: &spanwirev1.SetData{SocketId: "gone", Data: []byte("1")}}})
+	if a.GetFault().GetCode() != spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND {
+		t.Errorf("data of nobody: %v", a)
+	}
+	a = execute(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: &spanwirev1.ServerSideEmit{
+		Event: &spanwirev1.Event{Name: "m"}, WantAcks: true}}})
+	if a.GetMissing() != 0 || a.GetFault() != nil {
+		t.Errorf("message that nobody takes: %v", a)
+	}
+	a = execute(&spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{
+		Target: room, Event: &spanwirev1.Event{Name: "x", Args: []byte(`[1]`)}, WantAcks: true}}})
+	if len(a.GetAcks()) != 1 {
+		t.Errorf("emit: %v", a)
+	}
+	b.sees(t, "event x [1]")
+	for _, m := range []*spanwirev1.Command{
+		nil, {}, {Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: room}}},
+		{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{}}},
+		{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: &spanwirev1.ServerSideEmit{}}},
+	} {
+		if _, err := client.Execute(t.Context(), &spanwirev1.ExecuteRequest{Command: m}); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%v: %v", m, err)
+		}
+	}
+}

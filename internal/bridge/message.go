@@ -5,7 +5,6 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"time"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -14,7 +13,7 @@ import (
 // serverSideEmit sends a message to other instances, and gathers their acks without holding up what the instance sends next.
 func (in *Instance) serverSideEmit(m *spanwirev1.Command) {
 	c := m.GetServerSideEmit()
-	message, err := in.messageOf(c)
+	message, err := in.server.messageOf(c, sio.Addressee{Service: in.register.Service, Instance: in.register.Instance})
 	if err == nil && message.WantAcks && m.GetId() == 0 {
 		err = errNoID("server-side emit with want_acks")
 	}
@@ -27,11 +26,7 @@ func (in *Instance) serverSideEmit(m *spanwirev1.Command) {
 		in.conclude(m, &spanwirev1.Answer{Fault: faultOf(err)})
 		return
 	}
-	timeout := in.server.o.AckTimeout
-	if ms := c.GetAckTimeoutMs(); ms > 0 {
-		timeout = time.Duration(ms) * time.Millisecond
-	}
-	in.besides(m, timeout, func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
+	in.besides(m, in.server.ackTimeout(c), func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
 		gather := in.server.dispatcher.Tell(ctx, message)
 		return func() *spanwirev1.Answer {
 			acks, err := gather()
@@ -52,22 +47,21 @@ func instanceAcksOf(acks *sio.InstanceAcks, err error) *spanwirev1.Answer {
 }
 
 // messageOf translates a message, or says what is wrong with it. The message keeps bytes of c.
-func (in *Instance) messageOf(c *spanwirev1.ServerSideEmit) (*sio.Message, error) {
+func (s *Server) messageOf(c *spanwirev1.ServerSideEmit, sender sio.Addressee) (*sio.Message, error) {
 	const op = "server-side emit"
 	ns := namespaceOf(c.GetNamespace())
 	if err := checkNamespace(op, ns); err != nil {
 		return nil, err
 	}
-	event, err := eventOf(op, c.GetEvent(), in.server.o.MaxDepth)
+	event, err := eventOf(op, c.GetEvent(), s.o.MaxDepth)
 	if err != nil {
 		return nil, err
 	}
 	m := &sio.Message{
-		Namespace: ns, Event: event, WantAcks: c.GetWantAcks(),
-		Sender: sio.Addressee{Service: in.register.Service, Instance: in.register.Instance},
+		Namespace: ns, Event: event, WantAcks: c.GetWantAcks(), Sender: sender,
 	}
-	for _, s := range c.GetServices() {
-		m.Services = append(m.Services, sio.ServiceName(s))
+	for _, name := range c.GetServices() {
+		m.Services = append(m.Services, sio.ServiceName(name))
 	}
 	return m, nil
 }

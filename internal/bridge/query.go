@@ -18,7 +18,7 @@ func (in *Instance) query(m *spanwirev1.Command, q sio.Query) {
 		found, waits := in.server.hub.Query(ctx, q)
 		return func() *spanwirev1.Answer {
 			f, err := found()
-			return in.foundOf(q, &f, err)
+			return foundOf(q, &f, err)
 		}, waits
 	})
 }
@@ -68,8 +68,8 @@ func (s *Server) queryTimeout(m *spanwirev1.Command) time.Duration {
 }
 
 // queryOf translates a query, or says what is wrong with it; both are nil when the command is none.
-func (in *Instance) queryOf(m *spanwirev1.Command) (sio.Query, error) {
-	o := &in.server.o
+func (s *Server) queryOf(m *spanwirev1.Command, credentials bool) (sio.Query, error) {
+	o := &s.o
 	switch c := m.GetCommand().(type) {
 	case *spanwirev1.Command_FetchSockets:
 		t, err := targetOf("fetch sockets", c.FetchSockets.GetTarget())
@@ -78,34 +78,29 @@ func (in *Instance) queryOf(m *spanwirev1.Command) (sio.Query, error) {
 			return nil, err
 		case t.Pattern:
 			return nil, sio.E(sio.CodeInvalid, "fetch sockets", "its target is a pattern; ask for one namespace at a time")
-		case m.GetId() == 0:
-			return nil, errNoID("fetch sockets")
 		}
 		limit := o.MaxQueryResults
 		if n := int(c.FetchSockets.GetLimit()); n > 0 && n < limit {
 			limit = n
 		}
-		return &sio.FetchSockets{Target: t, Limit: limit, Credentials: in.register.Credentials}, nil
+		return &sio.FetchSockets{Target: t, Limit: limit, Credentials: credentials}, nil
 	case *spanwirev1.Command_ListRooms:
 		ns := namespaceOf(c.ListRooms.GetNamespace())
 		if err := checkNamespace("list rooms", ns); err != nil {
 			return nil, err
 		}
-		if m.GetId() == 0 {
-			return nil, errNoID("list rooms")
-		}
 		return &sio.ListRooms{
 			Namespace: ns, IncludeOwn: c.ListRooms.GetIncludeOwn(), Local: c.ListRooms.GetLocal(), Limit: o.MaxQueryResults,
 		}, nil
 	case *spanwirev1.Command_SetData:
-		return in.setDataOf(c.SetData)
+		return s.setDataOf(c.SetData)
 	}
 	return nil, nil
 }
 
-func (in *Instance) setDataOf(m *spanwirev1.SetData) (sio.Query, error) {
+func (s *Server) setDataOf(m *spanwirev1.SetData) (sio.Query, error) {
 	const op = "set data"
-	o := &in.server.o
+	o := &s.o
 	ns := namespaceOf(m.GetNamespace())
 	if err := checkNamespace(op, ns); err != nil {
 		return nil, err
@@ -115,7 +110,7 @@ func (in *Instance) setDataOf(m *spanwirev1.SetData) (sio.Query, error) {
 		return q, nil
 	}
 	if n := len(m.GetData()); n > o.MaxSocketData {
-		in.server.metrics.DataTooLarge.Inc()
+		s.metrics.DataTooLarge.Inc()
 		return nil, sio.E(sio.CodeTooLarge, op, fmt.Sprintf("%d bytes are more than the %d that are kept with a socket (setting max-socket-data)",
 			n, o.MaxSocketData))
 	}
@@ -131,7 +126,7 @@ func errNoID(op string) error {
 }
 
 // foundOf translates what was found.
-func (in *Instance) foundOf(q sio.Query, f *sio.Found, err error) *spanwirev1.Answer {
+func foundOf(q sio.Query, f *sio.Found, err error) *spanwirev1.Answer {
 	a := &spanwirev1.Answer{Truncated: f.Truncated, SilentReplicas: stringsOf(f.Silent), Fault: faultOf(err)}
 	switch q := q.(type) {
 	case *sio.FetchSockets:

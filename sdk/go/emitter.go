@@ -19,8 +19,7 @@ import (
 // Emitter emits from a program that handles nothing: a script, a cron job, a web application. It may be used from many goroutines at
 // once. Each emit is one call that returns when the broker has served its sockets and told the other replicas.
 //
-// The methods without a namespace stand for the main one, "/". Targets of an Emitter can emit only: Join, Leave and Disconnect give
-// errors.ErrUnsupported.
+// The methods without a namespace stand for the main one, "/".
 type Emitter struct {
 	options Options
 	conn    *grpc.ClientConn
@@ -80,14 +79,15 @@ func (m *Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*
 func (m *Emitter) execute(c *command) error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.options.EmitTimeout)
 	defer cancel()
+	if c.kind != commandEmit {
+		_, err := m.query(ctx, c)
+		return err
+	}
 	_, err := m.ask(ctx, c)
 	return err
 }
 
 func (m *Emitter) ask(ctx context.Context, c *command) (*Acks, error) {
-	if c.kind != commandEmit {
-		return nil, fmt.Errorf("spanwire: an Emitter can only emit: %w", errors.ErrUnsupported)
-	}
 	c.ackTimeout -= margin(c.ackTimeout)
 	out, err := m.client.Emit(ctx, &spanwirev1.EmitRequest{Emit: c.message()}, grpc.WaitForReady(true))
 	if err != nil {
@@ -96,8 +96,34 @@ func (m *Emitter) ask(ctx context.Context, c *command) (*Acks, error) {
 	return acksOf(out.GetAcks(), out.GetSockets(), out.GetMissing()), nil
 }
 
-func (m *Emitter) query(context.Context, *command) (*spanwirev1.Answer, error) {
-	return nil, fmt.Errorf("spanwire: an Emitter can only emit: %w", errors.ErrUnsupported)
+// query carries out any command but an emit.
+func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
+	out, err := m.client.Execute(ctx, &spanwirev1.ExecuteRequest{Command: c.generated()}, grpc.WaitForReady(true))
+	if err != nil {
+		return nil, m.explain(ctx, err)
+	}
+	if f := out.GetAnswer().GetFault(); f != nil {
+		return out.GetAnswer(), &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
+	}
+	return out.GetAnswer(), nil
+}
+
+// generated gives the command as a message of the generated code.
+func (c *command) generated() *spanwirev1.Command {
+	t := c.target.message()
+	switch c.kind {
+	case commandEmit:
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: c.message()}}
+	case commandJoin:
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: t, Rooms: c.rooms}}}
+	case commandLeave:
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Leave{Leave: &spanwirev1.Leave{Target: t, Rooms: c.rooms}}}
+	case commandDisconnect:
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Disconnect{
+			Disconnect: &spanwirev1.Disconnect{Target: t, CloseSession: c.closeSession},
+		}}
+	}
+	return c.rare
 }
 
 func (m *Emitter) emits(*Target, string, []any) {}

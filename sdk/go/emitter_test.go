@@ -64,9 +64,6 @@ func TestEmitter_Emit(t *testing.T) {
 			}
 			<-b.emits
 		}
-		if err := m.To("r").Join("x"); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("join: %v", err)
-		}
 		b.answer = nil
 		start := time.Now()
 		if err := m.Emit("x"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 10*time.Second {
@@ -90,6 +87,57 @@ func TestEmitter_unavailable(t *testing.T) {
 		defer m.Close()
 		if err := m.Emit("x"); !errors.Is(err, ErrBrokerUnavailable) {
 			t.Errorf("err = %v", err)
+		}
+	})
+}
+
+// Execute implements the contract's server side.
+func (b *fakeBroker) Execute(_ context.Context, r *spanwirev1.ExecuteRequest) (*spanwirev1.ExecuteResponse, error) {
+	b.commands <- r.GetCommand()
+	if r.GetCommand().GetLeave() != nil {
+		return nil, status.Error(codes.InvalidArgument, "no")
+	}
+	return &spanwirev1.ExecuteResponse{Answer: &spanwirev1.Answer{
+		Found: []*spanwirev1.SocketInfo{{SocketId: "s", Rooms: []string{"s", "r"}}}, Rooms: []*spanwirev1.RoomInfo{{Name: "r", Sockets: 2}},
+	}}, nil
+}
+
+// What targets can be asked for by handlers, they can be asked for by programs that are none.
+func TestEmitter_Execute(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newFakeBroker(t, "a")
+		m, err := NewEmitter(fakeOptions(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.To("r").Join("x"); err != nil {
+			t.Fatal(err)
+		}
+		if c := (<-b.commands).GetJoin(); fmt.Sprint(c.GetTarget().GetRooms(), c.GetRooms()) != "[r] [x]" {
+			t.Errorf("join = %v", c)
+		}
+		if err := m.To("r").Disconnect(true); err != nil {
+			t.Fatal(err)
+		}
+		if c := (<-b.commands).GetDisconnect(); !c.GetCloseSession() {
+			t.Errorf("disconnect = %v", c)
+		}
+		var refused *CommandError
+		if err := m.To("r").Leave("x"); !errors.As(err, &refused) || refused.Code != FaultInvalid {
+			t.Errorf("leave: %v", err)
+		}
+		<-b.commands
+		found, err := m.To("r").FetchSockets(t.Context())
+		if err != nil || len(found.Sockets) != 1 || found.Sockets[0].ID != "s" {
+			t.Errorf("found %+v, %v", found, err)
+		}
+		<-b.commands
+		rooms, err := m.Namespace("/n").Rooms(t.Context(), RoomsOptions{})
+		if err != nil || rooms.Sockets["r"] != 2 || (<-b.commands).GetListRooms().GetNamespace() != "/n" {
+			t.Errorf("rooms %+v, %v", rooms, err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -41,6 +41,7 @@ type fakeBroker struct {
 	listener *bufconn.Listener
 	streams  chan *fakeStream
 	emits    chan *spanwirev1.Emit
+	commands chan *spanwirev1.Command
 	answer   func(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error)
 
 	mu         sync.Mutex
@@ -52,6 +53,7 @@ func newFakeBroker(t *testing.T, replica string) *fakeBroker {
 	b := &fakeBroker{
 		replica: replica, frameWindow: 2, maxFrame: 1 << 20,
 		listener: bufconn.Listen(1 << 20), streams: make(chan *fakeStream, 16), emits: make(chan *spanwirev1.Emit, 16),
+		commands: make(chan *spanwirev1.Command, 16),
 	}
 	b.server = grpc.NewServer()
 	spanwirev1.RegisterHandlerServiceServer(b.server, b)

@@ -118,12 +118,20 @@ type Rooms struct {
 
 // Rooms asks which rooms the namespace has, in the whole cluster.
 func (n *Namespace) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
-	patience, err := n.All().Timeout(o.Timeout).patience(ctx)
+	return n.All().Rooms(ctx, o)
+}
+
+// Rooms asks which rooms the target's namespace has, in the whole cluster, whatever else the target says.
+func (t Target) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
+	if o.Timeout > 0 {
+		t = t.Timeout(o.Timeout)
+	}
+	patience, err := t.patience(ctx)
 	if err != nil {
 		return nil, err
 	}
-	a, err := n.service.query(ctx, rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{
-		Namespace: n.name, IncludeOwn: o.Own, Local: o.Local, TimeoutMs: milliseconds(patience - margin(patience)),
+	a, err := t.via.query(ctx, rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{
+		Namespace: t.namespace, IncludeOwn: o.Own, Local: o.Local, TimeoutMs: milliseconds(patience - margin(patience)),
 	}}}))
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
 
 // emit sends an event as a program does that is no handler, with its arguments as they are.
@@ -69,6 +70,31 @@ var flagRows = []row{
 		c := s.connected(t)
 		s.emit(t, socketOf(t, c), "here", "[1]", func(e *spanwirev1.Emit) { e.Target.Local = true })
 		c.want(`42["here",1]`)
+	}},
+	{"3.4", "programs that are no handlers move, see and end sockets", func(t *testing.T, w *world) {
+		s := w.with(t)
+		m, err := spanwire.NewEmitter(spanwire.Options{Address: s.broker.Services})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		c, room := s.connected(t), t.Name()
+		id := socketOf(t, c)
+		if err := m.To(id).Join(room); err != nil {
+			t.Fatal(err)
+		}
+		found, err := m.To(room).FetchSockets(t.Context())
+		if err != nil || len(found.Sockets) != 1 || found.Sockets[0].ID != id {
+			t.Errorf("found %+v, %v", found, err)
+		}
+		rooms, err := m.Namespace("/").Rooms(t.Context(), spanwire.RoomsOptions{})
+		if err != nil || rooms.Sockets[room] != 1 {
+			t.Errorf("rooms %+v, %v", rooms, err)
+		}
+		if err := m.To(room).Disconnect(false); err != nil {
+			t.Error(err)
+		}
+		c.want("41")
 	}},
 	{"R5", "only what concerned the session's rooms is made up for", func(t *testing.T, w *world) {
 		s := w.with(t, recovery...)

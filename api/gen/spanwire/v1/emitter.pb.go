@@ -25,6 +25,98 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ExecuteRequest asks for one command.
+type ExecuteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Holds the command. Never absent.
+	Command       *Command `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecuteRequest) Reset() {
+	*x = ExecuteRequest{}
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecuteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecuteRequest) ProtoMessage() {}
+
+func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
+func (*ExecuteRequest) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ExecuteRequest) GetCommand() *Command {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+// ExecuteResponse reports one command.
+type ExecuteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Holds the answer. Never absent; `id` and `more` are not set.
+	Answer        *Answer `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecuteResponse) Reset() {
+	*x = ExecuteResponse{}
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecuteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecuteResponse) ProtoMessage() {}
+
+func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
+func (*ExecuteResponse) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ExecuteResponse) GetAnswer() *Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
 // EmitRequest asks for one emit.
 type EmitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -36,7 +128,7 @@ type EmitRequest struct {
 
 func (x *EmitRequest) Reset() {
 	*x = EmitRequest{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[0]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -48,7 +140,7 @@ func (x *EmitRequest) String() string {
 func (*EmitRequest) ProtoMessage() {}
 
 func (x *EmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[0]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -61,7 +153,7 @@ func (x *EmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmitRequest.ProtoReflect.Descriptor instead.
 func (*EmitRequest) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{0}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *EmitRequest) GetEmit() *Emit {
@@ -86,7 +178,7 @@ type EmitResponse struct {
 
 func (x *EmitResponse) Reset() {
 	*x = EmitResponse{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[1]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -98,7 +190,7 @@ func (x *EmitResponse) String() string {
 func (*EmitResponse) ProtoMessage() {}
 
 func (x *EmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[1]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -111,7 +203,7 @@ func (x *EmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmitResponse.ProtoReflect.Descriptor instead.
 func (*EmitResponse) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{1}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EmitResponse) GetSockets() uint32 {
@@ -139,15 +231,20 @@ var File_spanwire_v1_emitter_proto protoreflect.FileDescriptor
 
 const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\n" +
-	"\x19spanwire/v1/emitter.proto\x12\vspanwire.v1\x1a\x19spanwire/v1/command.proto\"4\n" +
+	"\x19spanwire/v1/emitter.proto\x12\vspanwire.v1\x1a\x19spanwire/v1/command.proto\"@\n" +
+	"\x0eExecuteRequest\x12.\n" +
+	"\acommand\x18\x01 \x01(\v2\x14.spanwire.v1.CommandR\acommand\">\n" +
+	"\x0fExecuteResponse\x12+\n" +
+	"\x06answer\x18\x01 \x01(\v2\x13.spanwire.v1.AnswerR\x06answer\"4\n" +
 	"\vEmitRequest\x12%\n" +
 	"\x04emit\x18\x01 \x01(\v2\x11.spanwire.v1.EmitR\x04emit\"n\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\asockets\x18\x01 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x02 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x18\n" +
-	"\amissing\x18\x03 \x01(\rR\amissing2M\n" +
+	"\amissing\x18\x03 \x01(\rR\amissing2\x93\x01\n" +
 	"\x0eEmitterService\x12;\n" +
-	"\x04Emit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponseB\xa9\x01\n" +
+	"\x04Emit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponse\x12D\n" +
+	"\aExecute\x12\x1b.spanwire.v1.ExecuteRequest\x1a\x1c.spanwire.v1.ExecuteResponseB\xa9\x01\n" +
 	"\x0fcom.spanwire.v1B\fEmitterProtoP\x01Z;github.com/spanwire/spanwire/api/gen/spanwire/v1;spanwirev1\xa2\x02\x03SXX\xaa\x02\vSpanwire.V1\xca\x02\vSpanwire\\V1\xe2\x02\x17Spanwire\\V1\\GPBMetadata\xea\x02\fSpanwire::V1b\x06proto3"
 
 var (
@@ -162,23 +259,31 @@ func file_spanwire_v1_emitter_proto_rawDescGZIP() []byte {
 	return file_spanwire_v1_emitter_proto_rawDescData
 }
 
-var file_spanwire_v1_emitter_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_spanwire_v1_emitter_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_spanwire_v1_emitter_proto_goTypes = []any{
-	(*EmitRequest)(nil),  // 0: spanwire.v1.EmitRequest
-	(*EmitResponse)(nil), // 1: spanwire.v1.EmitResponse
-	(*Emit)(nil),         // 2: spanwire.v1.Emit
-	(*SocketAck)(nil),    // 3: spanwire.v1.SocketAck
+	(*ExecuteRequest)(nil),  // 0: spanwire.v1.ExecuteRequest
+	(*ExecuteResponse)(nil), // 1: spanwire.v1.ExecuteResponse
+	(*EmitRequest)(nil),     // 2: spanwire.v1.EmitRequest
+	(*EmitResponse)(nil),    // 3: spanwire.v1.EmitResponse
+	(*Command)(nil),         // 4: spanwire.v1.Command
+	(*Answer)(nil),          // 5: spanwire.v1.Answer
+	(*Emit)(nil),            // 6: spanwire.v1.Emit
+	(*SocketAck)(nil),       // 7: spanwire.v1.SocketAck
 }
 var file_spanwire_v1_emitter_proto_depIdxs = []int32{
-	2, // 0: spanwire.v1.EmitRequest.emit:type_name -> spanwire.v1.Emit
-	3, // 1: spanwire.v1.EmitResponse.acks:type_name -> spanwire.v1.SocketAck
-	0, // 2: spanwire.v1.EmitterService.Emit:input_type -> spanwire.v1.EmitRequest
-	1, // 3: spanwire.v1.EmitterService.Emit:output_type -> spanwire.v1.EmitResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	4, // 0: spanwire.v1.ExecuteRequest.command:type_name -> spanwire.v1.Command
+	5, // 1: spanwire.v1.ExecuteResponse.answer:type_name -> spanwire.v1.Answer
+	6, // 2: spanwire.v1.EmitRequest.emit:type_name -> spanwire.v1.Emit
+	7, // 3: spanwire.v1.EmitResponse.acks:type_name -> spanwire.v1.SocketAck
+	2, // 4: spanwire.v1.EmitterService.Emit:input_type -> spanwire.v1.EmitRequest
+	0, // 5: spanwire.v1.EmitterService.Execute:input_type -> spanwire.v1.ExecuteRequest
+	3, // 6: spanwire.v1.EmitterService.Emit:output_type -> spanwire.v1.EmitResponse
+	1, // 7: spanwire.v1.EmitterService.Execute:output_type -> spanwire.v1.ExecuteResponse
+	6, // [6:8] is the sub-list for method output_type
+	4, // [4:6] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_v1_emitter_proto_init() }
@@ -193,7 +298,7 @@ func file_spanwire_v1_emitter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_v1_emitter_proto_rawDesc), len(file_spanwire_v1_emitter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,7 +23,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EmitterService_Emit_FullMethodName = "/spanwire.v1.EmitterService/Emit"
+	EmitterService_Emit_FullMethodName    = "/spanwire.v1.EmitterService/Emit"
+	EmitterService_Execute_FullMethodName = "/spanwire.v1.EmitterService/Execute"
 )
 
 // EmitterServiceClient is the client API for EmitterService service.
@@ -36,6 +37,10 @@ type EmitterServiceClient interface {
 	// replicas have been told; with `want_acks`, when all acks came or the time was over. INVALID_ARGUMENT says what is wrong
 	// with the request; UNAVAILABLE says that other replicas could not be told (local sockets were served then).
 	Emit(ctx context.Context, in *EmitRequest, opts ...grpc.CallOption) (*EmitResponse, error)
+	// Carries out one command of those that handlers have on their streams, and returns its whole answer; Command.id means nothing here. It waits
+	// as Emit does, and for queries until all replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the
+	// command; any other fault is in the answer, beside what came. Of sockets, neither cookies nor authorization nor auth are told.
+	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
 }
 
 type emitterServiceClient struct {
@@ -56,6 +61,16 @@ func (c *emitterServiceClient) Emit(ctx context.Context, in *EmitRequest, opts .
 	return out, nil
 }
 
+func (c *emitterServiceClient) Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExecuteResponse)
+	err := c.cc.Invoke(ctx, EmitterService_Execute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EmitterServiceServer is the server API for EmitterService service.
 // All implementations must embed UnimplementedEmitterServiceServer
 // for forward compatibility.
@@ -66,6 +81,10 @@ type EmitterServiceServer interface {
 	// replicas have been told; with `want_acks`, when all acks came or the time was over. INVALID_ARGUMENT says what is wrong
 	// with the request; UNAVAILABLE says that other replicas could not be told (local sockets were served then).
 	Emit(context.Context, *EmitRequest) (*EmitResponse, error)
+	// Carries out one command of those that handlers have on their streams, and returns its whole answer; Command.id means nothing here. It waits
+	// as Emit does, and for queries until all replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the
+	// command; any other fault is in the answer, beside what came. Of sockets, neither cookies nor authorization nor auth are told.
+	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
 	mustEmbedUnimplementedEmitterServiceServer()
 }
 
@@ -78,6 +97,9 @@ type UnimplementedEmitterServiceServer struct{}
 
 func (UnimplementedEmitterServiceServer) Emit(context.Context, *EmitRequest) (*EmitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Emit not implemented")
+}
+func (UnimplementedEmitterServiceServer) Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Execute not implemented")
 }
 func (UnimplementedEmitterServiceServer) mustEmbedUnimplementedEmitterServiceServer() {}
 func (UnimplementedEmitterServiceServer) testEmbeddedByValue()                        {}
@@ -118,6 +140,24 @@ func _EmitterService_Emit_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EmitterService_Execute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExecuteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmitterServiceServer).Execute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EmitterService_Execute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmitterServiceServer).Execute(ctx, req.(*ExecuteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EmitterService_ServiceDesc is the grpc.ServiceDesc for EmitterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -128,6 +168,10 @@ var EmitterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Emit",
 			Handler:    _EmitterService_Emit_Handler,
+		},
+		{
+			MethodName: "Execute",
+			Handler:    _EmitterService_Execute_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

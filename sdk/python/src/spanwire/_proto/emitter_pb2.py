@@ -25,17 +25,21 @@ _sym_db = _symbol_database.Default()
 from . import command_pb2 as spanwire_dot_v1_dot_command__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/emitter.proto\x12\x0bspanwire.v1\x1a\x19spanwire/v1/command.proto\".\n\x0b\x45mitRequest\x12\x1f\n\x04\x65mit\x18\x01 \x01(\x0b\x32\x11.spanwire.v1.Emit\"V\n\x0c\x45mitResponse\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12$\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x16.spanwire.v1.SocketAck\x12\x0f\n\x07missing\x18\x03 \x01(\r2M\n\x0e\x45mitterService\x12;\n\x04\x45mit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/emitter.proto\x12\x0bspanwire.v1\x1a\x19spanwire/v1/command.proto\"7\n\x0e\x45xecuteRequest\x12%\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x14.spanwire.v1.Command\"6\n\x0f\x45xecuteResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Answer\".\n\x0b\x45mitRequest\x12\x1f\n\x04\x65mit\x18\x01 \x01(\x0b\x32\x11.spanwire.v1.Emit\"V\n\x0c\x45mitResponse\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12$\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x16.spanwire.v1.SocketAck\x12\x0f\n\x07missing\x18\x03 \x01(\r2\x93\x01\n\x0e\x45mitterService\x12;\n\x04\x45mit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponse\x12\x44\n\x07\x45xecute\x12\x1b.spanwire.v1.ExecuteRequest\x1a\x1c.spanwire.v1.ExecuteResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanwire.v1.emitter_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMITREQUEST']._serialized_start=69
-  _globals['_EMITREQUEST']._serialized_end=115
-  _globals['_EMITRESPONSE']._serialized_start=117
-  _globals['_EMITRESPONSE']._serialized_end=203
-  _globals['_EMITTERSERVICE']._serialized_start=205
-  _globals['_EMITTERSERVICE']._serialized_end=282
+  _globals['_EXECUTEREQUEST']._serialized_start=69
+  _globals['_EXECUTEREQUEST']._serialized_end=124
+  _globals['_EXECUTERESPONSE']._serialized_start=126
+  _globals['_EXECUTERESPONSE']._serialized_end=180
+  _globals['_EMITREQUEST']._serialized_start=182
+  _globals['_EMITREQUEST']._serialized_end=228
+  _globals['_EMITRESPONSE']._serialized_start=230
+  _globals['_EMITRESPONSE']._serialized_end=316
+  _globals['_EMITTERSERVICE']._serialized_start=319
+  _globals['_EMITTERSERVICE']._serialized_end=466
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ExecuteRequest(_message.Message):
+    __slots__ = ("command",)
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    command: _command_pb2.Command
+    def __init__(self, command: _Optional[_Union[_command_pb2.Command, _Mapping]] = ...) -> None: ...
+
+class ExecuteResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: _command_pb2.Answer
+    def __init__(self, answer: _Optional[_Union[_command_pb2.Answer, _Mapping]] = ...) -> None: ...
+
 class EmitRequest(_message.Message):
     __slots__ = ("emit",)
     EMIT_FIELD_NUMBER: _ClassVar[int]
