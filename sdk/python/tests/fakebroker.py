@@ -221,6 +221,8 @@ class FakeBroker:
         self.refusal: tuple[grpc.StatusCode, str] | None = None
         self.metadata: dict[str, str] = {}
         self.emitted: list[command_pb2.Emit] = []
+        self.executed: list[command_pb2.Command] = []
+        self.told = command_pb2.Answer()
         self.emit_error: tuple[grpc.StatusCode, str] | None = None
         self.emit_response = emitter_pb2.EmitResponse(sockets=3)
         self.ids = itertools.count(1)
@@ -273,6 +275,10 @@ class FakeBroker:
                 context.abort(*frame)
             yield frame
 
+    def execute(self, request: emitter_pb2.ExecuteRequest, _context: Any) -> emitter_pb2.ExecuteResponse:
+        self.executed.append(request.command)
+        return emitter_pb2.ExecuteResponse(answer=self.told)
+
     def emit(self, request: emitter_pb2.EmitRequest, context: grpc.ServicerContext) -> emitter_pb2.EmitResponse:
         self.metadata = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
         self.emitted.append(request.emit)
@@ -297,6 +303,12 @@ class _Handlers(grpc.GenericRpcHandler):
                 self._broker.emit,
                 request_deserializer=emitter_pb2.EmitRequest.FromString,
                 response_serializer=emitter_pb2.EmitResponse.SerializeToString,
+            )
+        if details.method == "/spanwire.v1.EmitterService/Execute":
+            return grpc.unary_unary_rpc_method_handler(
+                self._broker.execute,
+                request_deserializer=emitter_pb2.ExecuteRequest.FromString,
+                response_serializer=emitter_pb2.ExecuteResponse.SerializeToString,
             )
         return None
 

@@ -470,11 +470,29 @@ def test_emitter_targets(broker: FakeBroker) -> None:
         assert broker.emitted[-1].ack_timeout_ms == 2000
         assert emitter.emit_with_ack("q").sockets == 3
         assert broker.emitted[-1].ack_timeout_ms == 10_000
-        for ask in (
-            emitter.to("a").fetch_sockets,
-            emitter.to("a").disconnect_sockets,
-            lambda: emitter.to("a").sockets_join("r"),
-            lambda: emitter.emit("x", callback=print),
-        ):
-            with pytest.raises(RuntimeError, match="can only emit"):
-                ask()
+        with pytest.raises(RuntimeError, match="no thread to run a callback"):
+            emitter.emit("x", callback=print)
+
+
+# A program that handles nothing may ask for what handlers may ask for.
+def test_emitter_executes(broker: FakeBroker) -> None:
+    broker.told.found.add(socket_id="s1", rooms=["s1", "a"], data=b"7")
+    with spanwire.Emitter(broker.address) as emitter:
+        found = emitter.to("a").timeout(2).fetch_sockets()
+        assert [(s.id, s.rooms, s.data) for s in found] == [("s1", ("s1", "a"), 7)]
+        assert broker.executed[-1].fetch_sockets.timeout_ms == 2000
+        found[0].join("r")
+        assert list(broker.executed[-1].join.target.rooms) == ["s1"]
+        emitter.to("a").sockets_leave("r")
+        assert list(broker.executed[-1].leave.rooms) == ["r"]
+        emitter.to("a").disconnect_sockets(close=True)
+        assert broker.executed[-1].disconnect.close_session
+        asked = len(broker.executed)
+        emitter.to([]).disconnect_sockets()
+        emitter.to([]).sockets_join("r")
+        assert emitter.to([]).fetch_sockets() == []
+        assert len(broker.executed) == asked
+        broker.told.fault.message = "no"
+        broker.told.fault.code = 1
+        with pytest.raises(spanwire.CommandError, match="no"):
+            emitter.to("a").disconnect_sockets()

@@ -177,6 +177,35 @@ def fill_emit(
     return True
 
 
+def fill_move(command: command_pb2.Command, verb: str, rooms: Sequence[str], to: To, namespace: Space) -> bool:
+    """Writes down a join or a leave; False when nobody or no room can be meant."""
+    message = command.join if verb == "join" else command.leave
+    if not rooms or not fill_target(message.target, to, None, namespace):
+        return False
+    message.rooms.extend(rooms)
+    return True
+
+
+def fill_disconnect(command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool) -> bool:
+    """Writes down a disconnect; False when nobody can be meant."""
+    message = command.disconnect
+    if not fill_target(message.target, to, None, namespace):
+        return False
+    message.close_session = close_session
+    return True
+
+
+def fill_fetch(command: command_pb2.Command, target: Target, limit: int) -> bool:
+    """Writes down the question which sockets a target has; False when nobody can be meant."""
+    question = command.fetch_sockets
+    one_namespace(target.namespace)
+    if not fill_target(question.target, target, None, "/"):
+        return False
+    question.timeout_ms = milliseconds(target._timeout)
+    question.limit = limit
+    return True
+
+
 def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     """Translates the acks of an answer, or of the response to a unary call.
 

@@ -13,15 +13,16 @@ import grpc
 from . import _commands
 from ._emits import Emits
 from ._payloads import Codec, Json
-from ._proto import emitter_pb2
+from ._proto import command_pb2, emitter_pb2
 from ._settings import Settings
 from ._target import Target, To
-from ._words import Acks, Space
+from ._words import Acks, Sockets, Space
 from .exceptions import BrokerUnavailableError, CommandError
 
 __all__ = ["Emitter"]
 
-_METHOD = "/spanwire.v1.EmitterService/Emit"
+_EMIT = "/spanwire.v1.EmitterService/Emit"
+_EXECUTE = "/spanwire.v1.EmitterService/Execute"
 _GATHERING = 10.0  # seconds for which acks are gathered unless it is said
 
 
@@ -107,23 +108,59 @@ class Emitter(Emits[int]):
         request.emit.ack_timeout_ms = _commands.milliseconds(timeout)
         return _commands.acks(self._codec, self._send(request, timeout + self._timeout))
 
-    def _only_emits(self, *_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError("an Emitter can only emit, and wait for acks with emit_with_ack: a Service can do this")
+    def _emit_for_acks(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("an Emitter has no thread to run a callback on: wait for acks with emit_with_ack")
 
-    _emit_for_acks = _fetch = _move = _disconnect = _only_emits
+    def _fetch(self, target: Target, limit: int, *, link: Any = None) -> Sockets:  # noqa: ARG002 - of services
+        request = emitter_pb2.ExecuteRequest()
+        if not _commands.fill_fetch(request.command, target, limit):
+            return Sockets()
+        return _commands.sockets(self._codec, self._execute(request, target._timeout), target, self, None)
+
+    def _move(
+        self,
+        verb: str,
+        rooms: tuple[str, ...],
+        to: To,
+        namespace: Space,
+        *,
+        link: Any = None,  # noqa: ARG002 - of services
+    ) -> None:
+        request = emitter_pb2.ExecuteRequest()
+        if _commands.fill_move(request.command, verb, rooms, to, namespace):
+            self._execute(request)
+
+    def _disconnect(
+        self,
+        to: To,
+        namespace: Space,
+        *,
+        close_session: bool = False,
+        link: Any = None,  # noqa: ARG002 - of services
+    ) -> None:
+        request = emitter_pb2.ExecuteRequest()
+        if _commands.fill_disconnect(request.command, to, namespace, close_session=close_session):
+            self._execute(request)
+
+    def _execute(self, request: emitter_pb2.ExecuteRequest, timeout: float | None = None) -> command_pb2.Answer:
+        response = self._call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)
+        answer: command_pb2.Answer = response.answer
+        _commands.check(self._codec, answer)
+        return answer
 
     def _send(self, request: emitter_pb2.EmitRequest, timeout: float) -> emitter_pb2.EmitResponse:
+        response: emitter_pb2.EmitResponse = self._call(_EMIT, request, emitter_pb2.EmitResponse, timeout)
+        return response
+
+    def _call(self, method: str, request: Any, response: Any, timeout: float) -> Any:
         address = self._settings.addresses[0]
         call = self._open().unary_unary(
-            _METHOD,
-            request_serializer=emitter_pb2.EmitRequest.SerializeToString,
-            response_deserializer=emitter_pb2.EmitResponse.FromString,
+            method, request_serializer=type(request).SerializeToString, response_deserializer=response.FromString
         )
         try:
-            response: emitter_pb2.EmitResponse = call(request, timeout=timeout, metadata=self._settings.metadata)
+            return call(request, timeout=timeout, metadata=self._settings.metadata)
         except grpc.RpcError as error:
             raise _translate(error, address) from None
-        return response
 
     def _open(self) -> grpc.Channel:
         with self._lock:
@@ -150,4 +187,4 @@ def _translate(error: Any, address: str) -> Exception:
             f"what listens at {address} is not a broker's door for services. SPANWIRE_ADDRESS says where to look",
             address=address,
         )
-    return CommandError(f"the broker refused the emit: {details}", code=code.name.removesuffix("_ARGUMENT"))
+    return CommandError(f"the broker refused: {details}", code=code.name.removesuffix("_ARGUMENT"))

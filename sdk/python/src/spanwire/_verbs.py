@@ -304,12 +304,8 @@ class Verbs(Emits[None]):
 
     def _fetch(self, target: Target, limit: int, *, link: Link | None = None) -> Sockets:
         action = handler_pb2.Action()
-        question = action.command.fetch_sockets
-        _commands.one_namespace(target.namespace)
-        if not _commands.fill_target(question.target, target, None, "/"):
+        if not _commands.fill_fetch(action.command, target, limit):
             return Sockets()
-        question.timeout_ms = _commands.milliseconds(target._timeout)
-        question.limit = limit
         return _commands.sockets(self._codec, self._ask(action, target._timeout, link), target, self, link)
 
     def _rooms_of(self, socket_id: str, namespace: str, *, link: Link | None = None) -> tuple[str, ...]:
@@ -366,16 +362,12 @@ class Verbs(Emits[None]):
 
     def _move(self, verb: str, rooms: tuple[str, ...], to: To, namespace: Space, *, link: Link | None = None) -> None:
         action = handler_pb2.Action()
-        message = action.command.join if verb == "join" else action.command.leave
-        if rooms and _commands.fill_target(message.target, to, None, namespace):
-            message.rooms.extend(rooms)
+        if _commands.fill_move(action.command, verb, rooms, to, namespace):
             self._execute(action, link)
 
     def _disconnect(self, to: To, namespace: Space, *, close_session: bool = False, link: Link | None = None) -> None:
         action = handler_pb2.Action()
-        message = action.command.disconnect
-        if _commands.fill_target(message.target, to, None, namespace):
-            message.close_session = close_session
+        if _commands.fill_disconnect(action.command, to, namespace, close_session=close_session):
             self._execute(action, link)
 
     def _execute(self, action: handler_pb2.Action, link: Link | None) -> None:
