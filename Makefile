@@ -4,7 +4,7 @@
 
 BUF_VERSION      := 1.75.0
 LINT_VERSION     := v2.15.0
-FUZZ_TIME        ?= 5s
+FUZZ_TIME        ?= 20000x
 PYTHON           ?= python3
 VENV             := .venv
 TOOLS            := $(CURDIR)/.tools
