@@ -16,20 +16,22 @@ func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwire
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	if !m.GetEmit().GetWantAcks() {
-		sockets, err := s.hub.Emit(emit)
-		if err != nil {
-			return nil, grpcError(err)
-		}
-		return &spanwirev1.EmitResponse{Sockets: uint32(sockets)}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ackTimeout(m.GetEmit()))
-	defer cancel()
-	sockets, acks, err := s.hub.EmitWithAcks(ctx, emit)
+	sockets, acks, err := s.emit(ctx, m.GetEmit(), emit)
 	if err != nil {
 		return nil, grpcError(err)
 	}
 	return &spanwirev1.EmitResponse{Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing)}, nil
+}
+
+// emit carries out an emit, and waits for the acks if it wants any.
+func (s *Server) emit(ctx context.Context, m *spanwirev1.Emit, emit *sio.Emit) (sockets int, acks sio.Acks, err error) {
+	if !m.GetWantAcks() {
+		sockets, err = s.hub.Emit(emit)
+		return sockets, sio.Acks{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.ackTimeout(m))
+	defer cancel()
+	return s.hub.EmitWithAcks(ctx, emit)
 }
 
 // Execute implements spanwire.v1.EmitterService.
@@ -70,10 +72,8 @@ func (s *Server) execute(ctx context.Context, m *spanwirev1.Command) (*spanwirev
 	if err != nil {
 		return nil, err
 	}
-	if emit, ok := cmd.(*sio.Emit); ok && m.GetEmit().GetWantAcks() {
-		ctx, cancel := context.WithTimeout(ctx, s.ackTimeout(m.GetEmit()))
-		defer cancel()
-		return answerOf(s.hub.EmitWithAcks(ctx, emit)), nil
+	if emit, ok := cmd.(*sio.Emit); ok {
+		return answerOf(s.emit(ctx, m.GetEmit(), emit)), nil
 	}
 	sockets, err := s.hub.Execute(cmd)
 	return &spanwirev1.Answer{Sockets: uint32(sockets), Fault: faultOf(err)}, nil
