@@ -43,6 +43,8 @@ const (
 	FaultCode_FAULT_CODE_NOT_FOUND FaultCode = 5
 	// Says that what was to be changed was changed by somebody else meanwhile.
 	FaultCode_FAULT_CODE_CONFLICT FaultCode = 6
+	// Says that the credentials that were shown do not allow it.
+	FaultCode_FAULT_CODE_PERMISSION_DENIED FaultCode = 7
 )
 
 // Enum value maps for FaultCode.
@@ -55,6 +57,7 @@ var (
 		4: "FAULT_CODE_BACKPLANE_UNAVAILABLE",
 		5: "FAULT_CODE_NOT_FOUND",
 		6: "FAULT_CODE_CONFLICT",
+		7: "FAULT_CODE_PERMISSION_DENIED",
 	}
 	FaultCode_value = map[string]int32{
 		"FAULT_CODE_UNSPECIFIED":           0,
@@ -64,6 +67,7 @@ var (
 		"FAULT_CODE_BACKPLANE_UNAVAILABLE": 4,
 		"FAULT_CODE_NOT_FOUND":             5,
 		"FAULT_CODE_CONFLICT":              6,
+		"FAULT_CODE_PERMISSION_DENIED":     7,
 	}
 )
 
@@ -308,7 +312,10 @@ type Emit struct {
 	// Asks for the receivers' acks; they come back in Answer.acks, so Command.id must be set.
 	WantAcks bool `protobuf:"varint,5,opt,name=want_acks,json=wantAcks,proto3" json:"want_acks,omitempty"`
 	// Bounds the wait for acks in milliseconds. Zero means the broker's default (its setting `ack-timeout`).
-	AckTimeoutMs  uint32 `protobuf:"varint,6,opt,name=ack_timeout_ms,json=ackTimeoutMs,proto3" json:"ack_timeout_ms,omitempty"`
+	AckTimeoutMs uint32 `protobuf:"varint,6,opt,name=ack_timeout_ms,json=ackTimeoutMs,proto3" json:"ack_timeout_ms,omitempty"`
+	// Asks for the number of sockets that were reached in the whole cluster, not only on the replica that takes the command. The answer
+	// then waits for the other replicas, for at most as long as it would wait for acks.
+	WantCount     bool `protobuf:"varint,7,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -383,6 +390,13 @@ func (x *Emit) GetAckTimeoutMs() uint32 {
 		return x.AckTimeoutMs
 	}
 	return 0
+}
+
+func (x *Emit) GetWantCount() bool {
+	if x != nil {
+		return x.WantCount
+	}
+	return false
 }
 
 // Join adds every socket of a target to rooms.
@@ -854,7 +868,7 @@ type Answer struct {
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Explains why the command was refused or failed. Absent when it was carried out.
 	Fault *Fault `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"`
-	// Counts the sockets that were reached on the replica that took the command.
+	// Counts the sockets that were reached: on the replica that took the command, or in the whole cluster when Emit.want_count was set.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
 	// Holds the acks that came, one per answering socket, when Emit.want_acks was set. The order means nothing.
 	Acks []*SocketAck `protobuf:"bytes,4,rep,name=acks,proto3" json:"acks,omitempty"`
@@ -1340,7 +1354,7 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"list_rooms\x18\a \x01(\v2\x16.spanwire.v1.ListRoomsH\x00R\tlistRooms\x121\n" +
 	"\bset_data\x18\b \x01(\v2\x14.spanwire.v1.SetDataH\x00R\asetData\x12G\n" +
 	"\x10server_side_emit\x18\t \x01(\v2\x1b.spanwire.v1.ServerSideEmitH\x00R\x0eserverSideEmitB\t\n" +
-	"\acommand\"\xdd\x01\n" +
+	"\acommand\"\xfc\x01\n" +
 	"\x04Emit\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12(\n" +
 	"\x05event\x18\x02 \x01(\v2\x12.spanwire.v1.EventR\x05event\x12\x1a\n" +
@@ -1348,7 +1362,9 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\vno_compress\x18\x04 \x01(\bR\n" +
 	"noCompress\x12\x1b\n" +
 	"\twant_acks\x18\x05 \x01(\bR\bwantAcks\x12$\n" +
-	"\x0eack_timeout_ms\x18\x06 \x01(\rR\fackTimeoutMs\"I\n" +
+	"\x0eack_timeout_ms\x18\x06 \x01(\rR\fackTimeoutMs\x12\x1d\n" +
+	"\n" +
+	"want_count\x18\a \x01(\bR\twantCount\"I\n" +
 	"\x04Join\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12\x14\n" +
 	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"J\n" +
@@ -1419,7 +1435,7 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\x03ack\x18\x02 \x01(\v2\x10.spanwire.v1.AckR\x03ack\"M\n" +
 	"\x05Fault\x12*\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x16.spanwire.v1.FaultCodeR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xd0\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xf2\x01\n" +
 	"\tFaultCode\x12\x1a\n" +
 	"\x16FAULT_CODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FAULT_CODE_INVALID\x10\x01\x12\x18\n" +
@@ -1427,7 +1443,8 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\x18FAULT_CODE_UNIMPLEMENTED\x10\x03\x12$\n" +
 	" FAULT_CODE_BACKPLANE_UNAVAILABLE\x10\x04\x12\x18\n" +
 	"\x14FAULT_CODE_NOT_FOUND\x10\x05\x12\x17\n" +
-	"\x13FAULT_CODE_CONFLICT\x10\x06B\xa9\x01\n" +
+	"\x13FAULT_CODE_CONFLICT\x10\x06\x12 \n" +
+	"\x1cFAULT_CODE_PERMISSION_DENIED\x10\aB\xa9\x01\n" +
 	"\x0fcom.spanwire.v1B\fCommandProtoP\x01Z;github.com/spanwire/spanwire/api/gen/spanwire/v1;spanwirev1\xa2\x02\x03SXX\xaa\x02\vSpanwire.V1\xca\x02\vSpanwire\\V1\xe2\x02\x17Spanwire\\V1\\GPBMetadata\xea\x02\fSpanwire::V1b\x06proto3"
 
 var (

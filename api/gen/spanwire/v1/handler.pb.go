@@ -150,6 +150,7 @@ type AttachRequest struct {
 	//	*AttachRequest_Batch
 	//	*AttachRequest_FrameAck
 	//	*AttachRequest_Drain
+	//	*AttachRequest_Registrations
 	Frame         isAttachRequest_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,6 +229,15 @@ func (x *AttachRequest) GetDrain() *Drain {
 	return nil
 }
 
+func (x *AttachRequest) GetRegistrations() *Registrations {
+	if x != nil {
+		if x, ok := x.Frame.(*AttachRequest_Registrations); ok {
+			return x.Registrations
+		}
+	}
+	return nil
+}
+
 type isAttachRequest_Frame interface {
 	isAttachRequest_Frame()
 }
@@ -252,6 +262,11 @@ type AttachRequest_Drain struct {
 	Drain *Drain `protobuf:"bytes,4,opt,name=drain,proto3,oneof"`
 }
 
+type AttachRequest_Registrations struct {
+	// Changes what the instance handles. The broker answers `registered`.
+	Registrations *Registrations `protobuf:"bytes,5,opt,name=registrations,proto3,oneof"`
+}
+
 func (*AttachRequest_Register) isAttachRequest_Frame() {}
 
 func (*AttachRequest_Batch) isAttachRequest_Frame() {}
@@ -259,6 +274,8 @@ func (*AttachRequest_Batch) isAttachRequest_Frame() {}
 func (*AttachRequest_FrameAck) isAttachRequest_Frame() {}
 
 func (*AttachRequest_Drain) isAttachRequest_Frame() {}
+
+func (*AttachRequest_Registrations) isAttachRequest_Frame() {}
 
 // AttachResponse is one frame from the broker.
 type AttachResponse struct {
@@ -273,6 +290,7 @@ type AttachResponse struct {
 	//	*AttachResponse_Drain
 	//	*AttachResponse_Fault
 	//	*AttachResponse_Topology
+	//	*AttachResponse_Registered
 	Frame         isAttachResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -369,6 +387,15 @@ func (x *AttachResponse) GetTopology() *Topology {
 	return nil
 }
 
+func (x *AttachResponse) GetRegistered() *Registered {
+	if x != nil {
+		if x, ok := x.Frame.(*AttachResponse_Registered); ok {
+			return x.Registered
+		}
+	}
+	return nil
+}
+
 type isAttachResponse_Frame interface {
 	isAttachResponse_Frame()
 }
@@ -404,6 +431,11 @@ type AttachResponse_Topology struct {
 	Topology *Topology `protobuf:"bytes,6,opt,name=topology,proto3,oneof"`
 }
 
+type AttachResponse_Registered struct {
+	// Answers `registrations`, in their order.
+	Registered *Registered `protobuf:"bytes,7,opt,name=registered,proto3,oneof"`
+}
+
 func (*AttachResponse_Welcome) isAttachResponse_Frame() {}
 
 func (*AttachResponse_Batch) isAttachResponse_Frame() {}
@@ -415,6 +447,8 @@ func (*AttachResponse_Drain) isAttachResponse_Frame() {}
 func (*AttachResponse_Fault) isAttachResponse_Frame() {}
 
 func (*AttachResponse_Topology) isAttachResponse_Frame() {}
+
+func (*AttachResponse_Registered) isAttachResponse_Frame() {}
 
 // Register declares an instance: what it is and what it handles.
 type Register struct {
@@ -656,6 +690,98 @@ func (x *Registration) GetMessages() []string {
 	return nil
 }
 
+// Registrations declare anew what the instance handles.
+type Registrations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lists what the instance handles from now on, one entry per namespace, as Register.registrations does. Never empty.
+	Registrations []*Registration `protobuf:"bytes,1,rep,name=registrations,proto3" json:"registrations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Registrations) Reset() {
+	*x = Registrations{}
+	mi := &file_spanwire_v1_handler_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Registrations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Registrations) ProtoMessage() {}
+
+func (x *Registrations) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_handler_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Registrations.ProtoReflect.Descriptor instead.
+func (*Registrations) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Registrations) GetRegistrations() []*Registration {
+	if x != nil {
+		return x.Registrations
+	}
+	return nil
+}
+
+// Registered answers `registrations`.
+type Registered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Explains why nothing was changed. Absent when the registrations are in force.
+	Fault         *Fault `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Registered) Reset() {
+	*x = Registered{}
+	mi := &file_spanwire_v1_handler_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Registered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Registered) ProtoMessage() {}
+
+func (x *Registered) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_handler_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Registered.ProtoReflect.Descriptor instead.
+func (*Registered) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Registered) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
 // Welcome answers `register`.
 type Welcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -683,7 +809,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[4]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +821,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[4]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +834,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{4}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Welcome) GetReplica() string {
@@ -785,7 +911,7 @@ type Topology struct {
 
 func (x *Topology) Reset() {
 	*x = Topology{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[5]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +923,7 @@ func (x *Topology) String() string {
 func (*Topology) ProtoMessage() {}
 
 func (x *Topology) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[5]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +936,7 @@ func (x *Topology) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Topology.ProtoReflect.Descriptor instead.
 func (*Topology) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{5}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Topology) GetReplicas() []*Replica {
@@ -833,7 +959,7 @@ type Replica struct {
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[6]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +971,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[6]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +984,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{6}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Replica) GetId() string {
@@ -892,7 +1018,7 @@ type DispatchBatch struct {
 
 func (x *DispatchBatch) Reset() {
 	*x = DispatchBatch{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[7]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +1030,7 @@ func (x *DispatchBatch) String() string {
 func (*DispatchBatch) ProtoMessage() {}
 
 func (x *DispatchBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[7]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1043,7 @@ func (x *DispatchBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DispatchBatch.ProtoReflect.Descriptor instead.
 func (*DispatchBatch) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{7}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DispatchBatch) GetSequence() uint64 {
@@ -963,7 +1089,7 @@ type ActionBatch struct {
 
 func (x *ActionBatch) Reset() {
 	*x = ActionBatch{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[8]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1101,7 @@ func (x *ActionBatch) String() string {
 func (*ActionBatch) ProtoMessage() {}
 
 func (x *ActionBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[8]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1114,7 @@ func (x *ActionBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActionBatch.ProtoReflect.Descriptor instead.
 func (*ActionBatch) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{8}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ActionBatch) GetSequence() uint64 {
@@ -1023,7 +1149,7 @@ type FrameAck struct {
 
 func (x *FrameAck) Reset() {
 	*x = FrameAck{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[9]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1161,7 @@ func (x *FrameAck) String() string {
 func (*FrameAck) ProtoMessage() {}
 
 func (x *FrameAck) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[9]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1174,7 @@ func (x *FrameAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameAck.ProtoReflect.Descriptor instead.
 func (*FrameAck) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{9}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FrameAck) GetAnswered() uint64 {
@@ -1067,7 +1193,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[10]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1205,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[10]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1218,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{10}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{12}
 }
 
 // Dispatch hands one event of one socket to the instance. It is open until its Result.
@@ -1116,7 +1242,9 @@ type Dispatch struct {
 	Kind isDispatch_Kind `protobuf_oneof:"kind"`
 	// Says that the browser waits for an ack.
 	WantsAck bool `protobuf:"varint,7,opt,name=wants_ack,json=wantsAck,proto3" json:"wants_ack,omitempty"`
-	// Counts how often the dispatch was handed out before, to this or another instance.
+	// Counts how often the dispatch was handed out before, to this or another instance. The broker's setting `max-redeliveries` bounds it:
+	// an event whose instances keep dying is set aside then. One that was redelivered twice is handed out while no other such is open on
+	// the instance, so that what an instance died with is not taken for what it died of.
 	Redeliveries uint32 `protobuf:"varint,8,opt,name=redeliveries,proto3" json:"redeliveries,omitempty"`
 	// Introduces the socket: set on the first dispatch of a socket to an instance, on connect too.
 	Introduction  *Introduction `protobuf:"bytes,9,opt,name=introduction,proto3" json:"introduction,omitempty"`
@@ -1126,7 +1254,7 @@ type Dispatch struct {
 
 func (x *Dispatch) Reset() {
 	*x = Dispatch{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[11]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1266,7 @@ func (x *Dispatch) String() string {
 func (*Dispatch) ProtoMessage() {}
 
 func (x *Dispatch) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[11]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1279,7 @@ func (x *Dispatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dispatch.ProtoReflect.Descriptor instead.
 func (*Dispatch) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{11}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Dispatch) GetId() uint64 {
@@ -1303,7 +1431,7 @@ type Introduction struct {
 
 func (x *Introduction) Reset() {
 	*x = Introduction{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[12]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1443,7 @@ func (x *Introduction) String() string {
 func (*Introduction) ProtoMessage() {}
 
 func (x *Introduction) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[12]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1456,7 @@ func (x *Introduction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Introduction.ProtoReflect.Descriptor instead.
 func (*Introduction) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{12}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Introduction) GetHandshake() *Handshake {
@@ -1364,7 +1492,7 @@ type Connect struct {
 
 func (x *Connect) Reset() {
 	*x = Connect{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[13]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1504,7 @@ func (x *Connect) String() string {
 func (*Connect) ProtoMessage() {}
 
 func (x *Connect) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[13]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1517,7 @@ func (x *Connect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connect.ProtoReflect.Descriptor instead.
 func (*Connect) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{13}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Connect) GetRecovered() bool {
@@ -1412,7 +1540,7 @@ type RoomEvent struct {
 
 func (x *RoomEvent) Reset() {
 	*x = RoomEvent{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1552,7 @@ func (x *RoomEvent) String() string {
 func (*RoomEvent) ProtoMessage() {}
 
 func (x *RoomEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[14]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1565,7 @@ func (x *RoomEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomEvent.ProtoReflect.Descriptor instead.
 func (*RoomEvent) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{14}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RoomEvent) GetChange() RoomChange {
@@ -1469,7 +1597,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1609,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[15]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1622,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{15}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Message) GetEvent() *Event {
@@ -1532,7 +1660,7 @@ type Disconnected struct {
 
 func (x *Disconnected) Reset() {
 	*x = Disconnected{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1672,7 @@ func (x *Disconnected) String() string {
 func (*Disconnected) ProtoMessage() {}
 
 func (x *Disconnected) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[16]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1685,7 @@ func (x *Disconnected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disconnected.ProtoReflect.Descriptor instead.
 func (*Disconnected) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{16}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Disconnected) GetReason() string {
@@ -1590,7 +1718,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1730,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[17]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1743,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{17}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Action) GetAction() isAction_Action {
@@ -1680,7 +1808,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1820,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[18]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1833,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{18}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Result) GetDispatchId() uint64 {
@@ -1788,7 +1916,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[19]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1928,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[19]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +1941,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{19}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Refusal) GetMessage() string {
@@ -1841,7 +1969,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_spanwire_v1_handler_proto_msgTypes[20]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +1981,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_handler_proto_msgTypes[20]
+	mi := &file_spanwire_v1_handler_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +1994,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{20}
+	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Failure) GetMessage() string {
@@ -1880,20 +2008,24 @@ var File_spanwire_v1_handler_proto protoreflect.FileDescriptor
 
 const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\n" +
-	"\x19spanwire/v1/handler.proto\x12\vspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\"\xe1\x01\n" +
+	"\x19spanwire/v1/handler.proto\x12\vspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\"\xa5\x02\n" +
 	"\rAttachRequest\x123\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.spanwire.v1.RegisterH\x00R\bregister\x120\n" +
 	"\x05batch\x18\x02 \x01(\v2\x18.spanwire.v1.ActionBatchH\x00R\x05batch\x124\n" +
 	"\tframe_ack\x18\x03 \x01(\v2\x15.spanwire.v1.FrameAckH\x00R\bframeAck\x12*\n" +
-	"\x05drain\x18\x04 \x01(\v2\x12.spanwire.v1.DrainH\x00R\x05drainB\a\n" +
-	"\x05frame\"\xc2\x02\n" +
+	"\x05drain\x18\x04 \x01(\v2\x12.spanwire.v1.DrainH\x00R\x05drain\x12B\n" +
+	"\rregistrations\x18\x05 \x01(\v2\x1a.spanwire.v1.RegistrationsH\x00R\rregistrationsB\a\n" +
+	"\x05frame\"\xfd\x02\n" +
 	"\x0eAttachResponse\x120\n" +
 	"\awelcome\x18\x01 \x01(\v2\x14.spanwire.v1.WelcomeH\x00R\awelcome\x122\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1a.spanwire.v1.DispatchBatchH\x00R\x05batch\x124\n" +
 	"\tframe_ack\x18\x03 \x01(\v2\x15.spanwire.v1.FrameAckH\x00R\bframeAck\x12*\n" +
 	"\x05drain\x18\x04 \x01(\v2\x12.spanwire.v1.DrainH\x00R\x05drain\x12*\n" +
 	"\x05fault\x18\x05 \x01(\v2\x12.spanwire.v1.FaultH\x00R\x05fault\x123\n" +
-	"\btopology\x18\x06 \x01(\v2\x15.spanwire.v1.TopologyH\x00R\btopologyB\a\n" +
+	"\btopology\x18\x06 \x01(\v2\x15.spanwire.v1.TopologyH\x00R\btopology\x129\n" +
+	"\n" +
+	"registered\x18\a \x01(\v2\x17.spanwire.v1.RegisteredH\x00R\n" +
+	"registeredB\a\n" +
 	"\x05frame\"\xe7\x02\n" +
 	"\bRegister\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x18\n" +
@@ -1919,7 +2051,12 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\vroom_events\x18\a \x01(\bR\n" +
 	"roomEvents\x12#\n" +
 	"\rconnect_order\x18\b \x01(\rR\fconnectOrder\x12\x1a\n" +
-	"\bmessages\x18\t \x03(\tR\bmessages\"\xba\x02\n" +
+	"\bmessages\x18\t \x03(\tR\bmessages\"P\n" +
+	"\rRegistrations\x12?\n" +
+	"\rregistrations\x18\x01 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\"6\n" +
+	"\n" +
+	"Registered\x12(\n" +
+	"\x05fault\x18\x01 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\"\xba\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x18\n" +
@@ -2026,7 +2163,7 @@ func file_spanwire_v1_handler_proto_rawDescGZIP() []byte {
 }
 
 var file_spanwire_v1_handler_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_spanwire_v1_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_spanwire_v1_handler_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_spanwire_v1_handler_proto_goTypes = []any{
 	(DeliveryMode)(0),      // 0: spanwire.v1.DeliveryMode
 	(RoomChange)(0),        // 1: spanwire.v1.RoomChange
@@ -2034,69 +2171,75 @@ var file_spanwire_v1_handler_proto_goTypes = []any{
 	(*AttachResponse)(nil), // 3: spanwire.v1.AttachResponse
 	(*Register)(nil),       // 4: spanwire.v1.Register
 	(*Registration)(nil),   // 5: spanwire.v1.Registration
-	(*Welcome)(nil),        // 6: spanwire.v1.Welcome
-	(*Topology)(nil),       // 7: spanwire.v1.Topology
-	(*Replica)(nil),        // 8: spanwire.v1.Replica
-	(*DispatchBatch)(nil),  // 9: spanwire.v1.DispatchBatch
-	(*ActionBatch)(nil),    // 10: spanwire.v1.ActionBatch
-	(*FrameAck)(nil),       // 11: spanwire.v1.FrameAck
-	(*Drain)(nil),          // 12: spanwire.v1.Drain
-	(*Dispatch)(nil),       // 13: spanwire.v1.Dispatch
-	(*Introduction)(nil),   // 14: spanwire.v1.Introduction
-	(*Connect)(nil),        // 15: spanwire.v1.Connect
-	(*RoomEvent)(nil),      // 16: spanwire.v1.RoomEvent
-	(*Message)(nil),        // 17: spanwire.v1.Message
-	(*Disconnected)(nil),   // 18: spanwire.v1.Disconnected
-	(*Action)(nil),         // 19: spanwire.v1.Action
-	(*Result)(nil),         // 20: spanwire.v1.Result
-	(*Refusal)(nil),        // 21: spanwire.v1.Refusal
-	(*Failure)(nil),        // 22: spanwire.v1.Failure
-	(*Fault)(nil),          // 23: spanwire.v1.Fault
-	(*Answer)(nil),         // 24: spanwire.v1.Answer
-	(*Event)(nil),          // 25: spanwire.v1.Event
-	(*Handshake)(nil),      // 26: spanwire.v1.Handshake
-	(*Command)(nil),        // 27: spanwire.v1.Command
-	(*Ack)(nil),            // 28: spanwire.v1.Ack
+	(*Registrations)(nil),  // 6: spanwire.v1.Registrations
+	(*Registered)(nil),     // 7: spanwire.v1.Registered
+	(*Welcome)(nil),        // 8: spanwire.v1.Welcome
+	(*Topology)(nil),       // 9: spanwire.v1.Topology
+	(*Replica)(nil),        // 10: spanwire.v1.Replica
+	(*DispatchBatch)(nil),  // 11: spanwire.v1.DispatchBatch
+	(*ActionBatch)(nil),    // 12: spanwire.v1.ActionBatch
+	(*FrameAck)(nil),       // 13: spanwire.v1.FrameAck
+	(*Drain)(nil),          // 14: spanwire.v1.Drain
+	(*Dispatch)(nil),       // 15: spanwire.v1.Dispatch
+	(*Introduction)(nil),   // 16: spanwire.v1.Introduction
+	(*Connect)(nil),        // 17: spanwire.v1.Connect
+	(*RoomEvent)(nil),      // 18: spanwire.v1.RoomEvent
+	(*Message)(nil),        // 19: spanwire.v1.Message
+	(*Disconnected)(nil),   // 20: spanwire.v1.Disconnected
+	(*Action)(nil),         // 21: spanwire.v1.Action
+	(*Result)(nil),         // 22: spanwire.v1.Result
+	(*Refusal)(nil),        // 23: spanwire.v1.Refusal
+	(*Failure)(nil),        // 24: spanwire.v1.Failure
+	(*Fault)(nil),          // 25: spanwire.v1.Fault
+	(*Answer)(nil),         // 26: spanwire.v1.Answer
+	(*Event)(nil),          // 27: spanwire.v1.Event
+	(*Handshake)(nil),      // 28: spanwire.v1.Handshake
+	(*Command)(nil),        // 29: spanwire.v1.Command
+	(*Ack)(nil),            // 30: spanwire.v1.Ack
 }
 var file_spanwire_v1_handler_proto_depIdxs = []int32{
 	4,  // 0: spanwire.v1.AttachRequest.register:type_name -> spanwire.v1.Register
-	10, // 1: spanwire.v1.AttachRequest.batch:type_name -> spanwire.v1.ActionBatch
-	11, // 2: spanwire.v1.AttachRequest.frame_ack:type_name -> spanwire.v1.FrameAck
-	12, // 3: spanwire.v1.AttachRequest.drain:type_name -> spanwire.v1.Drain
-	6,  // 4: spanwire.v1.AttachResponse.welcome:type_name -> spanwire.v1.Welcome
-	9,  // 5: spanwire.v1.AttachResponse.batch:type_name -> spanwire.v1.DispatchBatch
-	11, // 6: spanwire.v1.AttachResponse.frame_ack:type_name -> spanwire.v1.FrameAck
-	12, // 7: spanwire.v1.AttachResponse.drain:type_name -> spanwire.v1.Drain
-	23, // 8: spanwire.v1.AttachResponse.fault:type_name -> spanwire.v1.Fault
-	7,  // 9: spanwire.v1.AttachResponse.topology:type_name -> spanwire.v1.Topology
-	5,  // 10: spanwire.v1.Register.registrations:type_name -> spanwire.v1.Registration
-	0,  // 11: spanwire.v1.Register.delivery_mode:type_name -> spanwire.v1.DeliveryMode
-	7,  // 12: spanwire.v1.Welcome.topology:type_name -> spanwire.v1.Topology
-	8,  // 13: spanwire.v1.Topology.replicas:type_name -> spanwire.v1.Replica
-	13, // 14: spanwire.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
-	24, // 15: spanwire.v1.DispatchBatch.answers:type_name -> spanwire.v1.Answer
-	19, // 16: spanwire.v1.ActionBatch.actions:type_name -> spanwire.v1.Action
-	25, // 17: spanwire.v1.Dispatch.event:type_name -> spanwire.v1.Event
-	15, // 18: spanwire.v1.Dispatch.connect:type_name -> spanwire.v1.Connect
-	18, // 19: spanwire.v1.Dispatch.disconnected:type_name -> spanwire.v1.Disconnected
-	16, // 20: spanwire.v1.Dispatch.room_event:type_name -> spanwire.v1.RoomEvent
-	17, // 21: spanwire.v1.Dispatch.message:type_name -> spanwire.v1.Message
-	14, // 22: spanwire.v1.Dispatch.introduction:type_name -> spanwire.v1.Introduction
-	26, // 23: spanwire.v1.Introduction.handshake:type_name -> spanwire.v1.Handshake
-	1,  // 24: spanwire.v1.RoomEvent.change:type_name -> spanwire.v1.RoomChange
-	25, // 25: spanwire.v1.Message.event:type_name -> spanwire.v1.Event
-	20, // 26: spanwire.v1.Action.result:type_name -> spanwire.v1.Result
-	27, // 27: spanwire.v1.Action.command:type_name -> spanwire.v1.Command
-	28, // 28: spanwire.v1.Result.ack:type_name -> spanwire.v1.Ack
-	21, // 29: spanwire.v1.Result.refusal:type_name -> spanwire.v1.Refusal
-	22, // 30: spanwire.v1.Result.failure:type_name -> spanwire.v1.Failure
-	2,  // 31: spanwire.v1.HandlerService.Attach:input_type -> spanwire.v1.AttachRequest
-	3,  // 32: spanwire.v1.HandlerService.Attach:output_type -> spanwire.v1.AttachResponse
-	32, // [32:33] is the sub-list for method output_type
-	31, // [31:32] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	12, // 1: spanwire.v1.AttachRequest.batch:type_name -> spanwire.v1.ActionBatch
+	13, // 2: spanwire.v1.AttachRequest.frame_ack:type_name -> spanwire.v1.FrameAck
+	14, // 3: spanwire.v1.AttachRequest.drain:type_name -> spanwire.v1.Drain
+	6,  // 4: spanwire.v1.AttachRequest.registrations:type_name -> spanwire.v1.Registrations
+	8,  // 5: spanwire.v1.AttachResponse.welcome:type_name -> spanwire.v1.Welcome
+	11, // 6: spanwire.v1.AttachResponse.batch:type_name -> spanwire.v1.DispatchBatch
+	13, // 7: spanwire.v1.AttachResponse.frame_ack:type_name -> spanwire.v1.FrameAck
+	14, // 8: spanwire.v1.AttachResponse.drain:type_name -> spanwire.v1.Drain
+	25, // 9: spanwire.v1.AttachResponse.fault:type_name -> spanwire.v1.Fault
+	9,  // 10: spanwire.v1.AttachResponse.topology:type_name -> spanwire.v1.Topology
+	7,  // 11: spanwire.v1.AttachResponse.registered:type_name -> spanwire.v1.Registered
+	5,  // 12: spanwire.v1.Register.registrations:type_name -> spanwire.v1.Registration
+	0,  // 13: spanwire.v1.Register.delivery_mode:type_name -> spanwire.v1.DeliveryMode
+	5,  // 14: spanwire.v1.Registrations.registrations:type_name -> spanwire.v1.Registration
+	25, // 15: spanwire.v1.Registered.fault:type_name -> spanwire.v1.Fault
+	9,  // 16: spanwire.v1.Welcome.topology:type_name -> spanwire.v1.Topology
+	10, // 17: spanwire.v1.Topology.replicas:type_name -> spanwire.v1.Replica
+	15, // 18: spanwire.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
+	26, // 19: spanwire.v1.DispatchBatch.answers:type_name -> spanwire.v1.Answer
+	21, // 20: spanwire.v1.ActionBatch.actions:type_name -> spanwire.v1.Action
+	27, // 21: spanwire.v1.Dispatch.event:type_name -> spanwire.v1.Event
+	17, // 22: spanwire.v1.Dispatch.connect:type_name -> spanwire.v1.Connect
+	20, // 23: spanwire.v1.Dispatch.disconnected:type_name -> spanwire.v1.Disconnected
+	18, // 24: spanwire.v1.Dispatch.room_event:type_name -> spanwire.v1.RoomEvent
+	19, // 25: spanwire.v1.Dispatch.message:type_name -> spanwire.v1.Message
+	16, // 26: spanwire.v1.Dispatch.introduction:type_name -> spanwire.v1.Introduction
+	28, // 27: spanwire.v1.Introduction.handshake:type_name -> spanwire.v1.Handshake
+	1,  // 28: spanwire.v1.RoomEvent.change:type_name -> spanwire.v1.RoomChange
+	27, // 29: spanwire.v1.Message.event:type_name -> spanwire.v1.Event
+	22, // 30: spanwire.v1.Action.result:type_name -> spanwire.v1.Result
+	29, // 31: spanwire.v1.Action.command:type_name -> spanwire.v1.Command
+	30, // 32: spanwire.v1.Result.ack:type_name -> spanwire.v1.Ack
+	23, // 33: spanwire.v1.Result.refusal:type_name -> spanwire.v1.Refusal
+	24, // 34: spanwire.v1.Result.failure:type_name -> spanwire.v1.Failure
+	2,  // 35: spanwire.v1.HandlerService.Attach:input_type -> spanwire.v1.AttachRequest
+	3,  // 36: spanwire.v1.HandlerService.Attach:output_type -> spanwire.v1.AttachResponse
+	36, // [36:37] is the sub-list for method output_type
+	35, // [35:36] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_v1_handler_proto_init() }
@@ -2111,6 +2254,7 @@ func file_spanwire_v1_handler_proto_init() {
 		(*AttachRequest_Batch)(nil),
 		(*AttachRequest_FrameAck)(nil),
 		(*AttachRequest_Drain)(nil),
+		(*AttachRequest_Registrations)(nil),
 	}
 	file_spanwire_v1_handler_proto_msgTypes[1].OneofWrappers = []any{
 		(*AttachResponse_Welcome)(nil),
@@ -2119,19 +2263,20 @@ func file_spanwire_v1_handler_proto_init() {
 		(*AttachResponse_Drain)(nil),
 		(*AttachResponse_Fault)(nil),
 		(*AttachResponse_Topology)(nil),
+		(*AttachResponse_Registered)(nil),
 	}
-	file_spanwire_v1_handler_proto_msgTypes[11].OneofWrappers = []any{
+	file_spanwire_v1_handler_proto_msgTypes[13].OneofWrappers = []any{
 		(*Dispatch_Event)(nil),
 		(*Dispatch_Connect)(nil),
 		(*Dispatch_Disconnected)(nil),
 		(*Dispatch_RoomEvent)(nil),
 		(*Dispatch_Message)(nil),
 	}
-	file_spanwire_v1_handler_proto_msgTypes[17].OneofWrappers = []any{
+	file_spanwire_v1_handler_proto_msgTypes[19].OneofWrappers = []any{
 		(*Action_Result)(nil),
 		(*Action_Command)(nil),
 	}
-	file_spanwire_v1_handler_proto_msgTypes[18].OneofWrappers = []any{
+	file_spanwire_v1_handler_proto_msgTypes[20].OneofWrappers = []any{
 		(*Result_Ack)(nil),
 		(*Result_Refusal)(nil),
 		(*Result_Failure)(nil),
@@ -2142,7 +2287,7 @@ func file_spanwire_v1_handler_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_v1_handler_proto_rawDesc), len(file_spanwire_v1_handler_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

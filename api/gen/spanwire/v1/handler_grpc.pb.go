@@ -55,6 +55,8 @@ const (
 //  7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the open dispatches'
 //     results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
 //     other replicas, keep answering, and expect the stream's end.
+//  8. What the instance handles may change: it sends `registrations`, which take the place of those before, from the next dispatch on.
+//     The broker answers each with `registered`. Those that make no sense change nothing; the fault says what to mend.
 //
 // Unknown frames and arms are skipped and counted by both sides.
 type HandlerServiceClient interface {
@@ -112,6 +114,8 @@ type HandlerService_AttachClient = grpc.BidiStreamingClient[AttachRequest, Attac
 //  7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the open dispatches'
 //     results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
 //     other replicas, keep answering, and expect the stream's end.
+//  8. What the instance handles may change: it sends `registrations`, which take the place of those before, from the next dispatch on.
+//     The broker answers each with `registered`. Those that make no sense change nothing; the fault says what to mend.
 //
 // Unknown frames and arms are skipped and counted by both sides.
 type HandlerServiceServer interface {

@@ -17,6 +17,7 @@ class FaultCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAULT_CODE_BACKPLANE_UNAVAILABLE: _ClassVar[FaultCode]
     FAULT_CODE_NOT_FOUND: _ClassVar[FaultCode]
     FAULT_CODE_CONFLICT: _ClassVar[FaultCode]
+    FAULT_CODE_PERMISSION_DENIED: _ClassVar[FaultCode]
 FAULT_CODE_UNSPECIFIED: FaultCode
 FAULT_CODE_INVALID: FaultCode
 FAULT_CODE_TOO_LARGE: FaultCode
@@ -24,6 +25,7 @@ FAULT_CODE_UNIMPLEMENTED: FaultCode
 FAULT_CODE_BACKPLANE_UNAVAILABLE: FaultCode
 FAULT_CODE_NOT_FOUND: FaultCode
 FAULT_CODE_CONFLICT: FaultCode
+FAULT_CODE_PERMISSION_DENIED: FaultCode
 
 class Command(_message.Message):
     __slots__ = ("id", "emit", "join", "leave", "disconnect", "fetch_sockets", "list_rooms", "set_data", "server_side_emit")
@@ -48,20 +50,22 @@ class Command(_message.Message):
     def __init__(self, id: _Optional[int] = ..., emit: _Optional[_Union[Emit, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., disconnect: _Optional[_Union[Disconnect, _Mapping]] = ..., fetch_sockets: _Optional[_Union[FetchSockets, _Mapping]] = ..., list_rooms: _Optional[_Union[ListRooms, _Mapping]] = ..., set_data: _Optional[_Union[SetData, _Mapping]] = ..., server_side_emit: _Optional[_Union[ServerSideEmit, _Mapping]] = ...) -> None: ...
 
 class Emit(_message.Message):
-    __slots__ = ("target", "event", "volatile", "no_compress", "want_acks", "ack_timeout_ms")
+    __slots__ = ("target", "event", "volatile", "no_compress", "want_acks", "ack_timeout_ms", "want_count")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     VOLATILE_FIELD_NUMBER: _ClassVar[int]
     NO_COMPRESS_FIELD_NUMBER: _ClassVar[int]
     WANT_ACKS_FIELD_NUMBER: _ClassVar[int]
     ACK_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    WANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     target: _event_pb2.Target
     event: _event_pb2.Event
     volatile: bool
     no_compress: bool
     want_acks: bool
     ack_timeout_ms: int
-    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., volatile: bool = ..., no_compress: bool = ..., want_acks: bool = ..., ack_timeout_ms: _Optional[int] = ...) -> None: ...
+    want_count: bool
+    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., volatile: bool = ..., no_compress: bool = ..., want_acks: bool = ..., ack_timeout_ms: _Optional[int] = ..., want_count: bool = ...) -> None: ...
 
 class Join(_message.Message):
     __slots__ = ("target", "rooms")

@@ -32,32 +32,36 @@ ROOM_CHANGE_JOINED: RoomChange
 ROOM_CHANGE_LEFT: RoomChange
 
 class AttachRequest(_message.Message):
-    __slots__ = ("register", "batch", "frame_ack", "drain")
+    __slots__ = ("register", "batch", "frame_ack", "drain", "registrations")
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     FRAME_ACK_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     register: Register
     batch: ActionBatch
     frame_ack: FrameAck
     drain: Drain
-    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., batch: _Optional[_Union[ActionBatch, _Mapping]] = ..., frame_ack: _Optional[_Union[FrameAck, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ...) -> None: ...
+    registrations: Registrations
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., batch: _Optional[_Union[ActionBatch, _Mapping]] = ..., frame_ack: _Optional[_Union[FrameAck, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., registrations: _Optional[_Union[Registrations, _Mapping]] = ...) -> None: ...
 
 class AttachResponse(_message.Message):
-    __slots__ = ("welcome", "batch", "frame_ack", "drain", "fault", "topology")
+    __slots__ = ("welcome", "batch", "frame_ack", "drain", "fault", "topology", "registered")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     FRAME_ACK_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     FAULT_FIELD_NUMBER: _ClassVar[int]
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     batch: DispatchBatch
     frame_ack: FrameAck
     drain: Drain
     fault: _command_pb2.Fault
     topology: Topology
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., batch: _Optional[_Union[DispatchBatch, _Mapping]] = ..., frame_ack: _Optional[_Union[FrameAck, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ...) -> None: ...
+    registered: Registered
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., batch: _Optional[_Union[DispatchBatch, _Mapping]] = ..., frame_ack: _Optional[_Union[FrameAck, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., registered: _Optional[_Union[Registered, _Mapping]] = ...) -> None: ...
 
 class Register(_message.Message):
     __slots__ = ("protocol_version", "service", "instance_id", "sdk_name", "sdk_version", "registrations", "window", "delivery_mode", "credentials")
@@ -102,6 +106,18 @@ class Registration(_message.Message):
     connect_order: int
     messages: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ..., pattern: bool = ..., room_events: bool = ..., connect_order: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Registrations(_message.Message):
+    __slots__ = ("registrations",)
+    REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
+    registrations: _containers.RepeatedCompositeFieldContainer[Registration]
+    def __init__(self, registrations: _Optional[_Iterable[_Union[Registration, _Mapping]]] = ...) -> None: ...
+
+class Registered(_message.Message):
+    __slots__ = ("fault",)
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    fault: _command_pb2.Fault
+    def __init__(self, fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("replica", "cluster", "version", "window", "frame_window", "max_frame_bytes", "handler_timeout_ms", "topology", "public_url")
