@@ -28,21 +28,22 @@ func busOptions(c *config.Cluster) nats.Options {
 func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options {
 	c := &all.Services
 	return dispatch.Options{
-		Replica:        replica,
-		QueueEvents:    c.QueueEvents,
-		QueueBytes:     c.QueueBytes,
-		ConnectHold:    c.ConnectHold,
-		HoldTimeout:    c.HoldTimeout,
-		HoldSockets:    c.HoldSockets,
-		HandlerTimeout: c.HandlerTimeout,
-		DefaultWindow:  c.InstanceWindow,
-		MaxWindow:      c.MaxWindow,
-		WindowBytes:    c.WindowBytes,
-		ForwardEvents:  all.Cluster.ForwardEvents,
-		ForwardBytes:   all.Cluster.ForwardBytes,
-		MaxServices:    c.MaxServices,
-		MaxDynamic:     c.MaxDynamic,
-		MaxRoomEvents:  c.MaxRoomEvents,
+		Replica:         replica,
+		QueueEvents:     c.QueueEvents,
+		QueueBytes:      c.QueueBytes,
+		ConnectHold:     c.ConnectHold,
+		HoldTimeout:     c.HoldTimeout,
+		HoldSockets:     c.HoldSockets,
+		MaxRedeliveries: c.MaxRedeliveries,
+		HandlerTimeout:  c.HandlerTimeout,
+		DefaultWindow:   c.InstanceWindow,
+		MaxWindow:       c.MaxWindow,
+		WindowBytes:     c.WindowBytes,
+		ForwardEvents:   all.Cluster.ForwardEvents,
+		ForwardBytes:    all.Cluster.ForwardBytes,
+		MaxServices:     c.MaxServices,
+		MaxDynamic:      c.MaxDynamic,
+		MaxRoomEvents:   c.MaxRoomEvents,
 	}
 }
 

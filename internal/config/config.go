@@ -104,6 +104,7 @@ type Services struct {
 	ConnectHold     time.Duration
 	HoldTimeout     time.Duration
 	HoldSockets     int
+	MaxRedeliveries int
 	HandlerTimeout  time.Duration
 	InstanceWindow  int
 	MaxWindow       int
@@ -226,6 +227,7 @@ func defaultServices() Services {
 		ConnectHold:     20 * time.Second,
 		HoldTimeout:     5 * time.Minute,
 		HoldSockets:     10_000,
+		MaxRedeliveries: 5,
 		HandlerTimeout:  30 * time.Second,
 		InstanceWindow:  1024,
 		MaxWindow:       16384,

@@ -246,6 +246,7 @@ func (s *Services) faults() (f faults) {
 	f.positive("connect-hold", s.ConnectHold)
 	f.positive("hold-timeout", s.HoldTimeout)
 	f.atLeast("hold-sockets", s.HoldSockets, 1)
+	f.atLeast("max-redeliveries", s.MaxRedeliveries, 1)
 	f.positive("handler-timeout", s.HandlerTimeout)
 	f.atLeast("instance-window", s.InstanceWindow, 1)
 	f.atLeast("max-instance-window", s.MaxWindow, s.InstanceWindow)

@@ -19,12 +19,15 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	a := &Attachment{
 		d: d, instance: inst, register: *reg, distance: distance,
 		done: make(chan struct{}), empty: make(chan struct{}), open: map[sio.DispatchID]*Dispatch{},
+		ring: ring{gauge: d.metrics.WaitingWindow}, redelivered: share{waiting: ring{gauge: d.metrics.WaitingShare}},
 	}
 	a.register.Window = d.window(reg.Window)
 	var err error
 	if a.register.Namespaces, err = compiled(reg.Namespaces); err != nil {
 		return nil, err
 	}
+	declared := a.register
+	a.declared = &declared
 	d.mu.Lock()
 	old, err := d.conflictLocked(reg, distance)
 	if err == nil {
@@ -35,7 +38,7 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 		return nil, err
 	}
 	s := a.service
-	differs := s.differs(reg)
+	differs := len(s.attachments) > 0 && differ(s.attachments[0].declared, a.declared)
 	d.generations++
 	a.generation = d.generations
 	s.attachments = append(s.attachments, a)
@@ -57,7 +60,7 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	d.log.Info("instance attached", "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion,
 		"window", a.register.Window, "remote", distance == Remote, "replaces_older_stream", old != nil)
 	if differs {
-		d.log.Warn("the instance declares other events than its service's other instances; events go to any of them",
+		d.log.Warn("the instance declares other events than its service's other instances; events go to those that declare them",
 			"service", reg.Service, "instance", reg.Instance)
 	}
 	d.changed(distance)
@@ -130,7 +133,7 @@ func (d *Dispatcher) serviceLocked(name sio.ServiceName) (*service, error) {
 		}
 		delete(d.services, oldest.name)
 	}
-	s := &service{d: d, name: name}
+	s := &service{d: d, name: name, homeless: ring{gauge: d.metrics.WaitingInstance}}
 	d.services[name] = s
 	return s, nil
 }

@@ -16,7 +16,7 @@ type Attachment struct {
 	d          *Dispatcher
 	service    *service
 	instance   Instance
-	register   sio.Register // the window cut down
+	register   sio.Register // as it attached, the window cut down; of what it handles, declared knows better
 	distance   Distance
 	generation uint64
 	done       chan struct{}
@@ -24,19 +24,24 @@ type Attachment struct {
 
 	touched []Socket // to be flushed; owned by the goroutine that resolves
 
+	declared *sio.Register // never changed, but replaced; guarded by the dispatcher's mu and service.mu, either to read
+
 	// guarded by service.mu
-	open     map[sio.DispatchID]*Dispatch
-	order    list // the open dispatches, oldest first
-	ring     ring // lanes that wait for the window
-	foreign  list // dispatches of other replicas that wait for the window
-	turn     bool // it is foreign's turn
-	assigned int  // sockets
-	armed    bool // the deadline timer runs
-	timer    *time.Timer
-	draining bool
-	emptied  bool
-	detached bool
-	dirty    bool
+	open        map[sio.DispatchID]*Dispatch
+	order       list     // the open dispatches, oldest first
+	ring        ring     // lanes that wait for the window
+	shares      []*share // of the window, by number; nil where never used
+	redelivered share    // of the window: what was redelivered
+	crowded     []*share // those that lanes wait for
+	foreign     list     // dispatches of other replicas that wait for the window
+	turn        bool     // it is foreign's turn
+	assigned    int      // sockets
+	armed       bool     // the deadline timer runs
+	timer       *time.Timer
+	draining    bool
+	emptied     bool
+	detached    bool
+	dirty       bool
 }
 
 // Window tells how many dispatches may be open.
@@ -121,8 +126,8 @@ func (a *Attachment) Drain() (empty <-chan struct{}) {
 	if !a.draining && !a.detached {
 		a.draining = true
 		s.partLocked(a)
-		for range a.ring.len {
-			a.ring.pop().placeLocked()
+		for l := a.popWaitingLocked(); l != nil; l = a.popWaitingLocked() {
+			l.placeLocked()
 		}
 		a.emptyLocked()
 	}
@@ -144,19 +149,20 @@ func (a *Attachment) Detach() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	dropped := a.evictLocked()
+	dropped, poison := a.evictLocked()
 	s.unlockAndFlush()
 	close(a.done)
 	a.d.abandon(dropped, a.d.metrics.DroppedAtMostOnce, "its instance detached, and it wants each dispatch at most once")
+	a.setAside(poison)
 	a.d.log.Info("instance detached", "service", s.name, "instance", a.register.Instance)
 	a.d.changed(a.distance)
 }
 
 // evictLocked gives away all that the instance had or was to get.
-func (a *Attachment) evictLocked() (dropped []*Dispatch) {
+func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 	m := a.d.metrics
 	var lanes []*lane
-	for l := a.ring.pop(); l != nil; l = a.ring.pop() {
+	for l := a.popWaitingLocked(); l != nil; l = a.popWaitingLocked() {
 		lanes = append(lanes, l)
 	}
 	now := time.Now()
@@ -170,6 +176,8 @@ func (a *Attachment) evictLocked() (dropped []*Dispatch) {
 			continue
 		case a.register.AtMostOnce:
 			dropped = append(dropped, dp)
+		case dp.Redeliveries >= a.d.options.MaxRedeliveries:
+			poison = append(poison, dp)
 		default:
 			dp.Redeliveries++
 			dp.since = now
@@ -183,18 +191,36 @@ func (a *Attachment) evictLocked() (dropped []*Dispatch) {
 	clear(a.open)
 	for dp := a.foreign.pop(); dp != nil; dp = a.foreign.pop() {
 		m.Queued.Dec()
+		m.WaitingForward.Dec()
 		dp.loseLocked()
 	}
-	slices.Reverse(dropped)
 	slices.Reverse(lanes)
-	for _, dp := range dropped {
-		dp.lane.settleLocked(dp, sio.Abandoned, false)
+	for _, list := range [][]*Dispatch{dropped, poison} {
+		slices.Reverse(list)
+		for _, dp := range list {
+			dp.lane.settleLocked(dp, sio.Abandoned, false)
+		}
 	}
 	for _, l := range lanes {
 		l.placeLocked() // a lane that stands here twice is placed by then
 		l.finishLocked()
 	}
-	return dropped
+	return dropped, poison
+}
+
+// setAside gives up what instance after instance went away with. Each is logged: they are rare, and somebody will look for them.
+func (a *Attachment) setAside(poison []*Dispatch) {
+	for _, dp := range poison {
+		bytes := 0
+		if dp.Event != nil {
+			bytes = dp.Event.Size()
+		}
+		a.d.metrics.DroppedPoison.Inc()
+		a.d.log.Error("dispatch set aside: each instance that had it went away (setting max-redeliveries)", "service", a.service.name,
+			"last_instance", a.register.Instance, "id", dp.ID, "dispatch", dp.what(), "namespace", dp.Socket.Namespace(), "sid", dp.Socket.ID(),
+			"bytes", bytes, "redeliveries", dp.Redeliveries)
+		a.d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: "each instance that had it went away"})
+	}
 }
 
 func (a *Attachment) takes() bool { return !a.draining && !a.detached }
@@ -222,23 +248,40 @@ const turnEvents = 8
 
 // pumpLocked hands out what the window allows: the waiting lanes have their turns, and in between those of other replicas.
 func (a *Attachment) pumpLocked() {
-	for !a.detached && !a.idleLocked() && a.roomLocked() {
-		a.turn = !a.turn
-		if a.turn && a.foreign.head != nil || a.ring.head == nil {
+	for !a.detached && a.roomLocked() {
+		lanes := a.ring.head != nil || a.recallAllLocked()
+		foreign := a.foreign.head != nil && a.fullLocked(a.foreign.head) == nil
+		switch {
+		case foreign && (a.turn || !lanes):
+			a.turn = false
 			a.handOutForeignLocked()
-			continue
+		case lanes:
+			a.turn = true
+			a.serveLocked()
+		default:
+			return
 		}
-		l := a.ring.head
-		if dp := l.takeLocked(); dp != nil { // or else what it waited with was taken back
-			l.turn++
-			a.handOutLocked(dp)
-		}
-		if l.queue.len == 0 || l.turn == turnEvents {
-			l.turn = 0
+	}
+}
+
+// serveLocked hands out what the lane waits with whose turn it is, or lets it wait for something else than the window.
+func (a *Attachment) serveLocked() {
+	l := a.ring.head
+	if dp := l.queue.head; dp != nil { // or else what it waited with was taken back
+		if !l.mayHandOutLocked(dp) {
 			a.ring.pop()
-			if l.queue.len > 0 {
-				a.ring.push(l)
-			}
+			l.turn = 0
+			l.hinderedLocked(dp)
+			return
+		}
+		l.turn++
+		a.handOutLocked(l.takeLocked())
+	}
+	if l.queue.len == 0 || l.turn == turnEvents {
+		l.turn = 0
+		a.ring.pop()
+		if l.queue.len > 0 {
+			a.ring.push(l)
 		}
 	}
 }
@@ -266,6 +309,7 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	dp.since = time.Now()
 	a.open[dp.ID] = dp
 	a.order.push(dp)
+	a.countLocked(dp)
 	a.armLocked(a.d.options.HandlerTimeout)
 	a.instance.Queue(dp)
 	a.service.dirtyLocked(a)
@@ -275,6 +319,7 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	delete(a.open, dp.ID)
 	a.order.remove(dp)
+	a.uncountLocked(dp)
 	a.d.metrics.Open.Dec()
 	if l := dp.lane; l != nil {
 		l.open--

@@ -79,21 +79,21 @@ func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)
 // dispatcher's from then on; the Event itself may be reused. It blocks while the socket's queue for a service is full,
 // until ctx ends (CodeDeadline) or the socket disconnects (CodeClosed). An event that no service registered for is counted, not an error.
 func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck bool) error {
-	services := b.routes().find(ev.Name)
-	if len(services) == 0 {
+	routes := b.routes().find(ev.Name)
+	if len(routes) == 0 {
 		b.d.reportUnhandled(b.socket.Namespace(), ev.Name)
 		return nil
 	}
 	var first *atomic.Bool
-	if wantsAck && len(services) > 1 {
+	if wantsAck && len(routes) > 1 {
 		first = new(atomic.Bool)
 	}
-	for _, s := range services {
-		l := b.lane(s)
+	for _, r := range routes {
+		l := b.lane(r.service)
 		if l == nil {
 			return errGone()
 		}
-		if err := l.offer(ctx, ev, ack, wantsAck, first); err != nil {
+		if err := l.offer(ctx, r.share, ev, ack, wantsAck, first); err != nil {
 			return err
 		}
 	}

@@ -6,8 +6,8 @@
 // Forward.
 //
 // The rules: one socket has one instance of each service, and its dispatches go there in the order in which they came. An instance
-// has at most its window of dispatches open; what does not fit waits in the socket's own bounded queue, and when that is full
-// Dispatch blocks. When an instance detaches, what was open on it goes to another in the same order, or waits for one.
+// has at most its window of dispatches open, shared fairly by sockets and by what its service handles; what does not fit waits in the
+// socket's own bounded queue, and when that is full Dispatch blocks. When an instance detaches, what was open on it goes to another in the same order, or waits for one.
 //
 // Each service has one lock over its attachments and their sockets. It is held while Instance.Queue is called, so that the order
 // of hand-outs is the order of the queue, and during no other call to the outside.
@@ -84,6 +84,9 @@ type Options struct {
 	HoldTimeout time.Duration
 	// HoldSockets bounds the sockets whose disconnects wait for one service that is away. Default 10,000 (setting hold-sockets).
 	HoldSockets int
+	// MaxRedeliveries is how often a dispatch is handed out again whose instances go away; then it is set aside. Default 5 (setting
+	// max-redeliveries).
+	MaxRedeliveries int
 	// HandlerTimeout bounds the time from hand-out to result. Default 30 s; negative means for ever (setting handler-timeout).
 	HandlerTimeout time.Duration
 	// DefaultWindow bounds the open dispatches of an instance that names no window, MaxWindow those of one that names more.
@@ -130,6 +133,7 @@ func (o Options) withDefaults() Options {
 	defaults(&o.ForwardBytes, 64<<20)
 	defaults(&o.MaxRoomEvents, 4096)
 	defaults(&o.MaxServices, 1024)
+	defaults(&o.MaxRedeliveries, 5)
 	defaults(&o.HoldSockets, 10_000)
 	defaults(&o.MaxDynamic, 10_000)
 	return o
@@ -215,7 +219,7 @@ func (d *Dispatcher) changed(distance Distance) {
 
 // Attached describes one local instance.
 type Attached struct {
-	Register   *sio.Register // as in force, the window cut down
+	Register   *sio.Register // as in force, the window cut down; never changed, but replaced when it declares anew
 	Generation uint64        // grows with every attach, so that an instance that attached again is told from its former self
 	Draining   bool
 }
@@ -223,14 +227,10 @@ type Attached struct {
 // Attached lists the local instances, in no order.
 func (d *Dispatcher) Attached() []Attached {
 	d.mu.Lock()
-	all := make([]*Attachment, 0, len(d.local))
+	defer d.mu.Unlock()
+	list := make([]Attached, 0, len(d.local))
 	for _, a := range d.local {
-		all = append(all, a)
-	}
-	d.mu.Unlock()
-	list := make([]Attached, len(all))
-	for i, a := range all {
-		list[i] = Attached{Register: &a.register, Generation: a.generation, Draining: a.isDraining()}
+		list = append(list, Attached{Register: a.declared, Generation: a.generation, Draining: a.isDraining()})
 	}
 	return list
 }

@@ -45,6 +45,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 	}
 	a.foreign.push(own)
 	d.metrics.Queued.Inc()
+	d.metrics.WaitingForward.Inc()
 	a.pumpLocked()
 	return nil
 }
@@ -70,6 +71,7 @@ func errNotAttached(instance sio.InstanceID) error {
 func (a *Attachment) handOutForeignLocked() {
 	dp := a.foreign.pop()
 	a.d.metrics.Queued.Dec()
+	a.d.metrics.WaitingForward.Dec()
 	if open := a.open[dp.ID]; open != nil { // given twice while it waited
 		if open.lane == nil {
 			open.resolved = dp.resolved

@@ -7,14 +7,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // lane is what one socket and one service have to do with each other: the instance, and what waits for it.
 //
 // A lane with a queue is in one of three places: in the ring of its instance, which serves its lanes in turn as its window frees;
-// with the service's homeless lanes, when no instance is there; or nowhere, while its instance drains and still has dispatches
-// of it open: the last result of those places it anew, so that nothing overtakes them. The lane of a socket that came back is nowhere too,
+// with the service's homeless lanes, when no instance is there; or nowhere, while its instance still has dispatches of it open: the
+// next result of those places it anew. It is nowhere when it has more than its fair share of the window, or when its instance drains or does
+// not handle what comes next: then it goes to another, and nothing may overtake what is open. The lane of a socket that came back is nowhere too,
 // until that of the old socket has finished. All fields are guarded by the service's mu.
 type lane struct {
 	binding *Binding
@@ -50,6 +52,7 @@ type departure struct {
 type ring struct {
 	head, tail *lane
 	len        int
+	gauge      metrics.Gauge // never nil
 }
 
 func (r *ring) push(l *lane) {
@@ -61,6 +64,7 @@ func (r *ring) push(l *lane) {
 	}
 	r.tail = l
 	r.len++
+	r.gauge.Inc()
 }
 
 func (r *ring) pop() *lane {
@@ -73,11 +77,12 @@ func (r *ring) pop() *lane {
 	}
 	l.listed, l.next = false, nil
 	r.len--
+	r.gauge.Dec()
 	return l
 }
 
 // offer gives an event to the lane. It blocks while the queue is full.
-func (l *lane) offer(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck bool, first *atomic.Bool) error {
+func (l *lane) offer(ctx context.Context, share int, ev *sio.Event, ack sio.AckID, wantsAck bool, first *atomic.Bool) error {
 	s, size := l.service, ev.Size()+overhead
 	s.mu.Lock()
 	for !l.gone && !l.fitsLocked(size) {
@@ -96,7 +101,7 @@ func (l *lane) offer(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck
 	dp.Socket, dp.Kind, dp.WantsAck = l.binding.socket, Event, wantsAck
 	dp.event = *ev
 	dp.Event = &dp.event
-	dp.ack, dp.first, dp.lane, dp.size = ack, first, l, size
+	dp.ack, dp.first, dp.lane, dp.size, dp.share = ack, first, l, size, share
 	l.addLocked(dp)
 	s.unlockAndFlush()
 	return nil
@@ -137,7 +142,7 @@ func (l *lane) wakeLocked() {
 
 // addLocked hands the dispatch out if it is its turn, and queues it otherwise.
 func (l *lane) addLocked(dp *Dispatch) {
-	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.idleLocked() && a.roomLocked() {
+	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.idleLocked() && a.roomLocked() && l.mayHandOutLocked(dp) {
 		a.handOutLocked(dp)
 		return
 	}
@@ -166,11 +171,11 @@ func (l *lane) placeLocked() {
 		l.holdConnectLocked()
 		return
 	}
-	if l.at == nil || !l.at.takes() {
+	if l.at == nil || !l.at.takes() || !l.at.suitsLocked(l.queue.head) {
 		if l.at != nil && !l.at.detached && l.open > 0 {
-			return // its instance drains: the last result places it
+			return // nothing overtakes what is open: the last result places it
 		}
-		l.assignLocked(l.service.pickLocked())
+		l.assignLocked(l.service.pickLocked(l.queue.head))
 	}
 	if l.at == nil {
 		l.service.homeless.push(l)
@@ -180,6 +185,17 @@ func (l *lane) placeLocked() {
 	}
 	l.at.ring.push(l)
 	l.at.pumpLocked()
+}
+
+// hinderedLocked lets a lane that stands nowhere wait for what keeps its next dispatch from its instance.
+func (l *lane) hinderedLocked(dp *Dispatch) {
+	if s := l.at.fullLocked(dp); s != nil {
+		l.at.awaitLocked(s, l)
+		return
+	}
+	if l.at.fairLocked(l.open, socketPart) {
+		l.placeLocked() // its instance does not handle it, and another does
+	}
 }
 
 func (l *lane) assignLocked(a *Attachment) {
@@ -215,7 +231,7 @@ func (l *lane) askLocked() {
 	dp := newDispatch()
 	dp.ID = l.service.d.nextID()
 	dp.Socket, dp.Kind, dp.WantsAck = l.binding.socket, Connect, true
-	dp.lane, dp.size = l, overhead
+	dp.lane, dp.size, dp.share = l, overhead, connectShare
 	l.connecting = true
 	l.addLocked(dp)
 }
@@ -229,7 +245,7 @@ func (l *lane) tellLocked() {
 	dp := newDispatch()
 	dp.ID = d.nextID()
 	dp.Socket, dp.Kind, dp.Reason, dp.Rooms = l.binding.socket, Disconnected, l.parted.reason, l.parted.rooms
-	dp.lane, dp.size = l, overhead+roomsSize(dp.Rooms)
+	dp.lane, dp.size, dp.share = l, overhead+roomsSize(dp.Rooms), disconnectShare
 	l.addLocked(dp)
 }
 

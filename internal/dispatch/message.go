@@ -77,7 +77,7 @@ func (d *Dispatcher) addressees(m *sio.Message) (all []*Attachment) {
 		switch {
 		case len(m.Services) > 0 && !slices.Contains(m.Services, a.service.name):
 		case slices.Contains(m.Served, id) || a.isDraining():
-		case slices.ContainsFunc(a.register.Namespaces, func(reg sio.Registration) bool {
+		case slices.ContainsFunc(a.declared.Namespaces, func(reg sio.Registration) bool {
 			return reg.Covers(m.Namespace) && reg.TakesMessage(m.Event.Name)
 		}):
 			all = append(all, a)
@@ -125,6 +125,7 @@ func (a *Attachment) tell(m *sio.Message, r *Replies) {
 	dp.resolved = func(_ sio.DispatchID, result sio.Result) { r.resolved(who, &result) }
 	a.foreign.push(dp)
 	a.d.metrics.Queued.Inc()
+	a.d.metrics.WaitingForward.Inc()
 	a.pumpLocked()
 	s.unlockAndFlush()
 }

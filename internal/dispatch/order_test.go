@@ -117,10 +117,10 @@ func TestDispatcher_Connect_orderHold(t *testing.T) {
 	}
 }
 
-// Instances of one service that declare other orders or patterns than each other are told apart in the log.
-func TestService_differs(t *testing.T) {
+// Instances of one service that declare other orders or patterns than each other are told apart.
+func TestDiffer(t *testing.T) {
 	r := sio.Registration{Namespace: "/", Events: []string{"e"}, Connect: true, Messages: []string{"m"}}
-	s := &service{attachments: []*Attachment{{register: sio.Register{Namespaces: []sio.Registration{r}}}}}
+	one := &sio.Register{Namespaces: []sio.Registration{r}}
 	for name, change := range map[string]func(*sio.Registration){
 		"pattern":     func(r *sio.Registration) { r.Pattern = true },
 		"order":       func(r *sio.Registration) { r.ConnectOrder = 1 },
@@ -129,10 +129,10 @@ func TestService_differs(t *testing.T) {
 		"events":      func(r *sio.Registration) { r.Events = nil },
 	} {
 		other := r
-		if s.differs(&sio.Register{Namespaces: []sio.Registration{other}}) {
+		if differ(one, &sio.Register{Namespaces: []sio.Registration{other}}) {
 			t.Errorf("%s: the same differs", name)
 		}
-		if change(&other); !s.differs(&sio.Register{Namespaces: []sio.Registration{other}}) {
+		if change(&other); !differ(one, &sio.Register{Namespaces: []sio.Registration{other}}) {
 			t.Errorf("%s does not differ", name)
 		}
 	}

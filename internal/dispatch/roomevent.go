@@ -52,6 +52,6 @@ func (l *lane) tellRoom(e sio.RoomEvent) {
 	dp := newDispatch()
 	dp.ID = s.d.nextID()
 	dp.Socket, dp.Kind, dp.RoomEvent = l.binding.socket, RoomEvent, e
-	dp.lane, dp.size = l, overhead+len(e.Room)
+	dp.lane, dp.size, dp.share = l, overhead+len(e.Room), roomShare
 	l.addLocked(dp)
 }

@@ -27,13 +27,19 @@ type rule struct {
 // routes are the rules of one namespace. Each service stands in a list once.
 type routes struct {
 	services   []*service // all that registered the namespace
-	byName     map[string][]*service
-	catchAll   []*service   // for events that stand not in byName
+	byName     map[string][]route
+	catchAll   []route      // for events that stand not in byName
 	connect    [][]*service // those of a group are asked at the same time, when those of the group before have accepted
 	disconnect []*service
 	roomEvents []*service
 
 	asked []asked // what connect is made of
+}
+
+// route leads an event to a service.
+type route struct {
+	service *service
+	share   int // of the windows of its instances
 }
 
 type asked struct {
@@ -161,10 +167,10 @@ func buildTable(services map[sio.ServiceName]*service) *table {
 	return t
 }
 
-func newRoutes() *routes { return &routes{byName: map[string][]*service{}} }
+func newRoutes() *routes { return &routes{byName: map[string][]route{}} }
 
 // find gives the services that handle the event.
-func (r *routes) find(event string) []*service {
+func (r *routes) find(event string) []route {
 	if r == nil {
 		return nil
 	}
@@ -182,10 +188,10 @@ func (r *routes) away() bool {
 func (r *routes) add(s *service, reg *sio.Registration) {
 	r.services = with(r.services, s)
 	for _, event := range reg.Events {
-		r.byName[event] = with(r.byName[event], s)
+		r.byName[event] = withRoute(r.byName[event], route{s, s.shareOf(reg, event)})
 	}
 	if reg.CatchAll {
-		r.catchAll = with(r.catchAll, s)
+		r.catchAll = withRoute(r.catchAll, route{s, s.shareOf(reg, "")})
 	}
 	if reg.Connect {
 		r.addAsked(asked{s, reg.ConnectOrder})
@@ -207,12 +213,12 @@ func (r *routes) addRoutes(other *routes) {
 		r.services = with(r.services, s)
 	}
 	for event, list := range other.byName {
-		for _, s := range list {
-			r.byName[event] = with(r.byName[event], s)
+		for _, x := range list {
+			r.byName[event] = withRoute(r.byName[event], x)
 		}
 	}
-	for _, s := range other.catchAll {
-		r.catchAll = with(r.catchAll, s)
+	for _, x := range other.catchAll {
+		r.catchAll = withRoute(r.catchAll, x)
 	}
 	for _, s := range other.disconnect {
 		r.disconnect = with(r.disconnect, s)
@@ -245,6 +251,13 @@ func (r *routes) group() {
 		last := len(r.connect) - 1
 		r.connect[last] = append(r.connect[last], a.service)
 	}
+}
+
+func withRoute(list []route, r route) []route {
+	if slices.ContainsFunc(list, func(x route) bool { return x.service == r.service }) {
+		return list
+	}
+	return append(list, r)
 }
 
 func with(list []*service, s *service) []*service {

@@ -23,23 +23,29 @@ type service struct {
 	// guarded by the dispatcher's mu
 	attachments []*Attachment
 	declared    []sio.Registration // of all attachments, or of the last that left
+	shares      map[eventOf]int    // the number of each event's share
 	left        time.Time          // when the last attachment left
 
 	mu       sync.Mutex // guards what follows, the attachments' and the lanes' fields
 	local    []*Attachment
 	remote   []*Attachment
 	homeless ring
+	mixed    bool // the instances do not all declare the same
 	sweeping bool // a timer will look after the homeless lanes
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
 }
 
-// pickLocked chooses an instance for a socket: the less loaded of two drawn at random, local ones first.
-func (s *service) pickLocked() *Attachment {
+// pickLocked chooses an instance for a socket: the less loaded of two drawn at random, local ones first; of those that declared what the
+// dispatch is about, if any did.
+func (s *service) pickLocked(dp *Dispatch) *Attachment {
 	from := s.local
 	if len(from) == 0 {
 		from = s.remote
+	}
+	if s.mixed {
+		from = s.suitedLocked(from, dp)
 	}
 	switch len(from) {
 	case 0:
@@ -56,6 +62,22 @@ func (s *service) pickLocked() *Attachment {
 		return from[j]
 	}
 	return from[i]
+}
+
+// suitedLocked gives those that declared what the dispatch is about: of the ones given, or else of the remote ones; all when none did.
+func (s *service) suitedLocked(from []*Attachment, dp *Dispatch) []*Attachment {
+	for _, list := range [][]*Attachment{from, s.remote} {
+		var suited []*Attachment
+		for _, a := range list {
+			if a.declaresLocked(dp) {
+				suited = append(suited, a)
+			}
+		}
+		if len(suited) > 0 {
+			return suited
+		}
+	}
+	return from
 }
 
 // joinLocked lets the attachment take sockets, and gives it those that have waited.
@@ -140,25 +162,4 @@ func (s *service) sweep() {
 	}
 	s.unlockAndFlush()
 	s.d.abandon(dropped, s.d.metrics.DroppedHold, "the service was away for longer than the setting hold-timeout")
-}
-
-// declareLocked works out what the service handles: all that any of its instances declares. Under the dispatcher's mu.
-func (s *service) declareLocked() {
-	if len(s.attachments) == 0 {
-		return
-	}
-	s.declared = nil
-	for _, a := range s.attachments {
-		s.declared = append(s.declared, a.register.Namespaces...)
-	}
-}
-
-// differs tells whether the registration is not what the other instances of the service declare.
-func (s *service) differs(reg *sio.Register) bool {
-	return len(s.attachments) > 0 && !slices.EqualFunc(s.attachments[0].register.Namespaces, reg.Namespaces,
-		func(a, b sio.Registration) bool {
-			return a.Namespace == b.Namespace && a.Pattern == b.Pattern && a.CatchAll == b.CatchAll && a.Connect == b.Connect &&
-				a.ConnectOrder == b.ConnectOrder && a.Disconnect == b.Disconnect && a.RoomEvents == b.RoomEvents &&
-				slices.Equal(a.Events, b.Events) && slices.Equal(a.Messages, b.Messages)
-		})
 }

@@ -47,6 +47,7 @@ type Dispatch struct {
 	lane       *lane        // nil when another replica opened it, and for a message
 	resolved   func(sio.DispatchID, sio.Result)
 	size       int
+	share      int       // of its instance's window
 	since      time.Time // when it was queued, or handed out
 	prev, next *Dispatch
 }

@@ -15,6 +15,10 @@ type Dispatch struct {
 	Queued          prometheus.Gauge // dispatches that wait for a window or for an instance
 	Blocked         prometheus.Gauge // sockets that are not read, since their queue is full
 	Held            prometheus.Gauge // connects that wait for a service
+	WaitingWindow   prometheus.Gauge // sockets, by what their next dispatch waits for
+	WaitingShare    prometheus.Gauge
+	WaitingInstance prometheus.Gauge
+	WaitingForward  prometheus.Gauge // dispatches of other replicas and messages that wait for the window of an instance here
 
 	DynamicNamespaces prometheus.Gauge // with sockets, registered by pattern only
 
@@ -37,6 +41,7 @@ type Dispatch struct {
 	DroppedDeadline   prometheus.Counter // dispatches that nobody will handle, by cause
 	DroppedAtMostOnce prometheus.Counter
 	DroppedHold       prometheus.Counter
+	DroppedPoison     prometheus.Counter
 	DroppedTooLarge   prometheus.Counter
 	DroppedLeft       prometheus.Counter
 	DroppedRoom       prometheus.Counter
@@ -65,6 +70,10 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 	instances := f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "spanwire_dispatch_instances", Help: "Instances that events can be given to, by distance.",
 	}, []string{"distance"})
+	waiting := f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "spanwire_dispatch_waiting_sockets",
+		Help: "Sockets whose next dispatch waits: for the window of their instance, for its event's share of that, or for an instance.",
+	}, []string{"for"})
 	dispatches := vec("dispatches_total", "Dispatches handed to instances, redelivered ones each time, by kind.", "kind")
 	results := vec("results_total", "Dispatches resolved by instances, by outcome.", "outcome")
 	dropped := vec("dropped_total", "Dispatches that no instance resolved or will resolve, by cause.", "cause")
@@ -76,6 +85,10 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Queued:            gauge("queued", "Dispatches that wait for a window or for an instance."),
 		Blocked:           gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
 		Held:              gauge("held_connects", "Connects that wait for a service to attach."),
+		WaitingWindow:     waiting.WithLabelValues("window"),
+		WaitingShare:      waiting.WithLabelValues("share"),
+		WaitingInstance:   waiting.WithLabelValues("instance"),
+		WaitingForward:    gauge("waiting_forwards", "Dispatches of other replicas, and messages, that wait for the window of an instance here."),
 		DynamicNamespaces: gauge("dynamic_namespaces", "Namespaces that have sockets and that services registered by pattern only."),
 		Connects:          dispatches("connect"),
 		Events:            dispatches("event"),
@@ -97,6 +110,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		DroppedDeadline:   dropped("deadline"),
 		DroppedAtMostOnce: dropped("at_most_once"),
 		DroppedHold:       dropped("hold"),
+		DroppedPoison:     dropped("max_redeliveries"),
 		DroppedTooLarge:   dropped("too_large"),
 		DroppedLeft:       dropped("left"),
 		DroppedRoom:       dropped("room_events"),

@@ -2,6 +2,8 @@
 
 package sio
 
+import "slices"
+
 // Register is what an instance declares first.
 type Register struct {
 	Service     ServiceName
@@ -26,6 +28,13 @@ type Registration struct {
 	Disconnect   bool
 	RoomEvents   bool
 	Messages     []string // names of messages of other instances; "*" for all
+}
+
+// Equal tells whether both declare the same.
+func (r *Registration) Equal(other *Registration) bool {
+	return r.Namespace == other.Namespace && r.Pattern == other.Pattern && r.CatchAll == other.CatchAll && r.Connect == other.Connect &&
+		r.ConnectOrder == other.ConnectOrder && r.Disconnect == other.Disconnect && r.RoomEvents == other.RoomEvents &&
+		slices.Equal(r.Events, other.Events) && slices.Equal(r.Messages, other.Messages)
 }
 
 // Covers tells whether the registration is for the namespace.

@@ -1243,10 +1243,11 @@ type Dispatch struct {
 	// Says that the browser waits for an ack.
 	WantsAck bool `protobuf:"varint,7,opt,name=wants_ack,json=wantsAck,proto3" json:"wants_ack,omitempty"`
 	// Counts how often the dispatch was handed out before, to this or another instance. The broker's setting `max-redeliveries` bounds it:
-	// an event whose instances keep dying is set aside then. One that was redelivered twice is handed out while no other such is open on
-	// the instance, so that what an instance died with is not taken for what it died of.
+	// an event whose instances keep dying is set aside then. The more often it was handed out, the fewer others that were redelivered are open
+	// on the instance beside it, so that what an instance died with is not taken for what it died of.
 	Redeliveries uint32 `protobuf:"varint,8,opt,name=redeliveries,proto3" json:"redeliveries,omitempty"`
-	// Introduces the socket: set on the first dispatch of a socket to an instance, on connect too.
+	// Introduces the socket: set on the first dispatch of a socket to an instance, on connect too, and again when the socket was with
+	// another instance meanwhile.
 	Introduction  *Introduction `protobuf:"bytes,9,opt,name=introduction,proto3" json:"introduction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

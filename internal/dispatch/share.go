@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+// An instance's window is shared by all that its service handles, and by all of its sockets. So that neither a handler that hangs nor a
+// socket that floods takes all of it, each may have open at most so many times what is left free: of events, one alone gets three quarters
+// of the window, a second three quarters of the rest; of sockets, one alone gets half, so that it leaves room in its event's share too. What
+// has nothing open may always have one.
+const (
+	eventPart  = 3
+	socketPart = 1
+)
+
+// share is the part of an instance's window that one event, or connects, or what was redelivered, takes.
+type share struct {
+	open    int
+	waiting ring // lanes whose next dispatch waits for room in it
+}
+
+// Shares that every service has. Those of its events follow; see service.shareOf.
+const (
+	noShare = iota // of what other replicas forward: it was shared there
+	connectShare
+	disconnectShare
+	roomShare
+	otherShare // of events beyond maxShares
+	firstEventShare
+)
+
+// maxShares bounds what is kept for each instance. The events beyond share one.
+const maxShares = 20_000
+
+// shareLocked gives the share with the number.
+func (a *Attachment) shareLocked(number int) *share {
+	for len(a.shares) <= number {
+		a.shares = append(a.shares, nil)
+	}
+	s := a.shares[number]
+	if s == nil {
+		s = &share{waiting: ring{gauge: a.d.metrics.WaitingShare}}
+		a.shares[number] = s
+	}
+	return s
+}
+
+// fairLocked tells whether somebody who has so many dispatches open may have one more.
+func (a *Attachment) fairLocked(open, part int) bool {
+	return open == 0 || open < part*(a.register.Window-len(a.open))
+}
+
+// companyLocked tells how many that were redelivered may be open before the dispatch is handed out. Each death quarters it, so that
+// what an instance dies of is at last alone with it, and what merely died with it is not set aside.
+func (a *Attachment) companyLocked(dp *Dispatch) int {
+	return max(1, a.register.Window>>(2*min(dp.Redeliveries, 31)))
+}
+
+// fullLocked gives the share that has no room for the dispatch; nil when it may be handed out.
+func (a *Attachment) fullLocked(dp *Dispatch) *share {
+	if dp.Redeliveries > 0 && a.redelivered.open >= a.companyLocked(dp) {
+		return &a.redelivered
+	}
+	if dp.share != noShare {
+		if s := a.shareLocked(dp.share); !a.fairLocked(s.open, eventPart) {
+			return s
+		}
+	}
+	return nil
+}
+
+// mayHandOutLocked tells whether nothing but the window keeps the lane's dispatch from its instance.
+func (l *lane) mayHandOutLocked(dp *Dispatch) bool {
+	return l.at.fairLocked(l.open, socketPart) && l.at.fullLocked(dp) == nil && l.at.suitsLocked(dp)
+}
+
+// countLocked counts a dispatch that is handed out into its shares.
+func (a *Attachment) countLocked(dp *Dispatch) {
+	if dp.Redeliveries > 0 {
+		a.redelivered.open++
+	}
+	if dp.share != noShare {
+		a.shareLocked(dp.share).open++
+	}
+}
+
+// uncountLocked takes it out of them, and lets lanes that waited for that have their turns.
+func (a *Attachment) uncountLocked(dp *Dispatch) {
+	if dp.Redeliveries > 0 {
+		a.redelivered.open--
+		a.recallLocked(&a.redelivered)
+	}
+	if dp.share != noShare {
+		s := a.shares[dp.share]
+		s.open--
+		a.recallLocked(s)
+	}
+}
+
+// awaitLocked lets the lane wait for room in the share.
+func (a *Attachment) awaitLocked(s *share, l *lane) {
+	if s.waiting.head == nil {
+		a.crowded = append(a.crowded, s)
+	}
+	s.waiting.push(l)
+}
+
+// recallLocked gives the first lane that waits for the share its turn, if it may use it.
+func (a *Attachment) recallLocked(s *share) (recalled bool) {
+	l := s.waiting.head
+	if l == nil || l.queue.head != nil && a.fullLocked(l.queue.head) == s {
+		return false
+	}
+	s.waiting.pop()
+	a.ring.push(l)
+	return true
+}
+
+// recallAllLocked gives lanes their turns whose shares have grown, since others shrank. It tells whether there are any.
+func (a *Attachment) recallAllLocked() (recalled bool) {
+	kept := a.crowded[:0]
+	for _, s := range a.crowded {
+		recalled = a.recallLocked(s) || recalled
+		if s.waiting.head != nil {
+			kept = append(kept, s)
+		}
+	}
+	clear(a.crowded[len(kept):])
+	a.crowded = kept
+	return recalled
+}
+
+// popWaitingLocked takes out a lane that waits for the window or for a share; nil when none does.
+func (a *Attachment) popWaitingLocked() *lane {
+	for len(a.crowded) > 0 {
+		last := len(a.crowded) - 1
+		if l := a.crowded[last].waiting.pop(); l != nil {
+			return l
+		}
+		a.crowded[last] = nil
+		a.crowded = a.crowded[:last]
+	}
+	return a.ring.pop()
+}
