@@ -166,7 +166,7 @@ func (in *Instance) read(a *dispatch.Attachment) error {
 func (r reader) take(frame []byte) error {
 	var arm field // the last one counts, as everywhere in a oneof
 	err := each(frame, func(f field) error {
-		if n := f.key >> 3; f.key&7 == length && n >= frameRegister && n <= frameDrain {
+		if n := f.key >> 3; f.key&7 == length && n >= frameRegister && n <= frameRegistrations {
 			arm = f
 		}
 		return nil
@@ -187,14 +187,38 @@ func (r reader) take(frame []byte) error {
 		}
 	case frameDrain:
 		r.drain()
+	case frameRegistrations:
+		r.declare(arm.data)
 	case frameRegister:
-		return errors.New("register was sent twice; open another stream to register anew")
+		return errors.New("register was sent twice; to change what the instance handles, send registrations")
 	default:
 		r.server.metrics.Unknown.Inc()
 		r.fault(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, "this broker does not know that frame; it was skipped")
 	}
 	r.Flush()
 	return nil
+}
+
+// declare changes what the instance handles, and answers.
+func (r reader) declare(data []byte) {
+	answer := new(spanwirev1.Registered)
+	if err := r.declared(data); err != nil {
+		answer.Fault = &spanwirev1.Fault{Code: spanwirev1.FaultCode_FAULT_CODE_INVALID, Message: err.Error()}
+		r.log.Warn("an instance declared something that makes no sense; nothing was changed", "error", err)
+	}
+	r.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Registered{Registered: answer}})
+}
+
+func (r reader) declared(data []byte) error {
+	var m spanwirev1.Registrations
+	if err := proto.Unmarshal(data, &m); err != nil {
+		return fmt.Errorf("registrations cannot be read: %w", err)
+	}
+	namespaces, err := registrationsOf("registrations", m.GetRegistrations())
+	if err != nil {
+		return err
+	}
+	return r.attachment.Declare(namespaces)
 }
 
 // drain lets the instance finish and then ends its stream.

@@ -27,21 +27,18 @@ var name = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // registerOf translates a registration, or says all that is wrong with it.
 func registerOf(m *spanwirev1.Register) (*sio.Register, error) {
-	var faults faults
+	faults := faults{frame: "register"}
 	if v := m.GetProtocolVersion(); v != protocolVersion {
-		faults.add("register: protocol_version %d is not spoken here; it must be %d", v, protocolVersion)
+		faults.add("protocol_version %d is not spoken here; it must be %d", v, protocolVersion)
 	}
 	if !name.MatchString(m.GetService()) {
-		faults.add("register: service %q must be 1 to 128 letters, digits, -, _ and .", clip(m.GetService(), maxName))
+		faults.add("service %q must be 1 to 128 letters, digits, -, _ and .", clip(m.GetService(), maxName))
 	}
 	if !name.MatchString(m.GetInstanceId()) {
-		faults.add("register: instance_id %q must be 1 to 128 letters, digits, -, _ and .", clip(m.GetInstanceId(), maxName))
+		faults.add("instance_id %q must be 1 to 128 letters, digits, -, _ and .", clip(m.GetInstanceId(), maxName))
 	}
 	if _, known := spanwirev1.DeliveryMode_name[int32(m.GetDeliveryMode())]; !known {
-		faults.add("register: delivery_mode %d is not known", m.GetDeliveryMode())
-	}
-	if n := len(m.GetRegistrations()); n == 0 || n > maxNamespaces {
-		faults.add("register: there are %d registrations; 1 to %d are needed, one for each namespace", n, maxNamespaces)
+		faults.add("delivery_mode %d is not known", m.GetDeliveryMode())
 	}
 	reg := &sio.Register{
 		Service:     sio.ServiceName(m.GetService()),
@@ -52,27 +49,42 @@ func registerOf(m *spanwirev1.Register) (*sio.Register, error) {
 		AtMostOnce:  m.GetDeliveryMode() == spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE,
 		Credentials: m.GetCredentials(),
 	}
+	reg.Namespaces = faults.registrations(m.GetRegistrations())
+	return reg, faults.join()
+}
+
+// registrationsOf translates the registrations of the frame with the name, or says all that is wrong with them.
+func registrationsOf(frame string, list []*spanwirev1.Registration) ([]sio.Registration, error) {
+	faults := faults{frame: frame}
+	all := faults.registrations(list)
+	return all, faults.join()
+}
+
+func (f *faults) registrations(list []*spanwirev1.Registration) (all []sio.Registration) {
+	if n := len(list); n == 0 || n > maxNamespaces {
+		f.add("there are %d registrations; 1 to %d are needed, one for each namespace", n, maxNamespaces)
+	}
 	type key struct {
 		namespace sio.Namespace
 		pattern   bool
 	}
 	seen, patterns := make(map[key]bool), 0
-	for _, r := range m.GetRegistrations() {
-		x := registrationOf(r, &faults)
+	for _, r := range list {
+		x := registrationOf(r, f)
 		if k := (key{x.Namespace, x.Pattern}); seen[k] {
-			faults.add("register: %s stands twice; put its events into one registration", titleOf(&x))
+			f.add("%s stands twice; put its events into one registration", titleOf(&x))
 		} else {
 			seen[k] = true
 		}
 		if x.Pattern {
 			patterns++
 		}
-		reg.Namespaces = append(reg.Namespaces, x)
+		all = append(all, x)
 	}
 	if patterns > maxPatterns {
-		faults.add("register: there are %d patterns; at most %d are taken, one can match many namespaces", patterns, maxPatterns)
+		f.add("there are %d patterns; at most %d are taken, one can match many namespaces", patterns, maxPatterns)
 	}
-	return reg, faults.join()
+	return all
 }
 
 func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration {
@@ -85,10 +97,10 @@ func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration
 		var err error
 		if r.Compiled, err = sio.CompilePattern(m.GetNamespace()); err != nil {
 			r.Namespace = sio.Namespace(m.GetNamespace())
-			faults.add("register: %s is no pattern of namespaces (RE2): %s", titleOf(&r), messageOf(err))
+			faults.add("%s is no pattern of namespaces (RE2): %s", titleOf(&r), messageOf(err))
 		}
 	} else if !strings.HasPrefix(ns, "/") || len(ns) > maxName || strings.Contains(ns, ",") {
-		faults.add("register: %s must begin with a slash, have no comma and at most %d bytes", titleOf(&r), maxName)
+		faults.add("%s must begin with a slash, have no comma and at most %d bytes", titleOf(&r), maxName)
 	}
 	namesOf("event", r.Events, "; use the fields connect and disconnect", &r, faults)
 	namesOf("message", r.Messages, "", &r, faults)
@@ -103,17 +115,17 @@ func namesOf(what string, names []string, instead string, r *sio.Registration, f
 		if what == "message" {
 			all = `"*" takes any`
 		}
-		faults.add("register: %s has %d %ss; at most %d are taken, %s", where, len(names), what, maxEvents, all)
+		faults.add("%s has %d %ss; at most %d are taken, %s", where, len(names), what, maxEvents, all)
 	}
 	seen := make(map[string]bool)
 	for _, name := range names {
 		switch {
 		case name == "" || len(name) > maxName:
-			faults.add("register: %s %q of %s must have 1 to %d bytes", what, clip(name, maxName), where, maxName)
+			faults.add("%s %q of %s must have 1 to %d bytes", what, clip(name, maxName), where, maxName)
 		case sio.ReservedEvent(name):
-			faults.add("register: %s %q of %s is kept by Socket.IO%s", what, name, where, instead)
+			faults.add("%s %q of %s is kept by Socket.IO%s", what, name, where, instead)
 		case seen[name]:
-			faults.add("register: %s %q of %s stands twice", what, name, where)
+			faults.add("%s %q of %s stands twice", what, name, where)
 		}
 		seen[name] = true
 	}
@@ -137,8 +149,9 @@ func messageOf(err error) string {
 
 // faults collects what is wrong. The first few are enough to begin mending, and a status has little room.
 type faults struct {
-	list []error
-	more int
+	frame string // its name
+	list  []error
+	more  int
 }
 
 const maxFaults = 10
@@ -148,7 +161,7 @@ func (f *faults) add(format string, args ...any) {
 		f.more++
 		return
 	}
-	f.list = append(f.list, fmt.Errorf(format, args...))
+	f.list = append(f.list, fmt.Errorf(f.frame+": "+format, args...))
 }
 
 func (f *faults) join() error {

@@ -18,10 +18,11 @@ import (
 // the generated code. All are below 16, so that a tag is one byte.
 
 const (
-	frameRegister = 1 // AttachRequest
-	frameBatch    = 2 // AttachRequest and AttachResponse
-	frameAck      = 3
-	frameDrain    = 4
+	frameRegister      = 1 // AttachRequest
+	frameBatch         = 2 // AttachRequest and AttachResponse
+	frameAck           = 3
+	frameDrain         = 4
+	frameRegistrations = 5
 
 	batchSequence = 1 // DispatchBatch and ActionBatch
 	batchAnswered = 2

@@ -37,6 +37,7 @@ func (m *Mesh) reconcileLocked() {
 	for id, b := range m.borrowed {
 		if w := wanted[id]; w != nil && w.kept {
 			delete(wanted, id)
+			b.followLocked(w.offer)
 			continue
 		}
 		m.giveBackLocked(b)
@@ -98,6 +99,17 @@ func (m *Mesh) borrowLocked(w *wanted) {
 		w.offer.refused = true
 		m.metrics.Refused.Inc()
 		m.log.Warn("an instance of another replica cannot serve here", "instance", b.instance, "other", b.replica, "error", err)
+	}
+}
+
+// followLocked tells the dispatcher what the instance declared anew.
+func (b *borrowed) followLocked(o *offer) {
+	if !o.changed {
+		return
+	}
+	o.changed = false
+	if err := b.attachment.Declare(o.Register.Namespaces); err != nil {
+		b.mesh.log.Warn("an instance of another replica declares what cannot be taken", "instance", b.instance, "other", b.replica, "error", err)
 	}
 }
 

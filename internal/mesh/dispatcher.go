@@ -50,6 +50,8 @@ type Attachment interface {
 	Resolve(id sio.DispatchID, r sio.Result) error
 	// Flush follows a batch of Resolve.
 	Flush()
+	// Declare changes what the instance handles.
+	Declare(namespaces []sio.Registration) error
 	// Detach gives the open dispatches to other instances. The remote is not called after it.
 	Detach()
 }

@@ -205,6 +205,7 @@ type fakeAttachment struct {
 	instance   sio.InstanceID
 	open       map[sio.DispatchID]bool
 	detached   bool
+	declared   []sio.Registration
 }
 
 func newFakeDispatcher() *fakeDispatcher {
@@ -338,6 +339,11 @@ func (a *fakeAttachment) Resolve(id sio.DispatchID, r sio.Result) error {
 }
 
 func (a *fakeAttachment) Flush() {}
+
+func (a *fakeAttachment) Declare(namespaces []sio.Registration) error {
+	a.declared = namespaces
+	return nil
+}
 
 func (a *fakeAttachment) Detach() {
 	d := a.dispatcher

@@ -3,6 +3,7 @@
 package mesh
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/backplane"
@@ -144,6 +145,9 @@ func (x *member) offered(instances []backplane.Instance) {
 	for _, i := range instances {
 		id := i.Register.Instance
 		if o := old[id]; o != nil && o.Generation == i.Generation {
+			same := func(a, b sio.Registration) bool { return a.Equal(&b) }
+			o.changed = o.changed || !slices.EqualFunc(o.Register.Namespaces, i.Register.Namespaces, same)
+			o.Register = i.Register
 			x.offers[id] = o
 			continue
 		}

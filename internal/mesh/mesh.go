@@ -98,6 +98,7 @@ type member struct {
 type offer struct {
 	backplane.Instance
 	refused bool // by the dispatcher, and said
+	changed bool // it declares something else than the dispatcher knows
 }
 
 // New makes a mesh; Start joins the others.

@@ -90,6 +90,17 @@ func TestLocal_patterns(t *testing.T) {
 		second.work()
 		eventually(t, "acks", func() bool { return len(socket.seen()) == 2 })
 
+		rooms.Events = []string{"three"} // without a new stream
+		if err := again.attachment.Declare([]sio.Registration{rooms}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := binding.Dispatch(t.Context(), &sio.Event{Name: "three"}, 1, true); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "an event that was declared late", func() bool { return len(again.seen()) == 2 })
+		again.work()
+
 		rooms.Namespace = "/[h]all"
 		join("first", rooms)
 		unknown := &visitor{browser{id: sio.NewSocketID(nodes[0].id)}, "/cellar"}
