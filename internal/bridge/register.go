@@ -60,33 +60,6 @@ func registrationsOf(frame string, list []*spanwirev1.Registration) ([]sio.Regis
 	return all, faults.join()
 }
 
-func (f *faults) registrations(list []*spanwirev1.Registration) (all []sio.Registration) {
-	if n := len(list); n == 0 || n > maxNamespaces {
-		f.add("there are %d registrations; 1 to %d are needed, one for each namespace", n, maxNamespaces)
-	}
-	type key struct {
-		namespace sio.Namespace
-		pattern   bool
-	}
-	seen, patterns := make(map[key]bool), 0
-	for _, r := range list {
-		x := registrationOf(r, f)
-		if k := (key{x.Namespace, x.Pattern}); seen[k] {
-			f.add("%s stands twice; put its events into one registration", titleOf(&x))
-		} else {
-			seen[k] = true
-		}
-		if x.Pattern {
-			patterns++
-		}
-		all = append(all, x)
-	}
-	if patterns > maxPatterns {
-		f.add("there are %d patterns; at most %d are taken, one can match many namespaces", patterns, maxPatterns)
-	}
-	return all
-}
-
 func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration {
 	r := sio.Registration{
 		Namespace: namespaceOf(m.GetNamespace()), Pattern: m.GetPattern(), Events: m.GetEvents(), CatchAll: m.GetCatchAll(), Connect: m.GetConnect(),
@@ -155,6 +128,33 @@ type faults struct {
 }
 
 const maxFaults = 10
+
+func (f *faults) registrations(list []*spanwirev1.Registration) (all []sio.Registration) {
+	if n := len(list); n == 0 || n > maxNamespaces {
+		f.add("there are %d registrations; 1 to %d are needed, one for each namespace", n, maxNamespaces)
+	}
+	type key struct {
+		namespace sio.Namespace
+		pattern   bool
+	}
+	seen, patterns := make(map[key]bool), 0
+	for _, r := range list {
+		x := registrationOf(r, f)
+		if k := (key{x.Namespace, x.Pattern}); seen[k] {
+			f.add("%s stands twice; put its events into one registration", titleOf(&x))
+		} else {
+			seen[k] = true
+		}
+		if x.Pattern {
+			patterns++
+		}
+		all = append(all, x)
+	}
+	if patterns > maxPatterns {
+		f.add("there are %d patterns; at most %d are taken, one can match many namespaces", patterns, maxPatterns)
+	}
+	return all
+}
 
 func (f *faults) add(format string, args ...any) {
 	if len(f.list) == maxFaults {
