@@ -114,7 +114,7 @@ func bodies() map[string]Body {
 		"gather answer":  &GatherAnswer{ID: 7, Sockets: 3, Acks: []sio.SocketAck{{Socket: "x", Ack: ack}, {Socket: "y"}}, Last: true},
 		"heartbeat": &Heartbeat{
 			Cluster: "c", GRPCAddress: "g:1", HTTPAddress: "h:2", StartedMs: 12345, Instances: []Instance{{Register: register, Generation: 9}},
-			Sent: []Sent{{Replica: "BBBBBB", Epoch: 5, Sequence: 6}}, Hello: true,
+			Sent: []Sent{{Replica: "BBBBBB", Epoch: 5, Sequence: 6}}, Hello: true, ForwardAddress: "f:3",
 		},
 		"bye": &Bye{},
 		"dispatches": &DispatchBatch{Instance: "i", Generation: 3, Dispatches: []Dispatch{

@@ -132,7 +132,7 @@ func answerFromWire(m *backplanev1.GatherAnswer) *GatherAnswer {
 func heartbeatFromWire(m *backplanev1.Heartbeat) (*Heartbeat, error) {
 	h := &Heartbeat{
 		Cluster: m.GetCluster(), GRPCAddress: m.GetGrpcAddress(), HTTPAddress: m.GetHttpAddress(), StartedMs: m.GetStartedMs(),
-		Hello: m.GetHello(),
+		Hello: m.GetHello(), ForwardAddress: m.GetForwardAddress(),
 	}
 	for _, i := range m.GetInstances() {
 		r, err := registerFromWire(i.GetRegister())

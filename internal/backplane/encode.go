@@ -130,6 +130,7 @@ func answerToWire(a *GatherAnswer) *backplanev1.GatherAnswer {
 func heartbeatToWire(h *Heartbeat) *backplanev1.Heartbeat {
 	m := &backplanev1.Heartbeat{
 		Cluster: h.Cluster, GrpcAddress: h.GRPCAddress, HttpAddress: h.HTTPAddress, StartedMs: h.StartedMs, Hello: h.Hello,
+		ForwardAddress: h.ForwardAddress,
 	}
 	for _, i := range h.Instances {
 		m.Instances = append(m.Instances, &backplanev1.Instance{Register: registerToWire(i.Register), Generation: i.Generation})

@@ -48,6 +48,8 @@ type Heartbeat struct {
 	Instances   []Instance
 	Sent        []Sent
 	Hello       bool // asks for heartbeats at once
+
+	ForwardAddress string // may be empty
 }
 
 // Instance is an instance that a replica offers to the others.

@@ -151,6 +151,7 @@ func newNodeWith(t testing.TB, bp backplane.Backplane, d Dispatcher) *node {
 	n.hub.Add(sio.MainNamespace, n.socket)
 	o := Default()
 	o.Replica, o.GRPCAddress, o.HTTPAddress = n.id, "grpc-"+string(n.id), "http-"+string(n.id)
+	o.ForwardAddress = "forward-" + string(n.id)
 	log := slog.New(slog.DiscardHandler)
 	n.mesh = New(o, n.link, n.publisher, backplane.NewInbox(n.id, n.metrics, log), n.hub, d, metrics.NewMesh(nil), log)
 	if err := n.mesh.Start(); err != nil {

@@ -91,6 +91,7 @@ func (m *Mesh) beat(to sio.ReplicaID, hello bool) {
 	h := &backplane.Heartbeat{
 		Cluster: m.options.Cluster, GRPCAddress: m.options.GRPCAddress, HTTPAddress: m.options.HTTPAddress,
 		StartedMs: m.started.UnixMilli(), Instances: m.dispatcher.Attached(), Hello: hello, Sent: m.publisher.Sent(),
+		ForwardAddress: m.options.ForwardAddress,
 	}
 	if err := m.publisher.Send(to, h); err != nil {
 		m.log.Warn("a heartbeat could not be sent: other replicas may take this one for dead", "error", err)

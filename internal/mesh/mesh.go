@@ -24,13 +24,14 @@ import (
 
 // Options of a mesh.
 type Options struct {
-	Replica     sio.ReplicaID
-	Cluster     string
-	GRPCAddress string        // where instances reach this replica from elsewhere; may be empty
-	HTTPAddress string        // where other replicas reach the browsers' door; may be empty
-	Interval    time.Duration // between heartbeats
-	Dead        time.Duration // after which a silent replica is taken for dead
-	MaxGathers  int           // emits, messages and queries of others that wait here at a time
+	Replica        sio.ReplicaID
+	Cluster        string
+	GRPCAddress    string        // where instances reach this replica from elsewhere; may be empty
+	HTTPAddress    string        // where other replicas reach the browsers' door; may be empty
+	ForwardAddress string        // where they hand over requests of this replica's sessions; may be empty
+	Interval       time.Duration // between heartbeats
+	Dead           time.Duration // after which a silent replica is taken for dead
+	MaxGathers     int           // emits, messages and queries of others that wait here at a time
 
 	MaxQueryResults int // sockets or rooms in the answer to a query of others
 }
@@ -42,11 +43,12 @@ func Default() Options {
 
 // Replica is one replica of the cluster.
 type Replica struct {
-	ID          sio.ReplicaID
-	GRPCAddress string
-	HTTPAddress string
-	Started     time.Time
-	Instances   int // attached to it; zero for this replica itself, which need not be told
+	ID             sio.ReplicaID
+	GRPCAddress    string
+	HTTPAddress    string
+	ForwardAddress string // where it takes requests of its sessions; empty when it takes none
+	Started        time.Time
+	Instances      int // attached to it; zero for this replica itself, which need not be told
 }
 
 // Mesh is this replica's place among the others.
@@ -155,13 +157,11 @@ func (m *Mesh) Replicas() []Replica {
 	defer m.mu.Unlock()
 	all := make([]Replica, 0, len(m.members)+1)
 	all = append(all, Replica{
-		ID: m.options.Replica, GRPCAddress: m.options.GRPCAddress, HTTPAddress: m.options.HTTPAddress, Started: m.started,
+		ID: m.options.Replica, GRPCAddress: m.options.GRPCAddress, HTTPAddress: m.options.HTTPAddress, ForwardAddress: m.options.ForwardAddress,
+		Started: m.started,
 	})
-	for id, x := range m.members {
-		all = append(all, Replica{
-			ID: id, GRPCAddress: x.told.GRPCAddress, HTTPAddress: x.told.HTTPAddress,
-			Started: time.UnixMilli(x.told.StartedMs), Instances: len(x.told.Instances),
-		})
+	for _, x := range m.members {
+		all = append(all, x.replica())
 	}
 	slices.SortFunc(all[1:], func(a, b Replica) int {
 		if c := a.Started.Compare(b.Started); c != 0 {
@@ -187,12 +187,21 @@ func (m *Mesh) Watch() (changes <-chan struct{}, stop func()) {
 
 // Replica tells one of the other replicas, for requests that must go there.
 func (m *Mesh) Replica(id sio.ReplicaID) (r Replica, ok bool) {
-	for _, r := range m.Replicas()[1:] {
-		if r.ID == id {
-			return r, true
-		}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	x, ok := m.members[id]
+	if !ok {
+		return Replica{}, false
 	}
-	return Replica{}, false
+	return x.replica(), true
+}
+
+// replica is what the member told of itself. Mesh.mu is held.
+func (x *member) replica() Replica {
+	return Replica{
+		ID: x.id, GRPCAddress: x.told.GRPCAddress, HTTPAddress: x.told.HTTPAddress, ForwardAddress: x.told.ForwardAddress,
+		Started: time.UnixMilli(x.told.StartedMs), Instances: len(x.told.Instances),
+	}
 }
 
 func (m *Mesh) notify() {

@@ -91,7 +91,7 @@ func TestMesh_Membership(t *testing.T) {
 				t.Errorf("first of the list is %+v", first)
 			}
 		}
-		if r, ok := a.mesh.Replica(c.id); !ok || r.HTTPAddress != "http-"+string(c.id) || r.GRPCAddress != "grpc-"+string(c.id) {
+		if r, ok := a.mesh.Replica(c.id); !ok || r.HTTPAddress != "http-"+string(c.id) || r.GRPCAddress != "grpc-"+string(c.id) || r.ForwardAddress != "forward-"+string(c.id) {
 			t.Errorf("a knows of c: %+v, %v", r, ok)
 		}
 		b.stop()

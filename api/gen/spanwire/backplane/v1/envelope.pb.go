@@ -574,9 +574,11 @@ type Heartbeat struct {
 	// Tells, for each replica that the origin addressed alone, how far it counted, so that the loss of the last envelopes is noticed.
 	Sent []*Sent `protobuf:"bytes,6,rep,name=sent,proto3" json:"sent,omitempty"`
 	// Asks every receiver for a heartbeat of its own at once; set on the first one of a replica.
-	Hello         bool `protobuf:"varint,7,opt,name=hello,proto3" json:"hello,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Hello bool `protobuf:"varint,7,opt,name=hello,proto3" json:"hello,omitempty"`
+	// Holds the address where the other replicas hand requests over that belong to sessions of the origin, "host:port". Empty when it takes none.
+	ForwardAddress string `protobuf:"bytes,8,opt,name=forward_address,json=forwardAddress,proto3" json:"forward_address,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -656,6 +658,13 @@ func (x *Heartbeat) GetHello() bool {
 		return x.Hello
 	}
 	return false
+}
+
+func (x *Heartbeat) GetForwardAddress() string {
+	if x != nil {
+		return x.ForwardAddress
+	}
+	return ""
 }
 
 // Instance is an instance that the replica offers to the others.
@@ -1570,7 +1579,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\asockets\x18\x02 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x03 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x12\n" +
-	"\x04last\x18\x04 \x01(\bR\x04last\"\x90\x02\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"\xb9\x02\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fgrpc_address\x18\x02 \x01(\tR\vgrpcAddress\x12!\n" +
@@ -1579,7 +1588,8 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"started_ms\x18\x04 \x01(\x03R\tstartedMs\x12=\n" +
 	"\tinstances\x18\x05 \x03(\v2\x1f.spanwire.backplane.v1.InstanceR\tinstances\x12/\n" +
 	"\x04sent\x18\x06 \x03(\v2\x1b.spanwire.backplane.v1.SentR\x04sent\x12\x14\n" +
-	"\x05hello\x18\a \x01(\bR\x05hello\"]\n" +
+	"\x05hello\x18\a \x01(\bR\x05hello\x12'\n" +
+	"\x0fforward_address\x18\b \x01(\tR\x0eforwardAddress\"]\n" +
 	"\bInstance\x121\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.spanwire.v1.RegisterR\bregister\x12\x1e\n" +
 	"\n" +
