@@ -113,11 +113,11 @@ func bodies() map[string]Body {
 		"gather request": &GatherRequest{ID: math.MaxUint64, Emit: emit, Timeout: 1500 * time.Millisecond},
 		"gather answer":  &GatherAnswer{ID: 7, Sockets: 3, Acks: []sio.SocketAck{{Socket: "x", Ack: ack}, {Socket: "y"}}, Last: true},
 		"heartbeat": &Heartbeat{
-			Cluster: "c", GRPCAddress: "g:1", HTTPAddress: "h:2", StartedMs: 12345, Instances: []Instance{{Register: register, Generation: 9}},
+			Cluster: "c", GRPCAddress: "g:1", HTTPAddress: "h:2", StartedMs: 12345, Instances: []Instance{{Register: register, Generation: 9, Draining: true}},
 			Sent: []Sent{{Replica: "BBBBBB", Epoch: 5, Sequence: 6}}, Hello: true, ForwardAddress: "f:3",
 		},
 		"bye": &Bye{},
-		"dispatches": &DispatchBatch{Instance: "i", Generation: 3, Dispatches: []Dispatch{
+		"dispatches": &DispatchBatch{Instance: "i", Generation: 3, Loan: 9, Sequence: 4, Dispatches: []Dispatch{
 			{ID: math.MaxUint64, Socket: "s", Namespace: "/n", Kind: KindEvent, Event: &event, WantsAck: true, Redeliveries: 2},
 			{ID: 1, Socket: "s", Namespace: "/", Kind: KindConnect, Introduction: intro, Recovered: true},
 			{ID: 2, Socket: "s", Namespace: "/", Kind: KindDisconnected, Reason: sio.ReasonPingTimeout, Rooms: []sio.Room{"s", "r"}},

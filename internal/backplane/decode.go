@@ -139,7 +139,7 @@ func heartbeatFromWire(m *backplanev1.Heartbeat) (*Heartbeat, error) {
 		if err != nil {
 			return nil, err
 		}
-		h.Instances = append(h.Instances, Instance{Register: r, Generation: i.GetGeneration()})
+		h.Instances = append(h.Instances, Instance{Register: r, Generation: i.GetGeneration(), Draining: i.GetDraining()})
 	}
 	for _, s := range m.GetSent() {
 		h.Sent = append(h.Sent, Sent{Replica: sio.ReplicaID(s.GetReplica()), Epoch: s.GetEpoch(), Sequence: s.GetSequence()})
@@ -168,7 +168,8 @@ func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
 
 func dispatchesFromWire(m *backplanev1.DispatchBatch) (*DispatchBatch, error) {
 	b := &DispatchBatch{
-		Instance: sio.InstanceID(m.GetInstanceId()), Generation: m.GetGeneration(), Dispatches: make([]Dispatch, len(m.GetDispatches())),
+		Instance: sio.InstanceID(m.GetInstanceId()), Generation: m.GetGeneration(), Loan: m.GetLoan(), Sequence: m.GetSequence(),
+		Dispatches: make([]Dispatch, len(m.GetDispatches())),
 	}
 	for i, d := range m.GetDispatches() {
 		if err := dispatchFromWire(d, &b.Dispatches[i]); err != nil {

@@ -133,7 +133,9 @@ func heartbeatToWire(h *Heartbeat) *backplanev1.Heartbeat {
 		ForwardAddress: h.ForwardAddress,
 	}
 	for _, i := range h.Instances {
-		m.Instances = append(m.Instances, &backplanev1.Instance{Register: registerToWire(i.Register), Generation: i.Generation})
+		m.Instances = append(m.Instances, &backplanev1.Instance{
+			Register: registerToWire(i.Register), Generation: i.Generation, Draining: i.Draining,
+		})
 	}
 	for _, s := range h.Sent {
 		m.Sent = append(m.Sent, &backplanev1.Sent{Replica: string(s.Replica), Epoch: s.Epoch, Sequence: s.Sequence})
@@ -159,7 +161,7 @@ func registerToWire(r *sio.Register) *spanwirev1.Register {
 }
 
 func dispatchesToWire(b *DispatchBatch) *backplanev1.DispatchBatch {
-	m := &backplanev1.DispatchBatch{InstanceId: string(b.Instance), Generation: b.Generation}
+	m := &backplanev1.DispatchBatch{InstanceId: string(b.Instance), Generation: b.Generation, Loan: b.Loan, Sequence: b.Sequence}
 	for i := range b.Dispatches {
 		m.Dispatches = append(m.Dispatches, dispatchToWire(&b.Dispatches[i]))
 	}

@@ -56,6 +56,7 @@ type Heartbeat struct {
 type Instance struct {
 	Register   *sio.Register
 	Generation uint64 // grows with each attachment
+	Draining   bool   // it takes nothing new
 }
 
 // Sent tells how far the origin counted on its stream to one replica.
@@ -72,6 +73,8 @@ type Bye struct{}
 type DispatchBatch struct {
 	Instance   sio.InstanceID
 	Generation uint64
+	Loan       uint64 // numbers the origin's uses of instances: it grows
+	Sequence   uint64 // of the batch in its loan, from 1
 	Dispatches []Dispatch
 }
 

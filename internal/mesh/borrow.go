@@ -15,6 +15,8 @@ type borrowed struct {
 	replica    sio.ReplicaID
 	instance   sio.InstanceID
 	generation uint64
+	loan       uint64
+	draining   bool // guarded by the mesh's changing
 
 	ready      chan struct{} // closed when attachment is set
 	attachment Attachment    // nil when the dispatcher refused it
@@ -25,20 +27,23 @@ type borrowed struct {
 	queue   []backplane.Dispatch // guarded by mu; bounded by the instance's window
 	sending bool                 // guarded by mu; some goroutine has the writer's role
 	broken  bool                 // guarded by mu; nothing can be sent any more
+
+	sent uint64 // batches; owned by whoever has the writer's role
 }
 
 // batchBytes is about how large a batch of dispatches becomes before it is sent.
 const batchBytes = 256 << 10
 
 // reconcileLocked makes the instances that are borrowed those that should be: each that some other replica has and this one has not, from
-// one replica only, as long as that has it.
+// one replica only, as long as that has it. One that attached here meanwhile finishes first what it was given there.
 func (m *Mesh) reconcileLocked() {
 	wanted := m.wantedLocked()
 	for id, b := range m.borrowed {
 		if w := wanted[id]; w != nil && w.kept {
 			delete(wanted, id)
-			b.followLocked(w.offer)
-			continue
+			if b.followLocked(w) {
+				continue
+			}
 		}
 		m.giveBackLocked(b)
 	}
@@ -51,6 +56,7 @@ type wanted struct {
 	replica sio.ReplicaID
 	offer   *offer
 	kept    bool // it is borrowed from there already
+	here    bool // it is attached here itself
 }
 
 func (m *Mesh) wantedLocked() map[sio.InstanceID]*wanted {
@@ -64,13 +70,13 @@ func (m *Mesh) wantedLocked() map[sio.InstanceID]*wanted {
 	all := make(map[sio.InstanceID]*wanted)
 	for replica, x := range m.members {
 		for id, o := range x.offers {
-			if here[id] {
-				continue
-			}
 			b := m.borrowed[id]
 			kept := b != nil && b.replica == replica && b.generation == o.Generation // what is borrowed stays where it is
+			if (here[id] || o.Draining) && !kept {
+				continue
+			}
 			if w := all[id]; w == nil || kept || !w.kept && replica < w.replica {
-				all[id] = &wanted{replica, o, kept}
+				all[id] = &wanted{replica, o, kept, here[id]}
 			}
 		}
 	}
@@ -78,8 +84,10 @@ func (m *Mesh) wantedLocked() map[sio.InstanceID]*wanted {
 }
 
 func (m *Mesh) borrowLocked(w *wanted) {
+	m.loans++
 	b := &borrowed{
-		mesh: m, replica: w.replica, instance: w.offer.Register.Instance, generation: w.offer.Generation, ready: make(chan struct{}),
+		mesh: m, replica: w.replica, instance: w.offer.Register.Instance, generation: w.offer.Generation, loan: m.loans,
+		ready: make(chan struct{}),
 	}
 	m.mu.Lock()
 	m.borrowed[b.instance] = b
@@ -102,15 +110,29 @@ func (m *Mesh) borrowLocked(w *wanted) {
 	}
 }
 
-// followLocked tells the dispatcher what the instance declared anew.
-func (b *borrowed) followLocked(o *offer) {
+// followLocked tells the dispatcher what the instance declared anew, or that it drains. It returns false when the instance is not needed any
+// more.
+func (b *borrowed) followLocked(w *wanted) (needed bool) {
+	o := w.offer
+	if w.here || o.Draining {
+		b.draining = true // for good: should it be needed again, it is borrowed anew
+	}
+	if b.draining {
+		select {
+		case <-b.attachment.Drain():
+			return o.Draining && !w.here // then it leaves by itself
+		default:
+			return true
+		}
+	}
 	if !o.changed {
-		return
+		return true
 	}
 	o.changed = false
 	if err := b.attachment.Declare(o.Register.Namespaces); err != nil {
 		b.mesh.log.Warn("an instance of another replica declares what cannot be taken", "instance", b.instance, "other", b.replica, "error", err)
 	}
+	return true
 }
 
 func (m *Mesh) giveBackLocked(b *borrowed) {
@@ -210,8 +232,13 @@ func (b *borrowed) Flush() {
 func (b *borrowed) send(queue []backplane.Dispatch) error {
 	for len(queue) > 0 {
 		n := dispatchesThatFit(queue)
-		batch := &backplane.DispatchBatch{Instance: b.instance, Generation: b.generation, Dispatches: queue[:n]}
+		batch := &backplane.DispatchBatch{
+			Instance: b.instance, Generation: b.generation, Loan: b.loan, Sequence: b.sent + 1, Dispatches: queue[:n],
+		}
 		err := b.mesh.publisher.Send(b.replica, batch)
+		if err == nil {
+			b.sent++
+		}
 		if sio.CodeOf(err) == sio.CodeTooLarge && n == 1 {
 			b.mesh.metrics.Unsent.Inc()
 			id, message := queue[0].ID, err.Error()

@@ -11,7 +11,7 @@ import (
 
 // Dispatcher is what the mesh needs of the dispatcher of this replica.
 type Dispatcher interface {
-	// Attached lists the instances that are attached to this replica itself and do not drain.
+	// Attached lists the instances that are attached to this replica itself.
 	Attached() []backplane.Instance
 	// Changes holds a value when Attached has changed. Only the mesh reads it.
 	Changes() <-chan struct{}
@@ -52,6 +52,8 @@ type Attachment interface {
 	Flush()
 	// Declare changes what the instance handles.
 	Declare(namespaces []sio.Registration) error
+	// Drain gives the instance nothing new. The channel is closed when nothing is open on it any more.
+	Drain() (empty <-chan struct{})
 	// Detach gives the open dispatches to other instances. The remote is not called after it.
 	Detach()
 }

@@ -346,6 +346,12 @@ func (a *fakeAttachment) Declare(namespaces []sio.Registration) error {
 	return nil
 }
 
+func (a *fakeAttachment) Drain() <-chan struct{} {
+	empty := make(chan struct{})
+	close(empty)
+	return empty
+}
+
 func (a *fakeAttachment) Detach() {
 	d := a.dispatcher
 	d.mu.Lock()

@@ -79,6 +79,7 @@ func (m *Mesh) doChores() {
 
 // instancesChanged follows the instances that attach to this replica and detach: the others are told, and what is here need not be borrowed.
 func (m *Mesh) instancesChanged() {
+	m.publisher.FlushResults() // the others take an instance that has left for one that sends no more
 	m.beat("", false)
 	m.forgetGone()
 	m.changing.Lock()
@@ -148,7 +149,7 @@ func (x *member) offered(instances []backplane.Instance) {
 		if o := old[id]; o != nil && o.Generation == i.Generation {
 			same := func(a, b sio.Registration) bool { return a.Equal(&b) }
 			o.changed = o.changed || !slices.EqualFunc(o.Register.Namespaces, i.Register.Namespaces, same)
-			o.Register = i.Register
+			o.Register, o.Draining = i.Register, i.Draining
 			x.offers[id] = o
 			continue
 		}
@@ -177,6 +178,7 @@ func (m *Mesh) removeLocked(x *member) {
 	delete(m.members, x.id)
 	m.mu.Unlock()
 	m.publisher.Left(x.id)
+	m.lent.forget(x.id)
 	m.metrics.Replicas.Dec()
 	m.notify()
 }

@@ -3,6 +3,7 @@
 package mesh
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/spanwire/spanwire/internal/backplane"
@@ -12,8 +13,43 @@ import (
 // lent are the dispatches of other replicas that are open at instances here. A replica that lost envelopes may give one anew that is open
 // still: its result is to come, and a second run would be of no use.
 type lent struct {
-	mu   sync.Mutex
-	open map[lentTo]map[sio.DispatchID]struct{} // guarded by mu
+	mu    sync.Mutex
+	open  map[lentTo]map[sio.DispatchID]struct{} // guarded by mu
+	loans map[borrower]*loan                     // guarded by mu
+}
+
+// borrower is another replica that uses an instance here.
+type borrower struct {
+	origin   sio.ReplicaID
+	instance sio.InstanceID
+}
+
+// loan is one time that it does.
+type loan struct{ number, batches uint64 }
+
+// accept tells whether the batch follows the one before. What follows a gap is to come anew, in another loan; taken now, it would overtake
+// what was lost.
+func (l *lent) accept(origin sio.ReplicaID, b *backplane.DispatchBatch) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	who := borrower{origin, b.Instance}
+	x := l.loans[who]
+	if x == nil || b.Loan > x.number {
+		x = &loan{number: b.Loan}
+		l.loans[who] = x
+	}
+	if b.Loan != x.number || b.Sequence != x.batches+1 {
+		return false
+	}
+	x.batches++
+	return true
+}
+
+// forget drops what is known of a replica's loans.
+func (l *lent) forget(origin sio.ReplicaID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.loans, func(who borrower, _ *loan) bool { return who.origin == origin })
 }
 
 // lentTo is one attachment of an instance here.
@@ -64,6 +100,10 @@ func (l *lent) keep(here map[lentTo]bool) {
 // lend hands another replica's dispatches to an instance here. When the instance is not here any more, the origin learns so from the
 // heartbeat that told all, and gives them elsewhere.
 func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
+	if !m.lent.accept(origin, batch) {
+		m.metrics.Untaken.Add(float64(len(batch.Dispatches)))
+		return
+	}
 	to := lentTo{batch.Instance, batch.Generation}
 	for i := range batch.Dispatches {
 		d := &batch.Dispatches[i]

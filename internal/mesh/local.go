@@ -20,9 +20,7 @@ func ForDispatcher(d *dispatch.Dispatcher) *Local { return &Local{dispatcher: d}
 func (l *Local) Attached() []backplane.Instance {
 	var all []backplane.Instance
 	for _, a := range l.dispatcher.Attached() {
-		if !a.Draining {
-			all = append(all, backplane.Instance{Register: a.Register, Generation: a.Generation})
-		}
+		all = append(all, backplane.Instance{Register: a.Register, Generation: a.Generation, Draining: a.Draining})
 	}
 	return all
 }

@@ -76,6 +76,7 @@ type Mesh struct {
 	members  map[sio.ReplicaID]*member // written under changing and mu
 	healthy  time.Time                 // guarded by changing; since when the backplane is, zero when it is not
 	stopped  bool                      // guarded by changing
+	loans    uint64                    // guarded by changing; counts what was borrowed
 
 	guests  guests
 	lent    lent
@@ -114,7 +115,7 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 		members:  make(map[sio.ReplicaID]*member),
 		borrowed: make(map[sio.InstanceID]*borrowed),
 		watchers: make(map[chan struct{}]struct{}),
-		lent:     lent{open: make(map[lentTo]map[sio.DispatchID]struct{})},
+		lent:     lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), loans: make(map[borrower]*loan)},
 		results:  make(chan struct{}, 1),
 		guests:   guests{here: make(map[sio.ReplicaID]map[guest]struct{})},
 	}

@@ -673,7 +673,9 @@ type Instance struct {
 	// Holds the instance's registration, its window as in force.
 	Register *v1.Register `protobuf:"bytes,1,opt,name=register,proto3" json:"register,omitempty"`
 	// Tells one attachment of the instance to the replica from the next: it grows.
-	Generation    uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Says that it finishes what it has, and takes nothing new.
+	Draining      bool `protobuf:"varint,3,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -720,6 +722,13 @@ func (x *Instance) GetGeneration() uint64 {
 		return x.Generation
 	}
 	return 0
+}
+
+func (x *Instance) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
 }
 
 // Sent tells how far the origin counted on the stream to one replica.
@@ -832,7 +841,12 @@ type DispatchBatch struct {
 	// learns of it from the next heartbeat.
 	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Lists the dispatches, oldest first.
-	Dispatches    []*v1.Dispatch `protobuf:"bytes,3,rep,name=dispatches,proto3" json:"dispatches,omitempty"`
+	Dispatches []*v1.Dispatch `protobuf:"bytes,3,rep,name=dispatches,proto3" json:"dispatches,omitempty"`
+	// Numbers the origin's uses of instances: it grows. When the origin gives anew what is open on an instance, that is another loan.
+	Loan uint64 `protobuf:"varint,4,opt,name=loan,proto3" json:"loan,omitempty"`
+	// Counts the batches of the loan from 1. A receiver drops what follows a gap: the origin, which learns of the loss too, gives all of it
+	// anew, and nothing overtakes what was lost.
+	Sequence      uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -886,6 +900,20 @@ func (x *DispatchBatch) GetDispatches() []*v1.Dispatch {
 		return x.Dispatches
 	}
 	return nil
+}
+
+func (x *DispatchBatch) GetLoan() uint64 {
+	if x != nil {
+		return x.Loan
+	}
+	return 0
+}
+
+func (x *DispatchBatch) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 // ResultBatch brings results back.
@@ -1589,17 +1617,18 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\tinstances\x18\x05 \x03(\v2\x1f.spanwire.backplane.v1.InstanceR\tinstances\x12/\n" +
 	"\x04sent\x18\x06 \x03(\v2\x1b.spanwire.backplane.v1.SentR\x04sent\x12\x14\n" +
 	"\x05hello\x18\a \x01(\bR\x05hello\x12'\n" +
-	"\x0fforward_address\x18\b \x01(\tR\x0eforwardAddress\"]\n" +
+	"\x0fforward_address\x18\b \x01(\tR\x0eforwardAddress\"y\n" +
 	"\bInstance\x121\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.spanwire.v1.RegisterR\bregister\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
-	"generation\"R\n" +
+	"generation\x12\x1a\n" +
+	"\bdraining\x18\x03 \x01(\bR\bdraining\"R\n" +
 	"\x04Sent\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x05\n" +
-	"\x03Bye\"\x87\x01\n" +
+	"\x03Bye\"\xb7\x01\n" +
 	"\rDispatchBatch\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -1608,7 +1637,9 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"generation\x125\n" +
 	"\n" +
 	"dispatches\x18\x03 \x03(\v2\x15.spanwire.v1.DispatchR\n" +
-	"dispatches\"\x87\x01\n" +
+	"dispatches\x12\x12\n" +
+	"\x04loan\x18\x04 \x01(\x04R\x04loan\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\"\x87\x01\n" +
 	"\vResultBatch\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
