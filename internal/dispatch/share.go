@@ -15,6 +15,7 @@ const (
 type share struct {
 	open    int
 	waiting ring // lanes whose next dispatch waits for room in it
+	crowded bool // it stands in its attachment's list of those
 }
 
 // Shares that every service has. Those of its events follow; see service.shareOf.
@@ -97,7 +98,8 @@ func (a *Attachment) uncountLocked(dp *Dispatch) {
 
 // awaitLocked lets the lane wait for room in the share.
 func (a *Attachment) awaitLocked(s *share, l *lane) {
-	if s.waiting.head == nil {
+	if !s.crowded {
+		s.crowded = true
 		a.crowded = append(a.crowded, s)
 	}
 	s.waiting.push(l)
@@ -119,7 +121,7 @@ func (a *Attachment) recallAllLocked() (recalled bool) {
 	kept := a.crowded[:0]
 	for _, s := range a.crowded {
 		recalled = a.recallLocked(s) || recalled
-		if s.waiting.head != nil {
+		if s.crowded = s.waiting.head != nil; s.crowded {
 			kept = append(kept, s)
 		}
 	}
@@ -135,6 +137,7 @@ func (a *Attachment) popWaitingLocked() *lane {
 		if l := a.crowded[last].waiting.pop(); l != nil {
 			return l
 		}
+		a.crowded[last].crowded = false
 		a.crowded[last] = nil
 		a.crowded = a.crowded[:last]
 	}
