@@ -46,6 +46,8 @@ const (
 	FaultNotFound = FaultCode(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND)
 	// FaultConflict means that what was to be changed was changed by somebody else meanwhile.
 	FaultConflict = FaultCode(spanwirev1.FaultCode_FAULT_CODE_CONFLICT)
+	// FaultPermissionDenied means that the credentials that were shown do not allow it.
+	FaultPermissionDenied = FaultCode(spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED)
 )
 
 // CommandError means that the broker refused a command or could not carry it out.

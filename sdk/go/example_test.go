@@ -93,6 +93,22 @@ func ExampleTarget_EmitWithAck() {
 	})
 }
 
+// Handlers may come and go while the service runs.
+func ExampleService_Registered() {
+	svc := spanwire.NewService("poll", spanwire.Options{})
+	open := func(ctx context.Context, question string) error {
+		svc.On(question, func(_ context.Context, e *spanwire.Event) error { return e.Ack("counted") })
+		return svc.Registered(ctx) // events come from here on
+	}
+	spanwire.On(svc, "open", func(ctx context.Context, _ *spanwire.Event, question string) (spanwire.None, error) {
+		return spanwire.None{}, open(ctx, question)
+	})
+	spanwire.On(svc, "close", func(_ context.Context, _ *spanwire.Event, question string) (spanwire.None, error) {
+		svc.Off(question)
+		return spanwire.None{}, nil
+	})
+}
+
 // A script emits without being a handler.
 func ExampleNewEmitter() {
 	emitter, err := spanwire.NewEmitter(spanwire.Options{Address: "127.0.0.1:1", EmitTimeout: 50 * time.Millisecond})

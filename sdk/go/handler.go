@@ -39,6 +39,9 @@ type handler struct {
 	room       RoomHandler
 	message    MessageHandler
 	order      int // of a connect handler among services
+	// off is the declaration without the handler, which stays in use until all brokers have taken that; 0 while it is wanted. It is
+	// guarded as Namespace.own is.
+	off uint64
 	// slow is above zero while the handler is known to block: its events then get goroutines of their own at once.
 	slow atomic.Int32
 }

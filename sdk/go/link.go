@@ -3,6 +3,7 @@
 package spanwire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,9 @@ func (l *link) run(ctx context.Context) {
 		}
 		var refused *RegistrationError
 		switch {
+		case errors.Is(err, errOutdated):
+			attempt = -1
+			continue
 		case errors.As(err, &refused) && l.service.stats.attached.Load() == 0:
 			select {
 			case l.service.fatal <- err:
@@ -135,36 +139,48 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	// The stream outlives ctx, which only asks to leave. It ends with what handlers are given.
 	streamCtx, cancel := context.WithCancel(svc.scheduler.ctx)
 	defer cancel()
-	s, err := l.open(ctx, streamCtx, cancel, conn)
+	d := svc.declaration()
+	s, err := l.open(ctx, streamCtx, cancel, conn, d)
+	if refused, ok := errors.AsType[*RegistrationError](err); ok {
+		svc.refuse(d.number, refused)
+	}
 	if err != nil {
 		return false, err
 	}
-	if !l.adopt(s) {
+	if !l.adopt(s, d) {
 		return false, errParked
 	}
 	svc.stats.attached.Add(1)
 	s.log.Info("attached", "service", svc.name, "instance", svc.options.InstanceID, "address", l.address, "browsers", s.welcome.GetPublicUrl())
 	svc.scheduler.attach(s)
-	svc.notify()
+	svc.redeclare()
 	svc.learn(s.welcome.GetTopology())
 	select {
 	case <-s.done:
 	case <-ctx.Done():
 		s.leave()
 		<-s.done // the broker ends it, or the drain timeout does
+	case <-s.outdated:
+		s.leave()
+		late := time.AfterFunc(svc.options.DrainTimeout, cancel)
+		<-s.done
+		late.Stop()
+		err = errOutdated
 	}
 	svc.scheduler.detach(s)
 	l.dropStream()
-	svc.notify()
-	return true, s.err
+	svc.redeclare()
+	return true, cmp.Or(err, s.err)
 }
 
 // open starts the stream and waits for the welcome, bounded by Options.AttachTimeout.
-func (l *link) open(ctx, streamCtx context.Context, cancel context.CancelFunc, conn *grpc.ClientConn) (*stream, error) {
+func (l *link) open(
+	ctx, streamCtx context.Context, cancel context.CancelFunc, conn *grpc.ClientConn, d declaration,
+) (*stream, error) {
 	svc := l.service
 	late := time.AfterFunc(svc.options.AttachTimeout, cancel)
 	unwatch := context.AfterFunc(ctx, cancel)
-	g, welcome, err := l.register(streamCtx, conn)
+	g, welcome, err := l.register(streamCtx, conn, d)
 	intime := late.Stop()
 	if !unwatch() {
 		return nil, ctx.Err()
@@ -183,12 +199,14 @@ func (l *link) open(ctx, streamCtx context.Context, cancel context.CancelFunc, c
 
 var attachDesc = &grpc.StreamDesc{StreamName: "Attach", ServerStreams: true, ClientStreams: true}
 
-func (l *link) register(ctx context.Context, conn *grpc.ClientConn) (grpc.ClientStream, *spanwirev1.Welcome, error) {
+func (l *link) register(ctx context.Context, conn *grpc.ClientConn, d declaration) (grpc.ClientStream, *spanwirev1.Welcome, error) {
 	g, err := conn.NewStream(ctx, attachDesc, spanwirev1.HandlerService_Attach_FullMethodName, grpc.ForceCodecV2(codec{}))
 	if err != nil {
 		return nil, nil, err
 	}
-	first, err := encodeFrame(&spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Register{Register: l.service.register()}})
+	register := l.service.register()
+	register.Registrations = d.list
+	first, err := encodeFrame(&spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Register{Register: register}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,13 +227,14 @@ func (l *link) register(ctx context.Context, conn *grpc.ClientConn) (grpc.Client
 }
 
 // adopt makes the stream the link's own, unless another link is attached to the same replica.
-func (l *link) adopt(s *stream) bool {
+func (l *link) adopt(s *stream, d declaration) bool {
 	l.service.mu.Lock()
 	defer l.service.mu.Unlock()
 	l.replica = s.welcome.GetReplica()
 	if l.replica != "" && l.service.takenLocked(l, l.replica) {
 		return false
 	}
+	l.service.openedLocked(s, d)
 	l.stream = s
 	return true
 }
@@ -223,13 +242,26 @@ func (l *link) adopt(s *stream) bool {
 func (l *link) dropStream() {
 	l.service.mu.Lock()
 	defer l.service.mu.Unlock()
+	if late := l.stream.declared.late; late != nil {
+		late.Stop()
+	}
 	l.stream = nil
 }
 
-// notify tells those who wait that a link attached or detached.
-func (svc *Service) notify() {
+// redeclare is called when a link attached or detached.
+func (svc *Service) redeclare() {
 	svc.mu.Lock()
-	defer svc.mu.Unlock()
+	svc.settleLocked()
+	svc.notifyLocked()
+	asked := svc.askLocked()
+	svc.mu.Unlock()
+	for _, s := range asked {
+		s.flush()
+	}
+}
+
+// notifyLocked tells those who wait that a link attached or detached, or what is in force.
+func (svc *Service) notifyLocked() {
 	close(svc.changed)
 	svc.changed = make(chan struct{})
 }

@@ -46,20 +46,20 @@ type MessageHandler func(ctx context.Context, m *Message) error
 
 // OnMessage registers a handler for messages of other instances, by name; "*" stands for all that have no handler of their own.
 func (n *Namespace) OnMessage(name string, h MessageHandler) {
-	switch {
-	case name == "":
-		n.service.misuse(fmt.Errorf(`spanwire: a message of namespace %s has no name; use "*" for all`, n.name))
-		return
-	case reservedEvent(name):
-		n.service.misuse(fmt.Errorf("%w: message %q in namespace %s", ErrReserved, name, n.name))
-		return
-	case n.messages[name] != nil:
-		n.service.misuse(fmt.Errorf("spanwire: message %q of namespace %s has two handlers", name, n.name))
-		return
-	}
 	entry := newHandler(name, nil)
 	entry.message = h
-	n.messages[name] = entry
+	n.service.change(n, func(n *Namespace) error {
+		switch {
+		case name == "":
+			return fmt.Errorf(`spanwire: a message of namespace %s has no name; use "*" for all`, n.name)
+		case reservedEvent(name):
+			return fmt.Errorf("%w: message %q in namespace %s", ErrReserved, name, n.name)
+		case inUse(n.own.messages[name]):
+			return fmt.Errorf("spanwire: message %q of namespace %s has two handlers", name, n.name)
+		}
+		n.own.messages[name] = entry
+		return nil
+	})
 }
 
 // OnMessage registers a handler for messages of the main namespace; see Namespace.OnMessage.
@@ -181,8 +181,8 @@ type sender struct{ service, instance string }
 func (t *task) fillRare(n *Namespace, d *inDispatch) {
 	if d.kind == kindRoomEvent {
 		var m spanwirev1.RoomEvent
-		if err := proto.Unmarshal(d.rare, &m); err == nil && n.room != nil {
-			t.handler, t.change, t.reason = n.room, RoomChange(m.GetChange()), m.GetRoom()
+		if err := proto.Unmarshal(d.rare, &m); err == nil && n.live.room != nil {
+			t.handler, t.change, t.reason = n.live.room, RoomChange(m.GetChange()), m.GetRoom()
 		}
 		return
 	}
@@ -192,8 +192,8 @@ func (t *task) fillRare(n *Namespace, d *inDispatch) {
 	}
 	t.Name, t.args, t.attachments = m.GetEvent().GetName(), m.GetEvent().GetArgs(), m.GetEvent().GetAttachments()
 	t.sender = &sender{m.GetService(), m.GetInstanceId()}
-	if t.handler = n.messages[t.Name]; t.handler == nil {
-		t.handler = n.messages["*"]
+	if t.handler = n.live.messages[t.Name]; t.handler == nil {
+		t.handler = n.live.messages[catchAll]
 	}
 }
 

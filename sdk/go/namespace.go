@@ -10,30 +10,24 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Namespace is a separate world of events. Its handlers are registered before Service.Run.
+// Namespace is a separate world of events. Its handlers may come and go while Service.Run runs; see Service.Registered.
 type Namespace struct {
 	// fixed at birth
 	name    string // or the pattern
 	service *Service
 	pattern *regexp.Regexp // nil for one namespace
-	dynamic bool           // made for a name that a pattern matches; forgotten with its last socket
 
-	// written before Run only
-	events     map[string]*handler
-	messages   map[string]*handler
-	any        *handler
-	connect    *handler
-	disconnect *handler
-	room       *handler
+	// own is what was registered here. It is written under the service's mu, and while Run runs under the scheduler's too.
+	own handlers
 
 	// guarded by the scheduler's mu
+	live    handlers // what is called: own, and what patterns that match add
+	dynamic bool     // made for a name that a pattern matches; forgotten with its last socket
 	sockets map[string]*Socket
 }
 
 func newNamespace(svc *Service, name string) *Namespace {
-	return &Namespace{
-		name: name, service: svc, events: map[string]*handler{}, messages: map[string]*handler{}, sockets: map[string]*Socket{},
-	}
+	return &Namespace{name: name, service: svc, own: newHandlers(), sockets: map[string]*Socket{}}
 }
 
 // Name gives the namespace's name, with its slash.
@@ -44,51 +38,51 @@ const catchAll = "*"
 
 // On registers a handler for an event. "*" stands for every event of the namespace that no service registered by name.
 func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
-	switch {
-	case event == catchAll && n.any != nil:
-		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two handlers for any event", n.name))
-		return
-	case reservedEvent(event):
-		n.service.misuse(fmt.Errorf("%w: %q in namespace %s; use OnConnect or OnDisconnect", ErrReserved, event, n.name))
-		return
-	case event == "":
-		n.service.misuse(fmt.Errorf("spanwire: an event of namespace %s has no name; use \"*\" for all events", n.name))
-		return
-	case n.events[event] != nil:
-		n.service.misuse(fmt.Errorf("spanwire: event %q of namespace %s has two handlers", event, n.name))
-		return
-	}
 	entry := newHandler(event, options)
 	entry.event = h
-	if event == catchAll {
-		n.any = entry
-		return
-	}
-	n.events[event] = entry
+	n.service.change(n, func(n *Namespace) error {
+		switch {
+		case reservedEvent(event):
+			return fmt.Errorf("%w: %q in namespace %s; use OnConnect or OnDisconnect", ErrReserved, event, n.name)
+		case event == "":
+			return fmt.Errorf("spanwire: an event of namespace %s has no name; use \"*\" for all events", n.name)
+		case event == catchAll:
+			return put(&n.own.any, entry, n, "handlers for any event")
+		case inUse(n.own.events[event]):
+			return fmt.Errorf("spanwire: event %q of namespace %s has two handlers", event, n.name)
+		}
+		n.own.events[event] = entry
+		return nil
+	})
 }
 
 // OnConnect registers a handler that is asked whether a socket may connect. What it emits to the socket reaches the browser
 // after the connect was confirmed.
 func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
-	if n.connect != nil {
-		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two connect handlers", n.name))
-		return
-	}
-	n.connect = newHandler("connect", options)
-	n.connect.connect = h
-	if n.connect.order < 0 {
-		n.service.misuse(fmt.Errorf("spanwire: the connect order %d of namespace %s is negative", n.connect.order, n.name))
-	}
+	entry := newHandler("connect", options)
+	entry.connect = h
+	n.service.change(n, func(n *Namespace) error {
+		if entry.order < 0 {
+			return fmt.Errorf("spanwire: the connect order %d of namespace %s is negative", entry.order, n.name)
+		}
+		return put(&n.own.connect, entry, n, "connect handlers")
+	})
 }
 
 // OnDisconnect registers a handler that is told that a socket is gone.
 func (n *Namespace) OnDisconnect(h DisconnectHandler) {
-	if n.disconnect != nil {
-		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two disconnect handlers", n.name))
-		return
+	entry := newHandler("disconnect", nil)
+	entry.disconnect = h
+	n.service.change(n, func(n *Namespace) error { return put(&n.own.disconnect, entry, n, "disconnect handlers") })
+}
+
+// put sets a handler of which a namespace has one at most.
+func put(place **handler, entry *handler, n *Namespace, what string) error {
+	if inUse(*place) {
+		return fmt.Errorf("spanwire: namespace %s has two %s", n.name, what)
 	}
-	n.disconnect = newHandler("disconnect", nil)
-	n.disconnect.disconnect = h
+	*place = entry
+	return nil
 }
 
 // All chooses every socket of the namespace, or of all namespaces that the pattern matches.
@@ -113,32 +107,32 @@ func (n *Namespace) EmitWithAck(ctx context.Context, event string, args ...any) 
 	return n.All().EmitWithAck(ctx, event, args...)
 }
 
-// handlerOf gives the handler of an event, nil for none.
+// handlerOf gives the handler of an event, nil for none. The scheduler's mu is held.
 func (n *Namespace) handlerOf(event []byte) *handler {
-	if h := n.events[string(event)]; h != nil {
+	if h := n.live.events[string(event)]; h != nil {
 		return h
 	}
-	return n.any
+	return n.live.any
 }
 
-func (n *Namespace) registered() bool {
-	return len(n.events)+len(n.messages) > 0 || n.any != nil || n.connect != nil || n.disconnect != nil || n.room != nil
-}
-
-// registration declares the namespace. The disconnects are always asked for: without them this package could never forget a socket.
+// registration declares the namespace, and is nil when there is nothing to declare. The disconnects are always asked for: without them
+// this package could never forget a socket.
 func (n *Namespace) registration() *spanwirev1.Registration {
 	r := &spanwirev1.Registration{
 		Namespace:  n.name,
 		Pattern:    n.pattern != nil,
-		Events:     sortedKeys(n.events),
-		CatchAll:   n.any != nil,
-		Connect:    n.connect != nil,
+		Events:     namesInUse(n.own.events),
+		CatchAll:   inUse(n.own.any),
+		Connect:    inUse(n.own.connect),
 		Disconnect: true,
-		RoomEvents: n.room != nil,
-		Messages:   sortedKeys(n.messages),
+		RoomEvents: inUse(n.own.room),
+		Messages:   namesInUse(n.own.messages),
 	}
-	if n.connect != nil {
-		r.ConnectOrder = uint32(n.connect.order)
+	if len(r.Events)+len(r.Messages) == 0 && !r.CatchAll && !r.Connect && !r.RoomEvents && !inUse(n.own.disconnect) {
+		return nil
+	}
+	if r.Connect {
+		r.ConnectOrder = uint32(n.own.connect.order)
 	}
 	return r
 }

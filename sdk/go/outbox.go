@@ -30,6 +30,7 @@ type outbox struct {
 	overdue  uint64 // value of received at the last tick
 	ackNow   bool   // answer without a batch
 	drain    drainState
+	frame    []byte        // neither batch nor answer; overtakes the chunks
 	room     chan struct{} // closed when room was made; nil unless somebody waits
 }
 
@@ -90,6 +91,17 @@ func (o *outbox) command(c *command, patience time.Duration) error {
 	return nil
 }
 
+// control queues a frame that is not windowed. It tells whether it will be sent: what leaves declares nothing any more.
+func (o *outbox) control(frame []byte) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || o.drain != drainNone {
+		return false
+	}
+	o.frame = frame
+	return true
+}
+
 func (o *outbox) waitLocked(n int, patience time.Duration) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -118,6 +130,9 @@ func (o *outbox) takeLocked(head []byte) (f outFrame, ok bool) {
 	switch {
 	case o.closed:
 		return f, false
+	case o.frame != nil:
+		f.body, o.frame = o.frame, nil
+		return f, true
 	case len(o.chunks) > 0 && o.sent-o.answered < o.window:
 		f.body = o.chunks[0]
 		copy(o.chunks, o.chunks[1:])

@@ -4,7 +4,6 @@ package spanwire
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
 )
 
@@ -13,53 +12,55 @@ import (
 // all namespaces that match.
 func (svc *Service) NamespacePattern(expr string) *Namespace {
 	svc.mu.Lock()
-	defer svc.mu.Unlock()
-	for _, n := range svc.patterns {
-		if n.name == expr {
-			return n
-		}
+	n := svc.patternLocked(expr)
+	svc.mu.Unlock()
+	if n != nil {
+		return n
 	}
-	n := newNamespace(svc, expr)
+	n = newNamespace(svc, expr)
 	whole, err := regexp.Compile("^(?:" + expr + ")$")
 	if err != nil {
 		svc.misuse(fmt.Errorf("spanwire: the namespace pattern %q is no regular expression: %w", expr, err))
 		whole = regexp.MustCompile(`[^\x00-\x{10FFFF}]`) // matches nothing
 	}
 	n.pattern = whole
+	svc.mu.Lock()
+	defer svc.mu.Unlock()
 	if !svc.running {
 		svc.patterns = append(svc.patterns, n)
 	}
 	return n
 }
 
-// namespaceLocked finds the namespace of a dispatch; empty means the main one. One that a pattern matches is made when it is met
-// first, of the handlers of all patterns that match, and of those that were registered for its very name, which come first.
+func (svc *Service) patternLocked(expr string) *Namespace {
+	for _, n := range svc.patterns {
+		if n.name == expr {
+			return n
+		}
+	}
+	return nil
+}
+
+// namespaceLocked finds the namespace of a dispatch; empty means the main one. One that only patterns match is made when it is met
+// first.
 func (p *scheduler) namespaceLocked(name []byte) *Namespace {
 	if len(name) == 0 {
 		name = []byte(mainNamespace)
 	}
 	svc := p.service
-	if len(svc.patterns) == 0 {
-		return svc.namespaces[string(name)]
-	}
-	if n := p.children[string(name)]; n != nil {
+	n := svc.namespaces[string(name)]
+	if n != nil || len(svc.patterns) == 0 {
 		return n
 	}
-	var child *Namespace
-	for _, n := range svc.patterns {
-		if !n.pattern.Match(name) {
-			continue
-		}
-		if child == nil {
-			child = newNamespace(svc, string(name))
-			child.dynamic = true
-			child.adopt(svc.namespaces[string(name)])
-		}
-		child.adopt(n)
+	if n = p.children[string(name)]; n != nil {
+		return n
 	}
-	if child == nil {
-		return svc.namespaces[string(name)]
+	child := newNamespace(svc, string(name))
+	child.bindLocked()
+	if child.live.empty() {
+		return nil
 	}
+	child.dynamic = true
 	if p.children == nil {
 		p.children = map[string]*Namespace{}
 	}
@@ -67,24 +68,15 @@ func (p *scheduler) namespaceLocked(name []byte) *Namespace {
 	return child
 }
 
-// adopt takes the other's handlers where it has none of its own.
-func (n *Namespace) adopt(other *Namespace) {
-	if other == nil {
-		return
-	}
-	events, messages := maps.Clone(other.events), maps.Clone(other.messages)
-	maps.Copy(events, n.events)
-	maps.Copy(messages, n.messages)
-	n.events, n.messages = events, messages
-	first := func(mine **handler, its *handler) {
-		if *mine == nil {
-			*mine = its
+// bindLocked works out what is called in the namespace: its own handlers come first, then those of the patterns that match, in the order
+// they were made. The scheduler's mu is held, unless nothing runs yet.
+func (n *Namespace) bindLocked() {
+	n.live = n.own
+	for _, p := range n.service.patterns {
+		if p != n && p.pattern.MatchString(n.name) {
+			n.live = n.live.with(&p.own)
 		}
 	}
-	first(&n.any, other.any)
-	first(&n.connect, other.connect)
-	first(&n.disconnect, other.disconnect)
-	first(&n.room, other.room)
 }
 
 // forgetLocked lets go of a namespace that was made for its sockets, when the last of them is gone. The scheduler's mu is held.

@@ -41,12 +41,9 @@ type RoomHandler func(ctx context.Context, s *Socket, change RoomChange, room st
 // OnRoom registers a handler that is told what happens to rooms: that they are created and deleted, and that sockets join and leave
 // them. A socket's own room, named by its id, is told of too.
 func (n *Namespace) OnRoom(h RoomHandler) {
-	if n.room != nil {
-		n.service.misuse(fmt.Errorf("spanwire: namespace %s has two room handlers", n.name))
-		return
-	}
-	n.room = newHandler("room", nil)
-	n.room.room = h
+	entry := newHandler("room", nil)
+	entry.room = h
+	n.service.change(n, func(n *Namespace) error { return put(&n.own.room, entry, n, "room handlers") })
 }
 
 // OnRoom registers a handler that is told what happens to rooms of the main namespace; see Namespace.OnRoom.

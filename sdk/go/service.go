@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,23 +23,25 @@ type Service struct {
 	stats   stats
 	over    chan struct{} // closed when Run does not attach any more
 
-	// written before Run only
-	namespaces map[string]*Namespace
-	patterns   []*Namespace
-	misuses    []error
-	incoming   []func(*Event)
-	outgoing   []func(t Target, event string, args []any)
+	incoming listeners[func(*Event)]
+	outgoing listeners[func(t Target, event string, args []any)]
 
 	// written by Run before anything else runs
 	scheduler *scheduler
 
+	// written under mu, and while Run runs under the scheduler's too, which is taken second; read under either
+	namespaces map[string]*Namespace
+	patterns   []*Namespace
+
 	mu      sync.Mutex // guards what follows
+	misuses []error    // until Run, or Registered while it runs, returns them
+	declarations
 	running bool
 	links   []*link
 	linkCtx context.Context // ends when the service is to leave; for links that are learned later
 	linked  sync.WaitGroup
 	fatal   chan error
-	changed chan struct{} // closed and replaced when a link attaches or detaches
+	changed chan struct{} // closed and replaced when a link attaches or detaches, and when what is declared changes
 }
 
 // NewService makes a service. Its name has 1 to 128 letters, digits, "-", "_" and ".".
@@ -66,7 +67,7 @@ func (svc *Service) Namespace(name string) *Namespace {
 	n := svc.namespaces[name]
 	if n == nil {
 		n = newNamespace(svc, name)
-		if !svc.running { // while it runs, the table is read without a lock, and a new namespace can only be emitted to
+		if !svc.running { // while it runs, only one with handlers is kept: programs emit to many
 			svc.namespaces[name] = n
 		}
 	}
@@ -151,6 +152,7 @@ func (svc *Service) start(ctx context.Context) (base context.Context, stop conte
 		return nil, nil, err
 	}
 	svc.running = true
+	svc.bindLocked()
 	base, stop = context.WithCancel(context.WithoutCancel(ctx))
 	svc.scheduler = newScheduler(base, svc)
 	return base, stop, nil
@@ -194,7 +196,7 @@ func (svc *Service) checkLocked() error {
 	if len(svc.options.addresses()) == 0 {
 		errs = append(errs, errors.New("spanwire: no address of a broker is given"))
 	}
-	if len(svc.declared()) == 0 {
+	if svc.declareLocked() != nil {
 		errs = append(errs, errors.New("spanwire: the service has no handlers; to emit only, use an Emitter"))
 	}
 	return errors.Join(errs...)
@@ -221,9 +223,18 @@ func (svc *Service) Attached(ctx context.Context) error {
 
 func (svc *Service) main() *Namespace { return svc.Namespace(mainNamespace) }
 
-// misuse keeps a fault of the program for Run, which is where errors are looked at.
-func (svc *Service) misuse(err error) { svc.misuses = append(svc.misuses, err) }
+// misuse keeps a fault of the program for Run, or Registered while it runs, which is where errors are looked at.
+func (svc *Service) misuse(err error) {
+	svc.mu.Lock()
+	svc.misuses = append(svc.misuses, err)
+	running := svc.running
+	svc.mu.Unlock()
+	if running {
+		svc.options.Logger.Error("what was registered is ignored", "error", err)
+	}
+}
 
+// register says what this instance is; the link adds what it handles.
 func (svc *Service) register() *spanwirev1.Register {
 	r := &spanwirev1.Register{
 		ProtocolVersion: protocolVersion,
@@ -238,19 +249,7 @@ func (svc *Service) register() *spanwirev1.Register {
 	if svc.options.Delivery == AtMostOnce {
 		r.DeliveryMode = spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE
 	}
-	for _, n := range svc.declared() {
-		r.Registrations = append(r.Registrations, n.registration())
-	}
 	return r
-}
-
-// declared lists the namespaces and patterns with handlers.
-func (svc *Service) declared() (list []*Namespace) {
-	for _, name := range sortedKeys(svc.namespaces) {
-		list = append(list, svc.namespaces[name])
-	}
-	list = append(list, svc.patterns...)
-	return slices.DeleteFunc(list, func(n *Namespace) bool { return !n.registered() })
 }
 
 // execute implements executor: on any stream, for commands that belong to no event.

@@ -30,7 +30,11 @@ type stream struct {
 	// drains is set when the broker said that it is about to stop.
 	drains atomic.Bool
 	done   chan struct{} // closed when the stream has ended
-	err    error         // why; written before done is closed
+	// outdated is closed when the stream is to make room for one that declares what is handled now.
+	outdated chan struct{}
+	err      error // why; written before done is closed
+
+	declared declaredTo
 
 	head [32]byte // of the frame being sent; owned by the sender
 
@@ -61,8 +65,9 @@ func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcom
 			maxChunk: limit - batchOverhead,
 			maxQueue: service.options.MaxQueue,
 		},
-		done:    make(chan struct{}),
-		pending: map[uint64]*pendingAnswer{},
+		done:     make(chan struct{}),
+		outdated: make(chan struct{}),
+		pending:  map[uint64]*pendingAnswer{},
 	}
 }
 
@@ -110,7 +115,14 @@ func (s *stream) takeRare(data []byte) error {
 	case *spanwirev1.AttachResponse_Drain:
 		s.drains.Store(true)
 		s.log.Info("the replica is about to stop")
+	case *spanwirev1.AttachResponse_Registered:
+		if !s.service.registered(s, 0, f.Registered.GetFault()) {
+			s.service.stats.unknown.Add(1)
+		}
 	case *spanwirev1.AttachResponse_Fault:
+		if f.Fault.GetCode() == spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED && s.service.registered(s, 0, f.Fault) {
+			return nil
+		}
 		s.service.stats.faults.Add(1)
 		s.log.Warn("the broker reports a fault", "code", f.Fault.GetCode().String(), "message", f.Fault.GetMessage())
 	case *spanwirev1.AttachResponse_Topology:

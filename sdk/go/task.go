@@ -60,14 +60,14 @@ func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
 	t.ID, t.Redeliveries, t.WantsAck = d.id, int(d.redeliveries), d.wantsAck
 	switch d.kind {
 	case kindEvent:
-		if t.handler = n.handlerOf(d.name); t.handler != nil && t.handler != n.any {
+		if t.handler = n.handlerOf(d.name); t.handler != nil && t.handler != n.live.any {
 			t.Name = t.handler.name
 		}
 		t.args, t.attachments = d.args, d.attachments
 	case kindConnect:
-		t.handler = n.connect
+		t.handler = n.live.connect
 	case kindDisconnected:
-		t.handler, t.reason = n.disconnect, string(d.name)
+		t.handler, t.reason = n.live.disconnect, string(d.name)
 	case kindRoomEvent, kindMessage:
 		t.fillRare(n, d)
 	}
@@ -146,7 +146,7 @@ func (t *task) call(ctx context.Context) (err error) {
 	}()
 	switch t.kind {
 	case kindEvent:
-		for _, listen := range t.namespace.service.incoming {
+		for _, listen := range t.namespace.service.incoming.all() {
 			listen(&t.Event)
 		}
 		return t.handler.event(ctx, &t.Event)
