@@ -39,6 +39,7 @@ type handler struct {
 	room       RoomHandler
 	message    MessageHandler
 	order      int // of a connect handler among services
+	once       *Deduplicator
 	// off is the declaration without the handler, which stays in use until all brokers have taken that; 0 while it is wanted. It is
 	// guarded as Namespace.own is.
 	off uint64

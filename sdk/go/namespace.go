@@ -39,7 +39,9 @@ const catchAll = "*"
 // On registers a handler for an event. "*" stands for every event of the namespace that no service registered by name.
 func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	entry := newHandler(event, options)
-	entry.event = h
+	if entry.event = h; entry.once != nil {
+		entry.event = entry.once.wrap(h)
+	}
 	n.service.change(n, func(n *Namespace) error {
 		switch {
 		case reservedEvent(event):

@@ -18,7 +18,7 @@
 // before its ack does.
 //
 // An event is handed out at least once: when the stream breaks before its result arrived, it comes again, with the same
-// Event.ID and a higher Event.Redeliveries.
+// Event.ID and a higher Event.Redeliveries. Once makes a handler's events take effect once.
 //
 // Programs that handle nothing, such as scripts and web applications, emit through an Emitter.
 package spanwire
