@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	spanwire "github.com/spanwire/spanwire/sdk/go"
@@ -28,9 +26,7 @@ func Example() {
 		}
 		return e.Socket.Emit("my response", data)
 	})
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := svc.Run(ctx); err != nil {
+	if err := svc.RunUntilSignal(context.Background()); err != nil {
 		log.Print(err)
 	}
 }

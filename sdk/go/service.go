@@ -127,6 +127,7 @@ func (svc *Service) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
+		svc.options.Logger.Info("leaving: nothing new is taken, and open handlers finish", "service", svc.name, "at most", svc.options.DrainTimeout)
 	case err = <-svc.fatal:
 	}
 	timeout := time.AfterFunc(svc.options.DrainTimeout, stop)

@@ -11,7 +11,7 @@
 //		}
 //		return e.Socket.Emit("my response", data)
 //	})
-//	err := svc.Run(ctx)
+//	err := svc.RunUntilSignal(ctx)
 //
 // Events of one socket are handled one after another, in the order the browser sent them; events of different sockets at the
 // same time. A handler may block, emit from anywhere and start goroutines. What it emits before it returns reaches the browser
