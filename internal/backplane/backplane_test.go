@@ -111,6 +111,7 @@ func bodies() map[string]Body {
 		"leave":          &Command{Command: &sio.Leave{Target: target, Rooms: []sio.Room{"r"}}},
 		"disconnect":     &Command{Command: &sio.Disconnect{Target: target, CloseSession: true}},
 		"gather request": &GatherRequest{ID: math.MaxUint64, Emit: emit, Timeout: 1500 * time.Millisecond},
+		"count request":  &GatherRequest{ID: 1, Emit: &sio.Emit{Target: emit.Target, Event: emit.Event, CountOnly: true}, Timeout: time.Second},
 		"gather answer":  &GatherAnswer{ID: 7, Sockets: 3, Acks: []sio.SocketAck{{Socket: "x", Ack: ack}, {Socket: "y"}}, Last: true},
 		"heartbeat": &Heartbeat{
 			Cluster: "c", GRPCAddress: "g:1", HTTPAddress: "h:2", StartedMs: 12345, Instances: []Instance{{Register: register, Generation: 9, Draining: true}},

@@ -93,7 +93,9 @@ func emitFromWire(m *spanwirev1.Emit) (*sio.Emit, error) {
 	if err != nil || m.GetEvent().GetName() == "" || sio.ReservedEvent(m.GetEvent().GetName()) {
 		return nil, errGarbage
 	}
-	return &sio.Emit{Target: t, Event: eventFromWire(m.GetEvent()), Volatile: m.GetVolatile(), NoCompress: m.GetNoCompress()}, nil
+	return &sio.Emit{
+		Target: t, Event: eventFromWire(m.GetEvent()), Volatile: m.GetVolatile(), NoCompress: m.GetNoCompress(), CountOnly: m.GetWantCount(),
+	}, nil
 }
 
 func targetFromWire(m *spanwirev1.Target) (sio.Target, error) {

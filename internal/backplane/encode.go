@@ -104,6 +104,7 @@ func commandToWire(cmd sio.Command) *backplanev1.Command {
 func emitToWire(e *sio.Emit) *spanwirev1.Emit {
 	return &spanwirev1.Emit{
 		Target: targetToWire(&e.Target), Event: eventToWire(&e.Event), Volatile: e.Volatile, NoCompress: e.NoCompress,
+		WantCount: e.CountOnly,
 	}
 }
 

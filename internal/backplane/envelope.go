@@ -24,7 +24,7 @@ type Body interface{ body() }
 // Command asks to carry out a command on the receiver's sockets.
 type Command struct{ Command sio.Command }
 
-// GatherRequest asks for an emit and the acks of the receiver's sockets.
+// GatherRequest asks for an emit and the acks of the receiver's sockets, or only how many there are, as the emit says.
 type GatherRequest struct {
 	ID      uint64
 	Emit    *sio.Emit

@@ -13,7 +13,9 @@ type gather struct {
 	settled chan struct{} // closed when nothing more is awaited
 	awaited map[sio.ReplicaID]*part
 	came    []sio.SocketAck
-	missing int // of replicas that are done
+	missing int  // of replicas that are done
+	sockets int  // of replicas that are done
+	counts  bool // only the sockets are asked for
 	done    bool
 }
 
@@ -38,7 +40,7 @@ func (g *gather) answered(replica sio.ReplicaID, a *GatherAnswer) {
 	p.counted, p.sockets = true, a.Sockets
 	p.came += len(a.Acks)
 	g.came = append(g.came, a.Acks...)
-	if a.Last {
+	if a.Last || g.counts {
 		g.finish(replica)
 	}
 }
@@ -53,6 +55,7 @@ func (g *gather) left(replica sio.ReplicaID) {
 func (g *gather) finish(replica sio.ReplicaID) {
 	p := g.awaited[replica]
 	g.missing += max(p.sockets-p.came, 0)
+	g.sockets += p.sockets
 	delete(g.awaited, replica)
 	g.settle()
 }
@@ -66,13 +69,18 @@ func (g *gather) settle() {
 
 // result gives what came, and which replicas did not even say how many sockets they asked.
 func (g *gather) result() (acks sio.Acks, silent []sio.ReplicaID) {
-	acks = sio.Acks{Came: g.came, Missing: g.missing}
+	acks = sio.Acks{Came: g.came, Missing: g.missing, Sockets: g.sockets}
 	for replica, p := range g.awaited {
+		acks.Sockets += p.sockets
 		acks.Missing += max(p.sockets-p.came, 0)
 		if !p.counted {
 			silent = append(silent, replica)
 		}
 	}
 	slices.Sort(silent)
+	if g.counts {
+		acks.Came, acks.Missing = nil, 0 // a replica of an older version asks its sockets for acks all the same
+	}
+	acks.Silent = silent
 	return acks, silent
 }

@@ -151,7 +151,7 @@ func (p *Publisher) Answered(replica sio.ReplicaID, a *GatherAnswer) {
 func (p *Publisher) Ask(ctx context.Context, emit *sio.Emit) (collect func() (sio.Acks, error)) {
 	p.FlushResults()
 	to := p.destination(&emit.Target)
-	g, id := p.open(to)
+	g, id := p.open(to, emit.CountOnly)
 	request := &GatherRequest{ID: id, Emit: emit, Timeout: answerTimeout(ctx)}
 	if err := p.Send(to, request); err != nil {
 		p.close(id)
@@ -174,10 +174,11 @@ func (p *Publisher) Ask(ctx context.Context, emit *sio.Emit) (collect func() (si
 	}
 }
 
-func (p *Publisher) open(to sio.ReplicaID) (*gather, uint64) {
+func (p *Publisher) open(to sio.ReplicaID, counts bool) (*gather, uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := newGather()
+	g.counts = counts
 	for r := range p.replicas {
 		if to == "" || to == r {
 			g.expect(r)

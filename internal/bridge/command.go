@@ -3,7 +3,6 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -20,35 +19,21 @@ func (in *Instance) command(data []byte) error {
 		return err
 	}
 	in.server.metrics.Commands.Inc()
-	if m.GetServerSideEmit() != nil {
-		in.serverSideEmit(&m)
-		return nil
+	o, err := in.server.orderOf(&m, &in.asker)
+	if err == nil && o.wants != "" && m.GetId() == 0 {
+		err = errNoID(o.wants)
 	}
-	q, err := in.server.queryOf(&m, in.register.Credentials)
-	if _, set := q.(*sio.SetData); q != nil && !set && m.GetId() == 0 {
-		q, err = nil, errNoID("query")
-	}
-	if q != nil {
-		in.query(&m, q)
-		return nil
-	}
-	var cmd sio.Command
-	if err == nil {
-		cmd, err = commandOf(&m, in.server.o.MaxDepth)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		if err == error(errUnknownCommand) {
 			in.server.metrics.Unknown.Inc()
 		}
 		in.conclude(&m, &spanwirev1.Answer{Fault: faultOf(err)})
-		return nil
+	case o.waits:
+		in.besides(&m, o)
+	default:
+		in.conclude(&m, in.server.atOnce(&o))
 	}
-	if emit, ok := cmd.(*sio.Emit); ok && m.GetEmit().GetWantAcks() {
-		in.emitWithAcks(&m, emit)
-		return nil
-	}
-	sockets, err := in.server.hub.Execute(cmd)
-	in.conclude(&m, &spanwirev1.Answer{Sockets: uint32(sockets), Fault: faultOf(err)})
 	return nil
 }
 
@@ -64,21 +49,6 @@ func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
 	}
 }
 
-// emitWithAcks emits, and gathers the acks without holding up what the instance sends next.
-func (in *Instance) emitWithAcks(m *spanwirev1.Command, emit *sio.Emit) {
-	if m.GetId() == 0 {
-		in.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, "an emit with want_acks needs a command id, or the acks would reach nobody")
-		return
-	}
-	in.besides(m, in.server.ackTimeout(m.GetEmit()), func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
-		sockets, acked := in.server.hub.AskEveryone(ctx, emit)
-		return func() *spanwirev1.Answer {
-			acks, err := acked()
-			return answerOf(sockets, acks, err)
-		}, true
-	})
-}
-
 func (s *Server) ackTimeout(m interface{ GetAckTimeoutMs() uint32 }) time.Duration {
 	if ms := m.GetAckTimeoutMs(); ms > 0 {
 		return time.Duration(ms) * time.Millisecond
@@ -87,7 +57,10 @@ func (s *Server) ackTimeout(m interface{ GetAckTimeoutMs() uint32 }) time.Durati
 }
 
 func answerOf(sockets int, acks sio.Acks, err error) *spanwirev1.Answer {
-	return &spanwirev1.Answer{Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing), Fault: faultOf(err)}
+	return &spanwirev1.Answer{
+		Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing), SilentReplicas: stringsOf(acks.Silent),
+		Fault: faultOf(err),
+	}
 }
 
 func acksOf(acks sio.Acks) (all []*spanwirev1.SocketAck) {
@@ -99,11 +72,9 @@ func acksOf(acks sio.Acks) (all []*spanwirev1.SocketAck) {
 	return all
 }
 
-// commandOf translates a command, or says what is wrong with it. The command keeps bytes of m.
-func commandOf(m *spanwirev1.Command, depth int) (sio.Command, error) {
+// commandOf translates a command that changes sockets, or says what is wrong with it.
+func commandOf(m *spanwirev1.Command) (sio.Command, error) {
 	switch c := m.GetCommand().(type) {
-	case *spanwirev1.Command_Emit:
-		return emitOf(c.Emit, depth)
 	case *spanwirev1.Command_Join:
 		t, err := targetOf("join", c.Join.GetTarget())
 		if err != nil || len(c.Join.GetRooms()) == 0 {

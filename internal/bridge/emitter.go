@@ -5,33 +5,26 @@ package bridge
 import (
 	"context"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // Emit implements spanwire.v1.EmitterService.
 func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwirev1.EmitResponse, error) {
 	s.metrics.Emits.Inc()
-	emit, err := emitOf(m.GetEmit(), s.o.MaxDepth)
+	a, err := s.execute(ctx, &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: m.GetEmit()}})
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	sockets, acks, err := s.emit(ctx, m.GetEmit(), emit)
-	if err != nil {
-		return nil, grpcError(err)
+	// Replicas that were told and stay silent are named; that others could not be told has no other place than the status.
+	if f := a.GetFault(); f != nil && len(a.GetSilentReplicas()) == 0 {
+		return nil, status.Error(codeOf(f.GetCode()), f.GetMessage())
 	}
-	return &spanwirev1.EmitResponse{Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing)}, nil
-}
-
-// emit carries out an emit, and waits for the acks if it wants any.
-func (s *Server) emit(ctx context.Context, m *spanwirev1.Emit, emit *sio.Emit) (sockets int, acks sio.Acks, err error) {
-	if !m.GetWantAcks() {
-		sockets, err = s.hub.Emit(emit)
-		return sockets, sio.Acks{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.ackTimeout(m))
-	defer cancel()
-	return s.hub.EmitWithAcks(ctx, emit)
+	return &spanwirev1.EmitResponse{
+		Sockets: a.GetSockets(), Acks: a.GetAcks(), Missing: a.GetMissing(), SilentReplicas: a.GetSilentReplicas(),
+	}, nil
 }
 
 // Execute implements spanwire.v1.EmitterService.
@@ -44,37 +37,28 @@ func (s *Server) Execute(ctx context.Context, m *spanwirev1.ExecuteRequest) (*sp
 	return &spanwirev1.ExecuteResponse{Answer: a}, nil
 }
 
-// execute carries out a command of somebody without a stream. An error means that the command makes no sense.
+// execute carries out a command of somebody without a stream, who has asked for no credentials. An error means that the command makes no sense.
 func (s *Server) execute(ctx context.Context, m *spanwirev1.Command) (*spanwirev1.Answer, error) {
-	const nobody = false // has asked for credentials
-	if c := m.GetServerSideEmit(); c != nil {
-		message, err := s.messageOf(c, sio.Addressee{})
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, s.ackTimeout(c))
-		defer cancel()
-		acks, err := s.dispatcher.Tell(ctx, message)()
-		return instanceAcksOf(&acks, err), nil
-	}
-	q, err := s.queryOf(m, nobody)
+	o, err := s.orderOf(m, &asker{})
 	if err != nil {
 		return nil, err
 	}
-	if q != nil {
-		ctx, cancel := context.WithTimeout(ctx, s.queryTimeout(m))
-		defer cancel()
-		collect, _ := s.hub.Query(ctx, q)
-		found, err := collect()
-		return foundOf(q, &found, err), nil
+	return s.carryOut(ctx, &o), nil
+}
+
+// codeOf is the status for a fault that has no other place.
+func codeOf(f spanwirev1.FaultCode) codes.Code {
+	switch f {
+	case spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE:
+		return codes.Unavailable
+	case spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE:
+		return codes.ResourceExhausted
+	case spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND:
+		return codes.NotFound
+	case spanwirev1.FaultCode_FAULT_CODE_CONFLICT:
+		return codes.AlreadyExists
+	case spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED:
+		return codes.PermissionDenied
 	}
-	cmd, err := commandOf(m, s.o.MaxDepth)
-	if err != nil {
-		return nil, err
-	}
-	if emit, ok := cmd.(*sio.Emit); ok {
-		return answerOf(s.emit(ctx, m.GetEmit(), emit)), nil
-	}
-	sockets, err := s.hub.Execute(cmd)
-	return &spanwirev1.Answer{Sockets: uint32(sockets), Fault: faultOf(err)}, nil
+	return codes.InvalidArgument
 }

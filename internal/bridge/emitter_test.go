@@ -98,3 +98,28 @@ func TestServer_Execute(t *testing.T) {
 		}
 	}
 }
+
+// Instances and callers may ask how many sockets an emit reached; without an id the count would reach nobody.
+func TestEmit_wantCount(t *testing.T) {
+	h := newHouse(t, Options{}, dispatch.Options{})
+	p := h.attach(nil)
+	h.connect("socket1")
+	h.connect("socket2")
+	counted := func(id uint64, acks bool) *spanwirev1.Action {
+		return command(&spanwirev1.Command{Id: id, Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{
+			Target: &spanwirev1.Target{}, Event: &spanwirev1.Event{Name: "x"}, WantCount: true, WantAcks: acks,
+		}}})
+	}
+	p.act(counted(0, false))
+	if f := p.receive().GetFault(); f.GetCode() != spanwirev1.FaultCode_FAULT_CODE_INVALID {
+		t.Errorf("without an id: %v", f)
+	}
+	for id, acks := range []bool{false, true} {
+		p.act(counted(uint64(id+1), acks))
+		a := p.batch().GetAnswers()[0]
+		p.answerFrames(p.taken)
+		if want := map[bool]int{true: 2}[acks]; a.GetSockets() != 2 || len(a.GetAcks()) != want || a.GetFault() != nil {
+			t.Errorf("with acks %v: %v", acks, a)
+		}
+	}
+}

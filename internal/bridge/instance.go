@@ -27,7 +27,8 @@ type Instance struct {
 	stream   grpc.ServerStream
 	register *sio.Register
 	log      *slog.Logger
-	ackWaits chan struct{}   // one for each emit that waits for acks
+	asker    asker
+	ackWaits chan struct{}   // one for each command whose answer takes a while
 	ctx      context.Context // ends with the stream, or when it is about to end: this type is the stream's life
 	cancel   context.CancelFunc
 
@@ -53,6 +54,7 @@ func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instan
 	in := &Instance{
 		server: s, stream: stream, register: reg,
 		log:      s.log.With("service", reg.Service, "instance", reg.Instance),
+		asker:    asker{reg.Credentials, sio.Addressee{Service: reg.Service, Instance: reg.Instance}},
 		ackWaits: make(chan struct{}, s.o.MaxAckWaits),
 		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
 		ended:    make(chan struct{}),

@@ -3,37 +3,11 @@
 package bridge
 
 import (
-	"context"
 	"fmt"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/sio"
 )
-
-// serverSideEmit sends a message to other instances, and gathers their acks without holding up what the instance sends next.
-func (in *Instance) serverSideEmit(m *spanwirev1.Command) {
-	c := m.GetServerSideEmit()
-	message, err := in.server.messageOf(c, sio.Addressee{Service: in.register.Service, Instance: in.register.Instance})
-	if err == nil && message.WantAcks && m.GetId() == 0 {
-		err = errNoID("server-side emit with want_acks")
-	}
-	if err != nil {
-		in.conclude(m, &spanwirev1.Answer{Fault: faultOf(err)})
-		return
-	}
-	if !message.WantAcks {
-		_, err := in.server.dispatcher.Tell(in.ctx, message)()
-		in.conclude(m, &spanwirev1.Answer{Fault: faultOf(err)})
-		return
-	}
-	in.besides(m, in.server.ackTimeout(c), func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
-		gather := in.server.dispatcher.Tell(ctx, message)
-		return func() *spanwirev1.Answer {
-			acks, err := gather()
-			return instanceAcksOf(&acks, err)
-		}, true
-	})
-}
 
 func instanceAcksOf(acks *sio.InstanceAcks, err error) *spanwirev1.Answer {
 	a := &spanwirev1.Answer{Missing: uint32(acks.Missing), SilentReplicas: stringsOf(acks.Silent), Fault: faultOf(err)}

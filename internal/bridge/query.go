@@ -11,22 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// query carries out a query. What other replicas answer is awaited without holding up what the instance sends next.
-func (in *Instance) query(m *spanwirev1.Command, q sio.Query) {
-	timeout := in.server.queryTimeout(m)
-	in.besides(m, timeout, func(ctx context.Context) (collect func() *spanwirev1.Answer, waits bool) {
-		found, waits := in.server.hub.Query(ctx, q)
-		return func() *spanwirev1.Answer {
-			f, err := found()
-			return foundOf(q, &f, err)
-		}, waits
-	})
-}
-
-// besides asks at once, and collects the answer without holding up what the instance sends next, unless it is there already.
-func (in *Instance) besides(m *spanwirev1.Command, timeout time.Duration,
-	ask func(context.Context) (collect func() *spanwirev1.Answer, waits bool),
-) {
+// besides carries the order out, and collects the answer without holding up what the instance sends next, unless it is there already.
+func (in *Instance) besides(m *spanwirev1.Command, o order) {
 	select {
 	case in.ackWaits <- struct{}{}:
 	default:
@@ -36,12 +22,12 @@ func (in *Instance) besides(m *spanwirev1.Command, timeout time.Duration,
 		}})
 		return
 	}
-	ctx, cancel := context.WithTimeout(in.ctx, timeout)
+	ctx, cancel := context.WithTimeout(in.ctx, o.timeout)
 	end := func() {
 		cancel()
 		<-in.ackWaits
 	}
-	collect, waits := ask(ctx)
+	collect, waits := in.server.begin(ctx, &o)
 	var parts [][]byte
 	if !waits {
 		if parts = in.partsOf(m, collect()); in.answerAtOnce(parts) {
@@ -67,7 +53,7 @@ func (s *Server) queryTimeout(m *spanwirev1.Command) time.Duration {
 	return s.o.QueryTimeout
 }
 
-// queryOf translates a query, or says what is wrong with it; both are nil when the command is none.
+// queryOf translates a query that only asks, or says what is wrong with it.
 func (s *Server) queryOf(m *spanwirev1.Command, credentials bool) (sio.Query, error) {
 	o := &s.o
 	switch c := m.GetCommand().(type) {
@@ -92,10 +78,8 @@ func (s *Server) queryOf(m *spanwirev1.Command, credentials bool) (sio.Query, er
 		return &sio.ListRooms{
 			Namespace: ns, IncludeOwn: c.ListRooms.GetIncludeOwn(), Local: c.ListRooms.GetLocal(), Limit: o.MaxQueryResults,
 		}, nil
-	case *spanwirev1.Command_SetData:
-		return s.setDataOf(c.SetData)
 	}
-	return nil, nil
+	return nil, errUnknownCommand
 }
 
 func (s *Server) setDataOf(m *spanwirev1.SetData) (sio.Query, error) {

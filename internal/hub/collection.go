@@ -55,7 +55,7 @@ func (c *Collection) Wait(ctx context.Context) sio.Acks {
 	came := c.came
 	c.came = nil
 	c.metrics.Collections.Dec()
-	return sio.Acks{Came: came, Missing: c.sockets - len(came)}
+	return sio.Acks{Came: came, Missing: c.sockets - len(came), Sockets: c.sockets}
 }
 
 func (c *Collection) acked(id sio.SocketID, ack sio.Ack) {

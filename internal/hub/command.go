@@ -113,11 +113,34 @@ func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collec
 		more, err := others()
 		acks.Came = append(acks.Came, more.Came...)
 		acks.Missing += more.Missing
+		acks.Sockets += more.Sockets
+		acks.Silent = more.Silent
 		if err != nil {
 			err = h.unavailable("emit with acks", err)
 		}
 		return acks, err
 	}
+}
+
+// CountEveryone delivers the emit in the whole cluster before it returns. collect, to be called once, gathers how many sockets it reached,
+// until all replicas told or ctx ended; those that did not tell are listed, which is no error. waits tells whether that takes longer than a
+// moment. Its error has CodeUnavailable when other replicas could not be reached.
+func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (sio.Acks, error), waits bool) {
+	sockets := h.Deliver(e)
+	if h.staysHere(&e.Target) {
+		return func() (sio.Acks, error) { return sio.Acks{Sockets: sockets}, nil }, false
+	}
+	counted := *e
+	counted.CountOnly = true
+	others := h.publisher.Ask(ctx, &counted)
+	return func() (sio.Acks, error) {
+		acks, err := others()
+		acks.Sockets += sockets
+		if err != nil && len(acks.Silent) == 0 {
+			return acks, h.unavailable("emit", err)
+		}
+		return acks, nil
+	}, true
 }
 
 func (h *Hub) unavailable(op string, cause error) error {

@@ -16,6 +16,10 @@ const answerBytes = 256 << 10
 // gather delivers another replica's emit here and answers with the acks. The emit is delivered before what comes next; only the wait
 // goes on beside it.
 func (m *Mesh) gather(origin sio.ReplicaID, request *backplane.GatherRequest) {
+	if request.Emit.CountOnly {
+		m.send(origin, &backplane.GatherAnswer{ID: request.ID, Sockets: m.hub.Deliver(request.Emit), Last: true})
+		return
+	}
 	asked := m.hub.Ask(request.Emit)
 	if asked.Sockets() == 0 || !m.mayGather() {
 		acks := settledOnly(asked)

@@ -24,6 +24,8 @@ type Emit struct {
 	Event      Event
 	Volatile   bool // drop it for a browser that cannot take it right now
 	NoCompress bool
+	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked for anything.
+	CountOnly bool
 }
 
 // Join adds the target's sockets to rooms.
@@ -70,5 +72,7 @@ type SocketAck struct {
 // Acks is what came back of an emit that asked for acks.
 type Acks struct {
 	Came    []SocketAck
-	Missing int // sockets that were asked and did not answer in time, or left
+	Missing int         // sockets that were asked and did not answer in time, or left
+	Sockets int         // that were asked, or reached when they were only counted
+	Silent  []ReplicaID // replicas that did not even tell how many
 }
