@@ -25,6 +25,7 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge"
+	"github.com/spanwire/spanwire/internal/forward"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -57,6 +58,10 @@ type Broker struct {
 	health    *health.Server
 	browsers  *http.Server
 	operators *http.Server
+	others    *http.Server // other replicas; nil when they hand nothing over
+
+	forward *forward.Forwarder                       // nil when there can be no other replicas
+	parting atomic.Pointer[map[sio.ReplicaID]string] // where they took requests when this one left them
 
 	draining atomic.Bool
 	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
@@ -87,6 +92,9 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 	}
 	// Addresses first, so that a port in use is said at once.
 	err := b.listeners.open(&c.Listen)
+	if err == nil {
+		err = b.listeners.openForward(&c.Cluster)
+	}
 	if err == nil {
 		err = b.build()
 	}
@@ -134,7 +142,7 @@ func (b *Broker) build() (err error) {
 	if err != nil {
 		return err
 	}
-	b.browsers = b.newHTTPServer(route(c.Engine.Paths, b.edge, app))
+	b.browsers = b.newHTTPServer(route(c.Engine.Paths, b.forwarding(b.edge), app))
 	b.operators = b.newHTTPServer(admin.New(admin.Options{
 		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling,
 	}))
@@ -182,6 +190,7 @@ func (b *Broker) Drain() error {
 
 	sessions, cancelSessions := context.WithTimeout(ctx, time.Duration(sessionShare*float64(limit)))
 	defer cancelSessions()
+	parted := b.drainForwards(sessions)
 	b.bridge.Announce() // handlers turn to other replicas, and still hear of the sockets that go
 	if err := b.edge.Drain(sessions); err != nil {
 		b.log.Warn("sessions were cut off that did not fetch their end", "setting", "drain-timeout", "error", err)
@@ -189,14 +198,19 @@ func (b *Broker) Drain() error {
 	err := b.bridge.Drain(ctx)
 	b.silence()
 	b.telling.Wait()
+	parted()
 	b.mesh.Stop()
 	b.services.Stop()
 	b.bus.Close()
-	for door, server := range map[string]*http.Server{"browsers": b.browsers, "operators": b.operators} {
+	for door, server := range map[string]*http.Server{"browsers": b.browsers, "operators": b.operators, "replicas": b.others} {
+		if server == nil {
+			continue
+		}
 		if err := shutdown(ctx, server); err != nil {
 			b.log.Warn("requests were cut off", "door", door, "setting", "drain-timeout", "error", err)
 		}
 	}
+	b.closeForwards()
 	b.serving.Wait()
 	b.log.Info("stopped")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 const idleTimeout = 2 * time.Minute // between two requests on one connection
 
-// listeners are the doors' addresses. Operators may have none.
-type listeners struct{ http, services, operators net.Listener }
+// listeners are the doors' addresses. Operators and forwarded requests may have none.
+type listeners struct{ http, services, operators, forward net.Listener }
 
 func (l *listeners) open(c *config.Listen) (err error) {
 	if l.http, err = listen("http-address", c.HTTPAddress); err != nil {
@@ -33,7 +33,7 @@ func (l *listeners) open(c *config.Listen) (err error) {
 }
 
 func (l *listeners) close() {
-	for _, x := range []net.Listener{l.http, l.services, l.operators} {
+	for _, x := range []net.Listener{l.http, l.services, l.operators, l.forward} {
 		if x != nil {
 			_ = x.Close()
 		}
@@ -68,6 +68,9 @@ func route(paths []string, door, app http.Handler) http.Handler {
 func (b *Broker) serve() {
 	if l := b.listeners.operators; l != nil {
 		b.serving.Go(func() { b.served("operators", b.operators.Serve(l)) })
+	}
+	if l := b.listeners.forward; l != nil {
+		b.serving.Go(func() { b.served("replicas", b.others.Serve(l)) })
 	}
 	b.serving.Go(func() { b.served("services", b.services.Serve(b.listeners.services)) })
 	browsers := b.listeners.http

@@ -50,7 +50,7 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 func (b *Broker) meshOptions() mesh.Options {
 	o := mesh.Default()
 	o.Replica, o.Cluster = b.replica, b.config.Cluster.Name
-	o.GRPCAddress, o.HTTPAddress = b.advertised(), b.HTTPAddress()
+	o.GRPCAddress, o.HTTPAddress, o.ForwardAddress = b.advertised(), b.HTTPAddress(), b.forwardAddress()
 	o.Interval, o.Dead = b.config.Cluster.ReplicaHeartbeat, b.config.Cluster.ReplicaTimeout
 	o.MaxGathers = b.config.Cluster.MaxGathers
 	o.MaxQueryResults = b.config.Services.MaxQueryResults

@@ -44,7 +44,7 @@ func newUpstream(target, enginePath string, proxies []netip.Prefix, log *slog.Lo
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(u)
 			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
-			forward(r, proxies)
+			introduce(r, proxies)
 		},
 		// One of its own, because the usual one goes through the proxy that the environment names.
 		Transport: &http.Transport{
@@ -65,8 +65,8 @@ func newUpstream(target, enginePath string, proxies []netip.Prefix, log *slog.Lo
 	}, nil
 }
 
-// forward tells the application whom the request is from.
-func forward(r *httputil.ProxyRequest, proxies []netip.Prefix) {
+// introduce tells the application whom the request is from.
+func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
 	trusted := trusts(proxies, r.In.RemoteAddr)
 	if trusted {
 		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // to which the next call appends

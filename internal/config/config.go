@@ -138,6 +138,10 @@ type Cluster struct {
 	ForwardEvents    int
 	ForwardBytes     int
 	MaxGathers       int
+	ForwardAddress   string
+	ForwardAdvertise string
+	Secret           string
+	MaxForwards      int
 }
 
 // Run is about the process itself.
@@ -188,6 +192,8 @@ func Default() *Config {
 			ForwardEvents:    65536,
 			ForwardBytes:     64 << 20,
 			MaxGathers:       4096,
+			ForwardAddress:   "127.0.0.1:0",
+			MaxForwards:      10_000,
 		},
 		Run: Run{
 			DrainTimeout: 25 * time.Second,

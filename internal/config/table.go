@@ -172,6 +172,15 @@ func (c *Cluster) settings() []Setting {
 		{Name: "forward-bytes", value: size(&c.ForwardBytes), Doc: "The same bound in bytes."},
 		{Name: "max-gathers", value: number(&c.MaxGathers), Doc: "Most emits, messages and queries of other replicas that wait here " +
 			"for acks or answers."},
+		{Name: "forward-address", value: text(&c.ForwardAddress), Doc: "Where other replicas hand over requests of this replica's sessions, so that a " +
+			"balancer may send each request to any replica. Beyond loopback it needs cluster-secret or nats-token, and a network that nobody " +
+			"listens on. A replica that was given neither nats-url nor nats-listen has no others and does not open it. Empty turns it off."},
+		{Name: "forward-advertise-address", value: text(&c.ForwardAdvertise), Doc: "The host:port at which other replicas reach forward-address, told to " +
+			"them. Empty means forward-address when it names a host; a loopback one is told only when NATS is on loopback, too."},
+		{Name: "cluster-secret", value: text(&c.Secret), Doc: "Secret that the replicas of a cluster share, by which they know requests that another " +
+			"one of them forwards. Empty means nats-token."},
+		{Name: "max-forwards", value: number(&c.MaxForwards), Doc: "Most requests and WebSockets of other replicas' sessions that this replica forwards " +
+			"at a time. Beyond it they are answered with 503."},
 	}
 }
 

@@ -290,7 +290,7 @@ func (c *Cluster) faults() (f faults) {
 	f.atLeast("forward-events", c.ForwardEvents, 1)
 	f.atLeast("forward-bytes", c.ForwardBytes, 1)
 	f.atLeast("max-gathers", c.MaxGathers, 1)
-	return f
+	return append(f, c.forwardFaults()...)
 }
 
 func (r *Run) faults() (f faults) {

@@ -47,6 +47,8 @@ var rules = []rule{
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},
+	{"internal/forward", []string{"internal/sio", "internal/metrics", "internal/quietlog"}, nil,
+		"what stands before the browsers' door knows an http.Handler, and is told where the replicas are"},
 	{"internal/admin", []string{"internal/sio", "internal/metrics"}, []string{"github.com/prometheus/"}, "operators only look"},
 
 	{"internal/broker", []string{"internal", "api/gen"}, []string{"google.golang.org/grpc", "github.com/prometheus/"},

@@ -47,6 +47,7 @@ func described() []description {
 	NewBridge(&c)
 	NewBackplane(&c)
 	NewMesh(&c)
+	NewForward(&c)
 	slices.SortFunc(c.all, func(a, b description) int { return cmp.Compare(a.name, b.name) })
 	return c.all
 }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package broker
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/forward"
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// openForward opens the listener for requests that other replicas hand over, if there can be others.
+func (l *listeners) openForward(c *config.Cluster) (err error) {
+	if c.HasOthers() && c.ForwardAddress != "" {
+		l.forward, err = listen("forward-address", c.ForwardAddress)
+	}
+	return err
+}
+
+func (b *Broker) forwardOptions() forward.Options {
+	c := b.config
+	return forward.Options{
+		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.ForwardSecret(), Find: b.findReplica, MaxForwards: c.Cluster.MaxForwards,
+		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
+	}
+}
+
+// forwardedHeader is about what a forwarded request has more in its header than the browser's.
+const forwardedHeader = 1 << 10
+
+// forwarding puts the Forwarder before the browsers' door, if there can be other replicas.
+func (b *Broker) forwarding(door http.Handler) http.Handler {
+	counters := metrics.NewForward(b.registry)
+	if !b.config.Cluster.HasOthers() {
+		return door
+	}
+	b.forward = forward.New(b.forwardOptions(), door, counters, b.log)
+	if b.listeners.forward != nil {
+		b.others = b.newHTTPServer(b.forward.Taken())
+		b.others.MaxHeaderBytes += forwardedHeader
+	}
+	if b.forwardAddress() == "" {
+		b.log.Warn("other replicas cannot hand over requests of this replica's sessions: a balancer must keep each browser with one replica",
+			"settings", "forward-address, forward-advertise-address")
+	}
+	return b.forward
+}
+
+// forwardAddress is where other replicas hand over requests of this replica's sessions, or empty when they cannot.
+func (b *Broker) forwardAddress() string {
+	if b.listeners.forward == nil {
+		return ""
+	}
+	return b.config.Cluster.ForwardTold(b.listeners.forward.Addr())
+}
+
+// findReplica tells where another replica takes requests of its sessions. A replica that has left the others still knows where they were:
+// its browsers' door stays open a little longer.
+func (b *Broker) findReplica(id sio.ReplicaID) (address string, known bool) {
+	if last := b.parting.Load(); last != nil {
+		address, known = (*last)[id]
+		return address, known
+	}
+	r, known := b.mesh.Replica(id)
+	return r.ForwardAddress, known
+}
+
+// drainForwards sends those away whose WebSockets are forwarded. The function that it gives is called before this replica leaves the others.
+func (b *Broker) drainForwards(ctx context.Context) (parting func()) {
+	var draining sync.WaitGroup
+	if b.forward != nil {
+		draining.Go(func() { b.forward.Drain(ctx) }) // ends with ctx
+	}
+	return func() {
+		draining.Wait()
+		last := make(map[sio.ReplicaID]string)
+		for _, r := range b.mesh.Replicas()[1:] {
+			last[r.ID] = r.ForwardAddress
+		}
+		b.parting.Store(&last)
+	}
+}
+
+// closeForwards ends what is forwarded still.
+func (b *Broker) closeForwards() {
+	if b.forward != nil {
+		b.forward.Close()
+	}
+}

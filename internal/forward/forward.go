@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package forward makes every replica serve every session. It stands before the browsers' door: a request that names a session of another
+// replica is carried there and its answer back, so that a balancer need not keep a browser with one replica. A request that opens a
+// session, or names one of this replica, goes through untouched.
+//
+// The other replica takes such requests at a listener of its own (taken.go), which believes what it is told of the browser, so that all its
+// checks see what they would see if the browser had come to it. What comes in there is never forwarded again. Polling requests travel on
+// connections that are used again and again (polling.go), a WebSocket on one of its own (websocket.go).
+//
+// A session whose replica is gone, or cannot be reached, is left to the browsers' door here, which does not know it and says so; clients
+// then begin anew.
+package forward
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Options says how requests are forwarded.
+type Options struct {
+	Replica sio.ReplicaID
+	// Secret is what the replicas of the cluster share, and nobody else knows.
+	Secret string
+	// Cluster is the name of the cluster.
+	Cluster string
+	// Find tells where another replica takes requests; address is empty when it told none, and known false when there is no such replica.
+	// It is called by many goroutines at the same time and must not block.
+	Find func(replica sio.ReplicaID) (address string, known bool)
+	// MaxForwards bounds the requests and WebSockets that are forwarded at a time.
+	MaxForwards int
+	// WriteTimeout bounds how long either end may take nothing of what is written to it.
+	WriteTimeout time.Duration
+	// DrainSpread is the time over which Drain ends forwarded WebSockets.
+	DrainSpread time.Duration
+}
+
+const (
+	dialTimeout   = 3 * time.Second
+	answerTimeout = 10 * time.Second // for the answer to a WebSocket handshake
+	keepIdle      = time.Minute      // less than what a replica keeps a connection between two requests
+	keepPerOther  = 256              // connections without a request, to one replica
+)
+
+// Forwarder is an http.Handler before the browsers' door.
+type Forwarder struct {
+	// fixed at birth
+	o         Options
+	door      http.Handler
+	metrics   *metrics.Forward
+	log       *slog.Logger
+	quiet     quietlog.ByCause
+	dialer    net.Dialer
+	transport *http.Transport
+	buffers   sync.Pool
+
+	open     atomic.Int64
+	draining atomic.Bool
+	carried  sync.WaitGroup // links and their goroutines; Close ends them
+
+	mu     sync.Mutex // guards the fields below
+	links  map[*link]struct{}
+	closed bool
+}
+
+// New makes a Forwarder before the browsers' door.
+func New(o Options, door http.Handler, m *metrics.Forward, log *slog.Logger) *Forwarder {
+	f := &Forwarder{
+		o: o, door: door, metrics: m, log: log, quiet: quietlog.ByCause{PerSecond: 1}, links: make(map[*link]struct{}),
+		dialer:  net.Dialer{Timeout: dialTimeout},
+		buffers: sync.Pool{New: func() any { return new([largeBuffer]byte) }},
+	}
+	// One of its own, because the usual one goes through the proxy that the environment names.
+	f.transport = &http.Transport{
+		DialContext: f.dialer.DialContext, DisableCompression: true, MaxIdleConnsPerHost: keepPerOther, IdleConnTimeout: keepIdle,
+	}
+	return f
+}
+
+// ServeHTTP implements http.Handler.
+func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	owner, named := sessionOf(r.URL.RawQuery).Replica()
+	// What a browser asks before a request to another origin has nothing to do with the session.
+	if !named || owner == f.o.Replica || r.Method == http.MethodOptions {
+		f.door.ServeHTTP(w, r)
+		return
+	}
+	address, known := f.o.Find(owner)
+	if !known {
+		f.metrics.Unknown.Inc()
+		f.door.ServeHTTP(w, r)
+		return
+	}
+	e := &errand{f: f, owner: owner, address: address}
+	if address == "" {
+		e.fail(w, r, f.metrics.Unaddressed, "it takes no requests of its sessions, see the setting forward-address there", nil)
+		return
+	}
+	if !f.enter() {
+		f.refuse(w)
+		return
+	}
+	if isWebSocket(r) {
+		if e.websocket(w, r) {
+			return // it leaves when the WebSocket ends
+		}
+	} else {
+		e.poll(w, r)
+	}
+	f.leave()
+}
+
+// sessionOf is the session that a query names. Ids need no escapes, so there is nothing to be decoded; a key that occurs twice names nothing.
+func sessionOf(query string) (id sio.SessionID) {
+	const key = "sid="
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		value, ok := strings.CutPrefix(pair, key)
+		switch {
+		case !ok:
+		case id != "":
+			return ""
+		default:
+			id = sio.SessionID(value)
+		}
+	}
+	return id
+}
+
+// isWebSocket tells a WebSocket handshake; what is wrong with one is for the owner to say.
+func isWebSocket(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// enter lets one more request be forwarded, unless there are too many.
+func (f *Forwarder) enter() bool {
+	if f.open.Add(1) > int64(f.o.MaxForwards) {
+		f.open.Add(-1)
+		return false
+	}
+	f.metrics.Open.Inc()
+	return true
+}
+
+func (f *Forwarder) leave() {
+	f.open.Add(-1)
+	f.metrics.Open.Dec()
+}
+
+// retryAfter is when a browser may come again that was turned away since there is no room, in seconds.
+const retryAfter = 5
+
+// refuse turns a request away that would be one too many. Clients begin anew then, here or elsewhere.
+func (f *Forwarder) refuse(w http.ResponseWriter) {
+	f.metrics.TooMany.Inc()
+	if ok, unlogged := f.quiet.Allow("too many"); ok {
+		f.log.Warn("too many requests of other replicas' sessions", "setting", "max-forwards", "limit", f.o.MaxForwards, "unlogged", unlogged)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Retry-After", strconv.Itoa(retryAfter))
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_, _ = w.Write([]byte(`{"code":4,"message":"This server forwards as many requests as its setting max-forwards allows"}`)) // or the browser left
+}
+
+// errand is one request on its way to the replica of its session.
+type errand struct {
+	f       *Forwarder
+	owner   sio.ReplicaID
+	address string
+}
+
+// fail leaves a request to the browsers' door here, which says that there is no such session. Nothing has been answered yet.
+func (e *errand) fail(w http.ResponseWriter, r *http.Request, counter metrics.Counter, why string, err error) {
+	counter.Inc()
+	if ok, unlogged := e.f.quiet.Allow(why); ok {
+		e.f.log.Warn("a request was not forwarded to the replica of its session", "other", e.owner, "address", e.address, "why", why,
+			"error", err, "unlogged", unlogged)
+	}
+	e.f.door.ServeHTTP(w, r)
+}
+
+// Drain ends the WebSockets that are forwarded, spread over DrainSpread, so that their browsers come back through other replicas. Polling
+// browsers are told with each answer to take another connection. It returns when all are ended or ctx is.
+func (f *Forwarder) Drain(ctx context.Context) {
+	f.draining.Store(true)
+	f.mu.Lock()
+	links := make([]*link, 0, len(f.links))
+	for l := range f.links {
+		links = append(links, l)
+	}
+	f.mu.Unlock()
+	begin := time.Now()
+	for i, l := range links {
+		due := begin.Add(f.o.DrainSpread * time.Duration(i) / time.Duration(len(links)))
+		t := time.NewTimer(time.Until(due))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+		l.close()
+	}
+}
+
+// Close ends every WebSocket that is forwarded and returns when nothing of them runs any more. Polling requests end with the servers that
+// took them.
+func (f *Forwarder) Close() {
+	f.mu.Lock()
+	f.closed = true
+	for l := range f.links {
+		l.close()
+	}
+	f.mu.Unlock()
+	f.carried.Wait()
+	f.transport.CloseIdleConnections()
+}
