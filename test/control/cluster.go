@@ -37,6 +37,7 @@ type cluster struct {
 	replicas []*process.Broker
 	others   map[string]*process.Process // handlers and applications by name
 	lines    []*line
+	balanced []interface{ close() }
 }
 
 func (cs *clusters) add() *cluster {
@@ -194,6 +195,9 @@ func (c *cluster) stop() {
 	defer c.mu.Unlock()
 	for _, l := range c.lines {
 		l.close()
+	}
+	for _, b := range c.balanced {
+		b.close()
 	}
 	for _, p := range c.others {
 		p.Kill()

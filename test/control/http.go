@@ -24,6 +24,7 @@ type request struct {
 	Replica  int      `json:"replica"`  // which one
 	Flags    []string `json:"flags"`    // of the broker
 	Env      []string `json:"env"`      // of a handler, NAME=value
+	By       string   `json:"by"`       // requests or connections
 	Signal   string   `json:"signal"`   // kill or term
 	App      string   `json:"app"`      // flask_chat, go_chat or polyglot
 	Args     []string `json:"args"`     // of a command line
@@ -51,6 +52,7 @@ func describe(b *process.Broker) replica {
 //	GET    /clusters/{id}/processes/{name}         what it has printed
 //	POST   /clusters/{id}/lines {replica}          {name, url} of a line to a replica
 //	POST   /clusters/{id}/lines/{name}/cut         ends all connections of a line
+//	POST   /clusters/{id}/balancers {by}           {url} that gives each request, or each connection, to the next replica
 //	POST   /clusters/{id}/address                  {address} that nobody listens at
 //	POST   /clusters/{id}/cli {replica, args}      {code, output} of `broker ARGS`
 //	POST   /clusters/{id}/emitter {replica, args}  {code, output} of the handlers' program used as an emitter
@@ -68,6 +70,7 @@ func (c *control) handler() http.Handler {
 		"GET /clusters/{id}/processes/{name}":    c.printed,
 		"POST /clusters/{id}/lines":              newLine,
 		"POST /clusters/{id}/lines/{name}/cut":   cutLine,
+		"POST /clusters/{id}/balancers":          newBalancer,
 		"POST /clusters/{id}/address":            freeAddress,
 		"POST /clusters/{id}/cli":                c.cli,
 		"POST /clusters/{id}/emitter":            c.emitter,
@@ -171,6 +174,28 @@ func cutLine(r *http.Request, cl *cluster, _ *request) (any, error) {
 	}
 	cl.lines[n].cut()
 	return struct{}{}, nil
+}
+
+func newBalancer(_ *http.Request, cl *cluster, q *request) (any, error) {
+	targets := make([]string, len(cl.replicas))
+	for i, b := range cl.replicas {
+		targets[i] = b.HTTP
+	}
+	var b interface {
+		address() string
+		close()
+	}
+	var err error
+	if q.By == "connections" {
+		b, err = listen(targets...)
+	} else {
+		b, err = balance(targets)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cl.balanced = append(cl.balanced, b)
+	return map[string]any{"url": "http://" + b.address()}, nil
 }
 
 func freeAddress(*http.Request, *cluster, *request) (any, error) {

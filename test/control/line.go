@@ -8,12 +8,15 @@ import (
 	"log"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
-// line carries connections to a replica, until it is cut: that is how a client of any language loses its transport.
+// line carries connections to a replica, until it is cut: that is how a client of any language loses its transport. One to several replicas
+// carries each connection to the next of them that takes it.
 type line struct {
 	listener net.Listener
-	target   string
+	targets  []string
+	next     atomic.Uint64
 	carried  sync.WaitGroup
 
 	mu     sync.Mutex // guards all below
@@ -21,12 +24,12 @@ type line struct {
 	open   map[net.Conn]struct{} // both ends of all connections
 }
 
-func listen(target string) (*line, error) {
+func listen(targets ...string) (*line, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	l := &line{listener: listener, target: target, open: make(map[net.Conn]struct{})}
+	l := &line{listener: listener, targets: targets, open: make(map[net.Conn]struct{})}
 	l.carried.Go(l.accept) // ends with close
 	return l, nil
 }
@@ -49,7 +52,13 @@ func (l *line) accept() {
 // carry copies both ways until both ends have said all, or the line is cut.
 func (l *line) carry(near net.Conn) {
 	defer l.drop(near)
-	far, err := net.Dial("tcp", l.target)
+	var far net.Conn
+	err := net.ErrClosed
+	for range l.targets {
+		if far, err = net.Dial("tcp", l.targets[l.next.Add(1)%uint64(len(l.targets))]); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return // the replica is gone: so is the connection
 	}

@@ -63,6 +63,11 @@ export class Cluster {
     return ask("POST", `/clusters/${this.id}/emitter`, { replica, args });
   }
 
+  // balancer gives the address of a balancer that gives each request, or each connection, to the next replica.
+  async balancer(by) {
+    return (await ask("POST", `/clusters/${this.id}/balancers`, { by })).url;
+  }
+
   // metric sums the samples of a metric of a replica.
   async metric(name, labels = "", replica = 0) {
     const text = await (await fetch(`${this.replicas[replica].operators}/metrics`)).text();
@@ -73,8 +78,8 @@ export class Cluster {
   }
 
   // client makes a client, not connected yet unless `autoConnect` says so.
-  client(options = {}, { replica = 0, namespace = "" } = {}) {
-    const socket = io(this.replicas[replica].url + namespace, {
+  client(options = {}, { replica = 0, namespace = "", url = this.replicas[replica].url } = {}) {
+    const socket = io(url + namespace, {
       autoConnect: false,
       forceNew: true,
       reconnectionDelay: 50,
