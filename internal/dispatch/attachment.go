@@ -34,7 +34,7 @@ type Attachment struct {
 	redelivered share    // of the window: what was redelivered
 	crowded     []*share // those that lanes wait for
 	foreign     list     // dispatches of other replicas that wait for the window
-	turn        bool     // it is foreign's turn
+	turn        int      // of the sources, the one that was served last
 	assigned    int      // sockets
 	armed       bool     // the deadline timer runs
 	timer       *time.Timer
@@ -246,32 +246,56 @@ func (a *Attachment) roomLocked() bool {
 // that its acks leave in one write; a flood waits after so many.
 const turnEvents = 8
 
-// pumpLocked hands out what the window allows: the waiting lanes have their turns, and in between those of other replicas.
+// pumpLocked hands out what the window allows. Those that wait for nothing else, those that waited for a share, and those of other replicas
+// have their turns, one dispatch each.
 func (a *Attachment) pumpLocked() {
 	for !a.detached && a.roomLocked() {
-		lanes := a.ring.head != nil || a.recallAllLocked()
-		foreign := a.foreign.head != nil && a.fullLocked(a.foreign.head) == nil
-		switch {
-		case foreign && (a.turn || !lanes):
-			a.turn = false
-			a.handOutForeignLocked()
-		case lanes:
-			a.turn = true
-			a.serveLocked()
-		default:
+		served := false
+		for range pumpSources {
+			a.turn = (a.turn + 1) % pumpSources
+			if served = a.serveLocked(a.turn); served {
+				break
+			}
+		}
+		if !served {
 			return
 		}
 	}
 }
 
-// serveLocked hands out what the lane waits with whose turn it is, or lets it wait for something else than the window.
-func (a *Attachment) serveLocked() {
-	l := a.ring.head
+const pumpSources = 3
+
+// serveLocked serves one of the sources, and tells whether it had anything.
+func (a *Attachment) serveLocked(source int) bool {
+	switch source {
+	case 0:
+		if a.ring.head != nil {
+			a.serveLaneLocked(&a.ring)
+			return true
+		}
+	case 1:
+		if s := a.readyLocked(); s != nil {
+			a.serveLaneLocked(&s.waiting)
+			return true
+		}
+	default:
+		if a.foreign.head != nil && a.fullLocked(a.foreign.head) == nil {
+			a.handOutForeignLocked()
+			return true
+		}
+	}
+	return false
+}
+
+// serveLaneLocked hands out what the lane waits with whose turn it is, or lets it wait for something else.
+func (a *Attachment) serveLaneLocked(r *ring) {
+	l := r.head
 	if dp := l.queue.head; dp != nil { // or else what it waited with was taken back
-		if !l.mayHandOutLocked(dp) {
-			a.ring.pop()
+		full := a.fullLocked(dp)
+		if full != nil || !a.fairLocked(l.open, socketPart) || !a.suitsLocked(dp) {
+			r.pop()
 			l.turn = 0
-			l.hinderedLocked(dp)
+			l.hinderedLocked(full)
 			return
 		}
 		l.turn++
@@ -279,9 +303,9 @@ func (a *Attachment) serveLocked() {
 	}
 	if l.queue.len == 0 || l.turn == turnEvents {
 		l.turn = 0
-		a.ring.pop()
+		r.pop()
 		if l.queue.len > 0 {
-			a.ring.push(l)
+			r.push(l)
 		}
 	}
 }

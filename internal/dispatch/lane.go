@@ -142,7 +142,7 @@ func (l *lane) wakeLocked() {
 
 // addLocked hands the dispatch out if it is its turn, and queues it otherwise.
 func (l *lane) addLocked(dp *Dispatch) {
-	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.idleLocked() && a.roomLocked() && l.mayHandOutLocked(dp) {
+	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.idleLocked() && a.roomLocked() && l.freeLocked(dp) {
 		a.handOutLocked(dp)
 		return
 	}
@@ -187,14 +187,15 @@ func (l *lane) placeLocked() {
 	l.at.pumpLocked()
 }
 
-// hinderedLocked lets a lane that stands nowhere wait for what keeps its next dispatch from its instance.
-func (l *lane) hinderedLocked(dp *Dispatch) {
-	if s := l.at.fullLocked(dp); s != nil {
-		l.at.awaitLocked(s, l)
+// hinderedLocked lets a lane that stands nowhere wait for the share that is full. Without one it waits for its own next result, or goes
+// to an instance that handles what comes next.
+func (l *lane) hinderedLocked(full *share) {
+	if full != nil {
+		l.at.awaitLocked(full, l)
 		return
 	}
 	if l.at.fairLocked(l.open, socketPart) {
-		l.placeLocked() // its instance does not handle it, and another does
+		l.placeLocked()
 	}
 }
 

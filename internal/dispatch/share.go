@@ -68,9 +68,16 @@ func (a *Attachment) fullLocked(dp *Dispatch) *share {
 	return nil
 }
 
-// mayHandOutLocked tells whether nothing but the window keeps the lane's dispatch from its instance.
-func (l *lane) mayHandOutLocked(dp *Dispatch) bool {
-	return l.at.fairLocked(l.open, socketPart) && l.at.fullLocked(dp) == nil && l.at.suitsLocked(dp)
+// freeLocked tells whether nothing but the window keeps the lane's dispatch from its instance, and nobody waits for the same.
+func (l *lane) freeLocked(dp *Dispatch) bool {
+	a := l.at
+	switch {
+	case !a.fairLocked(l.open, socketPart), a.fullLocked(dp) != nil, !a.suitsLocked(dp):
+		return false
+	case dp.Redeliveries > 0 && a.redelivered.waiting.head != nil:
+		return false
+	}
+	return dp.share == noShare || a.shareLocked(dp.share).waiting.head == nil
 }
 
 // countLocked counts a dispatch that is handed out into its shares.
@@ -83,16 +90,12 @@ func (a *Attachment) countLocked(dp *Dispatch) {
 	}
 }
 
-// uncountLocked takes it out of them, and lets lanes that waited for that have their turns.
 func (a *Attachment) uncountLocked(dp *Dispatch) {
 	if dp.Redeliveries > 0 {
 		a.redelivered.open--
-		a.recallLocked(&a.redelivered)
 	}
 	if dp.share != noShare {
-		s := a.shares[dp.share]
-		s.open--
-		a.recallLocked(s)
+		a.shares[dp.share].open--
 	}
 }
 
@@ -105,29 +108,25 @@ func (a *Attachment) awaitLocked(s *share, l *lane) {
 	s.waiting.push(l)
 }
 
-// recallLocked gives the first lane that waits for the share its turn, if it may use it.
-func (a *Attachment) recallLocked(s *share) (recalled bool) {
-	l := s.waiting.head
-	if l == nil || l.queue.head != nil && a.fullLocked(l.queue.head) == s {
-		return false
-	}
-	s.waiting.pop()
-	a.ring.push(l)
-	return true
-}
-
-// recallAllLocked gives lanes their turns whose shares have grown, since others shrank. It tells whether there are any.
-func (a *Attachment) recallAllLocked() (recalled bool) {
-	kept := a.crowded[:0]
-	for _, s := range a.crowded {
-		recalled = a.recallLocked(s) || recalled
-		if s.crowded = s.waiting.head != nil; s.crowded {
-			kept = append(kept, s)
+// readyLocked gives a share that has room for the lane that waits first, each in turn; nil when none has.
+func (a *Attachment) readyLocked() *share {
+	for range len(a.crowded) {
+		s := a.crowded[0]
+		copy(a.crowded, a.crowded[1:])
+		last := len(a.crowded) - 1
+		l := s.waiting.head
+		if l == nil {
+			s.crowded = false
+			a.crowded[last] = nil
+			a.crowded = a.crowded[:last]
+			continue
+		}
+		a.crowded[last] = s
+		if l.queue.head == nil || a.fullLocked(l.queue.head) != s {
+			return s
 		}
 	}
-	clear(a.crowded[len(kept):])
-	a.crowded = kept
-	return recalled
+	return nil
 }
 
 // popWaitingLocked takes out a lane that waits for the window or for a share; nil when none does.
