@@ -56,6 +56,7 @@ func (q *query) add(f *sio.Found) {
 	q.found.Truncated = q.found.Truncated || f.Truncated || len(sockets) < len(f.Sockets) || len(rooms) < len(f.Rooms)
 	q.found.Sockets = append(q.found.Sockets, sockets...)
 	q.found.Rooms = append(q.found.Rooms, rooms...)
+	q.found.Calls = append(q.found.Calls, f.Calls...)
 	if f.Set != nil {
 		q.found.Set, q.found.Conflict = f.Set, f.Conflict
 	}

@@ -3,6 +3,8 @@
 package backplane
 
 import (
+	"strings"
+
 	backplanev1 "github.com/spanwire/spanwire/api/gen/spanwire/backplane/v1"
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -25,6 +27,8 @@ func queryToWire(r *QueryRequest) *backplanev1.QueryRequest {
 		m.Query = &backplanev1.QueryRequest_SetData{SetData: &spanwirev1.SetData{
 			Namespace: string(q.Namespace), SocketId: string(q.Socket), Data: q.Data, IfVersion: q.IfVersion,
 		}}
+	case *sio.FindCall:
+		m.Query = &backplanev1.QueryRequest_FetchSockets{FetchSockets: findCallToWire(q)}
 	case nil:
 		if r.Message != nil {
 			m.Query = &backplanev1.QueryRequest_Message{Message: messageToWire(r.Message)}
@@ -58,6 +62,9 @@ func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 	for i := range a.Found.Sockets {
 		m.Found = append(m.Found, socketToWire(&a.Found.Sockets[i]))
 	}
+	for i := range a.Found.Calls {
+		m.Found = append(m.Found, callToWire(&a.Found.Calls[i]))
+	}
 	for _, r := range a.Found.Rooms {
 		m.Rooms = append(m.Rooms, &spanwirev1.RoomInfo{Name: string(r.Name), Sockets: uint32(r.Sockets)})
 	}
@@ -87,6 +94,10 @@ func queryFromWire(m *backplanev1.QueryRequest) (*QueryRequest, error) {
 	r := &QueryRequest{ID: m.GetId(), Timeout: milliseconds(m.GetTimeoutMs())}
 	switch q := m.GetQuery().(type) {
 	case *backplanev1.QueryRequest_FetchSockets:
+		if q.FetchSockets.GetTarget().GetNamespace() == callNamespace {
+			r.Query = findCallFromWire(q.FetchSockets)
+			return r, nil
+		}
 		t, err := targetFromWire(q.FetchSockets.GetTarget())
 		r.Query = &sio.FetchSockets{Target: t, Limit: int(q.FetchSockets.GetLimit()), Credentials: m.GetCredentials()}
 		return r, err
@@ -135,6 +146,10 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 	a := &QueryAnswer{ID: m.GetId(), Last: m.GetLast(), Refused: m.GetRefused()}
 	a.Found.Truncated, a.Found.Conflict = m.GetTruncated(), m.GetConflict()
 	for _, s := range m.GetFound() {
+		if digest, ok := strings.CutPrefix(s.GetSocketId(), callPrefix); ok {
+			a.Found.Calls = append(a.Found.Calls, callFromWire(s, digest))
+			continue
+		}
 		a.Found.Sockets = append(a.Found.Sockets, sio.SocketInfo{
 			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings(s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
 			Auth: s.GetHandshake().GetAuth(), Data: sio.Data{Value: s.GetData(), Version: s.GetDataVersion()},

@@ -21,6 +21,7 @@ import (
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	Topology func() []Replica
 	// Tokens are bearer tokens, any of which callers must show. Empty means that none is asked for.
 	Tokens []string
+	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
+	Calls *once.Calls
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
 	MaxFrame int
 	// AckTimeout is how long an emit waits for acks when it names no time. Default 10 s.
@@ -79,6 +82,9 @@ func (o Options) withDefaults() Options {
 	o.MaxAnswers = cmp.Or(o.MaxAnswers, 16<<20)
 	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
+	if o.Calls == nil {
+		o.Calls = once.New(once.Options{}, metrics.NewOnce(nil))
+	}
 	if o.Topology == nil {
 		o.Topology = func() []Replica { return nil }
 	}
@@ -117,6 +123,10 @@ type Server struct {
 	metrics    *metrics.Bridge
 	log        *slog.Logger
 
+	// life ends with Drain: what is carried out for callers that may have left ends with it.
+	life context.Context
+	end  context.CancelFunc
+
 	mu        sync.Mutex             // guards what follows
 	instances map[*Instance]struct{} // attached
 	draining  bool
@@ -125,7 +135,9 @@ type Server struct {
 
 // New makes the door.
 func New(o Options, d *dispatch.Dispatcher, h *hub.Hub, m *metrics.Bridge, log *slog.Logger) *Server {
-	return &Server{o: o.withDefaults(), dispatcher: d, hub: h, metrics: m, log: log, instances: make(map[*Instance]struct{})}
+	s := &Server{o: o.withDefaults(), dispatcher: d, hub: h, metrics: m, log: log, instances: make(map[*Instance]struct{})}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Register puts the services on a gRPC server made with ServerOptions.
@@ -220,6 +232,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		})
 	}
 	finishing.Wait()
+	s.end()
 	s.running.Wait()
 	if cut.Load() {
 		return context.Cause(ctx)

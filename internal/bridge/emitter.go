@@ -14,7 +14,7 @@ import (
 // Emit implements spanwire.v1.EmitterService.
 func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwirev1.EmitResponse, error) {
 	s.metrics.Emits.Inc()
-	a, err := s.execute(ctx, &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: m.GetEmit()}})
+	a, replayed, err := s.execute(ctx, m.GetIdempotencyKey(), &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: m.GetEmit()}})
 	if err != nil {
 		return nil, grpcError(err)
 	}
@@ -24,26 +24,31 @@ func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwire
 	}
 	return &spanwirev1.EmitResponse{
 		Sockets: a.GetSockets(), Acks: a.GetAcks(), Missing: a.GetMissing(), SilentReplicas: a.GetSilentReplicas(),
+		Replayed: replayed,
 	}, nil
 }
 
 // Execute implements spanwire.v1.EmitterService.
 func (s *Server) Execute(ctx context.Context, m *spanwirev1.ExecuteRequest) (*spanwirev1.ExecuteResponse, error) {
 	s.metrics.Emits.Inc()
-	a, err := s.execute(ctx, m.GetCommand())
+	a, replayed, err := s.execute(ctx, m.GetIdempotencyKey(), m.GetCommand())
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	return &spanwirev1.ExecuteResponse{Answer: a}, nil
+	return &spanwirev1.ExecuteResponse{Answer: a, Replayed: replayed}, nil
 }
 
-// execute carries out a command of somebody without a stream, who has asked for no credentials. An error means that the command makes no sense.
-func (s *Server) execute(ctx context.Context, m *spanwirev1.Command) (*spanwirev1.Answer, error) {
+// execute carries out a command of somebody without a stream, who has asked for no credentials; under an idempotency key, once. An error
+// means that the command makes no sense, or that it could not be waited for.
+func (s *Server) execute(ctx context.Context, key string, m *spanwirev1.Command) (a *spanwirev1.Answer, replayed bool, err error) {
 	o, err := s.orderOf(m, &asker{})
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, false, err
+	case key == "":
+		return s.carryOut(ctx, &o), false, nil
 	}
-	return s.carryOut(ctx, &o), nil
+	return s.keyed(ctx, key, m, &o)
 }
 
 // codeOf is the status for a fault that has no other place.

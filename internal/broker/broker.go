@@ -29,6 +29,7 @@ import (
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -127,9 +128,15 @@ func (b *Broker) build() (err error) {
 	toInstances := dispatchOptions(c, b.replica)
 	toInstances.Others = publisher
 	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
-	b.mesh = mesh.New(b.meshOptions(), b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
+	remember := b.onceOptions()
+	remember.Others = publisher
+	calls := once.New(remember, metrics.NewOnce(b.registry))
+	toReplicas := b.meshOptions()
+	toReplicas.Calls = calls
+	b.mesh = mesh.New(toReplicas, b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
 	b.edge = edge.New(edgeOptions(c, b.replica), b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
 	options := b.bridgeOptions()
+	options.Calls = calls
 	b.bridge = bridge.New(options, b.dispatch, b.hub, metrics.NewBridge(b.registry), b.log)
 	if b.services, b.health, err = newServices(&c.Listen, options.ServerOptions(), b.bridge.Register); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/mesh"
+	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -143,6 +144,13 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		MaxDepth:        b.config.Socket.MaxJSONDepth,
 		MaxStreams:      c.MaxStreams,
 		Tokens:          b.config.Listen.ServiceTokens,
+	}
+}
+
+func (b *Broker) onceOptions() once.Options {
+	c := &b.config.Services
+	return once.Options{
+		Replica: b.replica, Window: c.IdempotencyWindow, MaxKeys: c.MaxIdempotencyKeys, MaxBytes: c.MaxIdempotencyBytes, Patience: c.QueryTimeout,
 	}
 }
 

@@ -99,29 +99,32 @@ type Socket struct {
 
 // Services is what handlers meet.
 type Services struct {
-	QueueEvents     int
-	QueueBytes      int
-	ConnectHold     time.Duration
-	HoldTimeout     time.Duration
-	HoldSockets     int
-	MaxRedeliveries int
-	HandlerTimeout  time.Duration
-	InstanceWindow  int
-	MaxWindow       int
-	WindowBytes     int
-	AckTimeout      time.Duration
-	StallTimeout    time.Duration
-	RegisterTimeout time.Duration
-	MaxFrame        int
-	MaxServices     int
-	MaxDynamic      int
-	MaxAckWaits     int
-	QueryTimeout    time.Duration
-	MaxQueryResults int
-	MaxSocketData   int
-	MaxRoomEvents   int
-	MaxAnswers      int
-	MaxStreams      int
+	QueueEvents         int
+	QueueBytes          int
+	ConnectHold         time.Duration
+	HoldTimeout         time.Duration
+	HoldSockets         int
+	MaxRedeliveries     int
+	HandlerTimeout      time.Duration
+	InstanceWindow      int
+	MaxWindow           int
+	WindowBytes         int
+	AckTimeout          time.Duration
+	StallTimeout        time.Duration
+	RegisterTimeout     time.Duration
+	MaxFrame            int
+	MaxServices         int
+	MaxDynamic          int
+	MaxAckWaits         int
+	QueryTimeout        time.Duration
+	MaxQueryResults     int
+	MaxSocketData       int
+	MaxRoomEvents       int
+	MaxAnswers          int
+	IdempotencyWindow   time.Duration
+	MaxIdempotencyKeys  int
+	MaxIdempotencyBytes int
+	MaxStreams          int
 }
 
 // Cluster is what ties replicas together.
@@ -228,29 +231,32 @@ func defaultEngine() Engine {
 
 func defaultServices() Services {
 	return Services{
-		QueueEvents:     128,
-		QueueBytes:      1 << 20,
-		ConnectHold:     20 * time.Second,
-		HoldTimeout:     5 * time.Minute,
-		HoldSockets:     10_000,
-		MaxRedeliveries: 5,
-		HandlerTimeout:  30 * time.Second,
-		InstanceWindow:  1024,
-		MaxWindow:       16384,
-		WindowBytes:     32 << 20,
-		AckTimeout:      10 * time.Second,
-		StallTimeout:    10 * time.Second,
-		RegisterTimeout: 10 * time.Second,
-		MaxFrame:        4 << 20,
-		MaxServices:     1024,
-		MaxDynamic:      10_000,
-		MaxAckWaits:     1024,
-		QueryTimeout:    5 * time.Second,
-		MaxQueryResults: 10_000,
-		MaxSocketData:   64 << 10,
-		MaxRoomEvents:   4096,
-		MaxAnswers:      16 << 20,
-		MaxStreams:      100,
+		QueueEvents:         128,
+		QueueBytes:          1 << 20,
+		ConnectHold:         20 * time.Second,
+		HoldTimeout:         5 * time.Minute,
+		HoldSockets:         10_000,
+		MaxRedeliveries:     5,
+		HandlerTimeout:      30 * time.Second,
+		InstanceWindow:      1024,
+		MaxWindow:           16384,
+		WindowBytes:         32 << 20,
+		AckTimeout:          10 * time.Second,
+		StallTimeout:        10 * time.Second,
+		RegisterTimeout:     10 * time.Second,
+		MaxFrame:            4 << 20,
+		MaxServices:         1024,
+		MaxDynamic:          10_000,
+		MaxAckWaits:         1024,
+		QueryTimeout:        5 * time.Second,
+		MaxQueryResults:     10_000,
+		IdempotencyWindow:   5 * time.Minute,
+		MaxIdempotencyKeys:  10_000,
+		MaxIdempotencyBytes: 64 << 20,
+		MaxSocketData:       64 << 10,
+		MaxRoomEvents:       4096,
+		MaxAnswers:          16 << 20,
+		MaxStreams:          100,
 	}
 }
 

@@ -143,6 +143,12 @@ func (s *Services) settings() []Setting {
 			"it names no time."},
 		{Name: "max-query-results", value: number(&s.MaxQueryResults), Doc: "Most sockets or rooms in the answer to one query. An answer that " +
 			"leaves some out says so."},
+		{Name: "idempotency-window", value: duration(&s.IdempotencyWindow), Doc: "How long the idempotency key of a call is remembered with its " +
+			"answer, once the call was carried out."},
+		{Name: "max-idempotency-keys", value: number(&s.MaxIdempotencyKeys), Doc: "Most idempotency keys that are remembered; the oldest is " +
+			"forgotten first."},
+		{Name: "max-idempotency-bytes", value: size(&s.MaxIdempotencyBytes), Doc: "Most bytes of answers that are remembered with idempotency keys; " +
+			"the oldest is forgotten first."},
 		{Name: "max-socket-data", value: size(&s.MaxSocketData), Doc: "Most bytes of data that handlers may keep with one socket."},
 		{Name: "max-room-events", value: number(&s.MaxRoomEvents), Doc: "How many dispatches of one socket may wait for one service before room " +
 			"events are dropped."},

@@ -32,6 +32,7 @@ var rules = []rule{
 	{"api/gen", []string{"api/gen"}, []string{"google.golang.org/"}, "generated code stands alone"},
 
 	{"internal/hub", []string{"internal/sio", "internal/metrics"}, nil, "the hub reaches browsers and replicas through its own interfaces"},
+	{"internal/once", []string{"internal/sio", "internal/metrics"}, nil, "it remembers calls without knowing what they are about"},
 	{"internal/dispatch", []string{"internal/sio", "internal/metrics", "internal/quietlog"}, nil, "dispatch reaches browsers and handlers through its own interfaces"},
 	{"internal/backplane/nats", []string{"internal/backplane", "internal/sio", "internal/metrics"},
 		[]string{"github.com/nats-io/"}, "the only room that knows NATS"},
@@ -43,7 +44,7 @@ var rules = []rule{
 	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan"}, nil, "the codec does no I/O and knows no transport"},
 	{"internal/edge", []string{"internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "internal/quietlog"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
-	{"internal/bridge", []string{"internal/hub", "internal/dispatch", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api/gen"},
+	{"internal/bridge", []string{"internal/hub", "internal/dispatch", "internal/once", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api/gen"},
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},

@@ -34,6 +34,13 @@ type Options struct {
 	MaxGathers     int           // emits, messages and queries of others that wait here at a time
 
 	MaxQueryResults int // sockets or rooms in the answer to a query of others
+
+	Calls Calls // nil when no calls with idempotency keys are taken
+}
+
+// Calls knows what was called with idempotency keys here.
+type Calls interface {
+	Find(asker sio.ReplicaID, q *sio.FindCall) sio.Found
 }
 
 // Default holds the options in force when none is set; Replica and the addresses have no default.

@@ -20,6 +20,10 @@ func (m *Mesh) query(origin sio.ReplicaID, request *backplane.QueryRequest) {
 		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Found: m.hub.Answer(set)(), Last: true})
 		return
 	}
+	if find, ok := request.Query.(*sio.FindCall); ok {
+		m.findCall(origin, request.ID, find)
+		return
+	}
 	if !m.mayGather() {
 		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Refused: true, Last: true})
 		return
@@ -30,6 +34,19 @@ func (m *Mesh) query(origin sio.ReplicaID, request *backplane.QueryRequest) {
 		defer m.gathered()
 		m.answerQuery(origin, request.ID, rest())
 	})
+}
+
+// findCall tells what is known of an idempotency key. An answer that is too large for the backplane stays here.
+func (m *Mesh) findCall(origin sio.ReplicaID, id uint64, q *sio.FindCall) {
+	var found sio.Found
+	if m.options.Calls != nil {
+		found = m.options.Calls.Find(origin, q)
+	}
+	err := m.publisher.Send(origin, &backplane.QueryAnswer{ID: id, Found: found, Last: true})
+	if sio.CodeOf(err) == sio.CodeTooLarge {
+		found.Calls[0].Answer = nil
+		m.send(origin, &backplane.QueryAnswer{ID: id, Found: found, Last: true})
+	}
 }
 
 // bound applies this replica's limit to a query of another.

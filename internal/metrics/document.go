@@ -48,6 +48,7 @@ func described() []description {
 	NewBackplane(&c)
 	NewMesh(&c)
 	NewForward(&c)
+	NewOnce(&c)
 	slices.SortFunc(c.all, func(a, b description) int { return cmp.Compare(a.name, b.name) })
 	return c.all
 }

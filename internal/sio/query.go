@@ -38,6 +38,7 @@ type Found struct {
 	Rooms     []RoomInfo   // of ListRooms, in no order
 	Set       *Data        // of SetData, what is there afterwards; nil when no socket was found
 	Conflict  bool         // of SetData: another version was there, and stays
+	Calls     []Call       // of FindCall, one for each replica that knows the key
 	Truncated bool         // there is more than the limit allowed to tell
 	Silent    []ReplicaID  // replicas that did not answer in time
 }

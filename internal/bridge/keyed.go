@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bridge
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// maxKey bounds an idempotency key, in bytes.
+const maxKey = 128
+
+// keyedAnswer begins an answer that is remembered: an Answer of spanwire.v1 follows.
+const keyedAnswer = 1
+
+// keyed carries the order out unless it was, under the key. Once begun, it goes on when the caller leaves, who may ask again for the answer.
+func (s *Server) keyed(ctx context.Context, key string, m *spanwirev1.Command, o *order) (a *spanwirev1.Answer, replayed bool, err error) {
+	const op = "idempotency key"
+	if len(key) > maxKey {
+		return nil, false, sio.E(sio.CodeInvalid, op, fmt.Sprintf("it has %d bytes; at most %d are taken", len(key), maxKey))
+	}
+	m.Id = 0
+	request, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, false, sio.E(sio.CodeInvalid, op, "the command cannot be compared with others: a name in it is not UTF-8")
+	}
+	data, replayed, err := s.o.Calls.Do(ctx, sio.CallKey{Caller: callerOf(ctx), Key: key}, sha256.Sum256(request), func() []byte {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(s.life, cancel)()
+		a = s.carryOut(ctx, o)
+		if didNothing(a) {
+			return nil
+		}
+		data, err := proto.MarshalOptions{}.MarshalAppend([]byte{keyedAnswer}, a)
+		if err != nil {
+			data, _ = proto.MarshalOptions{}.MarshalAppend([]byte{keyedAnswer}, &spanwirev1.Answer{Sockets: a.GetSockets(), Missing: a.GetMissing()})
+		}
+		return data
+	})
+	if err != nil || !replayed {
+		return a, false, err
+	}
+	a = new(spanwirev1.Answer)
+	if data[0] != keyedAnswer || proto.Unmarshal(data[1:], a) != nil {
+		return nil, false, sio.E(sio.CodeUnavailable, op, "the call was carried out at a replica of another version, whose answer cannot be read here")
+	}
+	return a, true, nil
+}
+
+// didNothing tells whether a failed call may be tried again: it reached nobody.
+func didNothing(a *spanwirev1.Answer) bool {
+	switch a.GetFault().GetCode() {
+	case spanwirev1.FaultCode_FAULT_CODE_UNSPECIFIED: // no fault
+		return false
+	case spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE:
+		return a.GetSockets() == 0 && len(a.GetSilentReplicas()) == 0 && len(a.GetInstanceAcks()) == 0 && a.GetMissing() == 0
+	}
+	return true
+}
+
+// callerOf tells callers apart by the credentials that they show, without telling those.
+func callerOf(ctx context.Context) string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	shown := md.Get("authorization")
+	if len(shown) == 0 {
+		return ""
+	}
+	const enough = 16 // bytes
+	digest := sha256.Sum256([]byte(shown[0]))
+	return hex.EncodeToString(digest[:enough])
+}
