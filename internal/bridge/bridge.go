@@ -34,6 +34,8 @@ type Options struct {
 	PublicURL string
 	// Topology lists the replicas of the cluster. Nil means that there is only this one.
 	Topology func() []Replica
+	// Whereabouts tells to which other replicas each instance is attached. Nil means that there are none.
+	Whereabouts func() map[sio.InstanceID][]sio.ReplicaID
 	// Tokens are bearer tokens, any of which callers must show. Empty means that none is asked for.
 	Tokens []string
 	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
@@ -84,6 +86,9 @@ func (o Options) withDefaults() Options {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
 	if o.Calls == nil {
 		o.Calls = once.New(once.Options{}, metrics.NewOnce(nil))
+	}
+	if o.Whereabouts == nil {
+		o.Whereabouts = func() map[sio.InstanceID][]sio.ReplicaID { return nil }
 	}
 	if o.Topology == nil {
 		o.Topology = func() []Replica { return nil }

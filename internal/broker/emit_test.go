@@ -59,3 +59,35 @@ func TestCluster_Emit(t *testing.T) {
 		}
 	}
 }
+
+// Every replica tells the services of the whole cluster, where their instances are, and the replicas.
+func TestCluster_ListServices(t *testing.T) {
+	all := brokertest.Cluster(t, 2)
+	attach(t, all[0], "first")
+	attach(t, all[1], "second")
+	visit(t, all[0])
+	var got *spanwirev1.ListServicesResponse
+	for i := range all {
+		client := spanwirev1.NewEmitterServiceClient(dial(t, all[i]))
+		for len(got.GetServices()) != 1 || len(got.GetServices()[0].GetInstances()) != 2 { // until the other replica told
+			var err error
+			if got, err = client.ListServices(testContext(t), &spanwirev1.ListServicesRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		service := got.GetServices()[0]
+		if r := service.GetRegistrations(); service.GetService() != "test" || len(r) != 1 || !r[0].GetCatchAll() {
+			t.Errorf("service %v", service)
+		}
+		if len(got.GetTopology().GetReplicas()) != 2 || got.GetReplica() != got.GetTopology().GetReplicas()[0].GetId() {
+			t.Errorf("replica %v of %v", got.GetReplica(), got.GetTopology())
+		}
+		for n, x := range service.GetInstances() {
+			here := n == i
+			if len(x.GetReplicas()) != 1 || (x.GetReplicas()[0] == got.GetReplica()) != here || x.GetWindow() == 0 {
+				t.Errorf("at replica %d: instance %v", i, x)
+			}
+		}
+		got = nil
+	}
+}

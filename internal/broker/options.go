@@ -130,6 +130,7 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		Cluster:         b.config.Cluster.Name,
 		Version:         Version,
 		Topology:        b.topology,
+		Whereabouts:     func() map[sio.InstanceID][]sio.ReplicaID { return b.mesh.Whereabouts() },
 		PublicURL:       "http://" + b.HTTPAddress(),
 		MaxFrame:        c.MaxFrame,
 		AckTimeout:      c.AckTimeout,
