@@ -26,6 +26,11 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		s.metrics.Refused.Inc()
 		return err
 	}
+	if err := callerIn(stream.Context()).MayRegister(reg.Service, reg.Namespaces); err != nil {
+		s.metrics.Denied.Inc()
+		s.metrics.Refused.Inc()
+		return grpcError(err)
+	}
 	in := newInstance(s, stream, reg)
 	defer in.cancel()
 	if err := s.add(in); err != nil {
@@ -33,6 +38,10 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		return err
 	}
 	defer s.remove(in)
+	if err := in.identify(); err != nil { // who may call may have changed since, and from now on CallersChanged sees this stream
+		s.metrics.Refused.Inc()
+		return grpcError(err)
+	}
 	a, err := in.welcome()
 	if err != nil {
 		s.metrics.Refused.Inc()
@@ -202,14 +211,14 @@ func (r reader) take(frame []byte) error {
 // declare changes what the instance handles, and answers.
 func (r reader) declare(data []byte) {
 	answer := new(spanwirev1.Registered)
-	if err := r.declared(data); err != nil {
-		answer.Fault = &spanwirev1.Fault{Code: spanwirev1.FaultCode_FAULT_CODE_INVALID, Message: err.Error()}
-		r.log.Warn("an instance declared something that makes no sense; nothing was changed", "error", err)
+	if err := r.redeclare(data); err != nil {
+		answer.Fault = faultOf(err)
+		r.log.Warn("an instance declared what cannot be taken; nothing was changed", "error", err)
 	}
 	r.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Registered{Registered: answer}})
 }
 
-func (r reader) declared(data []byte) error {
+func (r reader) redeclare(data []byte) error {
 	var m spanwirev1.Registrations
 	if err := proto.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("registrations cannot be read: %w", err)
@@ -218,7 +227,15 @@ func (r reader) declared(data []byte) error {
 	if err != nil {
 		return err
 	}
-	return r.attachment.Declare(namespaces)
+	if err := r.asker.caller.Load().MayRegister(r.register.Service, namespaces); err != nil {
+		r.server.metrics.Denied.Inc()
+		return err
+	}
+	if err := r.attachment.Declare(namespaces); err != nil {
+		return err
+	}
+	r.Instance.declared.Store(&namespaces)
+	return nil
 }
 
 // drain lets the instance finish and then ends its stream.
@@ -329,6 +346,9 @@ func grpcError(err error) error {
 		sio.CodeUnavailable: codes.Unavailable,
 		sio.CodeDeadline:    codes.DeadlineExceeded,
 		sio.CodeClosed:      codes.Unavailable,
+
+		sio.CodeUnauthenticated: codes.Unauthenticated,
+		sio.CodeDenied:          codes.PermissionDenied,
 	}
 	code, ok := table[sio.CodeOf(err)]
 	if !ok {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -36,8 +37,8 @@ type Options struct {
 	Topology func() []Replica
 	// Whereabouts tells to which other replicas each instance is attached. Nil means that there are none.
 	Whereabouts func() map[sio.InstanceID][]sio.ReplicaID
-	// Tokens are bearer tokens, any of which callers must show. Empty means that none is asked for.
-	Tokens []string
+	// Callers are who may call, and what each may do. Nil asks nobody.
+	Callers *access.Callers
 	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
 	Calls *once.Calls
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
@@ -60,6 +61,9 @@ type Options struct {
 	MaxSocketData int
 	// MaxAnswers bounds the bytes of answers that an instance leaves unread before its stream is ended. Default 16 MiB.
 	MaxAnswers int
+	// Keepalive is how long an instance or caller may be silent before it is asked whether it lives, and how long the answer may take. At
+	// least 1 s; default 5 s.
+	Keepalive time.Duration
 	// MaxDepth bounds the nesting of the JSON that services send. Default 512.
 	MaxDepth int
 	// MaxStreams bounds the calls of one connection. Default 100.
@@ -84,6 +88,7 @@ func (o Options) withDefaults() Options {
 	o.MaxAnswers = cmp.Or(o.MaxAnswers, 16<<20)
 	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
+	o.Keepalive = cmp.Or(o.Keepalive, 5*time.Second)
 	if o.Calls == nil {
 		o.Calls = once.New(once.Options{}, metrics.NewOnce(nil))
 	}
@@ -99,7 +104,7 @@ func (o Options) withDefaults() Options {
 // ServerOptions are what the gRPC server needs for this door: bounds against floods, the codec of its frames, and who may call.
 func (o Options) ServerOptions() []grpc.ServerOption {
 	o = o.withDefaults()
-	who := tokens(o.Tokens)
+	who := porter{o.Callers}
 	const window = 1 << 20 // bytes that a peer may send ahead
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),
@@ -110,9 +115,10 @@ func (o Options) ServerOptions() []grpc.ServerOption {
 		grpc.InitialWindowSize(window),
 		grpc.InitialConnWindowSize(2 * window),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: o.Keepalive, Timeout: o.Keepalive}),
 		grpc.StreamInterceptor(who.stream),
 		grpc.UnaryInterceptor(who.unary),
+		grpc.UnknownServiceHandler(who.unknown),
 	}
 }
 

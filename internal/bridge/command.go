@@ -170,6 +170,8 @@ func faultOf(err error) *spanwirev1.Fault {
 		code = spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE
 	case sio.CodeOf(err) == sio.CodeNotFound:
 		code = spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND
+	case sio.CodeOf(err) == sio.CodeDenied:
+		code = spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED
 	case sio.CodeOf(err) == sio.CodeConflict:
 		code = spanwirev1.FaultCode_FAULT_CODE_CONFLICT
 	case sio.CodeOf(err) == sio.CodeUnavailable:

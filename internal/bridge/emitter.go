@@ -41,7 +41,7 @@ func (s *Server) Execute(ctx context.Context, m *spanwirev1.ExecuteRequest) (*sp
 // execute carries out a command of somebody without a stream, who has asked for no credentials; under an idempotency key, once. An error
 // means that the command makes no sense, or that it could not be waited for.
 func (s *Server) execute(ctx context.Context, key string, m *spanwirev1.Command) (a *spanwirev1.Answer, replayed bool, err error) {
-	o, err := s.orderOf(m, &asker{})
+	o, err := s.orderOf(m, s.askerIn(ctx))
 	switch {
 	case err != nil:
 		return nil, false, err

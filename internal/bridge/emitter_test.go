@@ -10,12 +10,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/dispatch"
 )
 
 // Callers need a token when tokens are set.
 func TestServer_tokens(t *testing.T) {
-	h := newHouse(t, Options{Tokens: []string{"one", "two"}}, dispatch.Options{})
+	h := newHouse(t, Options{Callers: callers(t, "one", "two")}, dispatch.Options{})
 	client := spanwirev1.NewEmitterServiceClient(h.conn)
 	request := &spanwirev1.EmitRequest{Emit: &spanwirev1.Emit{Target: &spanwirev1.Target{}, Event: &spanwirev1.Event{Name: "x"}}}
 	for shown, want := range map[string]codes.Code{"": codes.Unauthenticated, "Bearer three": codes.Unauthenticated,
@@ -122,4 +123,14 @@ func TestEmit_wantCount(t *testing.T) {
 			t.Errorf("with acks %v: %v", acks, a)
 		}
 	}
+}
+
+// callers are whoever shows one of the tokens.
+func callers(t testing.TB, tokens ...string) *access.Callers {
+	t.Helper()
+	c, err := access.Open(tokens, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }

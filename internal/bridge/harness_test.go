@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -40,6 +41,7 @@ type house struct {
 	dispatched *metrics.Dispatch
 	conn       *grpc.ClientConn
 	stop       func()
+	token      string // that instances show
 }
 
 func newHouse(t testing.TB, o Options, d dispatch.Options) *house {
@@ -87,6 +89,9 @@ type peer struct {
 func (h *house) open() *peer {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	if h.token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+h.token)
+	}
 	h.t.Cleanup(cancel)
 	stream, err := spanwirev1.NewHandlerServiceClient(h.conn).Attach(ctx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,8 +29,9 @@ type Instance struct {
 	register *sio.Register
 	log      *slog.Logger
 	asker    asker
-	ackWaits chan struct{}   // one for each command whose answer takes a while
-	ctx      context.Context // ends with the stream, or when it is about to end: this type is the stream's life
+	declared atomic.Pointer[[]sio.Registration] // what it may handle
+	ackWaits chan struct{}                      // one for each command whose answer takes a while
+	ctx      context.Context                    // ends with the stream, or when it is about to end: this type is the stream's life
 	cancel   context.CancelFunc
 
 	out        outbox
@@ -54,12 +56,14 @@ func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instan
 	in := &Instance{
 		server: s, stream: stream, register: reg,
 		log:      s.log.With("service", reg.Service, "instance", reg.Instance),
-		asker:    asker{reg.Credentials, sio.Addressee{Service: reg.Service, Instance: reg.Instance}},
+		asker:    asker{credentials: reg.Credentials, sender: sio.Addressee{Service: reg.Service, Instance: reg.Instance}},
 		ackWaits: make(chan struct{}, s.o.MaxAckWaits),
 		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
 		ended:    make(chan struct{}),
 		odd:      quietlog.Limiter{PerSecond: oddLinesPerSecond},
 	}
+	in.declared.Store(&reg.Namespaces)
+	in.asker.caller.Store(callerIn(stream.Context()))
 	in.ctx, in.cancel = context.WithCancel(stream.Context())
 	return in
 }

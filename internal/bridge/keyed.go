@@ -5,10 +5,8 @@ package bridge
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
@@ -32,7 +30,7 @@ func (s *Server) keyed(ctx context.Context, key string, m *spanwirev1.Command, o
 	if err != nil {
 		return nil, false, sio.E(sio.CodeInvalid, op, "the command cannot be compared with others: a name in it is not UTF-8")
 	}
-	data, replayed, err := s.o.Calls.Do(ctx, sio.CallKey{Caller: callerOf(ctx), Key: key}, sha256.Sum256(request), func() []byte {
+	data, replayed, err := s.o.Calls.Do(ctx, sio.CallKey{Caller: callerIn(ctx).Name(), Key: key}, sha256.Sum256(request), func() []byte {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
 		defer context.AfterFunc(s.life, cancel)()
@@ -65,16 +63,4 @@ func didNothing(a *spanwirev1.Answer) bool {
 		return a.GetSockets() == 0 && len(a.GetSilentReplicas()) == 0 && len(a.GetInstanceAcks()) == 0 && a.GetMissing() == 0
 	}
 	return true
-}
-
-// callerOf tells callers apart by the credentials that they show, without telling those.
-func callerOf(ctx context.Context) string {
-	md, _ := metadata.FromIncomingContext(ctx)
-	shown := md.Get("authorization")
-	if len(shown) == 0 {
-		return ""
-	}
-	const enough = 16 // bytes
-	digest := sha256.Sum256([]byte(shown[0]))
-	return hex.EncodeToString(digest[:enough])
 }

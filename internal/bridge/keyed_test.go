@@ -4,6 +4,8 @@ package bridge
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -19,7 +22,20 @@ import (
 
 // An emit under a key reaches its sockets once; asked for again it gives the same answer, whichever call carries it.
 func TestServer_idempotencyKey(t *testing.T) {
-	h := newHouse(t, Options{}, dispatch.Options{})
+	file := filepath.Join(t.TempDir(), "callers.yaml")
+	if err := os.WriteFile(file, []byte("callers: [{name: one, tokens: [token-of-one-0001]}, {name: other, tokens: [token-of-other-01]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	callers, err := access.Open(nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t, Options{Callers: callers}, dispatch.Options{})
+	as := func(token string) context.Context {
+		return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+token)
+	}
+	one := as("token-of-one-0001")
+	h.token = "token-of-one-0001"
 	h.attach(nil)
 	b := h.connect("socket1")
 	client := spanwirev1.NewEmitterServiceClient(h.conn)
@@ -27,27 +43,26 @@ func TestServer_idempotencyKey(t *testing.T) {
 		return &spanwirev1.Emit{Target: &spanwirev1.Target{}, Event: &spanwirev1.Event{Name: name, Args: []byte(`[1]`)}, WantAcks: true}
 	}
 	for i, replayed := range []bool{false, true, true} {
-		got, err := client.Emit(t.Context(), &spanwirev1.EmitRequest{Emit: x("x"), IdempotencyKey: "order-17"})
+		got, err := client.Emit(one, &spanwirev1.EmitRequest{Emit: x("x"), IdempotencyKey: "order-17"})
 		if err != nil || got.GetReplayed() != replayed || len(got.GetAcks()) != 1 || got.GetSockets() != 1 {
 			t.Errorf("call %d: %v, %v", i, got, err)
 		}
 	}
-	same, err := client.Execute(t.Context(), &spanwirev1.ExecuteRequest{
+	same, err := client.Execute(one, &spanwirev1.ExecuteRequest{
 		IdempotencyKey: "order-17", Command: &spanwirev1.Command{Id: 9, Command: &spanwirev1.Command_Emit{Emit: x("x")}},
 	})
 	if err != nil || !same.GetReplayed() || len(same.GetAnswer().GetAcks()) != 1 || same.GetAnswer().GetId() != 0 {
 		t.Errorf("by Execute: %v, %v", same, err)
 	}
 	b.sees(t, "event x [1]")
-	_, err = client.Emit(t.Context(), &spanwirev1.EmitRequest{Emit: x("y"), IdempotencyKey: "order-17"})
+	_, err = client.Emit(one, &spanwirev1.EmitRequest{Emit: x("y"), IdempotencyKey: "order-17"})
 	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "different request") {
 		t.Errorf("another request with the key: %v", err)
 	}
-	if _, err = client.Emit(t.Context(), &spanwirev1.EmitRequest{Emit: x("y"), IdempotencyKey: strings.Repeat("k", 129)}); status.Code(err) != codes.InvalidArgument {
+	if _, err = client.Emit(one, &spanwirev1.EmitRequest{Emit: x("y"), IdempotencyKey: strings.Repeat("k", 129)}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a long key: %v", err)
 	}
-	other := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer other")
-	if got, err := client.Emit(other, &spanwirev1.EmitRequest{Emit: x("y"), IdempotencyKey: "order-17"}); err != nil || got.GetReplayed() {
+	if got, err := client.Emit(as("token-of-other-01"), &spanwirev1.EmitRequest{Emit: x("y"), IdempotencyKey: "order-17"}); err != nil || got.GetReplayed() {
 		t.Errorf("another caller with the key: %v, %v", got, err)
 	}
 	b.sees(t, "event y [1]")

@@ -24,13 +24,7 @@ type order struct {
 	wants       string        // what would reach nobody without an id: "query", or empty
 }
 
-// asker is who commands.
-type asker struct {
-	credentials bool          // may see what authenticates browsers
-	sender      sio.Addressee // zero for callers that are no instances
-}
-
-// orderOf translates a command, or says what is wrong with it. The order keeps bytes of m.
+// orderOf translates a command, or says what is wrong with it, or that who asks may not. The order keeps bytes of m.
 func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) {
 	switch c := m.GetCommand().(type) {
 	case *spanwirev1.Command_Emit:
@@ -60,7 +54,19 @@ func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) 
 	default:
 		o.command, err = commandOf(m)
 	}
+	if err == nil {
+		err = s.permit(&o, by)
+	}
 	return o, err
+}
+
+// permit counts what is not permitted.
+func (s *Server) permit(o *order, by *asker) error {
+	err := by.permit(o)
+	if err != nil {
+		s.metrics.Denied.Inc()
+	}
+	return err
 }
 
 // begin carries the order out as far as the caller's next command may depend on it. collect, to be called once, gives the answer; waits

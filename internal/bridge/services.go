@@ -8,12 +8,17 @@ import (
 	"strings"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // ListServices implements spanwire.v1.EmitterService.
-func (s *Server) ListServices(context.Context, *spanwirev1.ListServicesRequest) (*spanwirev1.ListServicesResponse, error) {
+func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesRequest) (*spanwirev1.ListServicesResponse, error) {
+	if err := callerIn(ctx).Everywhere(access.Query); err != nil {
+		s.metrics.Denied.Inc()
+		return nil, grpcError(err)
+	}
 	elsewhere := s.o.Whereabouts()
 	r := &spanwirev1.ListServicesResponse{Replica: string(s.o.Replica), Topology: s.topology()}
 	for _, v := range s.dispatcher.Survey() {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/admin"
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
@@ -64,10 +65,14 @@ type Broker struct {
 	forward *forward.Forwarder                       // nil when there can be no other replicas
 	parting atomic.Pointer[map[sio.ReplicaID]string] // where they took requests when this one left them
 
+	secured secured
+	callers *access.Callers
+
 	draining atomic.Bool
 	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
-	telling  sync.WaitGroup // the goroutine that tells handlers of other replicas
-	silence  func()         // ends telling
+	telling  sync.WaitGroup // the goroutines that tell handlers of other replicas, and watch files
+	silence  func()         // ends the former
+	unwatch  func()         // ends the latter
 }
 
 // Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called once all doors are open.
@@ -91,8 +96,14 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		started:  time.Now(),
 		registry: metrics.NewRegistry(Version),
 	}
-	// Addresses first, so that a port in use is said at once.
-	err := b.listeners.open(&c.Listen)
+	// Files and addresses first, so that what is missing or in use is said at once.
+	err := b.openCertificates()
+	if err == nil {
+		err = b.openCallers()
+	}
+	if err == nil {
+		err = b.listeners.open(&c.Listen)
+	}
 	if err == nil {
 		err = b.listeners.openForward(&c.Cluster)
 	}
@@ -109,6 +120,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		}
 		return nil, err
 	}
+	b.watchFiles()
 	b.serve()
 	b.log.Info("ready", "version", Version, "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
 		"cluster", c.Cluster.Name)
@@ -119,7 +131,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 func (b *Broker) build() (err error) {
 	c := b.config
 	backplaneMetrics := metrics.NewBackplane(b.registry)
-	if b.bus, err = nats.New(busOptions(&c.Cluster), backplaneMetrics, b.log); err != nil {
+	if b.bus, err = nats.New(b.busOptions(), backplaneMetrics, b.log); err != nil {
 		return fmt.Errorf("cannot reach the other replicas (settings nats-url, nats-listen): %w", err)
 	}
 	publisher := backplane.NewPublisher(b.bus, b.replica, c.Cluster.MaxEnvelope, backplaneMetrics)
@@ -138,9 +150,7 @@ func (b *Broker) build() (err error) {
 	options := b.bridgeOptions()
 	options.Calls = calls
 	b.bridge = bridge.New(options, b.dispatch, b.hub, metrics.NewBridge(b.registry), b.log)
-	if b.services, b.health, err = newServices(&c.Listen, options.ServerOptions(), b.bridge.Register); err != nil {
-		return err
-	}
+	b.services, b.health = newServices(b.secured.services, options.ServerOptions(), b.bridge.Register)
 	proxies, err := c.Listen.Proxies()
 	if err != nil {
 		return err
@@ -204,6 +214,7 @@ func (b *Broker) Drain() error {
 	}
 	err := b.bridge.Drain(ctx)
 	b.silence()
+	b.unwatch()
 	b.telling.Wait()
 	parted()
 	b.mesh.Stop()

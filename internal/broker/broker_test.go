@@ -159,7 +159,7 @@ func TestStart_Err(t *testing.T) {
 		{"foreign address", func(c *config.Config) { c.Listen.HTTPAddress = "192.0.2.1:80" }, []string{"no address of this machine", "--http-address"}},
 		{"NATS port in use", func(c *config.Config) { c.Cluster.NATSListen = taken.Addr().String() }, []string{"nats-listen", "in use"}},
 		{"no certificate", func(c *config.Config) {
-			c.Listen.ServiceTLSCert, c.Listen.ServiceTLSKey = "/nowhere.pem", "/nowhere.key"
+			c.Listen.ServiceTLS.Cert, c.Listen.ServiceTLS.Key = "/nowhere.pem", "/nowhere.key"
 		},
 			[]string{"service-tls-cert", "/nowhere.pem"}},
 	} {

@@ -67,10 +67,10 @@ func route(paths []string, door, app http.Handler) http.Handler {
 // serve opens the doors, the browsers' last. Each goroutine ends with its server.
 func (b *Broker) serve() {
 	if l := b.listeners.operators; l != nil {
-		b.serving.Go(func() { b.served("operators", b.operators.Serve(l)) })
+		b.serving.Go(func() { b.served("operators", b.operators.Serve(secure(l, b.secured.operators))) })
 	}
 	if l := b.listeners.forward; l != nil {
-		b.serving.Go(func() { b.served("replicas", b.others.Serve(l)) })
+		b.serving.Go(func() { b.served("replicas", b.others.Serve(secure(l, b.secured.cluster))) })
 	}
 	b.serving.Go(func() { b.served("services", b.services.Serve(b.listeners.services)) })
 	browsers := b.listeners.http
@@ -78,7 +78,7 @@ func (b *Broker) serve() {
 		proxies, _ := c.Proxies() // build has read them
 		browsers = &proxyListener{Listener: browsers, proxies: proxies, timeout: c.HeaderTimeout, log: b.log}
 	}
-	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(browsers)) })
+	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(secure(browsers, b.secured.http))) })
 }
 
 func (b *Broker) served(door string, err error) {

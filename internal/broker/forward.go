@@ -23,10 +23,14 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 
 func (b *Broker) forwardOptions() forward.Options {
 	c := b.config
-	return forward.Options{
+	o := forward.Options{
 		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.ForwardSecret(), Find: b.findReplica, MaxForwards: c.Cluster.MaxForwards,
 		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
 	}
+	if s := b.secured.cluster; s != nil {
+		o.TLS = s.ClientConfig()
+	}
+	return o
 }
 
 // forwardedHeader is about what a forwarded request has more in its header than the browser's.

@@ -19,9 +19,13 @@ import (
 
 // Each room has options of its own and knows nothing of settings; this is where settings become options.
 
-func busOptions(c *config.Cluster) nats.Options {
+func (b *Broker) busOptions() nats.Options {
+	c := &b.config.Cluster
 	o := nats.Default()
 	o.URL, o.Listen, o.Token, o.Cluster = c.NATSURL, c.NATSListen, c.NATSToken, c.Name
+	if s := b.secured.cluster; s != nil {
+		o.ServerTLS, o.ClientTLS = s.Config(), s.ClientConfig()
+	}
 	o.MaxEnvelope, o.Pending, o.ReconnectBuffer = c.MaxEnvelope, c.MaxBacklog, c.ReconnectBuffer
 	return o
 }
@@ -131,7 +135,7 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		Version:         Version,
 		Topology:        b.topology,
 		Whereabouts:     func() map[sio.InstanceID][]sio.ReplicaID { return b.mesh.Whereabouts() },
-		PublicURL:       "http://" + b.HTTPAddress(),
+		PublicURL:       scheme(b.secured.http) + b.HTTPAddress(),
 		MaxFrame:        c.MaxFrame,
 		AckTimeout:      c.AckTimeout,
 		StallTimeout:    c.StallTimeout,
@@ -144,7 +148,8 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		MaxAnswers:      c.MaxAnswers,
 		MaxDepth:        b.config.Socket.MaxJSONDepth,
 		MaxStreams:      c.MaxStreams,
-		Tokens:          b.config.Listen.ServiceTokens,
+		Callers:         b.callers,
+		Keepalive:       c.Keepalive,
 	}
 }
 

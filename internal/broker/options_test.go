@@ -25,7 +25,7 @@ func TestOptions_Defaults(t *testing.T) {
 	}
 	bus := nats.Default()
 	bus.MaxEnvelope = c.Cluster.MaxEnvelope // twice max-frame, so that the largest emit of a handler fits
-	if got := busOptions(&c.Cluster); !reflect.DeepEqual(got, bus) {
+	if got := (&Broker{config: c}).busOptions(); !reflect.DeepEqual(got, bus) {
 		t.Errorf("bus:\n%+v\n%+v", got, bus)
 	}
 }
@@ -38,11 +38,11 @@ func TestOptions_Complete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.listeners.close()
-	optional := map[string]bool{"Tokens": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "Others": true, "Calls": true,
+	optional := map[string]bool{"Callers": true, "ServerTLS": true, "ClientTLS": true, "TLS": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "Others": true, "Calls": true,
 		"AllowEIO3": true, "AllowJSONP": true, "Recovery": true, "WebSocketCompression": true,
 		"MaxPacketRate": true, "MaxSessions": true, "MaxSessionsPerAddress": true, "TrustedProxies": true, "CORSMaxAge": true, "MaxEventRate": true,
 		"ForwardAddress": true, "Secret": true}
-	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), b.forwardOptions(), b.onceOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, busOptions(&c.Cluster)} {
+	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), b.forwardOptions(), b.onceOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, b.busOptions()} {
 		v := reflect.ValueOf(o)
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); v.Field(i).IsZero() && !optional[f.Name] {

@@ -3,8 +3,6 @@
 package broker
 
 import (
-	"fmt"
-
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -12,17 +10,13 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/certs"
 )
 
 // newServices makes the gRPC server of the handlers' door, with health and reflection on.
-func newServices(c *config.Listen, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server, error) {
-	if c.ServiceTLSCert != "" {
-		creds, err := credentials.NewServerTLSFromFile(c.ServiceTLSCert, c.ServiceTLSKey)
-		if err != nil {
-			return nil, nil, fmt.Errorf("settings service-tls-cert and service-tls-key: %w", err)
-		}
-		options = append(options, grpc.Creds(creds))
+func newServices(s *certs.Store, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server) {
+	if s != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.Config())))
 	}
 	server := grpc.NewServer(options...)
 	register(server)
@@ -32,5 +26,5 @@ func newServices(c *config.Listen, options []grpc.ServerOption, register func(*g
 	}
 	healthv1.RegisterHealthServer(server, h)
 	reflection.Register(server)
-	return server, h, nil
+	return server, h
 }

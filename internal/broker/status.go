@@ -73,9 +73,9 @@ func (b *Broker) Joined(ctx context.Context, n int) error {
 
 // Greeting says in one line where to look.
 func (b *Broker) Greeting() string {
-	s := fmt.Sprintf("Spanwire is ready: open http://%s (services dial %s", b.HTTPAddress(), b.ServiceAddress())
+	s := fmt.Sprintf("Spanwire is ready: open %s%s (services dial %s", scheme(b.secured.http), b.HTTPAddress(), b.ServiceAddress())
 	if a := b.OperatorAddress(); a != "" {
-		s += ", operators http://" + a
+		s += ", operators " + scheme(b.secured.operators) + a
 	}
 	return s + ")"
 }

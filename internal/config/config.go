@@ -27,14 +27,25 @@ type Listen struct {
 	OperatorAddress  string
 	InsecureServices bool
 	ServiceTokens    []string
-	ServiceTLSCert   string
-	ServiceTLSKey    string
+	ServiceCallers   string
+	HTTPTLS          TLS
+	ServiceTLS       TLS
+	OperatorTLS      TLS
+	ReloadInterval   time.Duration
 	AdvertiseAddress string
 	Upstream         string
 	TrustedProxies   []string
 	ProxyProtocol    bool
 	HeaderTimeout    time.Duration
 	MaxHeader        int
+}
+
+// TLS names the files of a listener's certificate.
+type TLS struct {
+	Cert     string
+	Key      string
+	ClientCA string
+	Optional bool // callers may show no certificate
 }
 
 // Engine is what browsers meet at the Engine.IO level.
@@ -122,6 +133,7 @@ type Services struct {
 	MaxRoomEvents       int
 	MaxAnswers          int
 	IdempotencyWindow   time.Duration
+	Keepalive           time.Duration
 	MaxIdempotencyKeys  int
 	MaxIdempotencyBytes int
 	MaxStreams          int
@@ -145,6 +157,7 @@ type Cluster struct {
 	ForwardAdvertise string
 	Secret           string
 	MaxForwards      int
+	TLS              TLS
 }
 
 // Run is about the process itself.
@@ -165,6 +178,7 @@ func Default() *Config {
 			ServiceAddress:  "127.0.0.1:50051",
 			OperatorAddress: "127.0.0.1:5001",
 			HeaderTimeout:   5 * time.Second,
+			ReloadInterval:  time.Second,
 			MaxHeader:       64 << 10,
 		},
 		Engine: defaultEngine(),
@@ -246,6 +260,7 @@ func defaultServices() Services {
 		RegisterTimeout:     10 * time.Second,
 		MaxFrame:            4 << 20,
 		MaxServices:         1024,
+		Keepalive:           5 * time.Second,
 		MaxDynamic:          10_000,
 		MaxAckWaits:         1024,
 		QueryTimeout:        5 * time.Second,

@@ -6,15 +6,32 @@ func (l *Listen) settings() []Setting {
 	return []Setting{
 		{Name: "http-address", value: text(&l.HTTPAddress), Doc: "Where browsers connect. Port 0 takes any free port."},
 		{Name: "service-address", value: text(&l.ServiceAddress), Doc: "Where handlers and emitters dial in by gRPC. Beyond loopback it " +
-			"needs service-tokens, service-tls-cert or insecure-services."},
+			"needs service-tokens, service-callers, service-tls-cert or insecure-services."},
 		{Name: "operator-address", value: text(&l.OperatorAddress), Doc: "Where operators find health, readiness, metrics and profiles. " +
 			"Keep it off public networks. Empty turns it off."},
 		{Name: "insecure-services", value: toggle(&l.InsecureServices), Doc: "Lets anyone who reaches service-address attach as a handler, " +
 			"without token or TLS. For trusted networks only."},
 		{Name: "service-tokens", value: list(&l.ServiceTokens), Doc: "Bearer tokens, any of which handlers and emitters must show. Several " +
 			"allow a rotation. Empty means that none is asked for."},
-		{Name: "service-tls-cert", value: text(&l.ServiceTLSCert), Doc: "File with the PEM certificate chain of service-address."},
-		{Name: "service-tls-key", value: text(&l.ServiceTLSKey), Doc: "File with the PEM key of service-tls-cert."},
+		{Name: "service-callers", value: text(&l.ServiceCallers), Doc: "YAML file of who may call service-address and the operators' API, and " +
+			"what each may do; see docs/how-to/security.md. It is read anew when it changes."},
+		{Name: "service-tls-cert", value: text(&l.ServiceTLS.Cert), Doc: "File with the PEM certificate chain of service-address. All files of " +
+			"certificates and keys are read anew when they change."},
+		{Name: "service-tls-key", value: text(&l.ServiceTLS.Key), Doc: "File with the PEM key of service-tls-cert."},
+		{Name: "service-tls-client-ca", value: text(&l.ServiceTLS.ClientCA), Doc: "File with the PEM certificates of the authorities whose certificates " +
+			"handlers and emitters must show. Empty asks for none."},
+		{Name: "service-tls-client-optional", value: toggle(&l.ServiceTLS.Optional), Doc: "Lets handlers and emitters in that show no certificate, for " +
+			"example since they show a token."},
+		{Name: "http-tls-cert", value: text(&l.HTTPTLS.Cert), Doc: "File with the PEM certificate chain of http-address, for browsers that come " +
+			"without a proxy between."},
+		{Name: "http-tls-key", value: text(&l.HTTPTLS.Key), Doc: "File with the PEM key of http-tls-cert."},
+		{Name: "http-tls-client-ca", value: text(&l.HTTPTLS.ClientCA), Doc: "File with the PEM certificates of the authorities whose certificates " +
+			"browsers must show. Empty asks for none."},
+		{Name: "operator-tls-cert", value: text(&l.OperatorTLS.Cert), Doc: "File with the PEM certificate chain of operator-address."},
+		{Name: "operator-tls-key", value: text(&l.OperatorTLS.Key), Doc: "File with the PEM key of operator-tls-cert."},
+		{Name: "operator-tls-client-ca", value: text(&l.OperatorTLS.ClientCA), Doc: "File with the PEM certificates of the authorities whose certificates " +
+			"operators must show. Empty asks for none."},
+		{Name: "reload-interval", value: duration(&l.ReloadInterval), Doc: "How often files of certificates and of callers are looked at."},
 		{Name: "advertise-address", value: text(&l.AdvertiseAddress), Doc: "The host:port at which handlers on other machines reach this " +
 			"replica's service-address, told to them so that they can attach to every replica. Empty means service-address when it " +
 			"names a host."},
@@ -154,6 +171,8 @@ func (s *Services) settings() []Setting {
 			"events are dropped."},
 		{Name: "max-answer-bytes", value: size(&s.MaxAnswers), Doc: "Most bytes of answers to its commands that an instance may leave unread, before " +
 			"its stream is ended."},
+		{Name: "service-keepalive", value: duration(&s.Keepalive), Doc: "How long an instance or caller may be silent before it is asked whether it lives, and " +
+			"again how long the answer may take. At least 1 s."},
 		{Name: "max-streams", value: number(&s.MaxStreams), Doc: "Most calls at a time on one connection to service-address."},
 	}
 }
@@ -166,6 +185,11 @@ func (c *Cluster) settings() []Setting {
 		{Name: "nats-listen", value: text(&c.NATSListen), Doc: "host:port at which other replicas reach the embedded NATS server. Empty means that it " +
 			"serves this replica alone."},
 		{Name: "nats-token", value: text(&c.NATSToken), Doc: "Secret of the NATS server: asked for by the embedded one, shown to the external one."},
+		{Name: "cluster-tls-cert", value: text(&c.TLS.Cert), Doc: "File with the PEM certificate chain that this replica shows to other replicas and to " +
+			"NATS: at nats-listen and forward-address, and where it dials theirs. All replicas need one, or none."},
+		{Name: "cluster-tls-key", value: text(&c.TLS.Key), Doc: "File with the PEM key of cluster-tls-cert."},
+		{Name: "cluster-tls-client-ca", value: text(&c.TLS.ClientCA), Doc: "File with the PEM certificates of the authorities whose certificates other replicas " +
+			"and NATS must show, in both directions."},
 		{Name: "replica-heartbeat", value: duration(&c.ReplicaHeartbeat), Doc: "Time between two signs of life of a replica."},
 		{Name: "replica-timeout", value: duration(&c.ReplicaTimeout), Doc: "After so long a silence a replica is taken for dead."},
 		{Name: "max-envelope", value: size(&c.MaxEnvelope), Doc: "Largest envelope between replicas; it must hold max-payload. An external NATS " +

@@ -86,13 +86,17 @@ func (l *Listen) faults() (f faults) {
 			f.add("service-tokens", "token %d can be guessed or mistyped; use at least %d characters without spaces", i+1, leastToken)
 		}
 	}
-	if (l.ServiceTLSCert == "") != (l.ServiceTLSKey == "") {
-		f.add("service-tls-cert", "a certificate needs its key; set service-tls-cert and service-tls-key together")
+	f.tls("http", &l.HTTPTLS)
+	f.tls("service", &l.ServiceTLS)
+	f.tls("operator", &l.OperatorTLS)
+	if l.ServiceTLS.Optional && l.ServiceTLS.ClientCA == "" {
+		f.add("service-tls-client-optional", "no certificate is asked for; set service-tls-client-ca")
 	}
-	if !loopback(l.ServiceAddress) && !l.InsecureServices && l.ServiceTLSCert == "" && len(l.ServiceTokens) == 0 {
-		f.add("service-address", "%q can be reached from other machines, where anyone could attach as a handler; set service-tokens or "+
-			"service-tls-cert, or insecure-services if the network is trusted", l.ServiceAddress)
+	if !loopback(l.ServiceAddress) && !l.InsecureServices && l.ServiceTLS.Cert == "" && len(l.ServiceTokens) == 0 && l.ServiceCallers == "" {
+		f.add("service-address", "%q can be reached from other machines, where anyone could attach as a handler; set service-tokens, "+
+			"service-callers or service-tls-cert, or insecure-services if the network is trusted", l.ServiceAddress)
 	}
+	f.positive("reload-interval", l.ReloadInterval)
 	if _, err := l.Proxies(); err != nil {
 		f.add("trusted-proxies", "%v", err)
 	}
@@ -109,6 +113,15 @@ func (l *Listen) faults() (f faults) {
 		}
 	}
 	return f
+}
+
+func (f *faults) tls(listener string, t *TLS) {
+	if (t.Cert == "") != (t.Key == "") {
+		f.add(listener+"-tls-cert", "a certificate needs its key; set %s-tls-cert and %s-tls-key together", listener, listener)
+	}
+	if t.ClientCA != "" && t.Cert == "" {
+		f.add(listener+"-tls-client-ca", "callers show certificates to a listener that has one; set %s-tls-cert and %s-tls-key", listener, listener)
+	}
 }
 
 // leastHeader is about what browsers send without cookies.
@@ -266,12 +279,20 @@ func (s *Services) faults() (f faults) {
 	f.atLeast("max-room-events", s.MaxRoomEvents, 1)
 	f.atLeast("max-answer-bytes", s.MaxAnswers, 1024)
 	f.atLeast("max-streams", s.MaxStreams, 1)
+	if s.Keepalive < time.Second {
+		f.add("service-keepalive", "%v is too short; it must be at least 1s", s.Keepalive)
+	}
 	return f
 }
 
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func (c *Cluster) faults() (f faults) {
+	f.tls("cluster", &c.TLS)
+	if (c.TLS.Cert == "") != (c.TLS.ClientCA == "") {
+		f.add("cluster-tls-client-ca", "replicas show certificates to each other, so each needs to know whose to believe; set cluster-tls-cert, cluster-tls-key and "+
+			"cluster-tls-client-ca together")
+	}
 	if !clusterName.MatchString(c.Name) {
 		f.add("cluster", "%q must be 1 to 64 letters, digits, - and _", c.Name)
 	}

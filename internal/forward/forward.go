@@ -14,6 +14,7 @@ package forward
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,6 +39,8 @@ type Options struct {
 	// Find tells where another replica takes requests; address is empty when it told none, and known false when there is no such replica.
 	// It is called by many goroutines at the same time and must not block.
 	Find func(replica sio.ReplicaID) (address string, known bool)
+	// TLS is for the connections to other replicas. Nil is no TLS.
+	TLS *tls.Config
 	// MaxForwards bounds the requests and WebSockets that are forwarded at a time.
 	MaxForwards int
 	// WriteTimeout bounds how long either end may take nothing of what is written to it.
@@ -83,9 +86,18 @@ func New(o Options, door http.Handler, m *metrics.Forward, log *slog.Logger) *Fo
 	}
 	// One of its own, because the usual one goes through the proxy that the environment names.
 	f.transport = &http.Transport{
-		DialContext: f.dialer.DialContext, DisableCompression: true, MaxIdleConnsPerHost: keepPerOther, IdleConnTimeout: keepIdle,
+		DialContext: f.dial, DisableCompression: true, MaxIdleConnsPerHost: keepPerOther, IdleConnTimeout: keepIdle,
 	}
 	return f
+}
+
+// dial reaches another replica.
+func (f *Forwarder) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if f.o.TLS == nil {
+		return f.dialer.DialContext(ctx, network, address)
+	}
+	d := tls.Dialer{NetDialer: &f.dialer, Config: f.o.TLS}
+	return d.DialContext(ctx, network, address)
 }
 
 // ServeHTTP implements http.Handler.

@@ -22,7 +22,7 @@ var errTooManyAhead = errors.New("the answer does not come")
 // websocket carries a WebSocket handshake to the owner and, when that takes it, the WebSocket from then on. It tells whether it does.
 func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 	f := e.f
-	owner, err := f.dialer.DialContext(r.Context(), "tcp", e.address)
+	owner, err := f.dial(r.Context(), "tcp", e.address)
 	if err != nil {
 		e.fail(w, r, f.metrics.Unreachable, "it cannot be reached", err)
 		return false

@@ -17,6 +17,7 @@ type Bridge struct {
 	FramesOut prometheus.Counter
 	Unknown   prometheus.Counter // frames and actions that this broker does not know
 	Faults    prometheus.Counter // things that instances did wrong
+	Denied    prometheus.Counter // things that instances and callers may not do
 
 	Commands prometheus.Counter // of instances
 	Emits    prometheus.Counter // of callers that are no instances
@@ -44,6 +45,7 @@ func NewBridge(r prometheus.Registerer) *Bridge {
 		FramesOut: frames.WithLabelValues("out"),
 		Unknown:   counter("unknown", "Frames and actions that this broker does not know, and skipped."),
 		Faults:    counter("faults", "Things that instances did wrong; the log tells each."),
+		Denied:    counter("denied", "Registrations, commands and calls of callers that may not (setting service-callers)."),
 		Commands:  counter("commands", "Commands of instances."),
 		Emits:     counter("emits", "Emits of callers that are no instances."),
 

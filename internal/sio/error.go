@@ -22,6 +22,10 @@ const (
 	CodeDeadline
 	// CodeClosed means that the part was closed.
 	CodeClosed
+	// CodeUnauthenticated means that nobody knows who asks.
+	CodeUnauthenticated
+	// CodeDenied means that whoever asks may not.
+	CodeDenied
 )
 
 // Error is an error with a code. Message says what was wrong and what to do, in one sentence without a final stop.

@@ -38,6 +38,9 @@ func startEmbedded(o *Options) (*embedded, error) {
 		MaxPayload:    int32(o.MaxEnvelope),
 		MaxPending:    maxPending,
 		Authorization: o.Token,
+		TLS:           o.ServerTLS != nil,
+		TLSConfig:     o.ServerTLS,
+		TLSVerify:     o.ServerTLS != nil,
 	}
 	if o.Listen != "" {
 		host, port, err := net.SplitHostPort(o.Listen)

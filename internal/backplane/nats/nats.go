@@ -7,6 +7,7 @@
 package nats
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,10 @@ type Options struct {
 	ReconnectBuffer int
 	// ReconnectWait is the time between two attempts to reach NATS, and up to as much again by chance.
 	ReconnectWait time.Duration
+	// ServerTLS is the certificate of the embedded server, and whose certificates it asks for. Nil is no TLS.
+	ServerTLS *tls.Config
+	// ClientTLS is for the connection to the server of URL. Nil leaves it to the URL, which may begin with tls://.
+	ClientTLS *tls.Config
 }
 
 // Default holds the options in force when none is set.
@@ -120,6 +125,9 @@ func (b *Backplane) settings() []client.Option {
 		client.DisconnectErrHandler(b.disconnected),
 		client.ReconnectHandler(b.reconnected),
 		client.ErrorHandler(b.failed),
+	}
+	if b.options.ClientTLS != nil && b.options.URL != "" {
+		settings = append(settings, client.Secure(b.options.ClientTLS))
 	}
 	if b.options.Token != "" {
 		settings = append(settings, client.Token(b.options.Token))

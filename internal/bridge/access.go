@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bridge
+
+import (
+	"context"
+	"crypto/tls"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	grpcpeer "google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// porter asks whoever comes through the door who it is.
+type porter struct{ callers *access.Callers }
+
+// credential is what a caller showed.
+type credential struct {
+	token string
+	peer  *tls.ConnectionState
+}
+
+// callerKey is where the context of a call holds the *access.Caller.
+type callerKey struct{}
+
+func withCaller(ctx context.Context, c *access.Caller) context.Context {
+	if c == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// callerIn gives who calls; nil may do everything.
+func callerIn(ctx context.Context) *access.Caller {
+	c, _ := ctx.Value(callerKey{}).(*access.Caller)
+	return c
+}
+
+// shown gives what the caller of the context showed.
+func shown(ctx context.Context) (c credential) {
+	md, _ := metadata.FromIncomingContext(ctx)
+	for _, v := range md.Get("authorization") {
+		if token, ok := strings.CutPrefix(v, "Bearer "); ok {
+			c.token = token
+		}
+	}
+	if p, ok := grpcpeer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			c.peer = &info.State
+		}
+	}
+	return c
+}
+
+func (p porter) admit(ctx context.Context) (context.Context, error) {
+	if !p.callers.Asked() {
+		return ctx, nil
+	}
+	x := shown(ctx)
+	caller, err := p.callers.Authenticate(x.token, x.peer)
+	if err != nil {
+		return nil, grpcError(err)
+	}
+	return withCaller(ctx, caller), nil
+}
+
+func (p porter) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, err := p.admit(stream.Context())
+	if err != nil {
+		return err
+	}
+	if ctx != stream.Context() {
+		stream = &identified{stream, ctx}
+	}
+	return handler(srv, stream)
+}
+
+func (p porter) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, err := p.admit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+// unknown answers methods that nobody serves, when the caller has been admitted.
+func (porter) unknown(any, grpc.ServerStream) error {
+	return status.Error(codes.Unimplemented, "this broker has no such method")
+}
+
+// identified is a stream whose caller is known.
+type identified struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s *identified) Context() context.Context { return s.ctx }
+
+// asker is who commands.
+type asker struct {
+	credentials bool                          // may see what authenticates browsers
+	sender      sio.Addressee                 // zero for callers that are no instances
+	caller      atomic.Pointer[access.Caller] // replaced when the callers' file changes
+}
+
+func (s *Server) askerIn(ctx context.Context) *asker {
+	a := new(asker)
+	a.caller.Store(callerIn(ctx))
+	return a
+}
+
+// permit tells whether the order may be carried out for who asks.
+func (by *asker) permit(o *order) error {
+	caller := by.caller.Load()
+	switch {
+	case caller == nil:
+		return nil
+	case o.message != nil:
+		return caller.May(access.Emit, o.message.Namespace, false)
+	case o.command != nil:
+		t := o.command.To()
+		return caller.May(access.Emit, t.Namespace, t.Pattern)
+	}
+	switch q := o.query.(type) {
+	case *sio.FetchSockets:
+		return caller.May(access.Query, q.Target.Namespace, q.Target.Pattern)
+	case *sio.ListRooms:
+		return caller.May(access.Query, q.Namespace, false)
+	case *sio.SetData:
+		return caller.May(access.Emit, q.Namespace, false)
+	}
+	return caller.Everywhere(access.Query)
+}
+
+// CallersChanged ends the streams of instances that may not attach any more.
+func (s *Server) CallersChanged() {
+	for _, in := range s.attached() {
+		if err := in.identify(); err != nil {
+			s.metrics.Denied.Inc()
+			in.end(grpcError(err))
+		}
+	}
+}
+
+// identify finds anew who the instance is, and whether it may be here.
+func (in *Instance) identify() error {
+	x := shown(in.stream.Context())
+	caller, err := in.server.o.Callers.Authenticate(x.token, x.peer)
+	if err != nil {
+		return err
+	}
+	in.asker.caller.Store(caller)
+	return caller.MayRegister(in.register.Service, *in.declared.Load())
+}

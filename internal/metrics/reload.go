@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Reload counts files that are read anew, by what is made of them.
+type Reload struct {
+	Loaded *prometheus.CounterVec
+	Failed *prometheus.CounterVec
+	Stale  *prometheus.GaugeVec // 1 while the files cannot be used, and what was read before is in force
+}
+
+// NewReload makes and registers the metrics; with a nil Registerer they count for nobody.
+func NewReload(r prometheus.Registerer) *Reload {
+	f := promauto.With(r)
+	of := []string{"of"}
+	return &Reload{
+		Loaded: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "spanwire_reload_loaded_total", Help: "Times that changed files were read anew, by what is made of them.",
+		}, of),
+		Failed: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "spanwire_reload_failed_total", Help: "Times that changed files could not be used.",
+		}, of),
+		Stale: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "spanwire_reload_stale", Help: "1 while the files cannot be used, and what was read before stays in force.",
+		}, of),
+	}
+}
+
+// NewCertificate makes and registers the gauge of when a listener's certificate ends.
+func NewCertificate(r prometheus.Registerer) *prometheus.GaugeVec {
+	return promauto.With(r).NewGaugeVec(prometheus.GaugeOpts{
+		Name: "spanwire_certificate_not_after_seconds", Help: "When the certificate in use ends, in seconds since 1970, by listener.",
+	}, []string{"of"})
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package reload has files read anew when they change: certificates, and who may call. It compares contents, since a file may be replaced by a
+// link, or through one, with times that tell nothing. What cannot be read stays as it was.
+package reload
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+)
+
+// Source is what is made of some files.
+type Source interface {
+	// Files names the files that it is made of now; it may change with Load.
+	Files() []string
+	// Load makes it anew. An error says why nothing has changed.
+	Load() error
+}
+
+// Watcher looks after sources. Make one with New, Add all, and Run it.
+type Watcher struct {
+	interval time.Duration
+	metrics  *metrics.Reload
+	log      *slog.Logger
+	watched  []*watched
+}
+
+type watched struct {
+	name    string
+	source  Source
+	digest  []byte
+	changed func()
+}
+
+// New makes a watcher that looks once in an interval.
+func New(interval time.Duration, m *metrics.Reload, log *slog.Logger) *Watcher {
+	return &Watcher{interval: interval, metrics: m, log: log}
+}
+
+// Add watches a source that has been loaded. name is for people. changed is called after each time that it was loaded anew; it may be nil.
+func (w *Watcher) Add(name string, s Source, changed func()) {
+	w.metrics.Stale.WithLabelValues(name).Set(0)
+	w.watched = append(w.watched, &watched{name: name, source: s, digest: digest(s.Files()), changed: changed})
+}
+
+// Run looks until ctx ends.
+func (w *Watcher) Run(ctx context.Context) {
+	if len(w.watched) == 0 {
+		return
+	}
+	ticker := time.NewTicker(w.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			w.look()
+		}
+	}
+}
+
+func (w *Watcher) look() {
+	for _, x := range w.watched {
+		now := digest(x.source.Files())
+		if bytes.Equal(now, x.digest) {
+			continue
+		}
+		x.digest = now
+		if err := x.source.Load(); err != nil {
+			// Files of one source may be replaced one after another: then the next look makes it good.
+			w.metrics.Failed.WithLabelValues(x.name).Inc()
+			w.metrics.Stale.WithLabelValues(x.name).Set(1)
+			w.log.Error("changed files cannot be used; what was read before stays in force", "what", x.name, "error", err)
+			continue
+		}
+		x.digest = digest(x.source.Files()) // which may be others now
+		w.metrics.Loaded.WithLabelValues(x.name).Inc()
+		w.metrics.Stale.WithLabelValues(x.name).Set(0)
+		w.log.Info("changed files were read", "what", x.name)
+		if x.changed != nil {
+			x.changed()
+		}
+	}
+}
+
+// digest tells the contents of files from any other contents. A file that cannot be read counts as a content of its own.
+func digest(files []string) []byte {
+	h := sha256.New()
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		part := sha256.Sum256(data)
+		if err != nil {
+			part = sha256.Sum256([]byte("cannot be read"))
+		}
+		h.Write(part[:])
+	}
+	return h.Sum(nil)
+}
