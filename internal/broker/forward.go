@@ -24,7 +24,7 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 func (b *Broker) forwardOptions() forward.Options {
 	c := b.config
 	o := forward.Options{
-		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.ForwardSecret(), Find: b.findReplica, MaxForwards: c.Cluster.MaxForwards,
+		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.ForwardSecret(), Find: b.findReplica, Wake: b.wake, MaxForwards: c.Cluster.MaxForwards,
 		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
 	}
 	if s := b.secured.cluster; s != nil {
@@ -32,6 +32,9 @@ func (b *Broker) forwardOptions() forward.Options {
 	}
 	return o
 }
+
+// wake is asked for by other replicas.
+func (b *Broker) wake(id sio.SessionID) { b.edge.Wake(id) }
 
 // forwardedHeader is about what a forwarded request has more in its header than the browser's.
 const forwardedHeader = 1 << 10

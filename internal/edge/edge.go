@@ -74,5 +74,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Drain opens no more sessions, closes all with ReasonServerShuttingDown and waits until they are gone, at most until ctx ends.
 func (s *Server) Drain(ctx context.Context) error { return s.engine.Drain(ctx) }
 
+// Wake answers the request of a polling session that waits for packets, if one does: the way that it came is about to end.
+func (s *Server) Wake(id sio.SessionID) { s.engine.Wake(id) }
+
 // newSocketID draws an id that tells nothing of the session's.
 func (s *Server) newSocketID() sio.SocketID { return sio.NewSocketID(s.options.Engine.Replica) }

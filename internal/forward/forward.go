@@ -41,6 +41,8 @@ type Options struct {
 	Find func(replica sio.ReplicaID) (address string, known bool)
 	// TLS is for the connections to other replicas. Nil is no TLS.
 	TLS *tls.Config
+	// Wake answers the request of a session of this replica that waits for packets, if one does. It must not block.
+	Wake func(sio.SessionID)
 	// MaxForwards bounds the requests and WebSockets that are forwarded at a time.
 	MaxForwards int
 	// WriteTimeout bounds how long either end may take nothing of what is written to it.
@@ -74,13 +76,16 @@ type Forwarder struct {
 
 	mu     sync.Mutex // guards the fields below
 	links  map[*link]struct{}
+	polls  map[*errand]struct{} // which may wait for their answers
 	closed bool
+	quit   chan struct{} // closed with it
 }
 
 // New makes a Forwarder before the browsers' door.
 func New(o Options, door http.Handler, m *metrics.Forward, log *slog.Logger) *Forwarder {
 	f := &Forwarder{
 		o: o, door: door, metrics: m, log: log, quiet: quietlog.ByCause{PerSecond: 1}, links: make(map[*link]struct{}),
+		polls: make(map[*errand]struct{}), quit: make(chan struct{}),
 		dialer:  net.Dialer{Timeout: dialTimeout},
 		buffers: sync.Pool{New: func() any { return new([largeBuffer]byte) }},
 	}
@@ -102,7 +107,8 @@ func (f *Forwarder) dial(ctx context.Context, network, address string) (net.Conn
 
 // ServeHTTP implements http.Handler.
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	owner, named := sessionOf(r.URL.RawQuery).Replica()
+	session := sessionOf(r.URL.RawQuery)
+	owner, named := session.Replica()
 	// What a browser asks before a request to another origin has nothing to do with the session.
 	if !named || owner == f.o.Replica || r.Method == http.MethodOptions {
 		f.door.ServeHTTP(w, r)
@@ -114,7 +120,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.door.ServeHTTP(w, r)
 		return
 	}
-	e := &errand{f: f, owner: owner, address: address}
+	e := &errand{f: f, session: session, owner: owner, address: address}
 	if address == "" {
 		e.fail(w, r, f.metrics.Unaddressed, "it takes no requests of its sessions, see the setting forward-address there", nil)
 		return
@@ -192,6 +198,7 @@ func (f *Forwarder) refuse(w http.ResponseWriter) {
 // errand is one request on its way to the replica of its session.
 type errand struct {
 	f       *Forwarder
+	session sio.SessionID
 	owner   sio.ReplicaID
 	address string
 }
@@ -204,41 +211,4 @@ func (e *errand) fail(w http.ResponseWriter, r *http.Request, counter metrics.Co
 			"error", err, "unlogged", unlogged)
 	}
 	e.f.door.ServeHTTP(w, r)
-}
-
-// Drain ends the WebSockets that are forwarded, spread over DrainSpread, so that their browsers come back through other replicas. Polling
-// browsers are told with each answer to take another connection. It returns when all are ended or ctx is.
-func (f *Forwarder) Drain(ctx context.Context) {
-	f.draining.Store(true)
-	f.mu.Lock()
-	links := make([]*link, 0, len(f.links))
-	for l := range f.links {
-		links = append(links, l)
-	}
-	f.mu.Unlock()
-	begin := time.Now()
-	for i, l := range links {
-		due := begin.Add(f.o.DrainSpread * time.Duration(i) / time.Duration(len(links)))
-		t := time.NewTimer(time.Until(due))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return
-		}
-		l.close()
-	}
-}
-
-// Close ends every WebSocket that is forwarded and returns when nothing of them runs any more. Polling requests end with the servers that
-// took them.
-func (f *Forwarder) Close() {
-	f.mu.Lock()
-	f.closed = true
-	for l := range f.links {
-		l.close()
-	}
-	f.mu.Unlock()
-	f.carried.Wait()
-	f.transport.CloseIdleConnections()
 }

@@ -403,11 +403,38 @@ func TestForwarder_MaxForwards(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// While a replica drains, polling browsers must be told to take another connection.
+// While a replica drains, polling browsers must be told to take another connection, and those that wait be answered by the owners.
 func TestForwarder_DrainPolling(t *testing.T) {
-	near, far := pair(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") })
+	var c cluster
+	came, wake := make(chan struct{}, 2), make(chan struct{})
+	var named atomic.Value
+	near := c.add(t, unknown)
+	far := c.add(t, func(w http.ResponseWriter, _ *http.Request) {
+		came <- struct{}{}
+		<-wake
+		io.WriteString(w, "6")
+	}, func(o *Options) {
+		o.Wake = func(id sio.SessionID) {
+			if named.Swap(id) == nil {
+				close(wake)
+			}
+		}
+	})
+	done := make(chan struct{})
+	go func() { // ends with the answer
+		defer close(done)
+		if answer, text := do(t, request(t, "GET", near.url(far.session), "")); !answer.Close || text != "6" {
+			t.Errorf("answered %q, close: %v", text, answer.Close)
+		}
+	}()
+	await(t, came, "the request")
 	near.Drain(t.Context())
-	if answer, text := do(t, request(t, "GET", near.url(far.session), "")); !answer.Close || text != "ok" {
-		t.Errorf("answered %q, close: %v", text, answer.Close)
+	await(t, done, "the answer")
+	if id := named.Load(); id != far.session {
+		t.Errorf("woken was %v", id)
 	}
+	if n := testutil.ToFloat64(far.metrics.Taken); n != 1 {
+		t.Errorf("%v requests were counted", n)
+	}
+	near.idle(t)
 }

@@ -54,7 +54,22 @@ func (e *errand) poll(w http.ResponseWriter, r *http.Request) {
 		e.exchange(w, r, out, up)
 		return
 	}
+	e.f.waits(e)
+	defer e.f.waitsNoMore(e)
 	e.exchange(w, r, out, new(upload))
+}
+
+// waits notes a request without a body, which may wait for its answer.
+func (f *Forwarder) waits(e *errand) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.polls[e] = struct{}{}
+}
+
+func (f *Forwarder) waitsNoMore(e *errand) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.polls, e)
 }
 
 // exchange sends a request and answers with what the owner answers.

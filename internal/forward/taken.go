@@ -22,6 +22,8 @@ const (
 const (
 	plainScheme  = "http"
 	secureScheme = "https"
+	// wakeScheme stands there in the one request that is no browser's, see drain.go.
+	wakeScheme = "wake"
 )
 
 // sender is what a forwarded request says of the one who sent it here.
@@ -48,6 +50,10 @@ func (f *Forwarder) Taken() http.Handler {
 					"setting", "cluster-secret", "unlogged", unlogged)
 			}
 			http.Error(w, "This address is for the other replicas of the cluster.", http.StatusForbidden)
+			return
+		}
+		if scheme == wakeScheme {
+			f.woken(w, r)
 			return
 		}
 		f.metrics.Taken.Inc()

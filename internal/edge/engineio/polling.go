@@ -231,6 +231,20 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// wake answers a GET that waits.
+func (s *Session) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.polling
+	if p == nil || p.waiting == nil || p.telling {
+		return
+	}
+	if len(p.out) == 0 {
+		p.out = append(p.out, noopPacket)
+	}
+	p.answer()
+}
+
 func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets []Packet, compress bool) error {
 	if err := r.Context().Err(); err != nil {
 		return err

@@ -428,3 +428,23 @@ func TestSession_Done(t *testing.T) {
 	p.wantClosed(p.rec, sio.ReasonForcedServerClose)
 	<-p.rec.session.Done()
 }
+
+// A GET that waits is answered when its way is about to end, and loses nothing; one that does not wait is left alone.
+func TestSession_Wake(t *testing.T) {
+	w := newWorld(t, nil)
+	p := w.polling()
+	w.engine.Wake("nobody")
+	w.engine.Wake(p.rec.session.ID())
+	answer := p.begin()
+	w.engine.Wake(p.rec.session.ID())
+	p.want(<-answer, 200, "6")
+	p.rec.session.Queue(Message{Data: []byte("a")})
+	w.engine.Wake(p.rec.session.ID())
+	p.want(p.get(), 200, "4a")
+	s := w.websocket()
+	w.engine.Wake(s.rec.session.ID())
+	s.rec.session.Queue(Message{Data: []byte("b")})
+	s.rec.session.Flush()
+	s.wantPackets("4b")
+	w.wantOpen(p.rec)
+}

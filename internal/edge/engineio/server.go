@@ -222,6 +222,13 @@ func (s *Server) Drain(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// Wake answers the GET of a polling session that waits, if one does: the way that it came is about to end.
+func (s *Server) Wake(id sio.SessionID) {
+	if session := s.session(id); session != nil {
+		session.wake()
+	}
+}
+
 func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 || ctx.Err() != nil {
 		return

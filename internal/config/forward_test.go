@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"net"
+	"strings"
+	"testing"
+)
+
+// Other replicas are told an address only if they can be expected to reach it.
+func TestCluster_ForwardTold(t *testing.T) {
+	for _, c := range []struct {
+		listening, advertise, url, listen, want string
+	}{
+		{listening: "127.0.0.1:7", listen: "127.0.0.1:4222", want: "127.0.0.1:7"},
+		{listening: "127.0.0.1:7", listen: "localhost:4222", want: "127.0.0.1:7"},
+		{listening: "127.0.0.1:7", listen: ":4222"},
+		{listening: "127.0.0.1:7", url: "nats://127.0.0.1:4222", want: "127.0.0.1:7"},
+		{listening: "127.0.0.1:7", url: "nats://localhost", want: "127.0.0.1:7"},
+		{listening: "127.0.0.1:7", url: "user:pass@[::1]:4222, tls://127.0.0.2:1", want: "127.0.0.1:7"},
+		{listening: "127.0.0.1:7", url: "nats://127.0.0.1:4222,nats://nats-2:4222"},
+		{listening: "[::1]:7", url: "nats://nats:4222"},
+		{listening: "127.0.0.1:7", url: "nats://nats:4222", advertise: "127.0.0.1:8", want: "127.0.0.1:8"},
+		{listening: "10.0.0.7:7", url: "nats://nats:4222", want: "10.0.0.7:7"},
+		{listening: "0.0.0.0:7", url: "nats://127.0.0.1:4222"},
+		{listening: "[::]:7", url: "nats://nats:4222", advertise: "10.0.0.7:7", want: "10.0.0.7:7"},
+	} {
+		address, err := net.ResolveTCPAddr("tcp", c.listening)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster := Cluster{NATSURL: c.url, NATSListen: c.listen, ForwardAdvertise: c.advertise}
+		if got := cluster.ForwardTold(address); got != c.want {
+			t.Errorf("%+v: told %q", c, got)
+		}
+	}
+}
+
+// What would let strangers in, or nobody, is refused.
+func TestCluster_ForwardFaults(t *testing.T) {
+	for _, c := range []struct {
+		args, want string
+	}{
+		{"--forward-address=:5004", "setting forward-address: \":5004\" can be reached from other machines"},
+		{"--forward-address=:5004 --nats-token=long-enough", ""},
+		{"--forward-address=10.0.0.7:5004 --cluster-secret=long-enough", ""},
+		{"--forward-address= --max-forwards=1", ""},
+		{"--forward-address= --forward-advertise-address=a:1", "setting forward-advertise-address: it is told to nobody"},
+		{"--forward-address=nowhere", "setting forward-address: \"nowhere\" is no address"},
+		{"--forward-advertise-address=nowhere", "setting forward-advertise-address: \"nowhere\" is no address"},
+		{"--cluster-secret=short", "setting cluster-secret: it can be guessed"},
+		{"--max-forwards=0", "setting max-forwards: 0 is too small"},
+	} {
+		_, _, err := load(t, strings.Fields(c.args))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", c.args, err)
+		}
+	}
+	c := Cluster{NATSToken: "token"}
+	if c.ForwardSecret() != "token" {
+		t.Error("the token of NATS is not taken")
+	}
+	if c.Secret = "secret"; c.ForwardSecret() != "secret" {
+		t.Error("the secret is not taken")
+	}
+}
