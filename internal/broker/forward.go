@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"sync"
 
@@ -49,12 +50,39 @@ func (b *Broker) forwarding(door http.Handler) http.Handler {
 	if b.listeners.forward != nil {
 		b.others = b.newHTTPServer(b.forward.Taken())
 		b.others.MaxHeaderBytes += forwardedHeader
+		unused := &unused{conns: make(map[net.Conn]struct{})}
+		b.others.ConnState = unused.state
+		b.others.RegisterOnShutdown(unused.close)
 	}
 	if b.forwardAddress() == "" {
 		b.log.Warn("other replicas cannot hand over requests of this replica's sessions: a balancer must keep each browser with one replica",
 			"settings", "forward-address, forward-advertise-address")
 	}
 	return b.forward
+}
+
+// unused are connections on which nothing came yet. Other replicas may keep a few in store, and a server that shuts down would wait for them.
+type unused struct {
+	mu    sync.Mutex // guards conns
+	conns map[net.Conn]struct{}
+}
+
+func (u *unused) state(c net.Conn, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if state == http.StateNew {
+		u.conns[c] = struct{}{}
+	} else {
+		delete(u.conns, c)
+	}
+}
+
+func (u *unused) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for c := range u.conns {
+		_ = c.Close() // the server notices
+	}
 }
 
 // forwardAddress is where other replicas hand over requests of this replica's sessions, or empty when they cannot.

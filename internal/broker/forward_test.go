@@ -3,13 +3,18 @@
 package broker_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -197,4 +202,35 @@ func nobody(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// A connection that another replica keeps in store must not hold up the end.
+func TestForward_UnusedConnection(t *testing.T) {
+	address := nobody(t)
+	c := brokertest.Config(func(c *config.Config) {
+		c.Cluster.NATSListen, c.Cluster.ForwardAddress = "127.0.0.1:0", address
+	})
+	var log bytes.Buffer
+	b, err := broker.Start(c, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// Once this is answered the one before was accepted.
+	if code, _ := get(t, "http://"+address+"/", "Connection", "close"); code != http.StatusForbidden {
+		t.Errorf("a stranger was answered %d", code)
+	}
+	if err := b.Drain(); err != nil || strings.Contains(log.String(), "cut off") {
+		t.Errorf("the end was held up: %v\n%s", err, &log)
+	}
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection ended with %v", err)
+	}
 }

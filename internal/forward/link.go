@@ -3,6 +3,7 @@
 package forward
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -108,7 +109,7 @@ func (f *Forwarder) transfer(to, from net.Conn) (broken net.Conn) {
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return from

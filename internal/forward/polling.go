@@ -132,7 +132,7 @@ func (e *errand) relay(w http.ResponseWriter, answer *http.Response) {
 			}
 		}
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			_ = control.Flush() // or the browser left
 			return
 		case err != nil:
@@ -165,7 +165,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.from.Read(p)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		u.all.Store(true)
 	case err != nil:
 		u.broke.Store(true)

@@ -92,8 +92,15 @@ for (const signal of ["kill", "term"]) {
       const opened = await idOfLast(cluster, options);
       while (!clients.some((s) => owner(s) === opened)) clients.push(...(await settled(cluster, url, 3, options)));
       const victims = clients.filter((s) => owner(s) === opened);
+      const others = clients.filter((s) => owner(s) !== opened);
+      const ids = others.map((s) => s.io.engine.id);
       await cluster.end("replica-2", signal);
       await until("the clients of the dead one", () => victims.every((s) => s.connected && owner(s) !== opened));
+      // A replica that is asked to end takes no polling session of another along.
+      if (signal === "term" && options.upgrade === false) {
+        for (const s of others) assert.deepEqual(await ack(s, "echo", 1), [1]);
+        assert.deepEqual(others.map((s) => s.io.engine.id), ids);
+      }
       for (const s of clients) {
         // What a client said while its connection broke is lost, and its ack with it.
         const answers = (i) => s.timeout(1000).emitWithAck("echo", i).then((n) => n === i, () => false);
