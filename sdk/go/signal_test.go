@@ -3,7 +3,6 @@
 package spanwire_test
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net/http"
@@ -24,6 +23,7 @@ type browser struct {
 	t    *testing.T
 	http *http.Client
 	url  string
+	came []string // packets that nobody waited for yet
 }
 
 func newBrowser(t *testing.T, address string) *browser {
@@ -52,7 +52,7 @@ func (b *browser) do(method, body string) string {
 		b.t.Fatal(err)
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(bufio.NewReader(response.Body))
+	text, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
 		b.t.Fatalf("%s: %s %q, %v", method, response.Status, text, err)
 	}
@@ -66,8 +66,10 @@ func (b *browser) send(packet string) { b.t.Helper(); b.do(http.MethodPost, pack
 // waitFor polls until a packet begins with the prefix.
 func (b *browser) waitFor(prefix string) string {
 	b.t.Helper()
-	for {
-		for packet := range strings.SplitSeq(b.poll(), "\x1e") {
+	for start := time.Now(); time.Since(start) < patience; {
+		for len(b.came) > 0 {
+			packet := b.came[0]
+			b.came = b.came[1:]
 			switch {
 			case strings.HasPrefix(packet, prefix):
 				return packet
@@ -75,7 +77,10 @@ func (b *browser) waitFor(prefix string) string {
 				b.send("3")
 			}
 		}
+		b.came = strings.Split(b.poll(), "\x1e")
 	}
+	b.t.Fatalf("no %q came", prefix)
+	return ""
 }
 
 // held is a broker and the service of testdata/held, both as processes.
@@ -105,6 +110,9 @@ func startHeld(t *testing.T) *held {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(h.broker.Log())
+		}
 		h.broker.Kill()
 		http.DefaultClient.CloseIdleConnections() // the metrics were fetched with it
 	})
@@ -118,7 +126,13 @@ func (h *held) start() {
 	if h.service, err = process.Start("held", "", []string{"SPANWIRE_ADDRESS=" + h.broker.Services}, h.binary); err != nil {
 		h.Fatal(err)
 	}
-	h.Cleanup(h.service.Kill)
+	service := h.service
+	h.Cleanup(func() {
+		if h.Failed() {
+			h.Log(service.Log())
+		}
+		service.Kill()
+	})
 	h.printed("attached\n")
 }
 
@@ -151,7 +165,9 @@ func TestService_RunUntilSignal(t *testing.T) {
 	b.send(`421["hold"]`)
 	h.printed("began\n")
 	h.signal(syscall.SIGTERM)
-	h.printed("leaving")
+	if err := h.broker.WaitFor("an instance drains", patience); err != nil {
+		t.Fatal(err)
+	}
 	b.send(`422["echo"]`)
 	h.signal(syscall.SIGUSR1)
 	if got := b.waitFor("43"); got != `431["finished"]` {
