@@ -85,6 +85,51 @@ func TestScheduler_slow(t *testing.T) {
 	})
 }
 
+// However many of its events are open, a handler that never returns delays no other event, neither those beside it in a frame nor those
+// that come later. Nothing but the window bounds how many are open, so no event can use up what others need.
+func TestScheduler_stuckFlood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		_, s, run := attached(t, func(svc *Service) {
+			svc.On("stuck", func(context.Context, *Event) error { <-release; return nil })
+			svc.On("sometimes", func(_ context.Context, e *Event) error { // stuck for some, quick for the others
+				if e.ID%10 == 0 {
+					<-release
+				}
+				return nil
+			})
+			svc.On("quick", echo)
+		})
+		const rounds, each = 20, 50
+		open, slowest := 0, time.Duration(0)
+		for round := range uint64(rounds) {
+			var list []*spanwirev1.Dispatch
+			done := 0
+			for i := range uint64(each) {
+				id := 1000*round + 3*i
+				list = append(list, event(id, fmt.Sprint("a", id), "stuck", ""), event(id+1, fmt.Sprint("b", id), "sometimes", ""),
+					event(id+2, fmt.Sprint("c", id), "quick", "[1]"))
+				done++
+				if open++; (id+1)%10 == 0 {
+					open++
+				} else {
+					done++
+				}
+			}
+			start := time.Now()
+			s.dispatch(list...)
+			s.actions(t, done)
+			slowest = max(slowest, time.Since(start))
+		}
+		if slowest > 20*time.Millisecond {
+			t.Errorf("what is quick took %v beside %d stuck ones", slowest, open)
+		}
+		close(release)
+		s.actions(t, open)
+		run.leave(t, s)
+	})
+}
+
 // Handlers registered as concurrent run beside other events of their socket.
 func TestScheduler_concurrent(t *testing.T) {
 	bubble(t, func(t *testing.T) {
