@@ -202,3 +202,25 @@ func TestService_RunUntilSignal_twice(t *testing.T) {
 		t.Errorf("the ack is %s", got)
 	}
 }
+
+// A handler that comes and goes while the service runs has its events from when Registered returned until it is taken away.
+func TestService_Registered_broker(t *testing.T) {
+	h := startHeld(t)
+	b := newBrowser(t, h.broker.HTTP)
+	for i, step := range []struct{ packet, ack string }{
+		{`421["later"]`, ""}, {`422["open"]`, `432[]`}, {`423["later"]`, `433["later"]`}, {`424["close"]`, `434[]`}, {`425["later"]`, ""},
+		{`426["echo"]`, `436["echoed"]`}, {`427["open"]`, `437[]`}, {`428["later"]`, `438["later"]`},
+	} {
+		b.send(step.packet)
+		if step.ack == "" {
+			continue
+		}
+		if got := b.waitFor("43"); got != step.ack {
+			t.Errorf("step %d: %s, want %s", i, got, step.ack)
+		}
+	}
+	h.signal(syscall.SIGTERM)
+	if err := h.ended(); err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
