@@ -15,13 +15,15 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 )
 
 // dial makes a connection to one address. It does not wait for it.
-func (o *Options) dial(address string) (*grpc.ClientConn, error) {
+func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
 	const window = 4 << 20 // bytes in flight; batches are large, and the default would make them wait for the round trip
 	secrecy, err := o.transportCredentials(address)
 	if err != nil {
@@ -44,28 +46,47 @@ func (o *Options) dial(address string) (*grpc.ClientConn, error) {
 		}),
 		grpc.WithUserAgent(sdkName + "/" + Version),
 	}
-	if o.Token != "" {
-		options = append(options, grpc.WithPerRPCCredentials(bearer(o.Token)))
+	if o.hasToken() {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{o}))
 	}
-	return grpc.NewClient(address, append(options, o.DialOptions...)...)
+	return grpc.NewClient(address, append(append(options, more...), o.DialOptions...)...)
 }
 
 // transportCredentials follows the options, then the environment.
 func (o *Options) transportCredentials(address string) (credentials.TransportCredentials, error) {
-	if o.TLS != nil {
-		return credentials.NewTLS(o.TLS), nil
+	config := o.TLS
+	if config == nil {
+		var err error
+		if config, err = o.environmentTLS(); err != nil {
+			return nil, err
+		}
 	}
+	if config == nil {
+		if o.hasToken() && !loopback(address) {
+			o.Logger.Warn("the token is sent without TLS; set Options.TLS or SPANWIRE_TLS=true", "address", address)
+		}
+		return insecure.NewCredentials(), nil
+	}
+	if o.CertificateFile != "" {
+		if _, err := o.certificate(nil); err != nil { // said now rather than with every attempt
+			return nil, err
+		}
+		config = config.Clone()
+		config.GetClientCertificate = o.certificate
+	}
+	return credentials.NewTLS(config), nil
+}
+
+// environmentTLS gives nil when nothing asks for TLS.
+func (o *Options) environmentTLS() (*tls.Config, error) {
 	ca := os.Getenv("SPANWIRE_TLS_CA")
-	asked := ca != ""
+	asked := ca != "" || o.CertificateFile != ""
 	switch strings.ToLower(os.Getenv("SPANWIRE_TLS")) {
 	case "1", "true", "yes", "on":
 		asked = true
 	}
 	if !asked {
-		if o.Token != "" && !loopback(address) {
-			o.Logger.Warn("the token is sent without TLS; set Options.TLS or SPANWIRE_TLS=true", "address", address)
-		}
-		return insecure.NewCredentials(), nil
+		return nil, nil
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
@@ -78,7 +99,16 @@ func (o *Options) transportCredentials(address string) (credentials.TransportCre
 			return nil, fmt.Errorf("spanwire: SPANWIRE_TLS_CA: no certificate in %s", ca)
 		}
 	}
-	return credentials.NewTLS(config), nil
+	return config, nil
+}
+
+// certificate reads what is shown to the broker.
+func (o *Options) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	c, err := tls.LoadX509KeyPair(o.CertificateFile, o.CertificateKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("spanwire: the client's certificate: %w", err)
+	}
+	return &c, nil
 }
 
 // loopback tells whether nobody outside of this machine can read what is sent to the address.
@@ -94,12 +124,24 @@ func loopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+func (o *Options) hasToken() bool { return o.Token != "" || o.TokenSource != nil }
+
 // bearer sends the token with each call.
-type bearer string
+type bearer struct{ options *Options }
 
 // GetRequestMetadata implements credentials.PerRPCCredentials.
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	token := b.options.Token
+	if source := b.options.TokenSource; source != nil {
+		var err error
+		if token, err = source(ctx); err != nil {
+			return nil, status.Errorf(codes.Unauthenticated, "the token source: %v", err)
+		}
+	}
+	if token == "" {
+		return nil, nil
+	}
+	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials. The options decide whether to do without.

@@ -5,13 +5,10 @@ package spanwire
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
@@ -19,32 +16,41 @@ import (
 // Emitter emits from a program that handles nothing: a script, a cron job, a web application. It may be used from many goroutines at
 // once. Each emit is one call that returns when the broker has served its sockets and told the other replicas.
 //
+// With several addresses a call goes to the one that answered last, and to the next where none took it. A call that a broker may have taken
+// and did not answer is not made again, and fails with ErrBrokerUnavailable, unless Target.IdempotencyKey makes that safe.
+//
 // The methods without a namespace stand for the main one, "/".
 type Emitter struct {
 	options Options
-	conn    *grpc.ClientConn
-	client  spanwirev1.EmitterServiceClient
+	peers   []*peer
+	first   atomic.Uint32 // the index of the peer that answered last
 	close   sync.Once
 }
 
 // NewEmitter makes an emitter. It connects when it is used first, and again whenever it has to.
 func NewEmitter(options Options) (*Emitter, error) {
-	o := options.withDefaults()
-	addresses := o.addresses()
-	if len(addresses) == 0 {
+	m := &Emitter{options: options.withDefaults()}
+	for _, address := range m.options.addresses() {
+		conn, err := m.options.dial(address, grpc.WithStatsHandler(callWatch{}))
+		if err != nil {
+			return nil, errors.Join(err, m.Close())
+		}
+		m.peers = append(m.peers, &peer{conn, spanwirev1.NewEmitterServiceClient(conn)})
+	}
+	if len(m.peers) == 0 {
 		return nil, errors.New("spanwire: no address of a broker is given")
 	}
-	conn, err := o.dial(addresses[0])
-	if err != nil {
-		return nil, err
-	}
-	return &Emitter{options: o, conn: conn, client: spanwirev1.NewEmitterServiceClient(conn)}, nil
+	return m, nil
 }
 
-// Close ends the connection.
+// Close ends the connections.
 func (m *Emitter) Close() error {
 	var err error
-	m.close.Do(func() { err = m.conn.Close() })
+	m.close.Do(func() {
+		for _, p := range m.peers {
+			err = errors.Join(err, p.conn.Close())
+		}
+	})
 	return err
 }
 
@@ -75,37 +81,63 @@ func (m *Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*
 	return m.Namespace(mainNamespace).EmitWithAck(ctx, event, args...)
 }
 
+// Instances chooses the instances of the services that registered for a message in the main namespace; see Target.Instances.
+func (m *Emitter) Instances(services ...string) Instances {
+	return m.Namespace(mainNamespace).Instances(services...)
+}
+
+// ServerSideEmit sends a message to every instance that registered for it in the main namespace.
+func (m *Emitter) ServerSideEmit(name string, args ...any) error {
+	return m.Instances().Emit(name, args...)
+}
+
+// ServerSideEmitWithAck sends a message to every instance that registered for it in the main namespace and gathers their acks; see
+// Instances.EmitWithAck.
+func (m *Emitter) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
+	return m.Instances().EmitWithAck(ctx, name, args...)
+}
+
 // execute implements executor.
 func (m *Emitter) execute(c *command) error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.options.EmitTimeout)
 	defer cancel()
-	if c.kind != commandEmit {
-		_, err := m.query(ctx, c)
-		return err
-	}
-	_, err := m.ask(ctx, c)
+	_, err := m.query(ctx, c)
 	return err
 }
 
-func (m *Emitter) ask(ctx context.Context, c *command) (*Acks, error) {
-	c.ackTimeout -= margin(c.ackTimeout)
-	out, err := m.client.Emit(ctx, &spanwirev1.EmitRequest{Emit: c.message()}, grpc.WaitForReady(true))
-	if err != nil {
-		return nil, m.explain(ctx, err)
-	}
-	return acksOf(out.GetAcks(), out.GetSockets(), out.GetMissing()), nil
-}
-
-// query carries out any command but an emit.
+// query carries out a command: an emit as a call of its own, which brokers of every age know.
 func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
-	out, err := m.client.Execute(ctx, &spanwirev1.ExecuteRequest{Command: c.generated()}, grpc.WaitForReady(true))
+	if c.kind == commandEmit {
+		return m.emit(ctx, c)
+	}
+	var out *spanwirev1.ExecuteResponse
+	request := &spanwirev1.ExecuteRequest{Command: c.generated(), IdempotencyKey: c.target.key}
+	err := m.call(ctx, c.target.key, func(ctx context.Context, p *peer) (err error) {
+		out, err = p.client.Execute(ctx, request)
+		return err
+	})
 	if err != nil {
-		return nil, m.explain(ctx, err)
+		return nil, err
 	}
 	if f := out.GetAnswer().GetFault(); f != nil {
 		return out.GetAnswer(), &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
 	}
 	return out.GetAnswer(), nil
+}
+
+func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
+	var out *spanwirev1.EmitResponse
+	request := &spanwirev1.EmitRequest{Emit: c.message(), IdempotencyKey: c.target.key}
+	err := m.call(ctx, c.target.key, func(ctx context.Context, p *peer) (err error) {
+		out, err = p.client.Emit(ctx, request)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &spanwirev1.Answer{
+		Sockets: out.GetSockets(), Acks: out.GetAcks(), Missing: out.GetMissing(), SilentReplicas: out.GetSilentReplicas(),
+	}, nil
 }
 
 // generated gives the command as a message of the generated code.
@@ -137,28 +169,7 @@ func (c *command) message() *spanwirev1.Emit {
 		Volatile:     t.volatile,
 		NoCompress:   t.noCompress,
 		WantAcks:     c.wantAcks,
+		WantCount:    c.wantCount,
 		AckTimeoutMs: uint32(c.timeoutMs()),
 	}
-}
-
-// explain turns a status into the errors that a Service's emits give.
-func (m *Emitter) explain(ctx context.Context, err error) error {
-	st := status.Convert(err)
-	if state := m.conn.GetState(); state != connectivity.Ready {
-		return fmt.Errorf("%w: %s", ErrBrokerUnavailable, st.Message())
-	}
-	switch st.Code() {
-	case codes.InvalidArgument:
-		return &CommandError{Code: FaultInvalid, Message: st.Message()}
-	case codes.ResourceExhausted:
-		return &CommandError{Code: FaultTooLarge, Message: st.Message()}
-	case codes.Unimplemented:
-		return &CommandError{Code: FaultUnimplemented, Message: st.Message()}
-	case codes.Unavailable:
-		return &CommandError{Code: FaultBackplaneUnavailable, Message: st.Message()}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
 }

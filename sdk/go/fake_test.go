@@ -47,6 +47,8 @@ type fakeBroker struct {
 	mu         sync.Mutex
 	violations []string
 	attempts   int
+	shown      []string // authorization of each call
+	keys       []string // idempotency key of each call
 }
 
 func newFakeBroker(t *testing.T, replica string) *fakeBroker {

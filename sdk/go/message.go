@@ -67,13 +67,17 @@ func (svc *Service) OnMessage(name string, h MessageHandler) { svc.main().OnMess
 
 // Instances chooses other instances, to send messages to.
 type Instances struct {
-	namespace *Namespace
-	services  []string
+	target   Target // for its namespace
+	services []string
 }
 
 // Instances chooses the other instances of the services that registered for a message, anywhere in the cluster; without names, of all
 // services.
-func (n *Namespace) Instances(services ...string) Instances { return Instances{n, services} }
+func (n *Namespace) Instances(services ...string) Instances { return n.All().Instances(services...) }
+
+// Instances chooses the other instances of the services that registered for a message in the target's namespace, whatever else the target
+// says; without names, of all services. To an Emitter all instances are others.
+func (t Target) Instances(services ...string) Instances { return Instances{t, services} }
 
 // ServerSideEmit sends a message to every other instance that registered for it. See Instances for fewer.
 func (n *Namespace) ServerSideEmit(name string, args ...any) error {
@@ -102,7 +106,7 @@ func (i Instances) Emit(name string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return i.namespace.service.execute(c)
+	return i.target.via.execute(c)
 }
 
 // InstanceAck is the answer of one instance to a message.
@@ -127,14 +131,14 @@ func (i Instances) EmitWithAck(ctx context.Context, name string, args ...any) (*
 	if err != nil {
 		return nil, err
 	}
-	patience, err := i.namespace.All().patience(ctx)
+	patience, err := i.target.patience(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m := c.rare.GetServerSideEmit()
 	m.WantAcks = true
 	m.AckTimeoutMs = milliseconds(patience - margin(patience))
-	a, err := i.namespace.service.query(ctx, c)
+	a, err := i.target.via.query(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +158,8 @@ func (i Instances) command(name string, args []any) (*command, error) {
 		return nil, errors.New("spanwire: the message has no name")
 	case reservedEvent(name):
 		return nil, fmt.Errorf("%w: %q", ErrReserved, name)
-	case i.namespace.pattern != nil:
-		return nil, fmt.Errorf("spanwire: a message belongs to one namespace, not to the pattern %q", i.namespace.name)
+	case i.target.pattern:
+		return nil, fmt.Errorf("spanwire: a message belongs to one namespace, not to the pattern %q", i.target.namespace)
 	}
 	p := newPayload()
 	defer p.release()
@@ -163,13 +167,15 @@ func (i Instances) command(name string, args []any) (*command, error) {
 		return nil, err
 	}
 	m := &spanwirev1.ServerSideEmit{
-		Namespace: i.namespace.name, Services: i.services,
+		Namespace: i.target.namespace, Services: i.services,
 		Event: &spanwirev1.Event{Name: name, Args: append([]byte(nil), p.args.Bytes()...)},
 	}
 	for _, a := range p.attachments {
 		m.Event.Attachments = append(m.Event.Attachments, append([]byte(nil), a...))
 	}
-	return rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: m}}), nil
+	c := rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: m}})
+	c.target.key = i.target.key
+	return c, nil
 }
 
 func rareCommand(m *spanwirev1.Command) *command { return &command{kind: commandRare, rare: m} }

@@ -3,6 +3,7 @@
 package spanwire
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
@@ -31,10 +32,16 @@ type Options struct {
 	Address string
 	// Token is sent to the broker as "authorization: Bearer". Empty means the environment variable SPANWIRE_TOKEN.
 	Token string
+	// TokenSource gives the token in place of Token. It is asked for each call and each attempt to attach, at the same time from several
+	// goroutines, so a token may change while the program runs.
+	TokenSource func(ctx context.Context) (string, error)
 	// TLS is used to dial the broker. Nil means what the environment says: SPANWIRE_TLS=true asks for TLS, SPANWIRE_TLS_CA names a file
 	// with the certificates to trust in place of the system's. Without any of them the stream is not encrypted, token included,
 	// which suits a network that nobody else can read.
 	TLS *tls.Config
+	// CertificateFile and CertificateKeyFile name the certificate to show to the broker, and its key, in PEM; they ask for TLS too. They
+	// are read for each connection, so they may be replaced while the program runs.
+	CertificateFile, CertificateKeyFile string
 	// DialOptions are added to those of this package.
 	DialOptions []grpc.DialOption
 

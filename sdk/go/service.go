@@ -256,12 +256,11 @@ func (svc *Service) register() *spanwirev1.Register {
 // execute implements executor: on any stream, for commands that belong to no event.
 func (svc *Service) execute(c *command) error { return svc.executeOn(nil, c) }
 
-func (svc *Service) ask(ctx context.Context, c *command) (*Acks, error) {
-	return svc.askOn(ctx, nil, c)
-}
-
 // executeOn queues a command on the stream if it lives, and on any other if not.
 func (svc *Service) executeOn(s *stream, c *command) error {
+	if c.target.key != "" {
+		return errKey
+	}
 	s, err := svc.alive(context.Background(), s)
 	if err != nil {
 		return err
@@ -276,22 +275,15 @@ func (svc *Service) executeOn(s *stream, c *command) error {
 	return nil
 }
 
-func (svc *Service) askOn(ctx context.Context, s *stream, c *command) (*Acks, error) {
-	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
-	c.ackTimeout -= margin(c.ackTimeout)
-	a, err := svc.queryOn(ctx, s, c)
-	if err != nil {
-		return nil, err
-	}
-	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
-}
-
 func (svc *Service) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
 	return svc.queryOn(ctx, nil, c)
 }
 
 // queryOn waits for the answer to a command. The answer is valid also beside an error that the broker told.
 func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwirev1.Answer, error) {
+	if c.target.key != "" {
+		return nil, errKey
+	}
 	s, err := svc.alive(ctx, s)
 	if err != nil {
 		return nil, err
@@ -305,6 +297,8 @@ func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwi
 	}
 	return a, nil
 }
+
+var errKey = errors.New("spanwire: an idempotency key is for targets of an Emitter")
 
 // margin is by how much the broker is to stop waiting earlier than the caller.
 func margin(timeout time.Duration) time.Duration { return min(timeout/10, ackMargin) }

@@ -119,7 +119,3 @@ func (s *Socket) query(ctx context.Context, c *command) (*spanwirev1.Answer, err
 func (s *Socket) emits(t *Target, event string, args []any) {
 	s.namespace.service.emits(t, event, args)
 }
-
-func (s *Socket) ask(ctx context.Context, c *command) (*Acks, error) {
-	return s.namespace.service.askOn(ctx, s.stream.Load(), c)
-}

@@ -19,8 +19,6 @@ const ackMargin = 100 * time.Millisecond
 type executor interface {
 	// execute may wait while a queue is full. It does not keep the command.
 	execute(c *command) error
-	// ask waits for the acks, bounded by ctx.
-	ask(ctx context.Context, c *command) (*Acks, error)
 	// query waits for the whole answer, bounded by ctx.
 	query(ctx context.Context, c *command) (*spanwirev1.Answer, error)
 	// emits tells listeners of an emit.
@@ -38,7 +36,11 @@ type Target struct {
 	volatile   bool
 	noCompress bool
 	timeout    time.Duration // zero when none was named
+	key        string
 }
+
+// maxKey bounds the bytes of an idempotency key. Source: spanwire.v1.ExecuteRequest.
+const maxKey = 128
 
 // To adds the sockets of rooms. A socket that is in several of them is chosen once.
 func (t Target) To(rooms ...string) Target {
@@ -76,6 +78,15 @@ func (t Target) Timeout(d time.Duration) Target {
 	return t
 }
 
+// IdempotencyKey makes it safe to ask an Emitter's target twice: what is asked under the key of an earlier call is not carried out again, and
+// answered as that was, for as long as the broker's setting idempotency-window says. So a call whose answer was lost is made again by
+// itself, to another address if there is one. The key has at most 128 bytes and belongs to one intent, for example "order-17-paid". A
+// Service has no use for it: a target of one says so.
+func (t Target) IdempotencyKey(key string) Target {
+	t.key = key
+	return t
+}
+
 // Namespace names the namespace of the target, or its pattern.
 func (t Target) Namespace() string { return t.namespace }
 
@@ -106,7 +117,41 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	if c.ackTimeout, err = t.patience(ctx); err != nil {
 		return nil, err
 	}
-	return t.via.ask(ctx, c)
+	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
+	c.ackTimeout -= margin(c.ackTimeout)
+	a, err := t.via.query(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
+}
+
+// Count is how many sockets an emit reached in the whole cluster.
+type Count struct {
+	Sockets int
+	// SilentReplicas did not say in time how many they reached.
+	SilentReplicas []string
+}
+
+// EmitWithCount sends an event to the target and counts the sockets that it reached, in the whole cluster unless the target is local. The
+// wait ends when all replicas have said it, or when the context's deadline, and without one the broker's setting ack-timeout,
+// has passed. A broker that is older than this counts its own sockets.
+func (t Target) EmitWithCount(ctx context.Context, event string, args ...any) (*Count, error) {
+	c, err := t.emit(event, args)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	c.wantCount = true
+	if c.ackTimeout, err = t.patience(ctx); err != nil {
+		return nil, err
+	}
+	c.ackTimeout -= margin(c.ackTimeout)
+	a, err := t.via.query(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Count{Sockets: int(a.GetSockets()), SilentReplicas: a.GetSilentReplicas()}, nil
 }
 
 // patience is how long to wait at most; zero leaves it to the broker.
@@ -176,6 +221,7 @@ type command struct {
 	kind         commandKind
 	closeSession bool
 	wantAcks     bool
+	wantCount    bool
 	ackTimeout   time.Duration
 	id           uint64 // zero when no answer is wanted
 	target       Target

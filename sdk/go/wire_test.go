@@ -59,6 +59,9 @@ func TestWire_write(t *testing.T) {
 	send(command{kind: commandEmit, event: "e", payload: p, target: target, id: 300, wantAcks: true, ackTimeout: time.Second},
 		&spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{
 			Target: wire, Event: event, Volatile: true, NoCompress: true, WantAcks: true, AckTimeoutMs: 1000}}})
+	send(command{kind: commandEmit, event: "e", payload: newPayload(), wantCount: true}, &spanwirev1.Command{
+		Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{
+			Target: &spanwirev1.Target{}, Event: &spanwirev1.Event{Name: "e"}, WantCount: true}}})
 	send(command{kind: commandEmit, event: "e", payload: newPayload()},
 		&spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{
 			Target: &spanwirev1.Target{}, Event: &spanwirev1.Event{Name: "e"}}}})

@@ -49,6 +49,7 @@ const (
 	emitNoCompress = 4
 	emitWantAcks   = 5
 	emitAckTimeout = 6
+	emitWantCount  = 7
 
 	joinRooms = 2 // Join and Leave
 
@@ -221,7 +222,7 @@ func (c *command) layout() (l commandLayout) {
 	case commandEmit:
 		l.event = optionalSize(len(c.event)) + c.payload.size()
 		l.arm += bytesSize(l.event)
-		for _, flag := range [...]bool{c.target.volatile, c.target.noCompress, c.wantAcks} {
+		for _, flag := range [...]bool{c.target.volatile, c.target.noCompress, c.wantAcks, c.wantCount} {
 			if flag {
 				l.arm += boolSize
 			}
@@ -269,6 +270,7 @@ func (c *command) append(b []byte, l *commandLayout) []byte {
 		if ms := c.timeoutMs(); ms > 0 {
 			b = appendNumber(b, emitAckTimeout, ms)
 		}
+		b = appendBool(b, emitWantCount, c.wantCount)
 	case commandJoin, commandLeave:
 		arm := protowire.Number(commandJoinField)
 		if c.kind == commandLeave {

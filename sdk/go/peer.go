@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spanwire
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	rpc "google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// How an emitter's call finds a broker. What decides is whether a broker may have taken the call, which gRPC's codes do not tell: they say
+// "unavailable" of a broker that cannot be reached, of one that was lost on the way, and of one that says so itself. So each attempt notes
+// whether the request left, and whether anything came back.
+
+// peer is one of an emitter's addresses.
+type peer struct {
+	conn   *grpc.ClientConn
+	client spanwirev1.EmitterServiceClient
+}
+
+// attempt is what became of a call on its way. It is filled by callWatch.
+type attempt struct{ left, answered atomic.Bool }
+
+type attemptKey struct{}
+
+// callWatch notes what becomes of calls whose context carries an attempt.
+type callWatch struct{}
+
+// TagRPC implements stats.Handler.
+func (callWatch) TagRPC(ctx context.Context, _ *rpc.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements stats.Handler.
+func (callWatch) HandleRPC(ctx context.Context, s rpc.RPCStats) {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return
+	}
+	switch s.(type) {
+	case *rpc.OutPayload:
+		a.left.Store(true)
+	case *rpc.InHeader, *rpc.InTrailer:
+		a.answered.Store(true)
+	}
+}
+
+// TagConn implements stats.Handler.
+func (callWatch) TagConn(ctx context.Context, _ *rpc.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (callWatch) HandleConn(context.Context, rpc.ConnStats) {}
+
+// call makes a call until a broker took it, at most until ctx ends.
+func (m *Emitter) call(ctx context.Context, key string, do func(ctx context.Context, p *peer) error) error {
+	if len(key) > maxKey {
+		return fmt.Errorf("spanwire: the idempotency key has %d bytes; at most %d are allowed", len(key), maxKey)
+	}
+	reason := "no connection"
+	for pause := m.options.MinBackoff; ; pause = min(2*pause, m.options.MaxBackoff) {
+		first := int(m.first.Load())
+		for i := range m.peers {
+			at := (first + i) % len(m.peers)
+			p := m.peers[at]
+			if !m.ready(ctx, p) {
+				continue
+			}
+			var a attempt
+			err := do(context.WithValue(ctx, attemptKey{}, &a), p)
+			code := status.Code(err)
+			switch {
+			case err == nil || a.answered.Load() || code != codes.Unavailable && (a.left.Load() || ctx.Err() == nil):
+				m.first.Store(uint32(at))
+				return explain(ctx, err)
+			case a.left.Load() && key == "":
+				return fmt.Errorf("%w: %s", ErrBrokerUnavailable, status.Convert(err).Message())
+			}
+			reason = status.Convert(err).Message()
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %s", ErrBrokerUnavailable, reason)
+		}
+	}
+}
+
+// ready waits until the peer is connected, or cannot be. The time is shared among the peers, so that one that does not even refuse leaves
+// some to the others.
+func (m *Emitter) ready(ctx context.Context, p *peer) bool {
+	if p.conn.GetState() == connectivity.Ready {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.options.EmitTimeout/time.Duration(len(m.peers)+1))
+	defer cancel()
+	p.conn.Connect()
+	for {
+		switch state := p.conn.GetState(); state {
+		case connectivity.Ready:
+			return true
+		case connectivity.TransientFailure, connectivity.Shutdown:
+			return false
+		default:
+			if !p.conn.WaitForStateChange(ctx, state) {
+				return false
+			}
+		}
+	}
+}
+
+// explain turns a status into the errors that a Service's emits give.
+func explain(ctx context.Context, err error) error {
+	st := status.Convert(err)
+	switch st.Code() {
+	case codes.OK:
+		return nil
+	case codes.InvalidArgument:
+		return &CommandError{Code: FaultInvalid, Message: st.Message()}
+	case codes.ResourceExhausted:
+		return &CommandError{Code: FaultTooLarge, Message: st.Message()}
+	case codes.Unimplemented:
+		return &CommandError{Code: FaultUnimplemented, Message: st.Message()}
+	case codes.Unavailable:
+		return &CommandError{Code: FaultBackplaneUnavailable, Message: st.Message()}
+	case codes.PermissionDenied, codes.Unauthenticated:
+		return &CommandError{Code: FaultPermissionDenied, Message: st.Message()}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
