@@ -4,6 +4,7 @@
 // design allows beside what came out.
 //
 //	go run ./bench/run
+//	go run ./bench/run -only echo-1x1,echo-1000x4 -targets go,backplane,node
 //	go run ./bench/run -only echo-1000x4,idle -rounds 1 -cpuprofile /tmp/profiles
 //
 // Each measurement starts its servers anew, warms them up, and reads their processor time from /proc at both ends of a window. The
@@ -41,13 +42,14 @@ type settings struct {
 	flags      string
 	cpuProfile string
 	strict     bool
+	markdown   bool
 }
 
 func main() {
 	log.SetFlags(0)
 	s := &settings{}
 	flag.StringVar(&s.only, "only", "", "scenarios to run, with commas between; all when empty: "+strings.Join(scenarioNames(), ", "))
-	flag.StringVar(&s.targets, "targets", "", "targets to measure, with commas between; all when empty: go, python, node, floor, flask")
+	flag.StringVar(&s.targets, "targets", "", "targets to measure, with commas between; all when empty: go, backplane, python, node, floor, flask")
 	flag.IntVar(&s.rounds, "rounds", 3, "how often each measurement is made; the median counts")
 	flag.DurationVar(&s.length, "length", 5*time.Second, "length of one measurement")
 	flag.DurationVar(&s.warmUp, "warm-up", 2*time.Second, "time before it")
@@ -57,6 +59,7 @@ func main() {
 	flag.StringVar(&s.flags, "broker-flags", "", "more flags for the broker, with spaces between")
 	flag.StringVar(&s.cpuProfile, "cpuprofile", "", "folder for processor profiles of the broker, one for each measurement")
 	flag.BoolVar(&s.strict, "strict", false, "fail when a budget is missed")
+	flag.BoolVar(&s.markdown, "markdown", false, "print the rows of docs/benchmarks.md too")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -129,7 +132,7 @@ func prepare(s *settings, repository, folder string, chosen []scenario) (map[str
 			wanted[t] = s.targets == "" || listed(s.targets, t)
 		}
 	}
-	if s.broker == "" && (wanted["go"] || wanted["python"]) {
+	if s.broker == "" && (wanted["go"] || wanted["backplane"] || wanted["python"]) {
 		var err error
 		if s.broker, err = process.BuildBroker(repository, folder); err != nil {
 			return nil, err
@@ -137,7 +140,7 @@ func prepare(s *settings, repository, folder string, chosen []scenario) (map[str
 	}
 	built := make(map[string]string)
 	for name, pkg := range map[string]string{"go": "./bench/handlers/go", "floor": "./bench/floor"} {
-		if !wanted[name] {
+		if !wanted[name] && (name != "go" || !wanted["backplane"]) {
 			continue
 		}
 		var err error

@@ -33,7 +33,14 @@ func (m *measurement) split() string {
 }
 
 // The figures that are compared.
-var figures = []string{rate, cpuPerEvent, "broker", "handler", "generator", median, "p90 ms", "p99 ms", "max ms", "sent late p50 ms", "others %", perClient}
+var figures = []string{rate, cpuPerEvent, cpuBroker, cpuHandler, "generator", median, "p90 ms", "p99 ms", "max ms", "sent late p50 ms", "others %", perClient}
+
+func sum(list []time.Duration) (total time.Duration) {
+	for _, d := range list {
+		total += d
+	}
+	return total
+}
 
 // value gives a figure of the measurement, 0 when it has none.
 func (m *measurement) value(figure string) float64 {
@@ -49,17 +56,13 @@ func (m *measurement) value(figure string) float64 {
 	case rate:
 		return m.traffic.PerSecond()
 	case cpuPerEvent:
-		var sum time.Duration
-		for _, d := range m.cpu {
-			sum += d
-		}
-		return per(sum)
-	case "broker":
+		return per(sum(m.cpu))
+	case cpuBroker:
+		return per(sum(m.cpu[:m.brokers]))
+	case cpuNear:
 		return per(m.cpu[0])
-	case "handler":
-		if len(m.cpu) > 1 {
-			return per(m.cpu[1])
-		}
+	case cpuHandler:
+		return per(sum(m.cpu[m.brokers:]))
 	case "generator":
 		return per(m.generator)
 	case median:
@@ -114,9 +117,14 @@ func (r *results) print(w io.Writer, chosen []scenario, s *settings) bool {
 	for _, sc := range chosen {
 		r.table(w, &sc)
 	}
+	r.paths(w)
 	fmt.Fprintln(w, "us CPU is of all processes of the target; others % is what unrelated programs took of the machine: above 10, measure again.")
 	fmt.Fprintln(w)
-	return r.verdicts(w, chosen)
+	kept := r.verdicts(w, chosen)
+	if s.markdown {
+		r.markdown(w, chosen)
+	}
+	return kept
 }
 
 func (r *results) table(w io.Writer, sc *scenario) {

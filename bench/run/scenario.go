@@ -35,6 +35,9 @@ type budget struct {
 
 const (
 	cpuPerEvent = "us CPU"
+	cpuBroker   = "broker"  // of all replicas
+	cpuNear     = "replica" // of the one that has the browsers
+	cpuHandler  = "handler"
 	rate        = "events/s"
 	median      = "p50 ms"
 	perClient   = "KiB/client"
@@ -57,7 +60,7 @@ func paced(ctx context.Context, f *loadgen.Fleet, w loadgen.Window) (*loadgen.Tr
 // scenarios are in the order in which they run. The budgets are those that the design was made to.
 var scenarios = []scenario{
 	{name: "echo-1000x4", title: "echo with acks, 1,000 clients x 4 outstanding", clients: 1000, load: echo(4),
-		targets: []string{"go", "python", "node", "floor"}, budgets: []budget{
+		targets: []string{"go", "python", "node", "floor", "backplane"}, budgets: []budget{
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 0.75},
 			{target: "python", of: "node", figure: cpuPerEvent, limit: 1.3},
 		}},
@@ -65,6 +68,8 @@ var scenarios = []scenario{
 		targets: []string{"go", "python", "node", "floor"}, budgets: []budget{
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 0.65},
 		}},
+	{name: "echo-1x1", title: "echo with acks, 1 client x 1 outstanding", clients: 1, load: echo(1),
+		targets: []string{"go", "backplane", "node"}},
 	{name: "latency", title: "echo at 5,000 events/s over 1,000 clients, open loop", clients: 1000, load: paced,
 		targets: []string{"go", "python", "node", "floor"}, budgets: []budget{
 			{target: "go", figure: median, limit: 0.5},
@@ -118,6 +123,7 @@ type measurement struct {
 	round            int
 	traffic          *loadgen.Traffic
 	cpu              []time.Duration // by process of the target
+	brokers          int             // how many of the processes are replicas
 	generator        time.Duration
 	others           float64 // share of the machine's processor time that was used by programs that have nothing to do with this
 	perClient        float64 // KiB
@@ -131,7 +137,7 @@ func measure(ctx context.Context, s *settings, sc *scenario, t *target, round in
 		return nil, err
 	}
 	defer r.stop()
-	m := &measurement{scenario: sc.name, target: t.name, round: round}
+	m := &measurement{scenario: sc.name, target: t.name, round: round, brokers: max(r.brokers, 1)}
 	if sc.load == nil {
 		err = m.idle(ctx, s, r)
 	} else {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type running struct {
 	address   string // of Socket.IO
 	broker    *process.Broker
 	processes []*process.Process // the one that holds the connections first
+	brokers   int                // how many of the processes are replicas; the handler follows them
 }
 
 func (r *running) stop() {
@@ -38,6 +40,9 @@ func allTargets(s *settings, repository string, built map[string]string) map[str
 	list := []*target{
 		{name: "go", title: "broker + Go handler", start: func() (*running, error) {
 			return startBroker(s, nil, built["go"])
+		}},
+		{name: "backplane", title: "two replicas, browsers at one, Go handler at the other", start: func() (*running, error) {
+			return startCrossing(s, built["go"])
 		}},
 		{name: "python", title: "broker + Python handler", start: func() (*running, error) {
 			return startBroker(s, []string{env}, s.python, python)
@@ -65,18 +70,70 @@ func startBroker(s *settings, env []string, handler ...string) (*running, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &running{address: b.HTTP, broker: b, processes: []*process.Process{b.Process}}
-	h, err := process.Start("handler", "", append(env, "SPANWIRE_ADDRESS="+b.Services), handler...)
-	if err != nil {
-		r.stop()
-		return nil, err
-	}
-	r.processes = append(r.processes, h)
-	if err := h.WaitFor("attached", startLimit); err != nil {
+	r := &running{address: b.HTTP, broker: b, processes: []*process.Process{b.Process}, brokers: 1}
+	if err := r.startHandler(b, env, handler...); err != nil {
 		r.stop()
 		return nil, err
 	}
 	return r, nil
+}
+
+func (r *running) startHandler(at *process.Broker, env []string, handler ...string) error {
+	h, err := process.Start("handler", "", append(env, "SPANWIRE_ADDRESS="+at.Services), handler...)
+	if err != nil {
+		return err
+	}
+	r.processes = append(r.processes, h)
+	return h.WaitFor("attached", startLimit)
+}
+
+// startCrossing starts two replicas and a handler that is attached to the second only, so that every event of the browsers, which are at
+// the first, crosses the backplane twice. The second embeds the NATS server, whose work is counted with it.
+func startCrossing(s *settings, handler string) (*running, error) {
+	nats, err := process.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	r := &running{}
+	start := func(name string, flags ...string) (*process.Broker, error) {
+		b, err := process.StartBroker(s.broker, name, append(append([]string{"--log-level", "warn"}, flags...), strings.Fields(s.flags)...)...)
+		if err == nil {
+			r.processes = append([]*process.Process{b.Process}, r.processes...)
+			r.brokers++
+		}
+		return b, err
+	}
+	far, err := start("far replica", "--nats-listen", nats)
+	if err != nil {
+		return nil, err
+	}
+	if r.broker, err = start("replica", "--nats-url", "nats://"+nats); err != nil {
+		r.stop()
+		return nil, err
+	}
+	r.address = r.broker.HTTP
+	err = r.startHandler(far, nil, handler, "-one-replica")
+	if err == nil {
+		err = waitMetric(r.broker, "spanwire_dispatch_instances")
+	}
+	if err != nil {
+		r.stop()
+		return nil, err
+	}
+	return r, nil
+}
+
+// waitMetric waits until a metric of the broker is above zero.
+func waitMetric(b *process.Broker, name string) error {
+	for end := time.Now().Add(startLimit); ; time.Sleep(20 * time.Millisecond) {
+		n, err := b.Metric(name)
+		if err == nil && n > 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s of %s is %v after %v: %w", name, b.Name, n, startLimit, err)
+		}
+	}
 }
 
 // startServer starts a server that is told its address as its last argument: Node only the port.

@@ -6,11 +6,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log"
-	"os"
-	"os/signal"
-	"syscall"
 
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
@@ -22,9 +20,11 @@ type payload struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	one := flag.Bool("one-replica", false, "attach to the given address only, so that events of other replicas' browsers cross the backplane")
+	flag.Parse()
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	svc := spanwire.NewService("bench", spanwire.Options{})
+	svc := spanwire.NewService("bench", spanwire.Options{OneReplica: *one})
 	spanwire.On(svc, "echo", func(_ context.Context, _ *spanwire.Event, p payload) (payload, error) {
 		return p, nil
 	})
@@ -36,7 +36,7 @@ func main() {
 			fmt.Println("attached")
 		}
 	}()
-	if err := svc.Run(ctx); err != nil {
+	if err := svc.RunUntilSignal(ctx); err != nil {
 		log.Print(err)
 	}
 }
