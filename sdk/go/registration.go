@@ -303,12 +303,15 @@ func (svc *Service) Registered(ctx context.Context) error {
 		changed := svc.changed
 		settled, err := svc.inForceLocked(), error(nil)
 		if settled && svc.running {
-			if err = errors.Join(svc.misuses...); svc.refused != nil {
-				err = errors.Join(err, svc.refused)
+			wrong := svc.misuses
+			svc.misuses = nil
+			if svc.refused != nil {
+				wrong = append(wrong, svc.refused)
 			}
-			if svc.misuses = nil; svc.none {
-				err = errors.Join(err, errNothingLeft)
+			if svc.none {
+				wrong = append(wrong, errNothingLeft)
 			}
+			err = errors.Join(wrong...)
 		}
 		svc.mu.Unlock()
 		if settled {
@@ -375,16 +378,16 @@ func (n *Namespace) OffMessage(name string) {
 
 // OffAll takes all handlers of the namespace away: the service has nothing to do with it any more.
 func (n *Namespace) OffAll() {
-	n.off("handler", func(hs *handlers, number uint64) (any bool) {
+	n.off("handler", func(hs *handlers, number uint64) (found bool) {
 		for _, list := range [...]map[string]*handler{hs.events, hs.messages} {
 			for _, h := range list {
-				any = retire(h, number) || any
+				found = retire(h, number) || found
 			}
 		}
 		for _, place := range hs.single() {
-			any = retire(*place, number) || any
+			found = retire(*place, number) || found
 		}
-		return any
+		return found
 	})
 }
 
