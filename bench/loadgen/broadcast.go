@@ -19,7 +19,7 @@ type deliveries struct {
 	met   chan struct{}
 }
 
-func (d *deliveries) ack(*client, uint64) {}
+func (d *deliveries) ack(*client, uint64, []byte) {}
 
 func (d *deliveries) event(*client) {
 	if d.count.Add(1) == d.goal.Load() {

@@ -41,7 +41,8 @@ type client struct {
 
 // handler takes what a server sends.
 type handler interface {
-	ack(c *client, id uint64)
+	// ack has the arguments as they stand in the packet.
+	ack(c *client, id uint64, args []byte)
 	event(c *client)
 }
 
@@ -141,7 +142,7 @@ func (c *client) fill() error {
 
 // read is the client's goroutine.
 func (c *client) read() {
-	defer c.fleet.readers.Done()
+	defer c.fleet.ended()
 	for {
 		if err := c.work(); err != nil {
 			c.fleet.fail(fmt.Errorf("client %d: %w", c.index, err))
@@ -189,7 +190,7 @@ func (c *client) message(p []byte) error {
 			digits = digits[1:]
 		}
 		if c.on != nil {
-			c.on.ack(c, id)
+			c.on.ack(c, id, digits)
 		}
 	case len(p) >= 2 && p[0] == '4' && p[1] == '2':
 		if c.on != nil {

@@ -77,7 +77,7 @@ func (e *echo) send(c *client) {
 	e.packet.queue(c, id)
 }
 
-func (e *echo) ack(c *client, id uint64) {
+func (e *echo) ack(c *client, id uint64, _ []byte) {
 	e.latency.Record(time.Since(e.start) - e.clients[c.index].sent[id%e.outstanding])
 	e.done.Add(1)
 	e.send(c)

@@ -105,7 +105,7 @@ func (p *paced) send(c *client, due time.Duration) bool {
 	return ok
 }
 
-func (p *paced) ack(c *client, id uint64) {
+func (p *paced) ack(c *client, id uint64, _ []byte) {
 	now := time.Since(p.start)
 	state := &p.clients[c.index]
 	state.mu.Lock()

@@ -42,6 +42,8 @@ type Fleet struct {
 	// failed holds the first error of a client that was not asked to end.
 	failed  atomic.Pointer[error]
 	closing atomic.Bool
+	// lost counts the clients that were not asked to end.
+	lost atomic.Int64
 	// broken is closed at the first failure.
 	broken     chan struct{}
 	breakOnce  sync.Once
@@ -128,6 +130,17 @@ func (f *Fleet) Close() {
 	}
 	f.readers.Wait()
 }
+
+// ended follows the end of a client's goroutine.
+func (f *Fleet) ended() {
+	if !f.closing.Load() {
+		f.lost.Add(1)
+	}
+	f.readers.Done()
+}
+
+// Disconnects counts the clients that lost their connection.
+func (f *Fleet) Disconnects() int { return int(f.lost.Load()) }
 
 // fail notes that a client ended which should not have.
 func (f *Fleet) fail(err error) {

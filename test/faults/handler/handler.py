@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service whose instances the fault tests kill, stop and cut off. main.go beside it is the same in Go, and explains it."""
+
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+import spanwire
+
+work = float(os.environ.get("WORK", "0s").removesuffix("ms").removesuffix("s")) / 1000  # milliseconds, or nothing
+book = os.open(os.environ["LOG"], os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+service = spanwire.Service(os.environ.get("SERVICE", "faults"))
+sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+@service.on_connect
+def connect(_socket: spanwire.Socket) -> None:
+    pass
+
+
+@service.on(os.environ.get("EVENT", "number"))
+def number(socket: spanwire.Socket, client: int, count: int, _padding: str) -> Any:
+    dispatch = socket._state.current.message  # the SDK tells handlers nothing of redeliveries
+    time.sleep(work)
+    os.write(book, f"{time.time_ns()} {dispatch.id} {socket.id} {client} {count} {dispatch.redeliveries}\n".encode())
+    return count
+
+
+@service.on("poison")
+def poison(_socket: spanwire.Socket) -> None:
+    os._exit(3)
+
+
+def tell() -> None:
+    service.wait_attached()
+    print("attached")
+
+
+threading.Thread(target=tell, daemon=True).start()
+service.run()
