@@ -142,18 +142,18 @@ func (c *client) fill() error {
 
 // read is the client's goroutine.
 func (c *client) read() {
-	defer c.fleet.ended()
+	defer c.fleet.readers.Done()
 	for {
 		if err := c.work(); err != nil {
-			c.fleet.fail(fmt.Errorf("client %d: %w", c.index, err))
+			c.fleet.lose(fmt.Errorf("client %d: %w", c.index, err))
 			return
 		}
 		if err := c.flush(); err != nil {
-			c.fleet.fail(fmt.Errorf("client %d: %w", c.index, err))
+			c.fleet.lose(fmt.Errorf("client %d: %w", c.index, err))
 			return
 		}
 		if err := c.fill(); err != nil {
-			c.fleet.fail(fmt.Errorf("client %d lost its connection: %w", c.index, err))
+			c.fleet.lose(fmt.Errorf("client %d lost its connection: %w", c.index, err))
 			return
 		}
 	}

@@ -131,12 +131,12 @@ func (f *Fleet) Close() {
 	f.readers.Wait()
 }
 
-// ended follows the end of a client's goroutine.
-func (f *Fleet) ended() {
+// lose follows the end of a client's connection.
+func (f *Fleet) lose(err error) {
 	if !f.closing.Load() {
 		f.lost.Add(1)
 	}
-	f.readers.Done()
+	f.fail(err)
 }
 
 // Disconnects counts the clients that lost their connection.
