@@ -36,6 +36,7 @@ class Attachment:
         self.acks: list[int] = []
         self.batches: list[handler_pb2.ActionBatch] = []
         self.draining = False
+        self.changes: list[list[handler_pb2.Registration]] = []  # of what is registered
         self.ended = False
         self.open: set[int] = set()
         self.met: set[str] = set()
@@ -180,6 +181,10 @@ class Attachment:
                 self.acks.append(self.answered)
             elif kind == "drain":
                 self.draining = True
+            elif kind == "registrations":
+                self.changes.append(list(frame.registrations.registrations))
+                if self.broker.registered is not None:
+                    self.send(registered=self.broker.registered)
             if self.draining and not self.open and not self.ended:
                 self.ended = True
                 self.out.put(None)
@@ -213,7 +218,10 @@ class Attachment:
 class FakeBroker:
     """The server; `attached()` gives the streams in the order they came."""
 
-    def __init__(self, *, frame_window: int = 2, max_frame_bytes: int = 1 << 20, port: int = 0) -> None:
+    def __init__(self, *, frame_window: int = 2, max_frame_bytes: int = 1 << 20, port: int = 0, replica: str = "fake") -> None:
+        self.replica = replica
+        self.topology: handler_pb2.Topology | None = None
+        self.registered: handler_pb2.Registered | None = handler_pb2.Registered()
         self.frame_window = frame_window
         self.max_frame_bytes = max_frame_bytes
         self.answering = True
@@ -251,7 +259,8 @@ class FakeBroker:
         self._live.append(attachment)
         yield handler_pb2.AttachResponse(
             welcome=handler_pb2.Welcome(
-                replica="fake",
+                replica=self.replica,
+                topology=self.topology,
                 version="test",
                 window=1024,
                 frame_window=self.frame_window,

@@ -112,7 +112,8 @@ def test_unknown_kind(conversation: Conversation) -> None:
 # Each outcome is written as the contract has it.
 def test_outcomes(conversation: Conversation) -> None:
     dispatches = [
-        Dispatch(event(2**63 + n), SocketState("s", "/", conversation.generation), conversation.generation) for n in range(6)
+        Dispatch(event(2**63 + n), SocketState("s", "/", conversation.generation), conversation, conversation.generation)
+        for n in range(6)
     ]
     conversation.resolve(dispatches[0])
     conversation.resolve(dispatches[1], b"[]")
@@ -275,7 +276,7 @@ def test_redelivery_while_running(conversation: Conversation) -> None:
 
 # The memory of results is bounded.
 def test_remembering_is_bounded(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spanwire._core._REMEMBERED", 2)
+    monkeypatch.setattr("spanwire._memory._REMEMBERED", 2)
     dispatches = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3)))).dispatches
     conversation.lost()
     for dispatch in dispatches:
@@ -292,7 +293,7 @@ def test_forget_absent(conversation: Conversation) -> None:
     conversation.lost()
     welcome(conversation)
     conversation.receive(batch(1, event(4, "s3")))
-    assert conversation.forget_absent() == 1
+    assert conversation.memory.forget_absent() == 1
     assert set(conversation.sockets) == {"s2", "s3"}
 
 
@@ -382,7 +383,7 @@ def test_messages(conversation: Conversation) -> None:
     assert one.socket is not two.socket
     assert not conversation.sockets
     assert names(conversation.next_frame()) == [1]
-    other = Conversation(conversation._messages)
+    other = Conversation(conversation.memory)
     welcome(other)
     assert [d.id for d in other.receive(batch(1, message(2), message(3))).dispatches] == [3]
     recent = Recent()

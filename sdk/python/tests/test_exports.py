@@ -54,7 +54,7 @@ FLASK = [
     "send",
 ]
 # Modules without I/O, and what they must never import.
-PURE = ["_core", "_records", "_wire", "_payloads", "_routes", "_words", "_commands", "_remote", "_target"]
+PURE = ["_core", "_memory", "_outbox", "_records", "_wire", "_payloads", "_routes", "_words", "_commands", "_remote", "_target"]
 IMPURE = {"grpc", "asyncio", "threading", "socket", "queue", "time", "flask"}
 
 

@@ -288,7 +288,7 @@ def test_socket(attached: tuple[Service, Attachment], broker: FakeBroker, servic
     assert stream.ack(stream.dispatch("call", sid="s2")) == [[], True, False]
     gone: list[Any] = []
     s.on_disconnect(lambda socket, reason: gone.append((reason, socket.rooms(), socket.connected)))
-    stream = broker.attached()
+    s.wait_registered(10)
     stream.result(stream.disconnected(rooms=("s1", "r"), reason="ping timeout"))
     assert gone == [("ping timeout", ("s1", "r"), False)]
     kept: list[spanwire.Socket] = []
@@ -339,7 +339,7 @@ def test_messages(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFi
     assert stream.result(stream.message("other")).WhichOneof("outcome") is None
     assert s.unhandled == 2
     assert "no handler for the message 'other'" in caplog.text
-    assert not s.start().conversation.sockets.get("")
+    assert not s.start().memory.sockets.get("")
     for name in ("", "connect", "disconnecting"):
         with pytest.raises(ValueError, match="keeps it for itself"):
             s.on_message(name)(print)

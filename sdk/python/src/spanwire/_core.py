@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conversation with one broker as a state machine: frames in, dispatches and answers out; actions in, frames out.
 
-No I/O, no threads, no clock. The shell (`_stream.py`) owns the stream and calls:
+No I/O, no threads, no clock. The shell (`_link.py`) owns the stream and calls:
 
 - `opening()` for the first frame of a stream, `receive()` for each frame that comes, `lost()` when the stream has ended;
 - `next_frame()` whenever something was queued or answered, until it returns None.
@@ -18,7 +18,8 @@ The rules:
   otherwise have to stop.
 - A dispatch belongs to the stream that it came on (its generation). When that stream is lost, what was not started is
   skipped, since the broker gives it out again, and results that are ready or come later are remembered by the
-  dispatch's id. If the broker then hands the same dispatch to this process again, the handler does not run twice.
+  dispatch's id. If the broker then hands the same dispatch to this process again, through whichever replica, the handler does not
+  run twice (`_memory.py`).
 - Commands that were not sent yet survive a lost stream. A frame that was sent and not answered is in doubt: if one of its
   dispatches is redelivered, the frame was not worked on, so its commands are sent again, with those of the frames after it.
 
@@ -28,24 +29,16 @@ be called from any thread, because a deque's ends are atomic.
 
 from __future__ import annotations
 
-import enum
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from ._memory import LostFrames, Memory
+from ._outbox import DEFAULT_FRAME_BYTES, Entry, Outbox, TooLargeError
 from ._proto import command_pb2, handler_pb2
-from ._records import Dispatch, Received, Recent, SocketState
-from ._wire import OVERHEAD, ack_element, batch_frame, element, result_element
+from ._records import Dispatch, Received, SocketState, State
+from ._wire import OVERHEAD, ack_element, element, result_element
 
-__all__ = ["Conversation", "State", "TooLargeError"]
-
-# One action on its way out: the id of the dispatch that it resolves or else zero, its bytes as an element of a batch, and the id
-# of the command whose answer is waited for or else zero.
-_Entry = tuple[int, bytes, int]
-
-# How many results of a lost stream are remembered for redelivered dispatches.
-_REMEMBERED = 65_536
-_DEFAULT_FRAME_BYTES = 1 << 20
+__all__ = ["Conversation", "Entry", "State", "TooLargeError"]
 
 _CHANGES = {
     handler_pb2.ROOM_CHANGE_CREATED: "created",
@@ -55,52 +48,25 @@ _CHANGES = {
 }
 
 
-class State(enum.Enum):
-    """Where the conversation stands."""
-
-    LOST = "lost"
-    OPENING = "opening"
-    ATTACHED = "attached"
-
-
-class TooLargeError(ValueError):
-    """An action is larger than a frame may be."""
-
-
-class Conversation:
+class Conversation(Outbox):
     """The conversation of one instance with one replica, across its streams.
 
     Args:
-        messages: Tells which messages came before, also over other replicas.
+        memory: What it shares with the instance's conversations with other replicas.
+        link: Who carries its frames, for the layers above.
     """
 
-    def __init__(self, messages: Recent | None = None) -> None:
-        self.state = State.LOST
+    def __init__(self, memory: Memory | None = None, link: Any = None) -> None:
+        self.memory = memory = memory or Memory()
+        memory.conversations = (*memory.conversations, self)
+        super().__init__(memory.waiters)
+        self.link = link
         self.generation = 0
-        self.sockets: dict[str, SocketState] = {}
+        self.sockets = memory.sockets
         self.skipped = 0  # unknown frames and arms, and dispatches of lost streams
-        # Set by the welcome.
-        self.frame_window = 2
-        self.max_frame_bytes = _DEFAULT_FRAME_BYTES
-        # Sequences, of this stream.
-        self._sent = 0
-        self._sent_answered = 0  # by the broker
-        self._received = 0
-        self._received_answered = 0  # by us
-        # On their way out.
-        self._outbound: deque[_Entry] = deque()
-        self._unanswered: deque[tuple[int, list[_Entry]]] = deque()
-        self._waiters: dict[int, Any] = {}
-        self._in_flight: set[int] = set()  # ids of commands that were sent and wait for their answer
         self._parts: dict[int, command_pb2.Answer] = {}  # of answers that are larger than a frame
-        self._messages = messages or Recent()
         self._drained = False
-        # Two counters with one writer each, so that neither loses an update.
-        self._commanded_bytes = 0
-        self._sent_bytes = 0
-        # Of the stream before this one.
-        self._remembered: dict[int, tuple[int, bytes]] = {}
-        self._doubtful: list[list[_Entry]] = []
+        self._lost = LostFrames()  # of the stream before this one
 
     # The life of a stream.
 
@@ -114,7 +80,8 @@ class Conversation:
             The first frame.
         """
         self.state = State.OPENING
-        self.generation += 1
+        self._put_aside_results()
+        self.generation = next(self.memory.generations)
         self._sent = self._sent_answered = self._received = self._received_answered = 0
         self._drained = False
         return handler_pb2.AttachRequest(register=register).SerializeToString()
@@ -126,34 +93,41 @@ class Conversation:
             The waiters of commands that were sent and whose answer will not come.
         """
         self.state = State.LOST
-        self._doubtful = []
+        memory = self.memory
+        self._lost = lost = LostFrames()
+        # Remembered before they are gone from here, so that another conversation that looks for a result finds it.
+        again = None
         for index, (_, entries) in enumerate(self._unanswered):
-            self._doubtful.append([entry for entry in entries if not entry[0]])
+            lost.frames.append([entry for entry in entries if not entry[0]])
             for number, data, _ in entries:
                 if number:
-                    self._remember(index, number, data)
+                    memory.remember(number, data, lost, index)
+                    if again is None and memory.repeated(number):
+                        again = index
         self._unanswered.clear()
-        for _ in range(len(self._outbound)):
-            entry = self._outbound.popleft()
-            if entry[0]:
-                self._remember(len(self._doubtful), entry[0], entry[1])
-            else:
-                self._outbound.append(entry)
+        if again is not None:
+            self._outbound.extendleft(reversed(lost.after(again)))
+        self._put_aside_results()
         waiters = [self._waiters.pop(number) for number in sorted(self._in_flight) if number in self._waiters]
         self._in_flight.clear()
         self._parts.clear()
         return waiters
 
-    def forget_absent(self) -> int:
-        """Forgets the sockets that were not met on this stream; they went away while no stream was up.
+    def _put_aside_results(self) -> None:
+        """Remembers the results that were not sent; commands stay."""
+        outbound = self._outbound
+        for _ in range(len(outbound)):
+            entry = outbound[0]
+            if entry[0]:
+                self.memory.remember(entry[0], entry[1], self._lost, len(self._lost.frames))
+            else:
+                outbound.append(entry)
+            outbound.popleft()
 
-        Returns:
-            How many were forgotten.
-        """
-        absent = [s.id for s in self.sockets.values() if s.generation != self.generation and not s.busy]
-        for socket_id in absent:
-            self._forget(socket_id)
-        return len(absent)
+    def leave(self) -> None:
+        """Ends the conversation for good; it is lost already."""
+        memory = self.memory
+        memory.conversations = tuple(c for c in memory.conversations if c is not self)
 
     # Frames in.
 
@@ -169,8 +143,10 @@ class Conversation:
         received = Received()
         kind = frame.WhichOneof("frame")
         if kind == "batch":
+            received.ordinary = True
             self._receive_batch(frame.batch, received)
         elif kind == "frame_ack":
+            received.ordinary = True
             received.unlocked = self._answered(frame.frame_ack.answered)
         elif kind == "welcome":
             self._welcome(frame.welcome, received)
@@ -178,6 +154,8 @@ class Conversation:
             received.draining = True
         elif kind == "fault":
             received.fault = frame.fault
+        elif kind == "registered":
+            received.registered = frame.registered
         elif kind == "topology":
             received.topology = frame.topology
         else:
@@ -188,7 +166,7 @@ class Conversation:
     def _welcome(self, welcome: handler_pb2.Welcome, received: Received) -> None:
         self.state = State.ATTACHED
         self.frame_window = welcome.frame_window or 1
-        self.max_frame_bytes = welcome.max_frame_bytes or _DEFAULT_FRAME_BYTES
+        self.max_frame_bytes = welcome.max_frame_bytes or DEFAULT_FRAME_BYTES
         received.welcome = welcome
         received.unlocked = True
         if welcome.HasField("topology"):
@@ -200,15 +178,19 @@ class Conversation:
         sockets = self.sockets
         generation = self.generation
         append = received.dispatches.append
+        elsewhere: dict[int, bytes] | None = None
         for message in batch.dispatches:
             socket = sockets.get(message.socket_id)
             if socket is None or socket.generation != generation:
                 socket = self._meet(message)
-            dispatch = Dispatch(message, socket, generation)
+            dispatch = Dispatch(message, socket, self, generation)
             if not dispatch.name and not self._special(dispatch):
                 continue
-            if message.redeliveries and self._done_before(dispatch):
-                continue
+            if message.redeliveries:
+                if elsewhere is None:
+                    elsewhere = self.memory.on_its_way(self)
+                if self._done_before(dispatch, elsewhere):
+                    continue
             append(dispatch)
         for answer in batch.answers:
             self._receive_answer(answer, received)
@@ -231,15 +213,6 @@ class Conversation:
         if waiter is not None:
             received.answers.append((waiter, whole))
 
-    def _answered(self, sequence: int) -> bool:
-        if sequence <= self._sent_answered:
-            return False
-        self._sent_answered = sequence
-        unanswered = self._unanswered
-        while unanswered and unanswered[0][0] <= sequence:
-            unanswered.popleft()
-        return True
-
     def _meet(self, message: handler_pb2.Dispatch) -> SocketState:
         """Makes or renews the record of a socket, on its first dispatch of this stream."""
         if not message.socket_id:
@@ -248,7 +221,8 @@ class Conversation:
         socket = self.sockets.get(message.socket_id)
         if socket is None:
             socket = SocketState(message.socket_id, message.namespace or "/", self.generation)
-            self.sockets[socket.id] = socket
+            # Another replica may tell of it at the same time.
+            socket = self.sockets.setdefault(socket.id, socket)
         socket.generation = self.generation
         if message.HasField("introduction"):
             introduction = message.introduction
@@ -256,18 +230,15 @@ class Conversation:
             socket.keep(introduction.data, introduction.data_version)
         return socket
 
-    def _forget(self, socket_id: str) -> None:
-        socket = self.sockets.pop(socket_id, None)
-        if socket is not None:
-            socket.gone = True
-
     def _special(self, dispatch: Dispatch) -> bool:
         """Names what is no event; says whether the dispatch is to be handed out."""
         message = dispatch.message
         kind = message.WhichOneof("kind")
         if kind == "disconnected":
             # Nothing of the socket follows; the dispatch itself still holds the record.
-            self._forget(dispatch.socket.id)
+            # Unless it was resumed on another replica meanwhile, which introduced it already.
+            if dispatch.socket.generation == self.generation:
+                self.memory.forget(dispatch.socket.id)
             dispatch.socket.left = tuple(message.disconnected.rooms)
             dispatch.name = dispatch.kind = "disconnect"
         elif kind == "connect":
@@ -283,7 +254,7 @@ class Conversation:
         elif kind == "message":
             dispatch.kind = "message"
             dispatch.name = message.message.event.name
-            if self._messages.seen(dispatch.id):
+            if self.memory.messages.seen(dispatch.id):
                 self.resolve(dispatch)
                 return False
         else:
@@ -292,27 +263,42 @@ class Conversation:
             return False
         return True
 
-    def _done_before(self, dispatch: Dispatch) -> bool:
+    def _done_before(self, dispatch: Dispatch, elsewhere: dict[int, bytes]) -> bool:
         """Answers a redelivered dispatch without its handler when that has run, or is running."""
-        current = dispatch.socket.current
-        if current is not None and current.id == dispatch.id:
-            current.generation = dispatch.generation
+        running = self.memory.running(dispatch)
+        if running is not None:
+            running.generation, running.home = dispatch.generation, self
+            # It may have ended just now, and have found its stream lost.
+            self._recall(dispatch.id)
             return True
-        known = self._remembered.pop(dispatch.id, None)
-        if known is None:
+        number = dispatch.id
+        if number in elsewhere:
+            # The replica that the result is on its way to gave up on this instance before its stream broke.
+            self.memory.repeat(number)
+            self._outbound.append((number, elsewhere[number], 0))
+            return True
+        if self._recall(number):
+            return True
+        for waiting in tuple(dispatch.socket.queue):
+            if getattr(waiting, "id", 0) == number:
+                waiting.generation = 0  # it came over a stream whose loss nobody has noticed yet
+        return False
+
+    def _recall(self, number: int) -> bool:
+        """Queues what is remembered of a dispatch; says whether anything is."""
+        entries = self.memory.recall(number)
+        if entries is None:
             return False
-        index, data = known
-        # The frame of this result was not worked on, and neither were those after it.
-        for commands in self._doubtful[index:]:
-            self._outbound.extend(commands)
-        del self._doubtful[index:]
-        self._outbound.append((dispatch.id, data, 0))
+        self._outbound.extend(entries)
         return True
 
-    def _remember(self, index: int, number: int, data: bytes) -> None:
-        while len(self._remembered) >= _REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[number] = (index, data)
+    def _late(self, dispatch: Dispatch, data: bytes) -> None:
+        """Remembers a result whose stream is lost."""
+        self.memory.remember(dispatch.id, data, self._lost, len(self._lost.frames))
+        # The dispatch may have been given out again just now.
+        home = dispatch.home
+        if dispatch.generation == home.generation and home.state is not State.LOST:
+            home._recall(dispatch.id)
 
     # Actions in.
 
@@ -344,7 +330,7 @@ class Conversation:
             self.fail(dispatch, "the ack is larger than a frame may be")
             return
         if dispatch.generation != self.generation or self.state is State.LOST:
-            self._remember(len(self._doubtful), number, data)
+            self._late(dispatch, data)
         else:
             self._outbound.append((number, data, 0))
 
@@ -356,7 +342,7 @@ class Conversation:
             message: The message for the browser.
             data: One JSON value for the browser, or nothing.
         """
-        self._forget(dispatch.socket.id)
+        self.memory.forget(dispatch.socket.id)
         result = handler_pb2.Result(dispatch_id=dispatch.id, refusal=handler_pb2.Refusal(message=message, data=data))
         self._queue_result(dispatch, result)
 
@@ -368,7 +354,7 @@ class Conversation:
             message: The explanation for the broker's logs.
         """
         if dispatch.kind == "connect":
-            self._forget(dispatch.socket.id)
+            self.memory.forget(dispatch.socket.id)
         # Bounded, because the text comes from anywhere.
         failure = handler_pb2.Failure(message=message[:1024])
         self._queue_result(dispatch, handler_pb2.Result(dispatch_id=dispatch.id, failure=failure))
@@ -376,29 +362,9 @@ class Conversation:
     def _queue_result(self, dispatch: Dispatch, result: handler_pb2.Result) -> None:
         data = element(handler_pb2.Action(result=result))
         if dispatch.generation != self.generation or self.state is State.LOST:
-            self._remember(len(self._doubtful), dispatch.id, data)
+            self._late(dispatch, data)
         else:
             self._outbound.append((dispatch.id, data, 0))
-
-    def command(self, action: handler_pb2.Action, waiter: Any = None) -> None:
-        """Queues a command, in order with everything else that is queued. One thread at a time.
-
-        Args:
-            action: The action that holds the command; the command's id is set when its answer is waited for.
-            waiter: What `Received.answers` and `lost` hand back for this command.
-
-        Raises:
-            TooLargeError: The command is larger than a frame may be.
-        """
-        data = element(action)
-        if len(data) > self.max_frame_bytes - OVERHEAD:
-            raise TooLargeError(f"{len(data)} bytes are more than the broker takes at once ({self.max_frame_bytes})")
-        number = 0
-        if waiter is not None:
-            number = action.command.id
-            self._waiters[number] = waiter
-        self._commanded_bytes += len(data)
-        self._outbound.append((0, data, number))
 
     def withdraw(self, number: int) -> None:
         """Stops waiting for the answer of a command.
@@ -412,51 +378,19 @@ class Conversation:
 
     # Frames out.
 
-    def next_frame(self) -> bytes | None:
-        """Puts what is queued into the next batch frame.
+    def registrations_frame(self, registrations: list[handler_pb2.Registration]) -> bytes | None:
+        """Makes the frame that changes what the instance handles.
+
+        Args:
+            registrations: All of it.
 
         Returns:
-            The frame, or None when there is nothing to send or the window is full.
+            The frame, or None when nobody is there to read it.
         """
-        outbound = self._outbound
-        if not outbound or self.blocked:
+        if self.state is not State.ATTACHED:
             return None
-        entries: list[_Entry] = []
-        room = self.max_frame_bytes - OVERHEAD
-        while outbound:
-            entry = outbound[0]
-            size = len(entry[1])
-            if size > room and entries:
-                break
-            room -= size
-            entries.append(outbound.popleft())
-            if not entry[0]:
-                self._sent_bytes += size
-                if entry[2]:
-                    self._in_flight.add(entry[2])
-        self._sent += 1
-        self._received_answered = self._received
-        self._unanswered.append((self._sent, entries))
-        return batch_frame(self._sent, self._received, [entry[1] for entry in entries])
-
-    def answer_due(self) -> bool:
-        """Says whether the broker has to wait for an answer before it may send its next frame.
-
-        Returns:
-            True when a bare answer should follow soon, unless a batch does.
-        """
-        return self._received - self._received_answered >= self.frame_window
-
-    def answer_frame(self) -> bytes | None:
-        """Makes a bare answer.
-
-        Returns:
-            The frame, or None when nothing is unanswered.
-        """
-        if self._received == self._received_answered or self.state is not State.ATTACHED:
-            return None
-        self._received_answered = self._received
-        return handler_pb2.AttachRequest(frame_ack=handler_pb2.FrameAck(answered=self._received)).SerializeToString()
+        changed = handler_pb2.Registrations(registrations=registrations)
+        return handler_pb2.AttachRequest(registrations=changed).SerializeToString()
 
     def drain_frame(self) -> bytes | None:
         """Makes the frame that asks for nothing new, once per stream.
@@ -468,23 +402,3 @@ class Conversation:
             return None
         self._drained = True
         return handler_pb2.AttachRequest(drain=handler_pb2.Drain()).SerializeToString()
-
-    @property
-    def waiting(self) -> int:
-        """How many actions are queued and not sent."""
-        return len(self._outbound)
-
-    @property
-    def queued_bytes(self) -> int:
-        """How many bytes of commands are queued and not sent."""
-        return self._commanded_bytes - self._sent_bytes
-
-    @property
-    def blocked(self) -> bool:
-        """Whether nothing may be sent now: the window is full, or there is no stream."""
-        return self.state is not State.ATTACHED or self._sent - self._sent_answered >= self.frame_window
-
-    @property
-    def unanswered(self) -> int:
-        """How many frames were sent and not answered."""
-        return self._sent - self._sent_answered

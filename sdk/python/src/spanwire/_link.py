@@ -14,19 +14,21 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
-from ._core import Conversation, State
-from ._crew import Crew, Item
+from ._core import Conversation, Entry, State
+from ._lane import Item
 from ._proto import command_pb2, handler_pb2
-from ._records import Dispatch, Recent
-from ._settings import Settings
-from .exceptions import BrokerUnavailableError, QueueFullError, RegistrationError
+from ._records import Received
+from .exceptions import QueueFullError, RegistrationError
 
-__all__ = ["Handlers", "Link", "Waiter"]
+if TYPE_CHECKING:
+    from ._links import Links
+
+__all__ = ["HINT", "Link", "Waiter"]
 
 log = logging.getLogger("spanwire")
 
@@ -35,7 +37,10 @@ _CONNECT_TIMEOUT = 5.0
 _WELCOME_TIMEOUT = 10.0
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
-_FORGET_AFTER = 3600.0  # seconds on a stream after which sockets that were not met on it are forgotten
+_LONGEST_PAUSE_LEARNED = 30.0  # for replicas that a broker told of, which may never be reachable from here
+_REGISTERED_TIMEOUT = 3.0  # seconds after which a broker is taken for one that does not know changed registrations
+
+HINT = "Is it running? SPANWIRE_ADDRESS says where to look"
 
 
 class Waiter(Protocol):
@@ -45,115 +50,98 @@ class Waiter(Protocol):
         """Takes the answer, None when it will not come; returns what is to be run because of it. Never blocks."""
 
 
-class Handlers(Protocol):
-    """What a link asks of its service."""
-
-    def prepare(self, dispatches: list[Dispatch]) -> None:
-        """Finds the dispatches' routes."""
-
-    def perform(self, link: Link, item: Any) -> None:
-        """Runs one item to its end. Never raises."""
-
-    def perform_async(self, link: Link, items: list[Any], done: Callable[[Any], None]) -> None:
-        """Starts items with coroutine handlers."""
-
-
 class Link:
-    """One instance's stream to one broker, kept up until it is stopped."""
+    """One instance's stream to one address, kept up until it is stopped; `_links.py` has the rules.
 
-    def __init__(
-        self,
-        handlers: Handlers,
-        register: Callable[[], handler_pb2.Register],
-        settings: Settings,
-        *,
-        workers: int,
-        max_queue_bytes: int,
-        emit_timeout: float,
-        messages: Recent | None = None,
-    ) -> None:
+    Attributes:
+        address: Where it dials.
+        learned: Whether a broker told of the address.
+        told: Whether one still does.
+        replica: The replica that the address leads to, as far as known.
+        parked: Whether it waits because another one is attached to its replica.
+        draining: Whether the replica is about to stop.
+        declared: What was registered last.
+        version: The version of the registrations that the broker has taken.
+    """
+
+    def __init__(self, links: Links, address: str, replica: str, *, learned: bool) -> None:
         # Fixed at birth.
-        self._handlers = handlers
-        self._register = register
-        self._settings = settings
-        self._max_queue_bytes = max_queue_bytes
-        self._emit_timeout = emit_timeout
-        self.conversation = Conversation(messages)
-        self.crew = Crew(self, workers, "spanwire")
-        # Owned by whoever leads the crew.
+        self._links = links
+        self._handlers = links.handlers
+        self.address = address
+        self.learned = learned
+        self.conversation = Conversation(links.memory, self)
+        self.crew = links.crew
+        # Owned by whoever leads.
         self._call: Any = None
         self._channel: grpc.Channel | None = None
+        self._timer: threading.Timer | None = None
         self._attempt = 0
-        self._address = ""
-        self._welcomed_at = 0.0
         self._failures_told = 0
         # Guarded by sending.
         self._sending = threading.Lock()
         self._frames: queue.SimpleQueue[bytes | None] | None = None
+        self._registering: list[int] = []  # the versions that were sent and not answered
         # Guarded by commanding.
         self._commanding = threading.Lock()
-        self._last_command = 0
         # Seen by all.
-        self.attached = threading.Event()
-        self.ended = threading.Event()
-        self.welcome: handler_pb2.Welcome | None = None
-        self.error: Exception | None = None  # why there will be no more attempts
-        self.trouble = ""  # what went wrong last, in one line
-        self._stopping = threading.Event()
+        self.replica = replica
+        self.told = True
+        self.draining = False
+        self.declared: list[handler_pb2.Registration] = []
+        self.version = -1
+        self.parked = False
+        self._wake = threading.Event()
         self._renewing = False
+        self._opened = 0  # the version that the stream was opened with
+
+    @property
+    def live(self) -> bool:
+        """Whether it is attached."""
+        return self.conversation.state is State.ATTACHED
 
     # Its life.
 
-    def start(self) -> None:
-        """Begins to dial, on a thread of its own."""
-        self.crew.start()
-
-    def stop(self, timeout: float) -> None:
-        """Drains: takes nothing new, finishes what is open, then leaves. Whatever is left after the timeout is cut off.
-
-        Args:
-            timeout: How long it may take, in seconds.
-        """
-        deadline = time.monotonic() + timeout
-        self._stopping.set()
-        # What was emitted before goes out before; the broker ends a drained stream without waiting for commands.
-        while self.conversation.waiting and self.attached.is_set() and time.monotonic() < deadline:
-            self.flush()
-            time.sleep(0.002)
-        self._leave()
-        if not self.ended.wait(max(0.0, deadline - time.monotonic())):
-            log.warning("handlers were still running after %g s of draining; their events go to other instances", timeout)
-            call = self._call
-            if call is not None:
-                call.cancel()
-            self.ended.wait(1)
-        self.crew.stop(max(0.1, deadline - time.monotonic()))
+    def hurry(self) -> None:
+        """Ends a pause between attempts."""
+        self._attempt = 0
+        self._wake.set()
 
     def renew(self) -> None:
         """Attaches anew, because what the instance registers has changed."""
         self._renewing = True
-        self._leave()
+        self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Asks the broker for nothing new; it ends the stream when the last open dispatch is resolved."""
+        self._wake.set()
         with self._sending:
             frame = self.conversation.drain_frame()
             if frame is not None and self._frames is not None:
                 self._frames.put(frame)
+        if frame is None and self.conversation.state is State.OPENING:
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """Ends the stream at once."""
         call = self._call
-        if frame is None and call is not None and self.conversation.state is State.OPENING:
+        if call is not None:
             call.cancel()
 
     # What the crew asks for.
 
     def read(self) -> Sequence[Item] | None:
         """Waits for dispatches, attaching again as often as needed. None when the link was stopped."""
+        links = self._links
         while True:
             if self._call is None:
-                if self._stopping.is_set() or self.error is not None:
-                    self._end()
+                if links.stopping.is_set() or links.error is not None or not self.told:
+                    links.left(self)
                     return None
-                self._open()
+                if self.parked:
+                    self._park()
+                else:
+                    self._open()
                 continue
             try:
                 frame = next(self._call)
@@ -166,14 +154,6 @@ class Link:
             items = self._take(frame)
             if items:
                 return items
-
-    def perform(self, item: Any) -> None:
-        """Runs one item to its end."""
-        self._handlers.perform(self, item)
-
-    def perform_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
-        """Starts items with coroutine handlers."""
-        self._handlers.perform_async(self, items, done)
 
     def flush(self) -> None:
         """Sends what is queued, if the window allows. Never blocks."""
@@ -212,9 +192,7 @@ class Link:
 
     def next_command(self) -> int:
         """Draws an id for a command whose answer is wanted."""
-        with self._commanding:
-            self._last_command += 1
-            return self._last_command
+        return next(self._links.memory.numbers)
 
     def command(self, action: handler_pb2.Action, waiter: Waiter | None = None, *, may_block: bool = True) -> None:
         """Queues a command and sends it soon.
@@ -229,23 +207,61 @@ class Link:
             TooLargeError: The command is larger than a frame may be.
         """
         conversation = self.conversation
-        if conversation.queued_bytes > self._max_queue_bytes:
+        if conversation.queued_bytes > self._links.max_queue_bytes:
             self._wait_for_room(may_block)
         with self._commanding:
             conversation.command(action, waiter)
-        if not self.crew.leading():
+        if conversation.state is not State.ATTACHED:
+            self._links.rescue(self)
+        elif not self.crew.leading():
             self.flush()
+
+    def surrender(self) -> list[Entry]:
+        """Gives up what waits, because the stream is lost and another link can send it."""
+        with self._sending:
+            return self.conversation.surrender()
+
+    def take_over(self, entries: list[Entry]) -> None:
+        """Queues what another link surrendered."""
+        with self._commanding:
+            self.conversation.adopt(entries)
+
+    def send_registrations(self, registrations: list[handler_pb2.Registration], version: int) -> None:
+        """Tells the broker what the instance handles now; a broker that is too old for that is attached to anew.
+
+        Args:
+            registrations: All of it.
+            version: Its version.
+        """
+        with self._sending:
+            frame = self.conversation.registrations_frame(registrations)
+            if frame is None or self._frames is None:
+                return
+            self.declared = registrations
+            self._registering.append(version)
+            self._frames.put(frame)
+        generation = self.conversation.generation
+
+        def give_up() -> None:
+            if version in self._registering and generation == self.conversation.generation:
+                self.renew()
+
+        timer = threading.Timer(_REGISTERED_TIMEOUT, give_up)
+        timer.daemon = True
+        timer.name = "spanwire-registered"
+        timer.start()
 
     def _wait_for_room(self, may_block: bool) -> None:
         conversation = self.conversation
-        deadline = time.monotonic() + (self._emit_timeout if may_block else 0)
+        deadline = time.monotonic() + (self._links.emit_timeout if may_block else 0)
         if may_block:
             self.crew.about_to_block()
         self.flush()
-        while conversation.queued_bytes > self._max_queue_bytes:
+        while conversation.queued_bytes > self._links.max_queue_bytes:
             if time.monotonic() >= deadline:
                 raise QueueFullError(
-                    f"the broker has not taken what was emitted for {self._emit_timeout:g} s, {conversation.queued_bytes} bytes",
+                    f"the broker has not taken what was emitted for {self._links.emit_timeout:g} s,"
+                    f" {conversation.queued_bytes} bytes",
                     queued_bytes=conversation.queued_bytes,
                 )
             time.sleep(0.005)
@@ -254,24 +270,28 @@ class Link:
 
     def _open(self) -> None:
         """Dials once; on failure waits a little."""
+        links = self._links
         if self._attempt:
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._attempt - 1, 10))
+            longest = _LONGEST_PAUSE_LEARNED if self.learned else _LONGEST_PAUSE
+            pause = min(longest, _FIRST_PAUSE * 2 ** min(self._attempt - 1, 10))
             # Jittered, so that the instances of a service do not return all at once.
-            if self._stopping.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+            if self._wake.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+                self._wake.clear()
                 return
-        addresses = self._settings.addresses
-        self._address = addresses[self._attempt % len(addresses)]
         self._attempt += 1
-        channel = self._settings.channel(self._address)
+        channel = links.settings.channel(self.address)
         if not self._connected(channel):
             channel.close()
-            if not self._stopping.is_set():
-                self._tell(f"cannot reach the broker at {self._address}: nothing answers there. {_HINT}")
+            if not links.stopping.is_set():
+                self._tell(f"cannot reach the broker at {self.address}: nothing answers there. {HINT}")
             return
         frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         with self._sending:
-            self._renewing = False
-            frames.put(self.conversation.opening(self._register()))
+            self._renewing = self.draining = False
+            self._registering = []
+            self._opened = links.version
+            self.declared = links.declared()
+            frames.put(self.conversation.opening(links.register(self.declared)))
             self._frames = frames
         self._channel = channel
         attach = channel.stream_stream(
@@ -279,10 +299,17 @@ class Link:
             request_serializer=None,
             response_deserializer=handler_pb2.AttachResponse.FromString,
         )
-        self._call = attach(iter(frames.get, None), metadata=self._settings.metadata)
-        if self._stopping.is_set():
+        self._call = attach(iter(frames.get, None), metadata=links.settings.metadata)
+        if links.stopping.is_set():
             self._call.cancel()
         self._guard(self._call)
+
+    def _park(self) -> None:
+        """Waits until no other link is attached to the replica that this one's address led to."""
+        links = self._links
+        with links.changed:
+            links.changed.wait_for(lambda: links.stopping.is_set() or not self.told or not links.taken(self))
+        self.parked = False
 
     def _connected(self, channel: grpc.Channel) -> bool:
         """Waits until the channel has connected, has failed to, or nobody wants it any more."""
@@ -297,7 +324,7 @@ class Link:
         channel.subscribe(changed, try_to_connect=True)
         try:
             deadline = time.monotonic() + _CONNECT_TIMEOUT
-            while time.monotonic() < deadline and not self._stopping.is_set():
+            while time.monotonic() < deadline and not self._links.stopping.is_set():
                 with contextlib.suppress(queue.Empty):
                     return outcome.get(timeout=0.1)
             return False
@@ -327,99 +354,108 @@ class Link:
             self._handlers.prepare(received.dispatches)
         for waiter, answer in received.answers:
             items.extend(waiter.settle(answer))
-        if received.welcome is not None:
-            self._welcomed(received.welcome)
-        elif received.draining:
-            log.info("the broker at %s is about to stop; staying until it ends the stream", self._address)
-        elif received.fault is not None:
-            log.warning("the broker found fault with an action: %s", received.fault.message)
-        if self._welcomed_at and time.monotonic() - self._welcomed_at > _FORGET_AFTER:
-            self._welcomed_at = 0.0
-            conversation.forget_absent()
+        if not received.ordinary:
+            self._take_rare(received)
+        if self._links.forgetting:
+            self._links.forget_if_due()
         return items
 
+    def _take_rare(self, received: Received) -> None:
+        """Works on a frame that is neither a batch nor an answer to one."""
+        if received.welcome is not None:
+            self._welcomed(received.welcome)
+        elif received.topology is not None:
+            self._links.learn(received.topology)
+        elif received.registered is not None:
+            self._registered(received.registered)
+        elif received.draining:
+            self.draining = True
+            self._links.drains()
+            log.info("the broker at %s is about to stop; staying until it ends the stream", self.address)
+        elif received.fault is not None:
+            if received.fault.code == command_pb2.FAULT_CODE_UNIMPLEMENTED and self._registering:
+                self._registered(handler_pb2.Registered(fault=received.fault))
+                return
+            log.warning("the broker found fault with an action: %s", received.fault.message)
+
     def _welcomed(self, welcome: handler_pb2.Welcome) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._attempt = 0
         self._failures_told = 0
-        self._welcomed_at = time.monotonic()
-        self.welcome = welcome
-        self.trouble = ""
-        log.info("attached to the broker at %s (replica %s, %s)", self._address, welcome.replica, welcome.version or "?")
-        self.attached.set()
-        if self._stopping.is_set():
-            self._leave()
+        self.version = self._opened
+        log.info("attached to the broker at %s (replica %s, %s)", self.address, welcome.replica, welcome.version or "?")
+        self._links.welcomed(self, welcome)
+        if self._links.stopping.is_set():
+            self.leave()
+
+    def _registered(self, answer: handler_pb2.Registered) -> None:
+        with self._sending:
+            if not self._registering:
+                return
+            version = self._registering.pop(0)
+        if answer.HasField("fault") and answer.fault.code == command_pb2.FAULT_CODE_UNIMPLEMENTED:
+            self.renew()
+            return
+        if not answer.HasField("fault"):
+            self.version = version
+        self._links.registered(self, answer.fault.message if answer.HasField("fault") else "")
 
     def _lose(self, error: Any) -> None:
         """Tidies up after a stream and decides what comes next."""
-        self._timer.cancel()
+        links = self._links
+        if self._timer is not None:
+            self._timer.cancel()
         welcomed = self.conversation.state is State.ATTACHED
         with self._sending:
             frames, self._frames = self._frames, None
             waiters = self.conversation.lost()
+            self._registering = []
         if frames is not None:
             frames.put(None)
-        self.attached.clear()
         channel, self._channel, self._call = self._channel, None, None
         if channel is not None:
             channel.close()
+        links.lost(self)
         for waiter in waiters:
             waiter.settle(None)
-        if self._stopping.is_set():
+        if links.stopping.is_set():
+            return
+        if welcomed and self.replica and links.taken(self):
+            log.info("another address leads to the replica %s; %s is kept for when that is lost", self.replica, self.address)
+            self.parked = True
+            self._attempt = 1
             return
         if error is None:
             # A renewal's end is expected; a broker that ends the stream otherwise is stopping.
             self._attempt = 0 if self._renewing else 1
-            log.info("the broker at %s ended the stream; attaching again", self._address)
+            log.info("the broker at %s ended the stream; attaching again", self.address)
             return
         self._explain(error, welcomed)
 
     def _explain(self, error: Any, welcomed: bool) -> None:
         code, details = error.code(), error.details()
         if code is grpc.StatusCode.INVALID_ARGUMENT:
-            self.error = RegistrationError(f"the broker at {self._address} refused the registration: {details}")
-            log.error("%s", self.error)
+            refusal = RegistrationError(f"the broker at {self.address} refused the registration: {details}")
+            log.error("%s", refusal)
+            self._links.refused(self, refusal)
         elif code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-            self._tell(f"the broker at {self._address} does not let this service in: {details}. Set SPANWIRE_TOKEN")
+            self._tell(f"the broker at {self.address} does not let this service in: {details}. Set SPANWIRE_TOKEN")
         elif code is grpc.StatusCode.UNIMPLEMENTED:
-            self._tell(f"what listens at {self._address} is not a broker's door for services. {_HINT}")
+            self._tell(f"what listens at {self.address} is not a broker's door for services. {HINT}")
         elif welcomed:
             self._attempt = 0
-            log.warning("lost the stream to the broker at %s (%s); attaching again", self._address, details)
+            log.warning("lost the stream to the broker at %s (%s); attaching again", self.address, details)
         else:
-            self._tell(f"cannot attach to the broker at {self._address}: {details}. {_HINT}")
+            self._tell(f"cannot attach to the broker at {self.address}: {details}. {HINT}")
 
     def _tell(self, trouble: str) -> None:
         """Logs a failure: the first, then ever more rarely, since dialling goes on for ever."""
-        self.trouble = trouble
         self._failures_told += 1
+        if self.learned:
+            # It may not be meant to be reachable from here, and its replica's sockets are served through others.
+            log.log(logging.INFO if self._failures_told == 1 else logging.DEBUG, "%s (trying again)", trouble)
+            return
+        self._links.trouble = trouble
         if self._failures_told & (self._failures_told - 1) == 0:
             log.warning("%s (attempt %d; trying again)", trouble, self._failures_told)
-
-    def _end(self) -> None:
-        waiters = self.conversation.lost()
-        for waiter in waiters:
-            waiter.settle(None)
-        self.attached.clear()
-        self.ended.set()
-
-    def wait_attached(self, timeout: float | None) -> None:
-        """Waits until the broker has said welcome.
-
-        Args:
-            timeout: How long, in seconds; None means for ever.
-
-        Raises:
-            RegistrationError: The broker refused the registration.
-            BrokerUnavailableError: The time is over.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.attached.wait(0.05):
-            if self.error is not None:
-                raise self.error
-            if self.ended.is_set() or (deadline is not None and time.monotonic() >= deadline):
-                trouble = self.trouble or f"not attached to the broker at {self._settings.addresses[0]} yet. {_HINT}"
-                raise BrokerUnavailableError(trouble, address=self._settings.addresses[0])
-
-
-_HINT = "Is it running? SPANWIRE_ADDRESS says where to look"

@@ -8,6 +8,7 @@ import builtins
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ._link import Link
@@ -22,9 +23,12 @@ from .exceptions import ConnectionRefusedError
 if TYPE_CHECKING:
     from ._service import Service
 
-__all__ = ["Performer"]
+__all__ = ["Performer", "coroutine_item"]
 
 log = logging.getLogger("spanwire")
+
+# The dispatch that the running coroutine handles.
+coroutine_item: ContextVar[Dispatch | None] = ContextVar("spanwire_item", default=None)
 
 
 class Performer:
@@ -64,61 +68,71 @@ class Performer:
             else:
                 dispatch.route = find(dispatch.socket.namespace, dispatch.name)
 
-    def perform(self, link: Link, item: Any) -> None:
+    def perform(self, item: Any) -> None:
         """Runs one item to its end."""
         if type(item) is Task:
             item.run()
             return
-        conversation = link.conversation
-        if conversation.stale(item):
+        if item.home.stale(item):
             return
         state = item.socket
+        if item.route is not None and item.route.concurrent:
+            beside = item.home.memory.beside
+            beside[item.id] = item
+            try:
+                self._handle(item, state)
+            except BaseException as error:
+                self._failed(item, error)
+            finally:
+                beside.pop(item.id, None)
+            return
         state.current = item
         try:
-            self._handle(link, item, state)
+            self._handle(item, state)
         except BaseException as error:
-            self._failed(link, item, error)
+            self._failed(item, error)
         finally:
             state.current = None
 
-    def _handle(self, link: Link, item: Dispatch, state: SocketState) -> None:
+    def _handle(self, item: Dispatch, state: SocketState) -> None:
         route = item.route
         if route is not None:
             # Most are events by name, and a call less for each is felt.
             if item.kind == "event" and not route.named and not self._service._incoming:
                 event = item.message.event
                 args = self._codec.decode(event.args, event.attachments)
-                value = route.handler(state.facade or self._socket(link, state), *args)
+                socket = state.facade
+                if socket is None or socket._link is not item.home.link:
+                    socket = self._socket(item.home.link, state)
+                value = route.handler(socket, *args)
             else:
-                value = route.handler(*self._arguments(link, route, item, state))
-            self._finish(link, item, value)
+                value = route.handler(*self._arguments(route, item, state))
+            self._finish(item, value)
         else:
             if self._service._incoming and item.kind == "event":
-                self._event_arguments(link, False, item, state)
-            self._no_handler(link, item)
+                self._event_arguments(False, item, state)
+            self._no_handler(item)
 
-    def _arguments(self, link: Link, route: Route, item: Dispatch, state: SocketState) -> Sequence[Any]:
+    def _arguments(self, route: Route, item: Dispatch, state: SocketState) -> Sequence[Any]:
         """What the handler is called with."""
         kind = item.kind
         if kind == "event":
-            return self._event_arguments(link, route.named, item, state)
+            return self._event_arguments(route.named, item, state)
         if kind == "message":
             message = item.message.message
             event = message.event
             values = self._codec.decode(event.args, event.attachments)
             return (Message(item.name, state.namespace, message.service, message.instance_id), *values)
-        socket = self._socket(link, state)
+        socket = self._socket(item.home.link, state)
         if kind == "room":
             room = item.message.room_event.room
             return (socket, item.name, room) if route.named else (socket, room)
         extra = socket.handshake.sent_auth if kind == "connect" else item.message.disconnected.reason
         return (socket, extra) if route.parameters is None or route.parameters > 1 else (socket,)
 
-    def _event_arguments(self, link: Link, named: bool, item: Dispatch, state: SocketState) -> Sequence[Any]:
+    def _event_arguments(self, named: bool, item: Dispatch, state: SocketState) -> Sequence[Any]:
         """What the handler of an event is called with; tells the listeners."""
-        socket = state.facade
-        if socket is None:
-            socket = self._socket(link, state)
+        socket = self._socket(item.home.link, state)
         event = item.message.event
         args = self._codec.decode(event.args, event.attachments)
         for listener in self._service._incoming:
@@ -132,82 +146,97 @@ class Performer:
         socket: Socket | None = state.facade
         if socket is None:
             socket = state.facade = Socket(self._service, link, state)
+        elif socket._link is not link:
+            # Another replica dispatches for it now, and is the one that writes commands before acks.
+            socket._link = link
         return socket
 
-    def _finish(self, link: Link, item: Dispatch, value: Any) -> None:
+    def _finish(self, item: Dispatch, value: Any) -> None:
         """Turns what a handler returned into the result."""
         if item.kind == "connect":
             if value is False:
-                link.conversation.refuse(item)
+                item.home.refuse(item)
             else:
-                link.conversation.resolve(item, b"")
+                item.home.resolve(item, b"")
         elif item.message.wants_ack:
-            link.conversation.resolve(item, *self._codec.encode(arguments((value,))))
+            item.home.resolve(item, *self._codec.encode(arguments((value,))))
         else:
-            link.conversation.resolve(item)
+            item.home.resolve(item)
 
-    def _no_handler(self, link: Link, item: Dispatch) -> None:
+    def _no_handler(self, item: Dispatch) -> None:
         """Resolves without an ack: a lifecycle event that nobody asked for, or a table that is older than the registration."""
         if item.kind == "connect":
-            link.conversation.resolve(item, b"")
+            item.home.resolve(item, b"")
             return
         if item.kind == "event" or item.kind == "message":
             self.unhandled += 1
             log.warning("no handler for the %s %r of namespace %s", item.kind, item.name, item.socket.namespace)
-        link.conversation.resolve(item)
+        item.home.resolve(item)
 
-    def _failed(self, link: Link, item: Dispatch, error: BaseException) -> None:
+    def _failed(self, item: Dispatch, error: BaseException) -> None:
         if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
             message, data = refusal(self._codec, error.error_args)
-            link.conversation.refuse(item, message, data)
+            item.home.refuse(item, message, data)
             return
         if item.kind == "connect" and isinstance(error, builtins.ConnectionRefusedError):
-            link.conversation.refuse(item)
+            item.home.refuse(item)
             return
         log.error("the handler of %r failed", item.name, exc_info=error)
-        link.conversation.fail(item, f"{type(error).__name__}: {error}")
+        item.home.fail(item, f"{type(error).__name__}: {error}")
 
     # Coroutines.
 
-    def perform_async(self, link: Link, items: list[Any], done: Callable[[SocketState], None]) -> None:
-        """Starts items with coroutine handlers, on the event loop."""
+    def running(self) -> Dispatch | None:
+        """The dispatch that the calling coroutine handles, or None."""
+        return coroutine_item.get()
+
+    def perform_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
+        """Starts items with coroutine handlers, on the event loop. Each comes with its turn, which `done` is given."""
 
         def begin() -> None:
-            for item in items:
-                task = loop.create_task(self._perform_coroutine(link, item))
+            for item, turn in items:
+                task = loop.create_task(self._perform_coroutine(item))
                 running.add(task)
-                task.add_done_callback(lambda task, item=item: end(task, item))  # type: ignore[misc]
+                task.add_done_callback(lambda task, item=item, turn=turn: end(task, item, turn))  # type: ignore[misc]
 
-        def end(task: asyncio.Task[None], item: Any) -> None:
+        def end(task: asyncio.Task[None], item: Any, turn: Any) -> None:
             running.discard(task)
-            done(item.socket)
-            if not task.cancelled() and not flushing:
+            done(turn)
+            link = item.home.link
+            if not task.cancelled() and link not in flushing:
                 # One flush for all that ends in this turn of the loop.
-                flushing.append(None)
+                flushing.append(link)
                 loop.call_soon(flush)
 
         def flush() -> None:
-            flushing.clear()
-            link.flush()
+            while flushing:
+                flushing.pop().flush()
 
         running: set[asyncio.Task[None]] = set()
-        flushing: list[None] = []
+        flushing: list[Link] = []
         loop = self._event_loop()
         loop.call_soon_threadsafe(begin)
 
-    async def _perform_coroutine(self, link: Link, item: Any) -> None:
-        conversation = link.conversation
-        if conversation.stale(item):
+    async def _perform_coroutine(self, item: Any) -> None:
+        if item.home.stale(item):
             return
         state = item.socket
-        state.current = item
         route = item.route
+        beside = item.home.memory.beside
+        coroutine_item.set(item)
+        if route.concurrent:
+            beside[item.id] = item
+        else:
+            state.current = item
         try:
-            self._finish(link, item, await route.handler(*self._arguments(link, route, item, state)))
+            self._finish(item, await route.handler(*self._arguments(route, item, state)))
         except BaseException as error:
-            self._failed(link, item, error)
+            self._failed(item, error)
         finally:
-            state.current = None
+            if route.concurrent:
+                beside.pop(item.id, None)
+            else:
+                state.current = None
 
     def _event_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

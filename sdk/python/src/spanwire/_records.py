@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
+import enum
 from collections import deque
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._proto import command_pb2, event_pb2, handler_pb2
 
-__all__ = ["Dispatch", "Kind", "Received", "Recent", "SocketState"]
+if TYPE_CHECKING:
+    from ._core import Conversation
+
+__all__ = ["Dispatch", "Kind", "Received", "Recent", "SocketState", "State"]
 
 Kind = Literal["event", "connect", "disconnect", "room", "message"]
 
 # How many ids of messages are remembered, to tell that one came before.
 _RECENT = 1024
+
+
+class State(enum.Enum):
+    """Where the conversation stands."""
+
+    LOST = "lost"
+    OPENING = "opening"
+    ATTACHED = "attached"
 
 
 class SocketState:
@@ -99,13 +111,18 @@ class Recent:
 
 
 class Dispatch:
-    """One dispatch on its way through this process."""
+    """One dispatch on its way through this process.
 
-    __slots__ = ("generation", "id", "kind", "message", "name", "route", "socket")
+    Attributes:
+        home: The conversation that it came over, and that its result goes to; another one when it is redelivered while it runs.
+    """
 
-    def __init__(self, message: handler_pb2.Dispatch, socket: SocketState, generation: int) -> None:
+    __slots__ = ("generation", "home", "id", "kind", "message", "name", "route", "socket")
+
+    def __init__(self, message: handler_pb2.Dispatch, socket: SocketState, home: Conversation, generation: int) -> None:
         self.message = message
         self.socket = socket
+        self.home = home
         self.generation = generation
         self.id = message.id
         # The name of an event is never empty on the wire, so this tells events apart without asking for the arm.
@@ -121,22 +138,37 @@ class Received:
     Attributes:
         dispatches: New dispatches, in order.
         answers: Pairs of what was given to `command` as waiter and the answer to it.
+        ordinary: Whether it was a batch, or an answer to one.
         unlocked: Whether frames of ours were answered, so that more may be sent.
         welcome: The welcome, when it was one.
         draining: Whether the broker said that it is about to stop.
+        registered: The answer to changed registrations.
         topology: The replicas of the cluster, when they were told.
         fault: Something wrong with an action, for logs.
         unknown: Whether the frame was of a kind that this version does not know.
     """
 
-    __slots__ = ("answers", "dispatches", "draining", "fault", "topology", "unknown", "unlocked", "welcome")
+    __slots__ = (
+        "answers",
+        "dispatches",
+        "draining",
+        "fault",
+        "ordinary",
+        "registered",
+        "topology",
+        "unknown",
+        "unlocked",
+        "welcome",
+    )
 
     def __init__(self) -> None:
         self.dispatches: list[Dispatch] = []
         self.answers: list[tuple[Any, command_pb2.Answer]] = []
+        self.ordinary = False
         self.unlocked = False
         self.welcome: handler_pb2.Welcome | None = None
         self.draining = False
+        self.registered: handler_pb2.Registered | None = None
         self.topology: handler_pb2.Topology | None = None
         self.fault: command_pb2.Fault | None = None
         self.unknown = False

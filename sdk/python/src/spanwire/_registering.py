@@ -26,7 +26,7 @@ class Registering(ABC):
     def _renew(self) -> None:
         """Tells an attached broker of a changed table, soon."""
 
-    def on(self, event: str, *, namespace: Space = "/") -> Callable[[_H], _H]:
+    def on(self, event: str, *, namespace: Space = "/", concurrent: bool = False) -> Callable[[_H], _H]:
         """Registers the decorated function for an event.
 
         It is called with the socket and the event's arguments. For `"*"`, every event that has no handler of its own, the name
@@ -36,27 +36,45 @@ class Registering(ABC):
             event: The event's name, or "*".
             namespace: The namespace, a compiled pattern (RE2, without flags) for every one that it matches whole, or "*" for
                 every namespace that the service registers. `Socket.namespace` tells which it is.
+            concurrent: Lets the handler's events run at any time, also beside other events of the same socket and out of their
+                order.
 
         Returns:
             The decorator; it gives the function back as it is.
         """
 
         def decorate(handler: _H) -> _H:
-            self.add(event, handler, namespace=namespace)
+            self.add(event, handler, namespace=namespace, concurrent=concurrent)
             return handler
 
         return decorate
 
-    def add(self, event: str, handler: Handler, *, namespace: Space = "/", connect_order: int = 0) -> None:
-        """Registers a function, like `on` without the decorator. Allowed at any time: an attached service attaches anew.
+    def add(
+        self, event: str, handler: Handler, *, namespace: Space = "/", connect_order: int = 0, concurrent: bool = False
+    ) -> None:
+        """Registers a function, like `on` without the decorator. Allowed at any time: the brokers are told.
 
         Args:
             event: The event's name, "*", "connect" or "disconnect".
             handler: The function.
             namespace: The namespace, a pattern, or "*".
             connect_order: For "connect", as for `on_connect`.
+            concurrent: As for `on`; not for "connect" and "disconnect".
         """
-        self._routes.add(event, handler, namespace, connect_order)
+        self._routes.add(event, handler, namespace, connect_order, concurrent=concurrent)
+        self._renew()
+
+    def remove(self, event: str, *, namespace: Space = "/") -> None:
+        """Takes a handler back. Allowed at any time: the brokers are told, and what they had dispatched before is still handled.
+
+        Args:
+            event: The event's name, "*", "connect" or "disconnect".
+            namespace: The namespace, the pattern, or "*", as it was registered.
+
+        Raises:
+            KeyError: There is none.
+        """
+        self._routes.remove(event, namespace)
         self._renew()
 
     def on_any(self, handler: _H) -> _H:

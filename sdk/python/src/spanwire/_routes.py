@@ -38,12 +38,26 @@ class Route:
         asynchronous: Whether the function is a coroutine function.
         parameters: How many positional arguments it takes at most; None means any number.
         order: When the service is asked about a connect, among services.
+        concurrent: Whether its events run at any time, also beside others of the same socket.
+        held: How many threads are in the handler, beside leaders. Kept by the crew.
         slow: How many of its next events go to threads of their own, because it kept the leader. Kept by the crew.
         strikes: What `slow` was set to last. Kept by the crew.
         struck: When, on the monotonic clock. Kept by the crew.
     """
 
-    __slots__ = ("asynchronous", "event", "handler", "named", "order", "parameters", "slow", "strikes", "struck")
+    __slots__ = (
+        "asynchronous",
+        "concurrent",
+        "event",
+        "handler",
+        "held",
+        "named",
+        "order",
+        "parameters",
+        "slow",
+        "strikes",
+        "struck",
+    )
 
     def __init__(self, handler: Handler, event: str) -> None:
         self.handler = handler
@@ -52,6 +66,8 @@ class Route:
         self.asynchronous = is_async(handler)
         self.parameters = positional(handler)
         self.order = 0
+        self.concurrent = False
+        self.held = 0
         self.slow = 0
         self.strikes = 0
         self.struck = 0.0
@@ -122,10 +138,33 @@ class Table:
         """
         if not isinstance(namespace, str):
             # The broker's \d, \w and \s know ASCII only.
-            self._patterns[namespace] = re.compile(pattern_source(namespace), re.ASCII)
+            self._patterns = {**self._patterns, namespace: re.compile(pattern_source(namespace), re.ASCII)}
         elif namespace != ANY and not namespace.startswith("/"):
             raise ValueError(f"the namespace {namespace!r} has to start with a slash")
-        self._routes.setdefault(namespace, {})[name] = route
+        self._routes[namespace] = {**self._routes.get(namespace, {}), name: route}
+        self._found.clear()
+
+    def remove(self, name: str, namespace: Space) -> None:
+        """Takes a handler back.
+
+        Args:
+            name: The name, or "*".
+            namespace: The namespace, the pattern, or "*".
+
+        Raises:
+            KeyError: There is none.
+        """
+        routes = self._routes.get(namespace, {})
+        if name not in routes:
+            raise KeyError(f"no handler of {name!r} is registered in {namespace!r}")
+        # Replaced rather than changed, since events are looked up meanwhile.
+        left = {other: route for other, route in routes.items() if other != name}
+        if left:
+            self._routes[namespace] = left
+        else:
+            del self._routes[namespace]
+            if not isinstance(namespace, str):
+                self._patterns = {p: read for p, read in self._patterns.items() if p != namespace}
         self._found.clear()
 
     def get(self, namespace: Space, name: str) -> Route | None:
@@ -185,7 +224,7 @@ class Routes:
         self.rooms = Table()
         self.namespaces = tuple(namespaces)
 
-    def add(self, event: str, handler: Handler, namespace: Space, order: int = 0) -> Route:
+    def add(self, event: str, handler: Handler, namespace: Space, order: int = 0, *, concurrent: bool = False) -> Route:
         """Registers a handler of an event.
 
         Args:
@@ -193,6 +232,7 @@ class Routes:
             handler: The function.
             namespace: The namespace, a pattern, or "*".
             order: When the service is asked about a connect, among services.
+            concurrent: Whether its events run at any time.
 
         Returns:
             The route.
@@ -204,8 +244,11 @@ class Routes:
             raise ValueError(f"{event!r} cannot be an event's name: Socket.IO keeps it for itself")
         if not 0 <= order < 1 << 32 or (order and event != "connect"):
             raise ValueError("the order of connect handlers is a number from 0")
+        if concurrent and event in LIFECYCLE:
+            raise ValueError(f"the handler of {event!r} cannot be concurrent: a socket's events come after its connect")
         route = Route(handler, event)
         route.order = order
+        route.concurrent = concurrent
         self.events.add(event, route, namespace)
         return route
 
@@ -238,6 +281,20 @@ class Routes:
         if change not in (*CHANGES, ANY):
             raise ValueError(f"{change!r} does not happen to rooms: they are {', '.join(CHANGES)}, or '*' for all")
         self.rooms.add(change, Route(handler, change), namespace)
+
+    def remove(self, event: str, namespace: Space) -> None:
+        """Takes the handler of an event back. The namespace of the last one stays registered.
+
+        Args:
+            event: The event's name, "connect", "disconnect", or "*".
+            namespace: The namespace, the pattern, or "*".
+
+        Raises:
+            KeyError: There is none.
+        """
+        self.events.remove(event, namespace)
+        if not self.registrations():
+            self.namespaces = ("/" if namespace == ANY else namespace,)
 
     def find(self, namespace: str, event: str) -> Route | None:
         """Finds the handler of an event; see `Table.find`."""

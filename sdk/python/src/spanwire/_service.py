@@ -17,10 +17,10 @@ import weakref
 from collections.abc import Iterable, Iterator
 
 from ._link import Link
+from ._links import Links
 from ._payloads import Codec, Json
 from ._performer import Performer
 from ._proto import handler_pb2
-from ._records import Recent
 from ._registering import Registering
 from ._routes import Routes
 from ._settings import Settings
@@ -60,11 +60,13 @@ class Service(Registering, Verbs):
 
     Args:
         name: The service's name; instances with the same name share its events.
-        address: Where the broker's door for services is; `SPANWIRE_ADDRESS` when None.
+        address: Where the brokers' doors for services are, with commas between several; `SPANWIRE_ADDRESS` when None. One is
+            enough: the service learns of the other replicas, and attaches to each.
         workers: How many handlers may block at the same time.
         window: How many events may be open here; zero means the broker's default.
         at_most_once: Drops events whose instance went away, rather than handing them out again.
         credentials: Asks for the headers Cookie and Authorization of handshakes.
+        one_replica: Attaches to the addresses that are given only, not to the other replicas that the broker tells of.
         namespaces: Namespaces, or patterns, to register beside those that have handlers of their own, for handlers of
             namespace "*".
         json: A stand-in for the `json` module.
@@ -82,6 +84,7 @@ class Service(Registering, Verbs):
         window: int = 0,
         at_most_once: bool = False,
         credentials: bool = False,
+        one_replica: bool = False,
         namespaces: Iterable[Space] = (),
         json: Json | None = None,
         drain_timeout: float = 10.0,
@@ -95,6 +98,7 @@ class Service(Registering, Verbs):
         self._window = window
         self._at_most_once = at_most_once
         self._credentials = credentials
+        self._one_replica = one_replica
         self._drain_timeout = drain_timeout
         self._emit_timeout = emit_timeout
         self._max_queue_bytes = max_queue_bytes
@@ -102,11 +106,10 @@ class Service(Registering, Verbs):
         self._routes = Routes(namespaces)
         self._incoming = []
         self._outgoing = []
-        self._messages = Recent()
         self._performer = Performer(self, self._codec)
         # Guarded by the lock.
         self._lock = threading.Lock()
-        self._link: Link | None = None
+        self._links: Links | None = None
         self._renewal: threading.Timer | None = None
         # Seen by all.
         self.instance_id = _instance_id()
@@ -125,19 +128,19 @@ class Service(Registering, Verbs):
             RegistrationError: The broker refused what is registered.
         """
         with self._signals():
-            link = self.start()
+            links = self.start()
             while not self._stop.wait(0.5):
-                if link.error is not None:
-                    error = link.error
+                if links.error is not None:
+                    error = links.error
                     self.stop()
                     raise error
         self.stop()
 
-    def start(self) -> Link:
+    def start(self) -> Links:
         """Begins to attach, on threads of its own, and returns at once. Nothing happens when it has begun before.
 
         Returns:
-            The link.
+            The links to the replicas.
 
         Raises:
             RegistrationError: No handler is registered.
@@ -146,36 +149,37 @@ class Service(Registering, Verbs):
             # Some servers fork without Python's knowledge.
             self._forked()
         with self._lock:
-            if self._link is None:
+            if self._links is None:
                 self._stop.clear()
                 settings = Settings.read(self._address)
                 if not self._routes.registrations():
                     raise RegistrationError(f"the service {self.name!r} has no handlers to register")
-                self._link = Link(
+                self._links = Links(
                     self._performer,
                     self._register,
+                    self._routes.registrations,
                     settings,
                     workers=self._workers,
                     max_queue_bytes=self._max_queue_bytes,
                     emit_timeout=self._emit_timeout,
-                    messages=self._messages,
+                    one_replica=self._one_replica,
                 )
-                self._link.start()
-            return self._link
+                self._links.start()
+            return self._links
 
     def stop(self) -> None:
         """Drains and detaches: takes nothing new, waits for running handlers up to `drain_timeout`, then leaves."""
         self._stop.set()
         with self._lock:
-            link, self._link = self._link, None
+            links, self._links = self._links, None
             if self._renewal is not None:
                 self._renewal.cancel()
-        if link is not None:
-            link.stop(self._drain_timeout)
+        if links is not None:
+            links.stop(self._drain_timeout)
         self._performer.close()
 
     def wait_attached(self, timeout: float | None = None) -> None:
-        """Waits until the broker has said welcome.
+        """Waits until a broker has said welcome.
 
         Args:
             timeout: How long, in seconds; None means for ever.
@@ -186,16 +190,36 @@ class Service(Registering, Verbs):
         """
         self.start().wait_attached(timeout)
 
+    def wait_registered(self, timeout: float | None = None) -> None:
+        """Waits until the brokers have taken what was registered or removed since the service was started.
+
+        Args:
+            timeout: How long, in seconds; None means for ever.
+
+        Raises:
+            RegistrationError: A broker refused it; what was registered before is in force.
+            BrokerUnavailableError: The time is over.
+        """
+        links = self.start()
+        self._tell_renewal()
+        links.wait_registered(timeout)
+
     @property
     def started(self) -> bool:
         """Whether the service is attached or trying to."""
-        return self._link is not None
+        return self._links is not None
 
     @property
     def attached(self) -> bool:
         """Whether the service is attached right now."""
-        link = self._link
-        return link is not None and link.attached.is_set()
+        links = self._links
+        return links is not None and links.attached.is_set()
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        """The replicas that the service is attached to right now."""
+        links = self._links
+        return () if links is None else tuple(link.replica for link in links.live)
 
     @property
     def unhandled(self) -> int:
@@ -205,8 +229,8 @@ class Service(Registering, Verbs):
     @property
     def public_url(self) -> str:
         """Where browsers reach the broker, as far as it has told."""
-        link = self._link
-        return "" if link is None or link.welcome is None else link.welcome.public_url
+        links = self._links
+        return "" if links is None or links.welcome is None else links.welcome.public_url
 
     def __enter__(self) -> Service:
         self.wait_attached(30)
@@ -245,25 +269,26 @@ class Service(Registering, Verbs):
                 signal.signal(number, handler)
 
     def _renew(self) -> None:
-        """Tells an attached broker of a changed table, soon."""
+        """Tells the brokers of a changed table, soon."""
         with self._lock:
-            if self._link is None or self._renewal is not None:
+            if self._links is None or self._renewal is not None:
                 return
-
-            def renew() -> None:
-                with self._lock:
-                    link, self._renewal = self._link, None
-                if link is not None:
-                    link.renew()
-
-            self._renewal = threading.Timer(_RENEW_AFTER, renew)
+            self._renewal = threading.Timer(_RENEW_AFTER, self._tell_renewal)
             self._renewal.daemon = True
             self._renewal.start()
+
+    def _tell_renewal(self) -> None:
+        """Tells the brokers of a changed table, unless that was done meanwhile."""
+        with self._lock:
+            links, renewal, self._renewal = self._links, self._renewal, None
+        if links is not None and renewal is not None:
+            renewal.cancel()
+            links.update()
 
     def _forked(self) -> None:
         """Begins anew in a child process: threads and streams stayed with the parent, so this is another instance."""
         self._lock = threading.Lock()
-        self._link = None
+        self._links = None
         self._renewal = None
         self._performer = Performer(self, self._codec)
         self._stop = threading.Event()
@@ -273,15 +298,15 @@ class Service(Registering, Verbs):
     # What the rest asks for.
 
     def _ready_link(self) -> Link:
-        """The link, once it has been attached; afterwards its queue bridges the gaps between streams."""
-        link = self._link
-        if link is None:
-            link = self.start()
-        if link.welcome is None:
-            link.wait_attached(0 if on_loop() else self._emit_timeout)
-        return link
+        """The link for a command, once one has been attached; afterwards its queue bridges the gaps between streams."""
+        links = self._links
+        if links is None:
+            links = self.start()
+        if links.welcome is None:
+            links.wait_attached(0 if on_loop() else self._emit_timeout)
+        return links.current()
 
-    def _register(self) -> handler_pb2.Register:
+    def _register(self, registrations: list[handler_pb2.Registration]) -> handler_pb2.Register:
         """Describes the instance to the broker."""
         mode = handler_pb2.DELIVERY_MODE_AT_MOST_ONCE if self._at_most_once else handler_pb2.DELIVERY_MODE_AT_LEAST_ONCE
         return handler_pb2.Register(
@@ -290,7 +315,7 @@ class Service(Registering, Verbs):
             instance_id=self.instance_id,
             sdk_name="spanwire-python",
             sdk_version=__version__,
-            registrations=self._routes.registrations(),
+            registrations=registrations,
             window=self._window,
             delivery_mode=mode,
             credentials=self._credentials,

@@ -251,7 +251,7 @@ class Verbs(Emits[None]):
         link = link or self._ready_link()
         action.command.emit.want_acks = True
         action.command.id = link.next_command()
-        waiter = CallbackWaiter(link.conversation, self._codec, callback, origin)
+        waiter = CallbackWaiter(link.conversation.memory, self._codec, callback, origin)
         link.command(action, waiter, may_block=not on_loop())
 
     def _emit_for_acks(

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ._core import Conversation
+from ._memory import Memory
 from ._payloads import Codec
 from ._proto import command_pb2
 from ._records import SocketState
@@ -84,16 +84,16 @@ class AnswerWaiter:
 class CallbackWaiter:
     """A callback that is run for each ack, in turn with the events of the origin, or else of the socket that answered."""
 
-    __slots__ = ("_callback", "_codec", "_conversation", "_origin", "_route")
+    __slots__ = ("_callback", "_codec", "_memory", "_origin", "_route")
 
     def __init__(
         self,
-        conversation: Conversation,
+        memory: Memory,
         codec: Codec,
         callback: Callable[..., Any],
         origin: SocketState | None,
     ) -> None:
-        self._conversation = conversation
+        self._memory = memory
         self._codec = codec
         self._callback = callback
         self._origin = origin
@@ -108,7 +108,7 @@ class CallbackWaiter:
         return [self._task(ack) for ack in answer.acks]
 
     def _task(self, ack: command_pb2.SocketAck) -> Task:
-        socket = self._origin or self._conversation.sockets.get(ack.socket_id)
+        socket = self._origin or self._memory.sockets.get(ack.socket_id)
 
         def run() -> None:
             self._callback(*self._codec.decode(ack.ack.args, ack.ack.attachments))

@@ -15,6 +15,7 @@ SERVICE_OPTIONS = (
     "workers",
     "window",
     "at_most_once",
+    "one_replica",
     "drain_timeout",
     "emit_timeout",
     "max_queue_bytes",

@@ -234,8 +234,8 @@ class SocketIO(Handlers):
         service = self._attached_service()
         space = namespace or "/"
         service._move("leave", (room,), room, space, link=_current_link(service))
-        link = service._link
-        for state in list(link.conversation.sockets.values()) if link is not None else ():
+        links = service._links
+        for state in list(links.memory.sockets.values()) if links is not None else ():
             if state.facade is not None and state.namespace == space and state.facade._context is not None:
                 state.facade._context.rooms.discard(room)
 
@@ -304,8 +304,8 @@ class SocketIO(Handlers):
         service._disconnect(sid, namespace, link=_current_link(service))
 
     def _known(self, sid: str) -> SocketContext | None:
-        link = self.service._link
-        state = link.conversation.sockets.get(sid) if link is not None else None
+        links = self.service._links
+        state = links.memory.sockets.get(sid) if links is not None else None
         if state is None or state.facade is None:
             return None
         context: SocketContext | None = state.facade._context
@@ -373,9 +373,9 @@ class SocketIO(Handlers):
         Args:
             seconds: How long.
         """
-        link = self.service._link
-        if link is not None:
-            link.crew.about_to_block()
+        links = self.service._links
+        if links is not None:
+            links.crew.about_to_block()
         time.sleep(seconds)
 
     def _ready_service(self) -> Service | None:

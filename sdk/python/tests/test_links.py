@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service that is attached to several replicas, each a broker in this process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+from fakebroker import WAIT, Attachment, FakeBroker
+
+import spanwire
+from spanwire._proto import command_pb2, handler_pb2
+from spanwire.exceptions import RegistrationError
+
+Make = Callable[..., spanwire.Service]
+
+
+def topology(*brokers: FakeBroker, **others: str) -> handler_pb2.Topology:
+    replicas = [handler_pb2.Replica(id=b.replica, address=b.address) for b in brokers]
+    return handler_pb2.Topology(replicas=replicas + [handler_pb2.Replica(id=i, address=a) for i, a in others.items()])
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[FakeBroker, FakeBroker]]:
+    """Two replicas that tell of each other, and draw ids of dispatches from one row."""
+    one, two = FakeBroker(replica="one"), FakeBroker(replica="two")
+    one.topology = two.topology = topology(one, two)
+    two.ids = one.ids
+    yield one, two
+    one.stop()
+    two.stop()
+
+
+@pytest.fixture
+def service(cluster: tuple[FakeBroker, FakeBroker]) -> Iterator[Make]:
+    made: list[spanwire.Service] = []
+
+    def make(**options: Any) -> spanwire.Service:
+        options.setdefault("drain_timeout", 5)
+        new = spanwire.Service("tests", address=options.pop("address", cluster[0].address), **options)
+        made.append(new)
+        return new
+
+    yield make
+    for old in made:
+        old.stop()
+
+
+def both(cluster: tuple[FakeBroker, FakeBroker]) -> tuple[Attachment, Attachment]:
+    return cluster[0].attached(), cluster[1].attached()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    waiting = threading.Event()
+    for _ in range(int(WAIT * 100)):
+        if condition():
+            return
+        waiting.wait(0.01)
+    raise AssertionError("nothing happened")
+
+
+# One address is enough: the other replica is learned of, and both give events; what a handler asks for goes where its event came
+# from, before its ack.
+def test_attaches_to_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+
+    @s.on("x")
+    def x(socket: Any) -> str:
+        socket.emit("mine")
+        s.emit("all")
+        return socket.id
+
+    s.start()
+    for stream, sid in zip(both(cluster), "ab", strict=True):
+        assert stream.register.instance_id == s.instance_id
+        assert stream.ack(stream.dispatch("x", sid=sid)) == [sid]
+        assert [e[0] for e in stream.emits(2)] == ["mine", "all"]
+    until(lambda: len(s.replicas) == 2)
+    assert set(s.replicas) == {"one", "two"}
+    # One crew: a leader for each, and the watchdog.
+    assert len([t for t in threading.enumerate() if t.name.startswith("spanwire-") and "welcome" not in t.name]) == 3
+
+
+# Coroutines keep to the replica of their event too.
+def test_coroutine_keeps_to_its_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+
+    @s.on("x")
+    async def x(socket: Any) -> None:
+        s.emit("all", socket.id)
+
+    s.start()
+    for stream, sid in zip(both(cluster), "ab", strict=True):
+        stream.result(stream.dispatch("x", sid=sid))
+        assert stream.emits()[0][1] == [sid]
+
+
+# Emits outside handlers prefer a replica that stays, and keep to it.
+def test_prefers_replicas_that_stay(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    one, two = both(cluster)
+    until(lambda: len(s.replicas) == 2)
+    s.emit("first")
+    assert one.emits()[0][0] == "first"
+    one.send(drain=handler_pb2.Drain())
+    one.result(one.dispatch("x"))
+    s.emit("second")
+    assert two.emits()[0][0] == "second"
+    two.send(drain=handler_pb2.Drain())
+    two.result(two.dispatch("x", sid="s2"))
+    s.emit("third")
+    assert two.emits(2)[1][0] == "third"
+
+
+# A message that comes over each replica is handled once.
+def test_messages_come_once(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    seen: list[int] = []
+    s.on_message("m")(lambda message, n: seen.append(n))
+    s.start()
+    one, two = both(cluster)
+    for n in range(5):
+        number = one.message("m", n)
+        one.result(number)
+        two.result(two.message("m", n, number=number))
+    assert seen == [0, 1, 2, 3, 4]
+
+
+# A result that was not confirmed answers the same dispatch when another replica gives it out again, with the commands before it.
+def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    runs: list[str] = []
+
+    @s.on("x")
+    def x(socket: Any) -> str:
+        runs.append(socket.id)
+        socket.emit("told")
+        return "done"
+
+    s.start()
+    one, two = both(cluster)
+    until(lambda: len(s.replicas) == 2)
+    cluster[0].answering = False
+    number = one.dispatch("x")
+    one.ack(number)
+    one.break_off()
+    until(lambda: "one" not in s.replicas)
+    assert two.ack(two.dispatch("x", number=number, redeliveries=1)) == ["done"]
+    assert two.emits()[0][0] == "told"
+    assert runs == ["s1"]
+
+
+# The same while the stream it came over still stands, because its replica was given up by the others.
+def test_redelivered_before_the_loss_is_noticed(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    runs: list[str] = []
+    s.on("x")(lambda socket: runs.append(socket.id) or "done")
+    s.start()
+    one, two = both(cluster)
+    cluster[0].answering = False
+    number = one.dispatch("x")
+    one.ack(number)
+    assert two.ack(two.dispatch("x", number=number, redeliveries=1)) == ["done"]
+    assert runs == ["s1"]
+
+
+# A handler that is still running when its event comes again answers the new one; what waits behind it moves over too.
+@pytest.mark.parametrize("broken", [False, True])
+def test_redelivered_while_running(cluster: tuple[FakeBroker, FakeBroker], service: Make, broken: bool) -> None:
+    s = service()
+    gate = threading.Event()
+    begun = threading.Event()
+    runs: list[int] = []
+
+    @s.on("x")
+    def x(socket: Any, n: int) -> int:
+        runs.append(n)
+        begun.set()
+        assert gate.wait(WAIT)
+        return n
+
+    s.start()
+    one, two = both(cluster)
+    until(lambda: len(s.replicas) == 2)
+    first, second = one.dispatch("x", 1), one.dispatch("x", 2)
+    assert begun.wait(WAIT)
+    one.wait(lambda: one.answered >= one.sequence)
+    if broken:
+        one.break_off()
+        until(lambda: "one" not in s.replicas)
+    two.dispatch("x", 1, number=first, redeliveries=1)
+    two.dispatch("x", 2, number=second, redeliveries=1)
+    two.wait(lambda: two.answered >= two.sequence)
+    gate.set()
+    assert (two.ack(first), two.ack(second)) == ([1], [2])
+    assert runs == [1, 2]
+
+
+# What a lost link had not sent goes over another one.
+def test_unsent_commands_move(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    one, two = both(cluster)
+    until(lambda: len(s.replicas) == 2)
+    cluster[0].answering = False
+    for n in range(6):
+        s.emit("e", n)
+    one.emits(2)  # as many frames as the window allows
+    cluster[0].refusal = (grpc.StatusCode.UNAVAILABLE, "away")
+    one.break_off()
+    sent = [e[1] for e in one.emits()]
+    missing = [[n] for n in range(6) if [n] not in sent]
+    assert missing
+    assert [e[1] for e in two.emits(len(missing))] == missing
+    s.emit("later")
+    assert two.emits(len(missing) + 1)[-1][0] == "later"
+
+
+# A replica that comes is attached to, one that left is not dialled any more; one that cannot be reached is no trouble.
+def test_topology(
+    cluster: tuple[FakeBroker, FakeBroker], service: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanwire._link._CONNECT_TIMEOUT", 0.2)
+    one, two = cluster
+    one.topology = topology(one)
+    s = service()
+    s.on("x")(lambda socket: None)
+    with caplog.at_level(logging.DEBUG, "spanwire"):
+        s.start()
+        first = one.attached()
+        until(lambda: s.replicas == ("one",))
+        first.send(topology=topology(one, two, nobody="127.0.0.1:1"))
+        second = two.attached()
+        until(lambda: any("127.0.0.1:1" in r.getMessage() for r in caplog.records))
+        assert not [r for r in caplog.records if r.levelno > logging.INFO]
+    first.send(topology=topology(one))
+    first.result(first.dispatch("x"))
+    assert second.ack(second.dispatch("x", sid="s2")) == []  # its stream still stands
+    second.out.put(None)
+    until(lambda: [link.address for link in s.start().links] == [one.address])
+
+
+# Two addresses may lead to one replica: the stream that came last stays, the other address waits until that is lost.
+def test_two_addresses_of_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    one, two = cluster
+    one.replica = two.replica = "same"
+    one.topology = two.topology = None
+    s = service(address=f"{one.address},{two.address}")
+    s.on("x")(lambda socket: "ok")
+    s.start()
+    streams = {one: one.attached(), two: two.attached()}
+    links = s.start()
+    until(lambda: len(s.replicas) == 1 and any(link.parked for link in links.links))
+    (live,) = links.live
+    holder, other = (one, two) if live.address == one.address else (two, one)
+    assert streams[holder].ack(streams[holder].dispatch("x")) == ["ok"]
+    holder.refusal = (grpc.StatusCode.UNAVAILABLE, "away")
+    streams[holder].break_off()
+    again = other.attached()
+    assert again.ack(again.dispatch("x")) == ["ok"]
+
+
+# An instance may be told to stay with the replicas that it is given.
+def test_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service(one_replica=True)
+    s.on("x")(lambda socket: "ok")
+    s.start()
+    stream = cluster[0].attached()
+    assert stream.ack(stream.dispatch("x")) == ["ok"]
+    assert len(s.start().links) == 1
+
+
+# Stopping drains every stream.
+def test_drains_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    one, two = both(cluster)
+    until(lambda: len(s.replicas) == 2)
+    s.stop()
+    assert one.draining
+    assert two.draining
+    assert not [t for t in threading.enumerate() if t.name.startswith("spanwire")]
+
+
+# Handlers that are added or removed later are told to every broker, without a new stream.
+def test_registrations_at_run_time(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    s.on("x")(lambda socket: "x")
+    s.start()
+    streams = both(cluster)
+    until(lambda: len(s.replicas) == 2)
+    s.on("y")(lambda socket: "y")
+    s.on("z", namespace="/new")(lambda socket: "z")
+    s.wait_registered(WAIT)
+    for stream in streams:
+        assert [(r.namespace, list(r.events)) for r in stream.changes[-1]] == [("/", ["x", "y"]), ("/new", ["z"])]
+        assert len(stream.changes) == 1
+    assert streams[0].ack(streams[0].dispatch("y")) == ["y"]
+    s.remove("z", namespace="/new")
+    s.remove("x")
+    s.wait_registered(WAIT)
+    for stream in streams:
+        assert [(r.namespace, list(r.events)) for r in stream.changes[-1]] == [("/", ["y"])]
+    s.remove("y")
+    s.wait_registered(WAIT)
+    assert [(r.namespace, list(r.events)) for r in streams[0].changes[-1]] == [("/", [])]
+    with pytest.raises(KeyError, match="nothing"):
+        s.remove("nothing")
+
+
+# Registrations that a broker refuses are an error, and those before stay, also on the next stream.
+def test_registrations_refused(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    cluster[0].topology = None
+    s = service()
+    s.on("x")(lambda socket: "x")
+    s.start()
+    stream = cluster[0].attached()
+    cluster[0].registered = handler_pb2.Registered(
+        fault=command_pb2.Fault(code=command_pb2.FAULT_CODE_INVALID, message="no such thing")
+    )
+    s.on("bad")(lambda socket: "bad")
+    with pytest.raises(RegistrationError, match="no such thing"):
+        s.wait_registered(WAIT)
+    stream.break_off()
+    again = cluster[0].attached()
+    assert [list(r.events) for r in again.register.registrations] == [["x"]]
+    cluster[0].registered = handler_pb2.Registered()
+    s.remove("bad")
+    s.on("good")(lambda socket: "good")
+    s.wait_registered(WAIT)
+    assert [list(r.events) for r in again.changes[-1]] == [["good", "x"]]
+
+
+# A broker that does not know changed registrations, and says so or nothing, is attached to anew.
+@pytest.mark.parametrize("how", ["registered", "fault", "silent"])
+def test_registrations_with_an_old_broker(
+    cluster: tuple[FakeBroker, FakeBroker], service: Make, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanwire._link._REGISTERED_TIMEOUT", 0.2)
+    broker = cluster[0]
+    broker.topology = None
+    fault = command_pb2.Fault(code=command_pb2.FAULT_CODE_UNIMPLEMENTED, message="what?")
+    broker.registered = handler_pb2.Registered(fault=fault) if how == "registered" else None
+    s = service()
+    s.on("x")(lambda socket: "x")
+    s.start()
+    stream = broker.attached()
+    s.on("y")(lambda socket: "y")
+    if how == "fault":
+        stream.wait(lambda: stream.changes)
+        stream.send(fault=fault)
+    again = broker.attached()
+    assert [list(r.events) for r in again.register.registrations] == [["x", "y"]]
+    s.wait_registered(WAIT)
+
+
+# Events of a concurrent handler run beside others of their socket; those of the others keep their order.
+def test_concurrent(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service()
+    gate = threading.Event()
+    s.on("any", concurrent=True)(lambda socket, n: gate.wait(WAIT) and n)
+    s.on("plain")(lambda socket: "plain")
+
+    @s.on("coroutine", concurrent=True)
+    async def coroutine(socket: Any) -> str:
+        return "coroutine"
+
+    s.start()
+    stream = cluster[0].attached()
+    blocked = [stream.dispatch("any", n) for n in range(3)]
+    assert stream.ack(stream.dispatch("plain")) == ["plain"]
+    assert stream.ack(stream.dispatch("coroutine")) == ["coroutine"]
+    assert not set(blocked) & set(stream.results)
+    gate.set()
+    assert [stream.ack(n) for n in blocked] == [[0], [1], [2]]
+
+
+# A handler that never returns takes some threads, and neither all of them nor those of others, however many sockets call it.
+def test_stuck_handler(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
+    s = service(workers=8, drain_timeout=0.2)
+    gate = threading.Event()
+    stuck = 0
+
+    @s.on("poison")
+    def poison(socket: Any) -> None:
+        nonlocal stuck
+        stuck += 1
+        gate.wait()
+
+    s.on("healthy")(lambda socket: "healthy")
+    s.on("waits")(lambda socket: threading.Event().wait(0.01) or "waited")
+    s.start()
+    stream = cluster[0].attached()
+    numbers = []
+    for n in range(60):
+        stream.dispatch("poison", sid=f"p{n}")
+        numbers.append((stream.dispatch("healthy", sid=f"h{n}"), ["healthy"]))
+        numbers.append((stream.dispatch("waits", sid=f"w{n}"), ["waited"]))
+    for number, answer in numbers:
+        assert stream.ack(number) == answer
+    assert stuck == 6  # three quarters of the workers
+    assert s.start().crew.running()
+    gate.set()
+    until(lambda: stuck == 60)
