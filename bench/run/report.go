@@ -131,7 +131,7 @@ func (r *results) table(w io.Writer, sc *scenario) {
 	fmt.Fprintf(w, "%s: %s\n", sc.name, sc.title)
 	t := tabwriter.NewWriter(w, 4, 0, 2, ' ', tabwriter.AlignRight)
 	columns := slices.DeleteFunc(slices.Clone(figures), func(f string) bool {
-		return (f == perClient) != (sc.load == nil) || f == "sent late p50 ms" && sc.name != "latency"
+		return (f == perClient) != (sc.load == nil) || f == "sent late p50 ms" && sc.name != "latency" && sc.name != "stuck"
 	})
 	fmt.Fprintf(t, "\t%s\t\n", strings.Join(columns, "\t"))
 	for _, name := range sc.targets {

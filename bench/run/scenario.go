@@ -19,6 +19,7 @@ import (
 type scenario struct {
 	name, title string
 	clients     int
+	stuck       int // clients beside those, whose events hang their handlers
 	targets     []string
 	// load is nil for the scenario that only holds clients.
 	load    func(context.Context, *loadgen.Fleet, loadgen.Window) (*loadgen.Traffic, error)
@@ -49,6 +50,9 @@ func echo(outstanding int) func(context.Context, *loadgen.Fleet, loadgen.Window)
 	}
 }
 
+// stuckEach is how many events of each stuck client hang; all of them together are more than the window of an instance.
+const stuckEach = 4
+
 func broadcast(ctx context.Context, f *loadgen.Fleet, w loadgen.Window) (*loadgen.Traffic, error) {
 	return f.Broadcast(ctx, w)
 }
@@ -75,6 +79,8 @@ var scenarios = []scenario{
 			{target: "go", figure: median, limit: 0.5},
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 1.8},
 		}},
+	{name: "stuck", title: "the same, while another event's handler hangs with more than the instance's window", clients: 1000, stuck: 600, load: paced,
+		targets: []string{"go", "python"}},
 	{name: "broadcast-1000", title: "broadcast to 1,000 (an event is a delivery)", clients: 1000, load: broadcast,
 		targets: []string{"go", "python", "node"}, budgets: []budget{
 			{target: "go", of: "node", figure: cpuPerEvent, limit: 0.75},
@@ -160,6 +166,16 @@ func (m *measurement) load(ctx context.Context, s *settings, sc *scenario, r *ru
 		return err
 	}
 	defer fleet.Close()
+	if sc.stuck > 0 {
+		stuck, err := loadgen.Connect(ctx, loadgen.Options{Address: r.address, Clients: sc.stuck})
+		if err != nil {
+			return err
+		}
+		defer stuck.Close()
+		if err := stuck.Hang(stuckEach); err != nil {
+			return err
+		}
+	}
 	profiled := make(chan error, 1)
 	var before, after usage
 	m.traffic, err = sc.load(ctx, fleet, loadgen.Window{

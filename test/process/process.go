@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package process starts, watches and ends the programs that the suites and the benchmarks measure: brokers, handlers, reference
-// servers. It is used by programs under test/ and bench/ only. Each process is ended by its own id, what it prints is kept in
+// servers. It is used by programs under test/ and bench/, and by tests of the Go SDK, only. Each process is ended by its own id, what it prints is kept in
 // memory (bounded) so that a failure can show it, and every wait has an end.
 package process
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command go is the service behind the broker that the benchmark measures, in Go: one event that is echoed, one that is broadcast.
+// Command go is the service behind the broker that the benchmark measures, in Go: one event that is echoed, one that is broadcast, one that hangs.
 package main
 
 import (
@@ -27,6 +27,10 @@ func main() {
 	svc := spanwire.NewService("bench", spanwire.Options{OneReplica: *one})
 	spanwire.On(svc, "echo", func(_ context.Context, _ *spanwire.Event, p payload) (payload, error) {
 		return p, nil
+	})
+	svc.On("hang", func(ctx context.Context, _ *spanwire.Event) error {
+		<-ctx.Done()
+		return ctx.Err()
 	})
 	spanwire.On(svc, "broadcast", func(_ context.Context, _ *spanwire.Event, p json.RawMessage) (spanwire.None, error) {
 		return spanwire.None{}, svc.Emit("news", p)

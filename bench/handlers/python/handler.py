@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service behind the broker that the benchmark measures, in Python: one event that is echoed, one that is broadcast."""
+"""The service behind the broker that the benchmark measures, in Python: one event that is echoed, one that is broadcast, one that hangs."""
 
 import threading
 from typing import Any
@@ -17,6 +17,11 @@ def echo(_socket: spanwire.Socket, data: Any) -> Any:
 @service.on("broadcast")
 def broadcast(_socket: spanwire.Socket, data: Any) -> None:
     service.emit("news", data)
+
+
+@service.on("hang")
+def hang(_socket: spanwire.Socket, _data: Any) -> None:
+    threading.Event().wait()
 
 
 def tell() -> None:
