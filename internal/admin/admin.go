@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package admin is the operators' door: health, readiness, metrics, profiles, and a page that leads to them. It only looks; it changes
-// nothing.
+// nothing. What may, API, has its own door.
 package admin
 
 import (
@@ -22,6 +22,8 @@ type Options struct {
 	Ready func() error
 	// Status is the page's content.
 	Status func() Status
+	// API serves what is under /api/; nil when nothing is.
+	API http.Handler
 	// Profiling serves Go profiles.
 	Profiling bool
 }
@@ -38,6 +40,9 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /status", d.status)
 	mux.HandleFunc("GET /{$}", d.page)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
+	if o.API != nil {
+		mux.Handle("/api/", o.API)
+	}
 	if o.Profiling {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -61,10 +61,13 @@ func shown(ctx context.Context) (c credential) {
 }
 
 func (p porter) admit(ctx context.Context) (context.Context, error) {
+	return p.admitAs(ctx, shown(ctx))
+}
+
+func (p porter) admitAs(ctx context.Context, x credential) (context.Context, error) {
 	if !p.callers.Asked() {
 		return ctx, nil
 	}
-	x := shown(ctx)
 	caller, err := p.callers.Authenticate(x.token, x.peer)
 	if err != nil {
 		return nil, grpcError(err)

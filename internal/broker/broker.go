@@ -161,7 +161,7 @@ func (b *Broker) build() (err error) {
 	}
 	b.browsers = b.newHTTPServer(route(c.Engine.Paths, b.forwarding(b.edge), app))
 	b.operators = b.newHTTPServer(admin.New(admin.Options{
-		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling,
+		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling, API: b.bridge.HTTP(b.httpOptions()),
 	}))
 	return nil
 }

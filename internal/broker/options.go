@@ -160,6 +160,15 @@ func (b *Broker) onceOptions() once.Options {
 	}
 }
 
+func (b *Broker) httpOptions() bridge.HTTPOptions {
+	c := b.config
+	o := bridge.HTTPOptions{MaxBody: c.Services.MaxCallBody, BodyTimeout: c.Engine.BodyTimeout, Loopback: c.Listen.OperatorsOnLoopback()}
+	if host, _, err := net.SplitHostPort(c.Listen.OperatorAddress); err == nil {
+		o.Host = host
+	}
+	return o
+}
+
 // topology is what handlers are told of the cluster.
 func (b *Broker) topology() []bridge.Replica {
 	replicas := b.mesh.Replicas()

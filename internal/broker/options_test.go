@@ -42,7 +42,7 @@ func TestOptions_Complete(t *testing.T) {
 		"AllowEIO3": true, "AllowJSONP": true, "Recovery": true, "WebSocketCompression": true,
 		"MaxPacketRate": true, "MaxSessions": true, "MaxSessionsPerAddress": true, "TrustedProxies": true, "CORSMaxAge": true, "MaxEventRate": true,
 		"ForwardAddress": true, "Secret": true}
-	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), b.forwardOptions(), b.onceOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, b.busOptions()} {
+	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), b.forwardOptions(), b.onceOptions(), b.httpOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, b.busOptions()} {
 		v := reflect.ValueOf(o)
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); v.Field(i).IsZero() && !optional[f.Name] {

@@ -132,6 +132,7 @@ type Services struct {
 	MaxSocketData       int
 	MaxRoomEvents       int
 	MaxAnswers          int
+	MaxCallBody         int
 	IdempotencyWindow   time.Duration
 	Keepalive           time.Duration
 	MaxIdempotencyKeys  int
@@ -265,6 +266,7 @@ func defaultServices() Services {
 		MaxAckWaits:         1024,
 		QueryTimeout:        5 * time.Second,
 		MaxQueryResults:     10_000,
+		MaxCallBody:         4 << 20,
 		IdempotencyWindow:   5 * time.Minute,
 		MaxIdempotencyKeys:  10_000,
 		MaxIdempotencyBytes: 64 << 20,

@@ -160,6 +160,7 @@ func (s *Services) settings() []Setting {
 			"it names no time."},
 		{Name: "max-query-results", value: number(&s.MaxQueryResults), Doc: "Most sockets or rooms in the answer to one query. An answer that " +
 			"leaves some out says so."},
+		{Name: "max-call-body", value: size(&s.MaxCallBody), Doc: "Most bytes in the body of a call to the HTTP API at operator-address."},
 		{Name: "idempotency-window", value: duration(&s.IdempotencyWindow), Doc: "How long the idempotency key of a call is remembered with its " +
 			"answer, once the call was carried out."},
 		{Name: "max-idempotency-keys", value: number(&s.MaxIdempotencyKeys), Doc: "Most idempotency keys that are remembered; the oldest is " +

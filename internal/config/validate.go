@@ -124,6 +124,9 @@ func (f *faults) tls(listener string, t *TLS) {
 	}
 }
 
+// OperatorsOnLoopback tells whether only programs on this machine reach the operators' listener.
+func (l *Listen) OperatorsOnLoopback() bool { return loopback(l.OperatorAddress) }
+
 // leastHeader is about what browsers send without cookies.
 const leastHeader = 4 << 10
 
@@ -272,6 +275,7 @@ func (s *Services) faults() (f faults) {
 	f.atLeast("max-ack-waits", s.MaxAckWaits, 1)
 	f.positive("query-timeout", s.QueryTimeout)
 	f.atLeast("max-query-results", s.MaxQueryResults, 1)
+	f.atLeast("max-call-body", s.MaxCallBody, 1024)
 	f.positive("idempotency-window", s.IdempotencyWindow)
 	f.atLeast("max-idempotency-keys", s.MaxIdempotencyKeys, 1)
 	f.atLeast("max-idempotency-bytes", s.MaxIdempotencyBytes, 1)

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+)
+
+// failure is an error with its status.
+type failure struct {
+	status  int
+	code    string
+	message string
+}
+
+// Error implements error.
+func (f *failure) Error() string { return f.message }
+
+// problem is how a failure stands in an answer, beside what came.
+type problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// fail answers with the failure alone.
+func (c *call) fail(err error) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = failureOf(err)
+	}
+	if f.status == http.StatusUnauthorized {
+		c.w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	_ = c.answer(f.status, map[string]problem{"error": {f.code, f.message}})
+}
+
+// failureOf turns a status of the contract into one of HTTP.
+func failureOf(err error) *failure {
+	s := status.Convert(err)
+	table := map[codes.Code]int{
+		codes.InvalidArgument:   http.StatusBadRequest,
+		codes.Unauthenticated:   http.StatusUnauthorized,
+		codes.PermissionDenied:  http.StatusForbidden,
+		codes.NotFound:          http.StatusNotFound,
+		codes.AlreadyExists:     http.StatusConflict,
+		codes.ResourceExhausted: http.StatusRequestEntityTooLarge,
+		codes.Unimplemented:     http.StatusNotImplemented,
+		codes.Unavailable:       http.StatusServiceUnavailable,
+		codes.DeadlineExceeded:  http.StatusGatewayTimeout,
+	}
+	code, known := table[s.Code()]
+	if !known {
+		code = http.StatusInternalServerError
+	}
+	return &failure{code, screaming(s.Code().String()), strings.ReplaceAll(s.Message(), "metadata `authorization`", "header Authorization")}
+}
+
+// screaming turns InvalidArgument into INVALID_ARGUMENT.
+func screaming(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && 'A' <= r && r <= 'Z' {
+			b.WriteByte('_')
+		}
+		b.WriteRune(r)
+	}
+	return strings.ToUpper(b.String())
+}
+
+// problemOf is nil without a fault; the status is that of an answer with it.
+func problemOf(f *spanwirev1.Fault) (p *problem, status int) {
+	if f == nil {
+		return nil, http.StatusOK
+	}
+	table := map[spanwirev1.FaultCode]int{
+		spanwirev1.FaultCode_FAULT_CODE_INVALID:               http.StatusBadRequest,
+		spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE:             http.StatusRequestEntityTooLarge,
+		spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED:         http.StatusNotImplemented,
+		spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE: http.StatusServiceUnavailable,
+		spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND:             http.StatusNotFound,
+		spanwirev1.FaultCode_FAULT_CODE_CONFLICT:              http.StatusConflict,
+		spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED:     http.StatusForbidden,
+	}
+	status, known := table[f.GetCode()]
+	if !known {
+		status = http.StatusInternalServerError
+	}
+	return &problem{strings.TrimPrefix(f.GetCode().String(), "FAULT_CODE_"), f.GetMessage()}, status
+}
