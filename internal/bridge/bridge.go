@@ -24,6 +24,7 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
+	"github.com/spanwire/spanwire/internal/tail"
 )
 
 // Options says how the door behaves. Zero fields take their defaults.
@@ -41,6 +42,8 @@ type Options struct {
 	Callers *access.Callers
 	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
 	Calls *once.Calls
+	// Board tells what happens to those who follow. Nil means that nothing is told.
+	Board *tail.Board
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
 	MaxFrame int
 	// AckTimeout is how long an emit waits for acks when it names no time. Default 10 s.
@@ -89,6 +92,9 @@ func (o Options) withDefaults() Options {
 	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
 	o.Keepalive = cmp.Or(o.Keepalive, 5*time.Second)
+	if o.Board == nil {
+		o.Board = tail.New(tail.Options{}, metrics.NewTail(nil))
+	}
 	if o.Calls == nil {
 		o.Calls = once.New(once.Options{}, metrics.NewOnce(nil))
 	}

@@ -32,6 +32,7 @@ func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) 
 		if emit, err = emitOf(c.Emit, s.o.MaxDepth); err != nil {
 			return o, err
 		}
+		emit.Origin = by.sender
 		o.command, o.acks, o.count = emit, c.Emit.GetWantAcks(), c.Emit.GetWantCount()
 		if o.acks || o.count {
 			o.waits, o.timeout = true, s.ackTimeout(c.Emit)

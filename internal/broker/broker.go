@@ -32,6 +32,7 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
+	"github.com/spanwire/spanwire/internal/tail"
 )
 
 // Version is the broker's version.
@@ -136,9 +137,10 @@ func (b *Broker) build() (err error) {
 	}
 	publisher := backplane.NewPublisher(b.bus, b.replica, c.Cluster.MaxEnvelope, backplaneMetrics)
 	inbox := backplane.NewInbox(b.replica, backplaneMetrics, b.log)
-	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry))
+	board := tail.New(b.tailOptions(), metrics.NewTail(b.registry))
+	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry)).WithTap(board)
 	toInstances := dispatchOptions(c, b.replica)
-	toInstances.Others = publisher
+	toInstances.Others, toInstances.Tap = publisher, board
 	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
 	remember := b.onceOptions()
 	remember.Others = publisher
@@ -146,9 +148,11 @@ func (b *Broker) build() (err error) {
 	toReplicas := b.meshOptions()
 	toReplicas.Calls = calls
 	b.mesh = mesh.New(toReplicas, b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
-	b.edge = edge.New(edgeOptions(c, b.replica), b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
+	toBrowsers := edgeOptions(c, b.replica)
+	toBrowsers.Tap = board
+	b.edge = edge.New(toBrowsers, b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
 	options := b.bridgeOptions()
-	options.Calls = calls
+	options.Calls, options.Board = calls, board
 	b.bridge = bridge.New(options, b.dispatch, b.hub, metrics.NewBridge(b.registry), b.log)
 	b.services, b.health = newServices(b.secured.services, options.ServerOptions(), b.bridge.Register)
 	proxies, err := c.Listen.Proxies()

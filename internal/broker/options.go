@@ -15,6 +15,7 @@ import (
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
+	"github.com/spanwire/spanwire/internal/tail"
 )
 
 // Each room has options of its own and knows nothing of settings; this is where settings become options.
@@ -158,6 +159,10 @@ func (b *Broker) onceOptions() once.Options {
 	return once.Options{
 		Replica: b.replica, Window: c.IdempotencyWindow, MaxKeys: c.MaxIdempotencyKeys, MaxBytes: c.MaxIdempotencyBytes, Patience: c.QueryTimeout,
 	}
+}
+
+func (b *Broker) tailOptions() tail.Options {
+	return tail.Options{MaxTails: b.config.Services.MaxTails, Backlog: b.config.Services.TailBacklog}
 }
 
 func (b *Broker) httpOptions() bridge.HTTPOptions {

@@ -38,11 +38,11 @@ func TestOptions_Complete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.listeners.close()
-	optional := map[string]bool{"Callers": true, "ServerTLS": true, "ClientTLS": true, "TLS": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "Others": true, "Calls": true,
+	optional := map[string]bool{"Callers": true, "ServerTLS": true, "ClientTLS": true, "TLS": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "Others": true, "Calls": true, "Tap": true, "Board": true,
 		"AllowEIO3": true, "AllowJSONP": true, "Recovery": true, "WebSocketCompression": true,
 		"MaxPacketRate": true, "MaxSessions": true, "MaxSessionsPerAddress": true, "TrustedProxies": true, "CORSMaxAge": true, "MaxEventRate": true,
 		"ForwardAddress": true, "Secret": true}
-	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), b.forwardOptions(), b.onceOptions(), b.httpOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, b.busOptions()} {
+	for _, o := range []any{dispatchOptions(c, "r"), b.meshOptions(), b.bridgeOptions(), b.forwardOptions(), b.onceOptions(), b.httpOptions(), b.tailOptions(), edgeOptions(c, "r"), edgeOptions(c, "r").Engine, b.busOptions()} {
 		v := reflect.ValueOf(o)
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); v.Field(i).IsZero() && !optional[f.Name] {

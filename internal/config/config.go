@@ -132,6 +132,8 @@ type Services struct {
 	MaxSocketData       int
 	MaxRoomEvents       int
 	MaxAnswers          int
+	MaxTails            int
+	TailBacklog         int
 	MaxCallBody         int
 	IdempotencyWindow   time.Duration
 	Keepalive           time.Duration
@@ -266,6 +268,8 @@ func defaultServices() Services {
 		MaxAckWaits:         1024,
 		QueryTimeout:        5 * time.Second,
 		MaxQueryResults:     10_000,
+		MaxTails:            16,
+		TailBacklog:         1024,
 		MaxCallBody:         4 << 20,
 		IdempotencyWindow:   5 * time.Minute,
 		MaxIdempotencyKeys:  10_000,

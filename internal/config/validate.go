@@ -275,6 +275,8 @@ func (s *Services) faults() (f faults) {
 	f.atLeast("max-ack-waits", s.MaxAckWaits, 1)
 	f.positive("query-timeout", s.QueryTimeout)
 	f.atLeast("max-query-results", s.MaxQueryResults, 1)
+	f.atLeast("max-tails", s.MaxTails, 1)
+	f.atLeast("tail-backlog", s.TailBacklog, 1)
 	f.atLeast("max-call-body", s.MaxCallBody, 1024)
 	f.positive("idempotency-window", s.IdempotencyWindow)
 	f.atLeast("max-idempotency-keys", s.MaxIdempotencyKeys, 1)

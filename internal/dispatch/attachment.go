@@ -85,6 +85,7 @@ func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 		m.Failed.Inc()
 		a.logFailure(dp, r.Message)
 	}
+	a.noteResult(dp, &r)
 	if socket := a.d.conclude(dp, r); socket != nil && (len(a.touched) == 0 || a.touched[len(a.touched)-1] != socket) {
 		a.touched = append(a.touched, socket)
 	}
@@ -219,6 +220,7 @@ func (a *Attachment) setAside(poison []*Dispatch) {
 		a.d.log.Error("dispatch set aside: each instance that had it went away (setting max-redeliveries)", "service", a.service.name,
 			"last_instance", a.register.Instance, "id", dp.ID, "dispatch", dp.what(), "namespace", dp.Socket.Namespace(), "sid", dp.Socket.ID(),
 			"bytes", bytes, "redeliveries", dp.Redeliveries)
+		a.d.noteDrop(a, dp, "set aside: each instance that had it went away")
 		a.d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: "each instance that had it went away"})
 	}
 }
@@ -335,6 +337,7 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	a.order.push(dp)
 	a.countLocked(dp)
 	a.armLocked(a.d.options.HandlerTimeout)
+	a.noteHandOut(dp)
 	a.instance.Queue(dp)
 	a.service.dirtyLocked(a)
 }

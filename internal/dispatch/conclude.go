@@ -34,6 +34,7 @@ func (d *Dispatcher) abandon(list []*Dispatch, counter metrics.Counter, why stri
 			d.log.Warn("dispatch dropped", "service", service, "sid", dp.Socket.ID(), "dispatch", dp.what(), "cause", why,
 				"lines_left_out", missed)
 		}
+		d.noteDrop(nil, dp, why)
 		d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: why})
 	}
 }

@@ -108,6 +108,8 @@ type Options struct {
 	MaxDynamic int
 	// Others reaches the instances of other replicas with messages. Nil means that there are none.
 	Others Others
+	// Tap is told what becomes of dispatches. Nil means that nobody is.
+	Tap Tap
 }
 
 func (o Options) withDefaults() Options {

@@ -46,6 +46,8 @@ type Options struct {
 	RecoverySessions int
 	// ServeClient serves the JavaScript client under the Engine.IO path.
 	ServeClient bool
+	// Tap is told which sockets come and go. Nil means that nobody is.
+	Tap Tap
 }
 
 // DefaultOptions are those of the reference server, where it has them.

@@ -158,6 +158,7 @@ func (s *Socket) accept() {
 	c.server.metrics.Pending.Dec()
 	c.server.metrics.Accepted.Inc()
 	c.server.metrics.Connected.Inc()
+	s.note(sio.Connected, "", nil)
 	c.join()
 	s.replay()
 	text := borrow()
@@ -283,6 +284,7 @@ func (s *Socket) leave(reason sio.Reason) {
 	} else {
 		c.server.metrics.Connected.Dec()
 		c.server.metrics.Disconnects.WithLabelValues(string(reason)).Inc()
+		s.note(sio.Disconnected, string(reason), rooms)
 		if told {
 			s.tellDisconnect()
 		}

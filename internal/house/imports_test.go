@@ -36,6 +36,7 @@ var rules = []rule{
 
 	{"internal/hub", []string{"internal/sio", "internal/metrics"}, nil, "the hub reaches browsers and replicas through its own interfaces"},
 	{"internal/once", []string{"internal/sio", "internal/metrics"}, nil, "it remembers calls without knowing what they are about"},
+	{"internal/tail", []string{"internal/sio", "internal/metrics"}, nil, "rooms tell it what happens, so it must know none of them"},
 	{"internal/dispatch", []string{"internal/sio", "internal/metrics", "internal/quietlog"}, nil, "dispatch reaches browsers and handlers through its own interfaces"},
 	{"internal/backplane/nats", []string{"internal/backplane", "internal/sio", "internal/metrics"},
 		[]string{"github.com/nats-io/"}, "the only room that knows NATS"},
@@ -49,7 +50,7 @@ var rules = []rule{
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
 	{"internal/plainjson", []string{"api/gen"}, []string{"google.golang.org/protobuf"}, "it writes the contract for people and knows no room"},
 	{"internal/bridge/httpapi", []string{"internal/plainjson", "api/gen"}, []string{"google.golang.org/"}, "it calls the contract as any caller does"},
-	{"internal/bridge", []string{"internal/bridge/httpapi", "internal/access", "internal/hub", "internal/dispatch", "internal/once", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api/gen"},
+	{"internal/bridge", []string{"internal/bridge/httpapi", "internal/access", "internal/hub", "internal/dispatch", "internal/once", "internal/tail", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api/gen"},
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},

@@ -56,6 +56,7 @@ func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
 		return h.deliverInTurn(e)
 	}
 	one, all := h.receivers(&e.Target)
+	h.noteEmit(e, one, all)
 	if one == nil && len(all) == 0 {
 		return 0
 	}
@@ -75,6 +76,7 @@ func (h *Hub) Ask(e *sio.Emit) *Collection {
 }
 
 func (h *Hub) askThem(c *Collection, e *sio.Emit, one Socket, all []Socket) {
+	h.noteEmit(e, one, all)
 	if one == nil && len(all) == 0 {
 		return
 	}

@@ -53,6 +53,7 @@ type Hub struct {
 
 	journal  JournalOptions
 	patterns patterns
+	tap      Tap // nil when nobody is told
 
 	ackIDs   atomic.Uint64 // the next id of a delivery that wants acks
 	sequence atomic.Uint64 // of the last event that was given an offset

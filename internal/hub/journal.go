@@ -214,6 +214,7 @@ func (h *Hub) deliverInTurn(e *sio.Emit) (sockets int) {
 	d.Unflushed = true
 	n.turn.Lock()
 	one, all := n.record(h, e, d)
+	h.noteEmit(e, one, all)
 	if one != nil || len(all) > 0 {
 		sockets = h.deliver(d, one, all)
 	}

@@ -49,6 +49,7 @@ func described() []description {
 	NewMesh(&c)
 	NewForward(&c)
 	NewOnce(&c)
+	NewTail(&c)
 	slices.SortFunc(c.all, func(a, b description) int { return cmp.Compare(a.name, b.name) })
 	return c.all
 }

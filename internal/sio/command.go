@@ -24,6 +24,7 @@ type Emit struct {
 	Event      Event
 	Volatile   bool // drop it for a browser that cannot take it right now
 	NoCompress bool
+	Origin     Addressee // the instance that emits; known on its replica only
 	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked for anything.
 	CountOnly bool
 }
