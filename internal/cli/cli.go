@@ -36,6 +36,10 @@ const usage = `Spanwire: a Socket.IO server whose handlers live somewhere else.
   broker dev [flags] -- CMD...     serves, and starts CMD as the web application and handler behind it
   broker emit [flags] EVENT [JSON...]
                                    sends an event through a running broker; "broker emit -h" tells more
+  broker tail [flags]              follows what happens to a socket, a room or a service, live
+  broker sockets [flags]           lists sockets
+  broker rooms [flags]             lists rooms
+  broker services [flags]          lists services, their instances, and replicas
   broker settings                  prints what can be set, as Markdown
   broker metrics                   prints what is counted, as Markdown
   broker version                   prints the version
@@ -61,6 +65,14 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 		return t.dev(args)
 	case "emit":
 		return t.emit(args)
+	case "tail":
+		return t.tail(args)
+	case "sockets":
+		return t.sockets(args)
+	case "rooms":
+		return t.rooms(args)
+	case "services":
+		return t.services(args)
 	case "settings":
 		return t.print(config.Document())
 	case "metrics":

@@ -57,6 +57,13 @@ func TestCommands(t *testing.T) {
 		{args: "metrics", stdout: []string{"# Metrics", "spanwire_hub_sockets"}},
 		{args: "emit;-h", stdout: []string{"broker emit [flags] EVENT", "-wait-acks"}},
 
+		{args: "emit;-h", stdout: []string{"-count", "-key", "idempotency key"}},
+		{args: "sockets;-h", stdout: []string{"broker sockets [flags]", "-room", "-json"}},
+		{args: "rooms;--help", stdout: []string{"broker rooms [flags]", "-own"}},
+		{args: "services;-h", stdout: []string{"broker services [flags]", "-token"}},
+		{args: "tail;-h", stdout: []string{"broker tail [flags]", "exit code 130", "-service"}},
+		{args: "help", stdout: []string{"broker tail", "broker sockets", "broker rooms", "broker services"}},
+
 		{args: "sevre", code: 2, stderr: []string{`there is no command "sevre"`, "broker help"}},
 		{args: "serve;now", code: 2, stderr: []string{`serve takes flags only, not "now"`}},
 		{args: "--ping-intervall=3", code: 2, stderr: []string{"--ping-intervall is not known; did you mean ping-interval?"}},
@@ -71,8 +78,14 @@ func TestCommands(t *testing.T) {
 		{args: "emit;news;hello", code: 2, stderr: []string{`argument hello is no JSON value`, `'"hello"'`}},
 		{args: "emit;news;--room;x", code: 2, stderr: []string{"flags stand before the event"}},
 		{args: "emit;--wait-acks=soon;news", code: 2, stderr: []string{"soon"}},
-		{args: "emit;--address=127.0.0.1:1;news;1", code: 1, stderr: []string{"127.0.0.1:1", "SPANWIRE_ADDRESS", "did not take the event"}},
+		{args: "emit;--address=127.0.0.1:1;news;1", code: 1, stderr: []string{"127.0.0.1:1", "SPANWIRE_ADDRESS", "did not take the call"}},
 		{args: "emit;news", environ: "SPANWIRE_ADDRESS=127.0.0.1:1, 127.0.0.1:2", code: 1, stderr: []string{"127.0.0.1:2"}},
+		{args: "tail;now", code: 2, stderr: []string{`tail takes flags only, not "now"`}},
+		{args: "rooms;--room=x", code: 2, stderr: []string{"-room"}},
+		{args: "tail;--address=127.0.0.1:1", code: 1, stderr: []string{"127.0.0.1:1", "SPANWIRE_ADDRESS"}},
+		{args: "services;--address=127.0.0.1:1", code: 1, stderr: []string{"did not take the call"}},
+		{args: "sockets;--tls-cert=/nowhere.pem", code: 1, stderr: []string{"--tls-cert and --tls-key"}},
+		{args: "emit;news;[{\"_bytes\":\"?\"}]", code: 2, stderr: []string{"not base64"}},
 		{args: "emit;--tls-ca=/nowhere.pem;news", code: 1, stderr: []string{"--tls-ca", "/nowhere.pem"}},
 	} {
 		t.Run(tt.args+tt.environ, func(t *testing.T) {

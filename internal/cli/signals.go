@@ -20,6 +20,7 @@ type signals struct {
 
 	mu     sync.Mutex // guards what follows
 	atOnce func()     // done before the process ends at once
+	first  syscall.Signal
 }
 
 // listen begins to listen. With a parent, the end of the process that started this one counts as a first signal.
@@ -43,7 +44,10 @@ func listen(parent bool) *signals {
 
 func (s *signals) run() {
 	select {
-	case <-s.came:
+	case first := <-s.came:
+		s.mu.Lock()
+		s.first, _ = first.(syscall.Signal)
+		s.mu.Unlock()
 		s.end()
 	case <-s.quit:
 		return
@@ -56,6 +60,13 @@ func (s *signals) run() {
 		os.Exit(signalled + int(number))
 	case <-s.quit:
 	}
+}
+
+// number is that of the first signal; 0 when none came.
+func (s *signals) number() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.first)
 }
 
 // before sets what is done before the process ends at once.

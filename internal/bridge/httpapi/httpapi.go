@@ -149,7 +149,7 @@ func (c *call) ours(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return a.IsLoopback() || host == c.Host
 	}
-	return host == "localhost" || host != "" && host == strings.ToLower(c.Host)
+	return host == "localhost" || host != "" && strings.EqualFold(host, c.Host)
 }
 
 // answer writes the body.
