@@ -28,6 +28,9 @@ type credential struct {
 	peer  *tls.ConnectionState
 }
 
+// credentialKey is where the context of a call holds what its caller showed, if callers are asked for that.
+type credentialKey struct{}
+
 // callerKey is where the context of a call holds the *access.Caller.
 type callerKey struct{}
 
@@ -72,7 +75,13 @@ func (p porter) admitAs(ctx context.Context, x credential) (context.Context, err
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	return withCaller(ctx, caller), nil
+	return context.WithValue(withCaller(ctx, caller), credentialKey{}, x), nil
+}
+
+// again asks whoever is in already, since callers may have changed.
+func (p porter) again(ctx context.Context) (context.Context, error) {
+	x, _ := ctx.Value(credentialKey{}).(credential)
+	return p.admitAs(ctx, x)
 }
 
 func (p porter) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/sio"
 	"github.com/spanwire/spanwire/internal/tail"
 )
@@ -24,6 +25,9 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 		if err := checkNamespace("tail", sio.Namespace(ns)); err != nil {
 			return grpcError(err)
 		}
+	}
+	if err := s.mayFollow(stream.Context(), sio.Namespace(m.GetNamespace())); err != nil {
+		return err
 	}
 	room := sio.Room(m.GetRoom())
 	follower, err := s.o.Board.Follow(tail.Filter{
@@ -49,12 +53,33 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 			return err
 		}
 		entries, missed = s.inRoom(entries, room, missed)
+		if err := s.mayFollow(ctx, sio.Namespace(m.GetNamespace())); err != nil {
+			return err
+		}
 		for part := range slices.Chunk(entries, mostOccurrences) {
 			if err := stream.Send(tailResponse(part)); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// mayFollow tells whether the caller may see what happens, by what is said of it now. The error is a status.
+func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
+	ctx, err := porter{s.o.Callers}.again(ctx)
+	if err != nil {
+		return err
+	}
+	if ns == "" {
+		err = callerIn(ctx).Everywhere(access.Query)
+	} else {
+		err = callerIn(ctx).May(access.Query, ns, false)
+	}
+	if err != nil {
+		s.metrics.Denied.Inc()
+		return grpcError(err)
+	}
+	return nil
 }
 
 // inRoom leaves out what happened to sockets that are not in the room. Rooms that keep what happens cannot look for that themselves. What

@@ -24,7 +24,8 @@ const tailUsage = `broker tail [flags] follows what happens to sockets, live, at
 Each occurrence is a line: when, what, the namespace, the socket or the rooms, the service and the instance, the event with its arguments, and an
 explanation. What fits all of --namespace, --socket, --room and --service is followed; without any, everything. With --json each is a
 JSON object. It goes on until it is interrupted (exit code 130). Replicas that come are followed too, and those that go are looked for
-again. What happens faster than it can be read is left out, and counted.
+again; by a caller that may not see the replicas, only those of --address are. What happens faster than it can be read is left out, and
+counted.
 
 Flags:
 `
@@ -83,6 +84,8 @@ func (f *following) run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			f.follow(ctx, list, address)
+		case status.Code(err) == codes.PermissionDenied: // to see the replicas
+			f.follow(ctx, f.given(), "")
 		case ctx.Err() != nil:
 		case first || fatal(err):
 			return explain(address, err)
@@ -110,6 +113,15 @@ func (f *following) look(ctx context.Context) (list *spanwirev1.ListServicesResp
 		}
 	}
 	return list, address, err
+}
+
+// given stands for the replicas of a caller that may not see them: those whose addresses it gave.
+func (f *following) given() *spanwirev1.ListServicesResponse {
+	t := new(spanwirev1.Topology)
+	for _, address := range f.addresses() {
+		t.Replicas = append(t.Replicas, &spanwirev1.Replica{Id: address, Address: address})
+	}
+	return &spanwirev1.ListServicesResponse{Topology: t}
 }
 
 // fatal tells whether trying again is of no use.
