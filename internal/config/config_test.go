@@ -172,7 +172,7 @@ func TestLoad_Err(t *testing.T) {
 		{"odd cookie", []string{"--cookie-name=io", "--cookie-path=x", "--cookie-same-site=perhaps"}, nil,
 			[]string{`setting cookie-path: "x" does not begin`, `setting cookie-same-site: "perhaps" is not known`}},
 		{"cookie that browsers drop", []string{"--cookie-name=io", "--cookie-same-site=none"}, nil, []string{"only with cookie-secure"}},
-		{"open services", []string{"--service-address=:50051"}, nil, []string{"set service-tokens or service-tls-cert, or insecure-services"}},
+		{"open services", []string{"--service-address=:50051"}, nil, []string{"set service-tokens, service-callers or service-tls-cert, or insecure-services"}},
 		{"weak token", []string{"--service-tokens=secret"}, nil, []string{"can be guessed"}},
 		{"half a key pair", []string{"--service-tls-cert=x.pem"}, nil, []string{"set service-tls-cert and service-tls-key together"}},
 		{"odd addresses", []string{"--http-address=5000", "--service-address=x:y", "--operator-address=z", "--advertise-address=q"}, nil,
