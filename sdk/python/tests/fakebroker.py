@@ -218,7 +218,15 @@ class Attachment:
 class FakeBroker:
     """The server; `attached()` gives the streams in the order they came."""
 
-    def __init__(self, *, frame_window: int = 2, max_frame_bytes: int = 1 << 20, port: int = 0, replica: str = "fake") -> None:
+    def __init__(
+        self,
+        *,
+        frame_window: int = 2,
+        max_frame_bytes: int = 1 << 20,
+        port: int = 0,
+        replica: str = "fake",
+        credentials: Any = None,
+    ) -> None:
         self.replica = replica
         self.topology: handler_pb2.Topology | None = None
         self.registered: handler_pb2.Registered | None = handler_pb2.Registered()
@@ -230,6 +238,7 @@ class FakeBroker:
         self.metadata: dict[str, str] = {}
         self.emitted: list[command_pb2.Emit] = []
         self.executed: list[command_pb2.Command] = []
+        self.keys: list[str] = []
         self.told = command_pb2.Answer()
         self.emit_error: tuple[grpc.StatusCode, str] | None = None
         self.emit_response = emitter_pb2.EmitResponse(sockets=3)
@@ -238,7 +247,9 @@ class FakeBroker:
         self._live: list[Attachment] = []
         self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((_Handlers(self),))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        door = f"127.0.0.1:{port}"
+        secure = credentials is not None
+        self.port = self._server.add_secure_port(door, credentials) if secure else self._server.add_insecure_port(door)
         self.address = f"127.0.0.1:{self.port}"
         self._server.start()
 
@@ -286,11 +297,13 @@ class FakeBroker:
 
     def execute(self, request: emitter_pb2.ExecuteRequest, _context: Any) -> emitter_pb2.ExecuteResponse:
         self.executed.append(request.command)
+        self.keys.append(request.idempotency_key)
         return emitter_pb2.ExecuteResponse(answer=self.told)
 
     def emit(self, request: emitter_pb2.EmitRequest, context: grpc.ServicerContext) -> emitter_pb2.EmitResponse:
         self.metadata = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}
         self.emitted.append(request.emit)
+        self.keys.append(request.idempotency_key)
         if self.emit_error is not None:
             context.abort(*self.emit_error)
         return self.emit_response

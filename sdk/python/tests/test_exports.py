@@ -24,7 +24,10 @@ PUBLIC = [
     "CommandError",
     "ConflictError",
     "ConnectionRefusedError",
+    "Deduplicator",
+    "DuplicateStore",
     "Emitter",
+    "Event",
     "Handshake",
     "InstanceAck",
     "InstanceAcks",
@@ -39,6 +42,7 @@ PUBLIC = [
     "Sockets",
     "Target",
     "__version__",
+    "current_event",
 ]
 FLASK = [
     "ConnectionRefusedError",

@@ -5,7 +5,9 @@ A `Service` dials the broker and is given the events of browsers; an `Emitter` o
 Flask-SocketIO. This package keeps no browser connections, patches nothing, and works beside any web server.
 """
 
+from ._duplicates import Deduplicator, DuplicateStore
 from ._emitter import Emitter
+from ._event import Event, current_event
 from ._remote import RemoteSocket
 from ._service import Service
 from ._socket import Socket
@@ -33,7 +35,10 @@ __all__ = [
     "CommandError",
     "ConflictError",
     "ConnectionRefusedError",
+    "Deduplicator",
+    "DuplicateStore",
     "Emitter",
+    "Event",
     "Handshake",
     "InstanceAck",
     "InstanceAcks",
@@ -48,4 +53,5 @@ __all__ = [
     "Sockets",
     "Target",
     "__version__",
+    "current_event",
 ]

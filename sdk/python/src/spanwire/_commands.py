@@ -19,6 +19,8 @@ __all__ = [
     "check",
     "fill_emit",
     "fill_event",
+    "fill_message",
+    "fill_rooms",
     "fill_target",
     "instance_acks",
     "milliseconds",
@@ -204,6 +206,24 @@ def fill_fetch(command: command_pb2.Command, target: Target, limit: int) -> bool
     question.timeout_ms = milliseconds(target._timeout)
     question.limit = limit
     return True
+
+
+def fill_rooms(command: command_pb2.Command, namespace: Space, *, own: bool, local: bool, timeout: float | None) -> None:
+    """Writes down the question which rooms a namespace has."""
+    question = command.list_rooms
+    question.namespace = one_namespace(namespace)
+    question.include_own, question.local = own, local
+    question.timeout_ms = milliseconds(timeout)
+
+
+def fill_message(
+    command: command_pb2.Command, codec: Codec, name: str, args: Sequence[Any], namespace: Space, services: str | Iterable[str]
+) -> None:
+    """Writes down a message to other instances; the arguments are serialised here and now."""
+    message = command.server_side_emit
+    fill_event(message.event, codec, name, args)
+    message.namespace = one_namespace(namespace)
+    message.services.extend(names(services))
 
 
 def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:

@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-import grpc
-
 from . import _commands
+from ._doors import Doors
 from ._emits import Emits
 from ._payloads import Codec, Json
 from ._proto import command_pb2, emitter_pb2
-from ._settings import Settings
+from ._settings import Settings, Token
 from ._target import Target, To
-from ._words import Acks, Sockets, Space
-from .exceptions import BrokerUnavailableError, CommandError
+from ._words import Acks, InstanceAcks, Rooms, Sockets, Space, names
 
 __all__ = ["Emitter"]
 
@@ -37,22 +33,35 @@ class Emitter(Emits[int]):
     It may be shared by threads, and survives a fork.
 
     Args:
-        address: Where the broker's door for services is; `SPANWIRE_ADDRESS` when None.
+        address: Where the brokers' doors for services are, with commas between several, the next of which is used when one
+            cannot be reached; `SPANWIRE_ADDRESS` when None.
         namespace: The namespace that emits go to unless they name one.
         timeout: How long one emit may take, in seconds.
         json: A stand-in for the `json` module.
+        token: The secret for the services' door; a function that is asked for it at each call; or the path of a file that is
+            read at each call. `SPANWIRE_TOKEN`, or the file that `SPANWIRE_TOKEN_FILE` names, when None.
+        tls_ca: A file with the certificates to trust; `SPANWIRE_TLS_CA` when None.
+        tls_cert: A file with the certificate to show; `SPANWIRE_TLS_CERT` when None.
+        tls_key: A file with its key; `SPANWIRE_TLS_KEY` when None.
     """
 
     def __init__(
-        self, address: str | None = None, *, namespace: Space = "/", timeout: float = 10.0, json: Json | None = None
+        self,
+        address: str | None = None,
+        *,
+        namespace: Space = "/",
+        timeout: float = 10.0,
+        json: Json | None = None,
+        token: Token | None = None,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
     ) -> None:
-        self._settings = Settings.read(address)
+        settings = Settings.read(address, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
+        self._doors = Doors(settings)
         self._namespace = namespace
         self._timeout = timeout
         self._codec = Codec(json)
-        self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
-        self._process = 0
 
     def __enter__(self) -> Emitter:
         return self
@@ -62,10 +71,213 @@ class Emitter(Emits[int]):
 
     def close(self) -> None:
         """Closes the connection; the next emit opens it again."""
-        with self._lock:
-            channel, self._channel = self._channel, None
-        if channel is not None and self._process == os.getpid():
-            channel.close()
+        self._doors.close()
+
+    def emit(
+        self,
+        event: str,
+        *args: Any,
+        to: To = None,
+        except_: str | Iterable[str] | None = None,
+        namespace: Space | None = None,
+        volatile: bool = False,
+        compress: bool = True,
+        callback: Callable[[Acks], Any] | None = None,
+        count: bool = False,
+        idempotency_key: str = "",
+    ) -> int:
+        """Sends an event. It returns when local sockets have been served and the other replicas have been told.
+
+        Args:
+            event: The event's name.
+            *args: The arguments; a lone tuple means several.
+            to: A room or socket id, several, a `Target`, or None for the whole namespace.
+            except_: Rooms and socket ids to leave out.
+            namespace: The namespace, or a compiled pattern for every one that it matches.
+            volatile: Allows the event to be dropped for browsers that cannot take it right now.
+            compress: Whether the event may be compressed.
+            callback: Not for an `Emitter`.
+            count: Asks how many sockets were reached in the whole cluster, and waits for that.
+            idempotency_key: Makes it safe to call twice: the second call with the same key is not carried out, and returns what
+                the first did. With it, another address is also tried when nobody knows whether the first took the call.
+
+        Returns:
+            How many sockets were reached: on the replica that took the call, or in the whole cluster with `count`.
+
+        Raises:
+            TypeError: An argument cannot be sent.
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: The broker refused the emit.
+        """
+        if callback is not None:
+            self._emit_for_acks()
+        space = self._namespace if namespace is None else namespace
+        request = self._request(event, args, to, except_, space, volatile=volatile, compress=compress)
+        if request is None:
+            return 0
+        request.emit.want_count = count
+        request.idempotency_key = idempotency_key
+        return int(self._send(request, self._timeout).sockets)
+
+    def emit_with_ack(
+        self,
+        event: str,
+        *args: Any,
+        to: To = None,
+        except_: str | Iterable[str] | None = None,
+        namespace: Space | None = None,
+        timeout: float | None = None,
+        idempotency_key: str = "",
+    ) -> Acks:
+        """Sends an event and gathers the acks.
+
+        Args:
+            event: The event's name.
+            *args: The arguments; a lone tuple means several.
+            to: A room or socket id, several, a `Target`, or None for the whole namespace.
+            except_: Rooms and socket ids to leave out.
+            namespace: The namespace, as for `emit`.
+            timeout: How long to gather, in seconds. None means that of the target, or else 10 s.
+            idempotency_key: As for `emit`.
+
+        Returns:
+            The acks that came in time, and how many did not.
+
+        Raises:
+            TypeError: An argument cannot be sent.
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: The broker refused the emit.
+        """
+        space = self._namespace if namespace is None else namespace
+        return self._gather(event, args, to, except_, space, timeout, key=idempotency_key)
+
+    # What handlers can ask for too.
+
+    def join(self, rooms: str | Iterable[str], *, to: To, namespace: Space | None = None, idempotency_key: str = "") -> None:
+        """Adds every socket of a target to rooms.
+
+        Args:
+            rooms: One room or several.
+            to: A room or socket id, several, or a `Target`.
+            namespace: The namespace, as for `emit`.
+            idempotency_key: As for `emit`.
+        """
+        self._move("join", names(rooms), to, self._namespace if namespace is None else namespace, key=idempotency_key)
+
+    def leave(self, rooms: str | Iterable[str], *, to: To, namespace: Space | None = None, idempotency_key: str = "") -> None:
+        """Takes every socket of a target out of rooms.
+
+        Args:
+            rooms: One room or several.
+            to: A room or socket id, several, or a `Target`.
+            namespace: The namespace, as for `emit`.
+            idempotency_key: As for `emit`.
+        """
+        self._move("leave", names(rooms), to, self._namespace if namespace is None else namespace, key=idempotency_key)
+
+    def disconnect(
+        self, *, to: To, namespace: Space | None = None, close_session: bool = False, idempotency_key: str = ""
+    ) -> None:
+        """Ends every socket of a target; their browsers do not reconnect by themselves.
+
+        Args:
+            to: A room or socket id, several, or a `Target`.
+            namespace: The namespace, as for `emit`.
+            close_session: Closes the whole session under each socket too.
+            idempotency_key: As for `emit`.
+        """
+        space = self._namespace if namespace is None else namespace
+        self._disconnect(to, space, close_session=close_session, key=idempotency_key)
+
+    def rooms(
+        self, namespace: str | None = None, *, own: bool = False, local: bool = False, timeout: float | None = None
+    ) -> Rooms:
+        """Asks which rooms a namespace has.
+
+        Args:
+            namespace: The namespace, as for `emit`.
+            own: Whether to be told of each socket's own room too.
+            local: Asks one replica only, rather than the whole cluster.
+            timeout: How long to wait for replicas, in seconds; None means the broker's setting `query-timeout`.
+
+        Returns:
+            How many sockets each room has, and what is missing.
+
+        Raises:
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: The broker refused the question.
+        """
+        request = emitter_pb2.ExecuteRequest()
+        space = self._namespace if namespace is None else namespace
+        _commands.fill_rooms(request.command, space, own=own, local=local, timeout=timeout)
+        return _commands.rooms(self._execute(request, timeout))
+
+    def server_side_emit(
+        self,
+        message: str,
+        *args: Any,
+        namespace: str | None = None,
+        services: str | Iterable[str] = (),
+        idempotency_key: str = "",
+    ) -> None:
+        """Sends a message to every instance in the cluster that registered for it. Browsers see nothing of it.
+
+        Args:
+            message: The message's name.
+            *args: The arguments; a lone tuple means several.
+            namespace: The namespace that the message belongs to, as for `emit`.
+            services: Limits it to instances of these services.
+            idempotency_key: As for `emit`.
+
+        Raises:
+            TypeError: An argument cannot be sent.
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: The broker refused the message.
+        """
+        self._execute(self._message(message, args, namespace, services, idempotency_key))
+
+    def server_side_emit_with_ack(
+        self,
+        message: str,
+        *args: Any,
+        namespace: str | None = None,
+        services: str | Iterable[str] = (),
+        timeout: float | None = None,
+        idempotency_key: str = "",
+    ) -> InstanceAcks:
+        """Sends a message to every instance that registered for it, and gathers the acks.
+
+        Args:
+            message: The message's name.
+            *args: The arguments; a lone tuple means several.
+            namespace: The namespace that the message belongs to, as for `emit`.
+            services: Limits it to instances of these services.
+            timeout: How long to gather, in seconds; None means 10 s.
+            idempotency_key: As for `emit`.
+
+        Returns:
+            The acks that came in time, and how many did not.
+
+        Raises:
+            TypeError: An argument cannot be sent.
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: The broker refused the message.
+        """
+        request = self._message(message, args, namespace, services, idempotency_key)
+        timeout = _GATHERING if timeout is None else timeout
+        request.command.server_side_emit.want_acks = True
+        request.command.server_side_emit.ack_timeout_ms = _commands.milliseconds(timeout)
+        return _commands.instance_acks(self._codec, self._execute(request, timeout))
+
+    def _message(
+        self, name: str, args: tuple[Any, ...], namespace: str | None, services: str | Iterable[str], key: str
+    ) -> emitter_pb2.ExecuteRequest:
+        request = emitter_pb2.ExecuteRequest(idempotency_key=key)
+        space = self._namespace if namespace is None else namespace
+        _commands.fill_message(request.command, self._codec, name, args, space, services)
+        return request
+
+    # What targets use.
 
     def _emit(
         self,
@@ -79,12 +291,27 @@ class Emitter(Emits[int]):
         compress: bool = True,
         link: Any = None,  # noqa: ARG002 - of services
     ) -> int:
+        request = self._request(event, args, to, except_, namespace, volatile=volatile, compress=compress)
+        return 0 if request is None else int(self._send(request, self._timeout).sockets)
+
+    def _request(
+        self,
+        event: str,
+        args: tuple[Any, ...],
+        to: To,
+        except_: str | Iterable[str] | None,
+        namespace: Space,
+        *,
+        volatile: bool = False,
+        compress: bool = True,
+    ) -> emitter_pb2.EmitRequest | None:
+        """Writes down an emit; None when nobody can be meant."""
         request = emitter_pb2.EmitRequest()
         if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, namespace):
-            return 0
+            return None
         request.emit.volatile |= volatile
         request.emit.no_compress |= not compress
-        return int(self._send(request, self._timeout).sockets)
+        return request
 
     def _gather(
         self,
@@ -96,14 +323,16 @@ class Emitter(Emits[int]):
         timeout: float | None,
         *,
         link: Any = None,  # noqa: ARG002 - of services
+        key: str = "",
     ) -> Acks:
-        request = emitter_pb2.EmitRequest()
-        if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, namespace):
+        request = self._request(event, args, to, except_, namespace)
+        if request is None:
             return Acks(sockets=0, acks=[], missing=0)
         if timeout is None:
             timeout = to._timeout if isinstance(to, Target) else None
         if timeout is None:
             timeout = _GATHERING
+        request.idempotency_key = key
         request.emit.want_acks = True
         request.emit.ack_timeout_ms = _commands.milliseconds(timeout)
         return _commands.acks(self._codec, self._send(request, timeout + self._timeout))
@@ -125,8 +354,9 @@ class Emitter(Emits[int]):
         namespace: Space,
         *,
         link: Any = None,  # noqa: ARG002 - of services
+        key: str = "",
     ) -> None:
-        request = emitter_pb2.ExecuteRequest()
+        request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         if _commands.fill_move(request.command, verb, rooms, to, namespace):
             self._execute(request)
 
@@ -137,54 +367,18 @@ class Emitter(Emits[int]):
         *,
         close_session: bool = False,
         link: Any = None,  # noqa: ARG002 - of services
+        key: str = "",
     ) -> None:
-        request = emitter_pb2.ExecuteRequest()
+        request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         if _commands.fill_disconnect(request.command, to, namespace, close_session=close_session):
             self._execute(request)
 
     def _execute(self, request: emitter_pb2.ExecuteRequest, timeout: float | None = None) -> command_pb2.Answer:
-        response = self._call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)
+        response = self._doors.call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)
         answer: command_pb2.Answer = response.answer
         _commands.check(self._codec, answer)
         return answer
 
     def _send(self, request: emitter_pb2.EmitRequest, timeout: float) -> emitter_pb2.EmitResponse:
-        response: emitter_pb2.EmitResponse = self._call(_EMIT, request, emitter_pb2.EmitResponse, timeout)
+        response: emitter_pb2.EmitResponse = self._doors.call(_EMIT, request, emitter_pb2.EmitResponse, timeout)
         return response
-
-    def _call(self, method: str, request: Any, response: Any, timeout: float) -> Any:
-        address = self._settings.addresses[0]
-        call = self._open().unary_unary(
-            method, request_serializer=type(request).SerializeToString, response_deserializer=response.FromString
-        )
-        try:
-            return call(request, timeout=timeout, metadata=self._settings.metadata)
-        except grpc.RpcError as error:
-            raise _translate(error, address) from None
-
-    def _open(self) -> grpc.Channel:
-        with self._lock:
-            # A channel does not survive a fork; the parent's is left alone.
-            if self._channel is None or self._process != os.getpid():
-                self._channel = self._settings.channel(self._settings.addresses[0])
-                self._process = os.getpid()
-            return self._channel
-
-
-def _translate(error: Any, address: str) -> Exception:
-    code, details = error.code(), error.details()
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return BrokerUnavailableError(
-            f"cannot emit through the broker at {address}: {details}. Is it running? SPANWIRE_ADDRESS says where to look",
-            address=address,
-        )
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-        return BrokerUnavailableError(
-            f"the broker at {address} does not let this program in: {details}. Set SPANWIRE_TOKEN", address=address
-        )
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return BrokerUnavailableError(
-            f"what listens at {address} is not a broker's door for services. SPANWIRE_ADDRESS says where to look",
-            address=address,
-        )
-    return CommandError(f"the broker refused: {details}", code=code.name.removesuffix("_ARGUMENT"))

@@ -7,6 +7,7 @@ import asyncio
 import atexit
 import builtins
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -15,6 +16,7 @@ import socket as stdlib_socket
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ._link import Link
 from ._links import Links
@@ -23,7 +25,7 @@ from ._performer import Performer
 from ._proto import handler_pb2
 from ._registering import Registering
 from ._routes import Routes
-from ._settings import Settings
+from ._settings import Settings, Token
 from ._verbs import Verbs, on_loop
 from ._version import __version__
 from ._words import Space
@@ -73,6 +75,11 @@ class Service(Registering, Verbs):
         drain_timeout: How long stopping waits for running handlers, in seconds.
         emit_timeout: How long an emit waits while the queue to the broker is full, in seconds.
         max_queue_bytes: How many bytes of emits may wait for the broker.
+        token: The secret for the services' door; a function that is asked for it each time that a stream is opened; or the path
+            of a file that is read each time. `SPANWIRE_TOKEN`, or the file that `SPANWIRE_TOKEN_FILE` names, when None.
+        tls_ca: A file with the certificates to trust; `SPANWIRE_TLS_CA` when None.
+        tls_cert: A file with the certificate to show; `SPANWIRE_TLS_CERT` when None.
+        tls_key: A file with its key; `SPANWIRE_TLS_KEY` when None.
     """
 
     def __init__(
@@ -90,6 +97,10 @@ class Service(Registering, Verbs):
         drain_timeout: float = 10.0,
         emit_timeout: float = 10.0,
         max_queue_bytes: int = 16 << 20,
+        token: Token | None = None,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
     ) -> None:
         # Fixed at birth.
         self.name = name
@@ -99,6 +110,7 @@ class Service(Registering, Verbs):
         self._at_most_once = at_most_once
         self._credentials = credentials
         self._one_replica = one_replica
+        self._door: dict[str, Any] = {"token": token, "tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
         self._drain_timeout = drain_timeout
         self._emit_timeout = emit_timeout
         self._max_queue_bytes = max_queue_bytes
@@ -151,7 +163,7 @@ class Service(Registering, Verbs):
         with self._lock:
             if self._links is None:
                 self._stop.clear()
-                settings = Settings.read(self._address)
+                settings = Settings.read(self._address, **self._door)
                 if not self._routes.registrations():
                     raise RegistrationError(f"the service {self.name!r} has no handlers to register")
                 self._links = Links(
@@ -203,6 +215,39 @@ class Service(Registering, Verbs):
         links = self.start()
         self._tell_renewal()
         links.wait_registered(timeout)
+
+    def drain_on_signals(self, *numbers: int) -> None:
+        """Begins to drain at a signal whose handler belongs to somebody else, such as a WSGI server, which then goes on.
+
+        For programs that do not call `run`. It has to be called in the main thread, and after the other party has installed its
+        handlers: with gunicorn, in the hook `post_worker_init`. A signal that nobody handles ends the process after the drain; a
+        second one does at once.
+
+        Args:
+            *numbers: The signals; SIGTERM when none is named.
+
+        Raises:
+            ValueError: This is not the main thread.
+        """
+        for number in numbers or (signal.SIGTERM,):
+            before = signal.getsignal(number)
+            signal.signal(number, functools.partial(self._drain_and_pass, before))
+
+    def _drain_and_pass(self, before: Any, number: int, frame: Any) -> None:
+        def drain() -> None:
+            self.stop()
+            if before == signal.SIG_DFL:
+                os.kill(os.getpid(), number)
+
+        signal.signal(number, before if before is not None else signal.SIG_DFL)
+        threading.Thread(target=drain, name="spanwire-drain").start()
+        if callable(before):
+            before(number, frame)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the service was stopped, or is about to be, and not started again."""
+        return self._stop.is_set()
 
     @property
     def started(self) -> bool:

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import grpc
 
-__all__ = ["DEFAULT_ADDRESS", "Settings"]
+__all__ = ["DEFAULT_ADDRESS", "Settings", "Token"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+# The secret itself; a function that is asked for it at each call; or the path of a file that is read at each call.
+Token = str | Callable[[], str] | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -21,48 +25,77 @@ class Settings:
     Attributes:
         addresses: Where brokers' service doors are (`SPANWIRE_ADDRESS`, several with commas between).
         explicit: Whether the environment or the caller named an address.
-        token: The secret for the services' door (`SPANWIRE_TOKEN`).
+        token: The secret for the services' door (`SPANWIRE_TOKEN`, or the file that `SPANWIRE_TOKEN_FILE` names).
         tls: Whether to use TLS (`SPANWIRE_TLS`, implied by the next).
         tls_ca: A file with the certificates to trust (`SPANWIRE_TLS_CA`); the system's when empty.
+        tls_cert: A file with the certificate to show, and those between it and its authority (`SPANWIRE_TLS_CERT`).
+        tls_key: A file with its key (`SPANWIRE_TLS_KEY`).
         app_address: Where `broker dev` expects the web app to listen (`SPANWIRE_APP_ADDRESS`).
         broker: The broker program to start (`SPANWIRE_BROKER`).
     """
 
     addresses: tuple[str, ...] = (DEFAULT_ADDRESS,)
     explicit: bool = False
-    token: str = field(default="", repr=False)
+    token: Token = field(default="", repr=False)
     tls: bool = False
     tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
     app_address: str = ""
     broker: str = ""
 
     @classmethod
-    def read(cls, address: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    def read(
+        cls,
+        address: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        token: Token | None = None,
+        tls_ca: str | None = None,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+    ) -> Settings:
         """Reads the environment.
 
         Args:
             address: Takes the place of `SPANWIRE_ADDRESS`.
             environ: Takes the place of the process's environment.
+            token: Takes the place of `SPANWIRE_TOKEN` and `SPANWIRE_TOKEN_FILE`.
+            tls_ca: Takes the place of `SPANWIRE_TLS_CA`.
+            tls_cert: Takes the place of `SPANWIRE_TLS_CERT`.
+            tls_key: Takes the place of `SPANWIRE_TLS_KEY`.
 
         Returns:
             The settings.
+
+        Raises:
+            ValueError: A certificate is given without its key, or the other way round.
         """
         env = os.environ if environ is None else environ
         named = address or env.get("SPANWIRE_ADDRESS", "")
         addresses = tuple(part.strip() for part in named.split(",") if part.strip())
-        ca = env.get("SPANWIRE_TLS_CA", "")
+        ca = tls_ca or env.get("SPANWIRE_TLS_CA", "")
+        cert = tls_cert or env.get("SPANWIRE_TLS_CERT", "")
+        key = tls_key or env.get("SPANWIRE_TLS_KEY", "")
+        if bool(cert) != bool(key):
+            raise ValueError("a certificate needs its key, and a key its certificate: set both of tls_cert and tls_key")
+        if token is None:
+            path = env.get("SPANWIRE_TOKEN_FILE", "")
+            token = pathlib.Path(path) if path else env.get("SPANWIRE_TOKEN", "")
         return cls(
             addresses=addresses or (DEFAULT_ADDRESS,),
             explicit=bool(addresses),
-            token=env.get("SPANWIRE_TOKEN", ""),
-            tls=bool(ca) or env.get("SPANWIRE_TLS", "").lower() in ("1", "true", "yes", "on"),
+            token=token,
+            tls=bool(ca or cert) or env.get("SPANWIRE_TLS", "").lower() in ("1", "true", "yes", "on"),
             tls_ca=ca,
+            tls_cert=cert,
+            tls_key=key,
             app_address=env.get("SPANWIRE_APP_ADDRESS", ""),
             broker=env.get("SPANWIRE_BROKER", ""),
         )
 
     def channel(self, address: str) -> grpc.Channel:
-        """Opens a channel.
+        """Opens a channel. Files of certificates are read anew each time.
 
         Args:
             address: Where to.
@@ -82,13 +115,23 @@ class Settings:
         ]
         if not self.tls:
             return grpc.insecure_channel(address, options)
-        roots = None
-        if self.tls_ca:
-            with open(self.tls_ca, "rb") as file:
-                roots = file.read()
-        return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots), options)
+        credentials = grpc.ssl_channel_credentials(_contents(self.tls_ca), _contents(self.tls_key), _contents(self.tls_cert))
+        return grpc.secure_channel(address, credentials, options)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with each call."""
-        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+        """What goes with a call that begins now."""
+        token = self.token
+        if isinstance(token, os.PathLike):
+            with open(token, encoding="utf-8") as file:
+                token = file.read().strip()
+        elif callable(token):
+            token = token()
+        return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _contents(path: str) -> bytes | None:
+    if not path:
+        return None
+    with open(path, "rb") as file:
+        return file.read()

@@ -103,10 +103,7 @@ class Verbs(Emits[None]):
             CommandError: The broker refused the question.
         """
         action = handler_pb2.Action()
-        question = action.command.list_rooms
-        question.namespace = _commands.one_namespace(namespace)
-        question.include_own, question.local = own, local
-        question.timeout_ms = _commands.milliseconds(timeout)
+        _commands.fill_rooms(action.command, namespace, own=own, local=local, timeout=timeout)
         return _commands.rooms(self._ask(action, timeout))
 
     # Messages.
@@ -174,10 +171,7 @@ class Verbs(Emits[None]):
 
     def _message(self, name: str, args: tuple[Any, ...], namespace: str, services: str | Iterable[str]) -> handler_pb2.Action:
         action = handler_pb2.Action()
-        message = action.command.server_side_emit
-        _commands.fill_event(message.event, self._codec, name, args)
-        message.namespace = _commands.one_namespace(namespace)
-        message.services.extend(names(services))
+        _commands.fill_message(action.command, self._codec, name, args, namespace, services)
         return action
 
     # What targets, sockets and the layers above use.

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import flask
 from flask.sessions import SessionMixin
 
+from .._crew import here
+from .._records import Dispatch
 from .._socket import Socket
 from ._environ import environ
 
@@ -61,6 +63,13 @@ class SocketContext:
         self._context: Any = None
         self._session: Any = None
 
+    def beside(self) -> SocketContext:
+        """Makes a context for a handler that runs beside others of the socket; it shares their session and rooms."""
+        made = SocketContext(self.socketio, self._app, self.socket, manage_session=self._manage_session)
+        made.rooms = self.rooms
+        made._session = self._session
+        return made
+
     @contextlib.contextmanager
     def handling(self, message: str | None, args: tuple[Any, ...]) -> Iterator[None]:
         """Gives the body an application context and a request context.
@@ -78,6 +87,11 @@ class SocketContext:
                 self._adopt_session(context)
             request = context.request
             request.event = {"message": message, "args": args}
+            item = here()
+            if type(item) is Dispatch:
+                # Tells an event that is handed out again from others.
+                request.event["id"] = item.id
+                request.event["redeliveries"] = item.message.redeliveries
             token = _current.set(self)
             try:
                 yield

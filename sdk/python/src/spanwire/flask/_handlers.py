@@ -49,30 +49,35 @@ class Handlers:
         self.exception_handlers: dict[Space, Callable[..., Any]] = {}
         self.default_exception_handler: Callable[..., Any] | None = None
 
-    def on(self, message: str, namespace: Space | None = None) -> Callable[[_F], _F]:
+    def on(self, message: str, namespace: Space | None = None, *, concurrent: bool = False) -> Callable[[_F], _F]:
         """Registers the decorated function for an event.
 
         Args:
             message: The event's name, "connect", "disconnect", "message", "json", or "*".
             namespace: The namespace; "/" when None. Also "*", or a compiled pattern; `request.namespace` tells which it is.
+            concurrent: Lets the handler's events run at any time, also beside other events of the same socket and out of their
+                order.
 
         Returns:
             The decorator; it gives the function back as it is.
         """
 
         def decorate(handler: _F) -> _F:
-            self.on_event(message, handler, namespace)
+            self.on_event(message, handler, namespace, concurrent=concurrent)
             return handler
 
         return decorate
 
-    def on_event(self, message: str, handler: Callable[..., Any], namespace: Space | None = None) -> None:
+    def on_event(
+        self, message: str, handler: Callable[..., Any], namespace: Space | None = None, *, concurrent: bool = False
+    ) -> None:
         """Registers a function for an event, like `on` without the decorator.
 
         Args:
             message: The event's name.
             handler: The function.
             namespace: The namespace; "/" when None.
+            concurrent: As for `on`.
         """
         space = namespace or "/"
         self.handlers.append((message, handler, space))
@@ -80,9 +85,9 @@ class Handlers:
 
         def run(socket: Socket, *args: Any) -> Any:
             # A catch-all gets the event's name before the arguments, and request.event tells it too.
-            return self._handle(handler, args[0] if named else message, socket, args)
+            return self._handle(handler, args[0] if named else message, socket, args, alone=concurrent)
 
-        self.service.add(message, run, namespace=space)
+        self.service.add(message, run, namespace=space, concurrent=concurrent)
 
     def event(self, *args: Any, **kwargs: Any) -> Any:
         """Registers the decorated function for the event of the function's name; usable with and without parentheses.
@@ -172,9 +177,11 @@ class Handlers:
 
     # Handling.
 
-    def _handle(self, handler: Callable[..., Any], message: str, socket: Socket, args: tuple[Any, ...]) -> Any:
-        """Runs a handler in the contexts of its socket."""
-        with self._context(socket).handling(message, args):
+    def _handle(
+        self, handler: Callable[..., Any], message: str, socket: Socket, args: tuple[Any, ...], *, alone: bool = False
+    ) -> Any:
+        """Runs a handler in the contexts of its socket; in contexts of its own when it runs beside others of the socket."""
+        with self._context(socket, alone=alone).handling(message, args):
             try:
                 return self.call_handler(handler, message, args)
             except ConnectionRefusedError:
@@ -216,11 +223,11 @@ class Handlers:
             raise error
         return handler(error)
 
-    def _context(self, socket: Socket) -> SocketContext:
+    def _context(self, socket: Socket, *, alone: bool = False) -> SocketContext:
         context: SocketContext | None = socket._context
         if context is None:
             if self.app is None:
                 raise RuntimeError("the SocketIO object has no application: call init_app() first")
             context = SocketContext(cast("SocketIO", self), self.app, socket, manage_session=self.manage_session)
             socket._context = context
-        return context
+        return context.beside() if alone else context

@@ -19,6 +19,10 @@ SERVICE_OPTIONS = (
     "drain_timeout",
     "emit_timeout",
     "max_queue_bytes",
+    "token",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
 )
 
 # Options with a setting of the broker in their place.

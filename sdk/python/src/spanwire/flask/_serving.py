@@ -63,7 +63,8 @@ class Attachment:
         inner: Callable[..., Iterable[bytes]] = app.wsgi_app
 
         def wsgi_app(environ: Any, start_response: Any) -> Iterable[bytes]:
-            if not self._service.started and not environ.get("werkzeug.test_client") and not _testing(environ):
+            service = self._service
+            if not (service.started or service.stopped or environ.get("werkzeug.test_client") or _testing(environ)):
                 self._start()
             return inner(environ, start_response)
 

@@ -352,6 +352,14 @@ class SocketIO(Handlers):
         self.attachment.close()
         self.service.stop()
 
+    def drain_on_signals(self, *numbers: int) -> None:
+        """Detaches at a signal that belongs to somebody else, such as gunicorn; see `Service.drain_on_signals`.
+
+        Args:
+            *numbers: The signals; SIGTERM when none is named.
+        """
+        self.service.drain_on_signals(*numbers)
+
     def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> threading.Thread:
         """Runs a function on a thread.
 
@@ -393,7 +401,7 @@ class SocketIO(Handlers):
     def _own_emitter(self) -> Emitter:
         with self._lock:
             if self._emitter is None:
-                self._emitter = Emitter(self.service._address)
+                self._emitter = Emitter(self.service._address, **self.service._door)
                 self._emitter._codec = self.service._codec
             return self._emitter
 
