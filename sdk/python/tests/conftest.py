@@ -19,9 +19,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "SPANWIRE_BROKER",
         "SPANWIRE_TLS",
         "SPANWIRE_TLS_CA",
-        "SPANWIRE_TLS_CERT",
-        "SPANWIRE_TLS_KEY",
-        "SPANWIRE_TOKEN_FILE",
     ):
         monkeypatch.delenv(name, raising=False)
 

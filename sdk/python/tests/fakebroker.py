@@ -256,6 +256,10 @@ class FakeBroker:
     def attached(self) -> Attachment:
         return self._attached.get(timeout=WAIT)
 
+    def empty(self) -> bool:
+        """Whether no stream waits to be looked at."""
+        return self._attached.empty()
+
     def stop(self) -> None:
         for attachment in self._live:
             attachment.out.put(None)

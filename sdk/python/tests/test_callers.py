@@ -70,7 +70,7 @@ def test_emitter_failover(broker: FakeBroker) -> None:
 
 
 # A secret may change without a restart.
-def test_tokens(broker: FakeBroker, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens(broker: FakeBroker, tmp_path: pathlib.Path) -> None:
     secrets = iter(["one", "two"])
     with Emitter(broker.address, token=lambda: next(secrets)) as emitter:
         for expected in ("one", "two"):
@@ -78,8 +78,7 @@ def test_tokens(broker: FakeBroker, tmp_path: pathlib.Path, monkeypatch: pytest.
             assert broker.metadata["authorization"] == f"Bearer {expected}"
     file = tmp_path / "token"
     file.write_text("three\n")
-    monkeypatch.setenv("SPANWIRE_TOKEN_FILE", str(file))
-    with Emitter(broker.address) as emitter:
+    with Emitter(broker.address, token=file) as emitter:
         for expected in ("three", "four"):
             file.write_text(f"{expected}\n")
             emitter.emit("x")

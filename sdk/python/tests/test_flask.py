@@ -666,3 +666,42 @@ def test_json_stand_in(broker: FakeBroker) -> None:
     socketio.emit("x", "loud")
     assert broker.emitted[0].event.args == b'["LOUD"]'
     socketio._own_emitter().close()
+
+
+# Handlers see which event theirs is, also concurrent ones, which have request contexts of their own and share the session.
+def test_identity_of_events(socketio: SocketIO, begin: Begin) -> None:
+    gate = threading.Event()
+
+    @socketio.on("beside", concurrent=True)
+    def beside() -> Any:
+        if not gate.is_set():
+            emit("waiting")
+            assert gate.wait(WAIT)
+        flask.session["seen"] = flask.session.get("seen", 0) + 1
+        return [flask.request.event["message"], flask.request.event["id"], flask.request.event["redeliveries"]]
+
+    @socketio.on("plain")
+    def plain() -> Any:
+        return [flask.request.event["message"], flask.session.get("seen", 0)]
+
+    stream = begin()
+    stream.result(stream.connect())
+    assert stream.ack(stream.dispatch("plain")) == [["plain", 0]]
+    number = stream.dispatch("beside", redeliveries=2)
+    stream.emits()
+    assert stream.ack(stream.dispatch("plain")) == [["plain", 0]]
+    gate.set()
+    assert stream.ack(number) == [["beside", number, 2]]
+    assert stream.ack(stream.dispatch("plain")) == [["plain", 1]]
+
+
+# A request that comes after stop() does not attach the application again; attach() does.
+def test_stopped_stays_away(app: flask.Flask, socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
+    socketio.on("x")(lambda: "x")
+    begin()
+    socketio.stop()
+    environ = app.test_request_context().request.environ | {"SERVER_SOFTWARE": "gunicorn/23"}
+    list(app.wsgi_app(environ, lambda *_: None))
+    assert not socketio.service.started
+    stream = begin()
+    assert stream.ack(stream.dispatch("x")) == ["x"]

@@ -39,10 +39,10 @@ class Emitter(Emits[int]):
         timeout: How long one emit may take, in seconds.
         json: A stand-in for the `json` module.
         token: The secret for the services' door; a function that is asked for it at each call; or the path of a file that is
-            read at each call. `SPANWIRE_TOKEN`, or the file that `SPANWIRE_TOKEN_FILE` names, when None.
+            read at each call. `SPANWIRE_TOKEN` when None.
         tls_ca: A file with the certificates to trust; `SPANWIRE_TLS_CA` when None.
-        tls_cert: A file with the certificate to show; `SPANWIRE_TLS_CERT` when None.
-        tls_key: A file with its key; `SPANWIRE_TLS_KEY` when None.
+        tls_cert: A file with the certificate to show, and those between it and its authority.
+        tls_key: A file with its key.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Emitter(Emits[int]):
         json: Json | None = None,
         token: Token | None = None,
         tls_ca: str | None = None,
-        tls_cert: str | None = None,
-        tls_key: str | None = None,
+        tls_cert: str = "",
+        tls_key: str = "",
     ) -> None:
         settings = Settings.read(address, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
         self._doors = Doors(settings)

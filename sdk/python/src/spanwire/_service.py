@@ -76,10 +76,10 @@ class Service(Registering, Verbs):
         emit_timeout: How long an emit waits while the queue to the broker is full, in seconds.
         max_queue_bytes: How many bytes of emits may wait for the broker.
         token: The secret for the services' door; a function that is asked for it each time that a stream is opened; or the path
-            of a file that is read each time. `SPANWIRE_TOKEN`, or the file that `SPANWIRE_TOKEN_FILE` names, when None.
+            of a file that is read each time. `SPANWIRE_TOKEN` when None.
         tls_ca: A file with the certificates to trust; `SPANWIRE_TLS_CA` when None.
-        tls_cert: A file with the certificate to show; `SPANWIRE_TLS_CERT` when None.
-        tls_key: A file with its key; `SPANWIRE_TLS_KEY` when None.
+        tls_cert: A file with the certificate to show, and those between it and its authority.
+        tls_key: A file with its key.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Service(Registering, Verbs):
         max_queue_bytes: int = 16 << 20,
         token: Token | None = None,
         tls_ca: str | None = None,
-        tls_cert: str | None = None,
-        tls_key: str | None = None,
+        tls_cert: str = "",
+        tls_key: str = "",
     ) -> None:
         # Fixed at birth.
         self.name = name

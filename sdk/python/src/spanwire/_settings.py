@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,11 +24,11 @@ class Settings:
     Attributes:
         addresses: Where brokers' service doors are (`SPANWIRE_ADDRESS`, several with commas between).
         explicit: Whether the environment or the caller named an address.
-        token: The secret for the services' door (`SPANWIRE_TOKEN`, or the file that `SPANWIRE_TOKEN_FILE` names).
+        token: The secret for the services' door (`SPANWIRE_TOKEN`).
         tls: Whether to use TLS (`SPANWIRE_TLS`, implied by the next).
         tls_ca: A file with the certificates to trust (`SPANWIRE_TLS_CA`); the system's when empty.
-        tls_cert: A file with the certificate to show, and those between it and its authority (`SPANWIRE_TLS_CERT`).
-        tls_key: A file with its key (`SPANWIRE_TLS_KEY`).
+        tls_cert: A file with the certificate to show, and those between it and its authority.
+        tls_key: A file with its key.
         app_address: Where `broker dev` expects the web app to listen (`SPANWIRE_APP_ADDRESS`).
         broker: The broker program to start (`SPANWIRE_BROKER`).
     """
@@ -52,18 +51,18 @@ class Settings:
         *,
         token: Token | None = None,
         tls_ca: str | None = None,
-        tls_cert: str | None = None,
-        tls_key: str | None = None,
+        tls_cert: str = "",
+        tls_key: str = "",
     ) -> Settings:
         """Reads the environment.
 
         Args:
             address: Takes the place of `SPANWIRE_ADDRESS`.
             environ: Takes the place of the process's environment.
-            token: Takes the place of `SPANWIRE_TOKEN` and `SPANWIRE_TOKEN_FILE`.
+            token: Takes the place of `SPANWIRE_TOKEN`.
             tls_ca: Takes the place of `SPANWIRE_TLS_CA`.
-            tls_cert: Takes the place of `SPANWIRE_TLS_CERT`.
-            tls_key: Takes the place of `SPANWIRE_TLS_KEY`.
+            tls_cert: The file with the certificate to show.
+            tls_key: The file with its key.
 
         Returns:
             The settings.
@@ -75,21 +74,16 @@ class Settings:
         named = address or env.get("SPANWIRE_ADDRESS", "")
         addresses = tuple(part.strip() for part in named.split(",") if part.strip())
         ca = tls_ca or env.get("SPANWIRE_TLS_CA", "")
-        cert = tls_cert or env.get("SPANWIRE_TLS_CERT", "")
-        key = tls_key or env.get("SPANWIRE_TLS_KEY", "")
-        if bool(cert) != bool(key):
+        if bool(tls_cert) != bool(tls_key):
             raise ValueError("a certificate needs its key, and a key its certificate: set both of tls_cert and tls_key")
-        if token is None:
-            path = env.get("SPANWIRE_TOKEN_FILE", "")
-            token = pathlib.Path(path) if path else env.get("SPANWIRE_TOKEN", "")
         return cls(
             addresses=addresses or (DEFAULT_ADDRESS,),
             explicit=bool(addresses),
-            token=token,
-            tls=bool(ca or cert) or env.get("SPANWIRE_TLS", "").lower() in ("1", "true", "yes", "on"),
+            token=env.get("SPANWIRE_TOKEN", "") if token is None else token,
+            tls=bool(ca or tls_cert) or env.get("SPANWIRE_TLS", "").lower() in ("1", "true", "yes", "on"),
             tls_ca=ca,
-            tls_cert=cert,
-            tls_key=key,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
             app_address=env.get("SPANWIRE_APP_ADDRESS", ""),
             broker=env.get("SPANWIRE_BROKER", ""),
         )
