@@ -21,8 +21,8 @@ import (
 )
 
 // A service attaches to every replica: to the addresses it was given, and to those that the brokers tell of. A link is the wish
-// to be attached to one address, kept until the service leaves. Two addresses may lead to one replica; then the link that came second
-// is parked until the first has lost it.
+// to be attached to one address, kept until the service leaves. Two addresses may lead to one replica. A broker lets the newer stream of an
+// instance take the place of the older, so the link that came first is parked then, until the other has lost the replica.
 
 // link keeps the service attached to one address. Its fields are guarded by the service's mu.
 type link struct {
@@ -37,8 +37,7 @@ type link struct {
 }
 
 var (
-	errParked = errors.New("another address leads to the same replica")
-	errSlow   = errors.New("the broker did not answer in time")
+	errSlow = errors.New("the broker did not answer in time")
 )
 
 // linkLocked starts a link. The service's mu is held.
@@ -79,15 +78,13 @@ func (l *link) run(ctx context.Context) {
 			default: // another link was first
 			}
 			return
-		case errors.Is(err, errParked):
-			log.Debug("not attached: another address leads to the same replica", "replica", l.replica)
-			l.park(ctx)
 		case attached:
 			log.Info("the stream ended; attaching again", "error", err)
 		default:
 			log.Warn("cannot attach; trying again", "error", err)
 		}
 		l.pause(ctx, attempt)
+		l.park(ctx)
 	}
 }
 
@@ -123,7 +120,7 @@ func (l *link) park(ctx context.Context) {
 
 // takenLocked tells whether another link is attached to the replica. The service's mu is held.
 func (svc *Service) takenLocked(l *link, replica string) bool {
-	return slices.ContainsFunc(svc.links, func(other *link) bool {
+	return replica != "" && slices.ContainsFunc(svc.links, func(other *link) bool {
 		return other != l && other.replica == replica && other.stream != nil && !other.stream.ended.Load()
 	})
 }
@@ -147,9 +144,7 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !l.adopt(s, d) {
-		return false, errParked
-	}
+	l.adopt(s, d)
 	svc.stats.attached.Add(1)
 	s.log.Info("attached", "service", svc.name, "instance", svc.options.InstanceID, "address", l.address, "browsers", s.welcome.GetPublicUrl())
 	svc.scheduler.attach(s)
@@ -160,6 +155,9 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	case <-ctx.Done():
 		s.leave()
 		<-s.done // the broker ends it, or the drain timeout does
+	case <-s.replaced:
+		cancel() // the broker has ended it, or is about to
+		<-s.done
 	case <-s.outdated:
 		s.leave()
 		late := time.AfterFunc(svc.options.DrainTimeout, cancel)
@@ -226,17 +224,18 @@ func (l *link) register(ctx context.Context, conn *grpc.ClientConn, d declaratio
 	return g, m.GetWelcome(), nil
 }
 
-// adopt makes the stream the link's own, unless another link is attached to the same replica.
-func (l *link) adopt(s *stream, d declaration) bool {
+// adopt makes the stream the link's own.
+func (l *link) adopt(s *stream, d declaration) {
 	l.service.mu.Lock()
 	defer l.service.mu.Unlock()
 	l.replica = s.welcome.GetReplica()
-	if l.replica != "" && l.service.takenLocked(l, l.replica) {
-		return false
+	for _, other := range l.service.links {
+		if other != l && other.stream != nil && l.replica != "" && other.replica == l.replica {
+			other.stream.replace()
+		}
 	}
 	l.service.openedLocked(s, d)
 	l.stream = s
-	return true
 }
 
 func (l *link) dropStream() {

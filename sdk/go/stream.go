@@ -32,6 +32,9 @@ type stream struct {
 	done   chan struct{} // closed when the stream has ended
 	// outdated is closed when the stream is to make room for one that declares what is handled now.
 	outdated chan struct{}
+	// replace is called when another link attached to the same replica. It closes replaced.
+	replace  func()
+	replaced chan struct{}
 	err      error // why; written before done is closed
 
 	declared declaredTo
@@ -55,6 +58,7 @@ func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcom
 	if limit <= 2*batchOverhead {
 		limit = fallback
 	}
+	replaced := make(chan struct{})
 	return &stream{
 		service: service,
 		grpc:    g,
@@ -67,6 +71,8 @@ func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcom
 		},
 		done:     make(chan struct{}),
 		outdated: make(chan struct{}),
+		replaced: replaced,
+		replace:  sync.OnceFunc(func() { close(replaced) }),
 		pending:  map[uint64]*pendingAnswer{},
 	}
 }
