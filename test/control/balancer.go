@@ -41,7 +41,7 @@ func balance(targets []string) (*balancer, error) {
 		Transport: b,
 		ErrorLog:  log.New(io.Discard, "", 0), // replicas are killed
 	}}
-	go func() { // ends with close
+	go func() { // ends with Close
 		defer close(b.served)
 		_ = b.server.Serve(listener)
 	}()
@@ -63,9 +63,12 @@ func (b *balancer) RoundTrip(r *http.Request) (answer *http.Response, err error)
 	return answer, err
 }
 
-func (b *balancer) address() string { return b.at }
+// Address is where the balancer listens.
+func (b *balancer) Address() string { return b.at }
 
-func (b *balancer) close() {
-	_ = b.server.Close()
+// Close ends the balancer and what it carries.
+func (b *balancer) Close() error {
+	err := b.server.Close()
 	<-b.served
+	return err
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,8 +37,8 @@ type cluster struct {
 	mu       sync.Mutex // guards all below
 	replicas []*process.Broker
 	others   map[string]*process.Process // handlers and applications by name
-	lines    []*line
-	balanced []interface{ close() }
+	lines    []*process.Line
+	balanced []io.Closer
 }
 
 func (cs *clusters) add() *cluster {
@@ -194,10 +195,10 @@ func (c *cluster) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.lines {
-		l.close()
+		_ = l.Close()
 	}
 	for _, b := range c.balanced {
-		b.close()
+		_ = b.Close()
 	}
 	for _, p := range c.others {
 		p.Kill()

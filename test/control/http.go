@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -159,12 +160,12 @@ func (c *control) printed(r *http.Request, cl *cluster, _ *request) (any, error)
 }
 
 func newLine(_ *http.Request, cl *cluster, q *request) (any, error) {
-	l, err := listen(cl.replicas[q.Replica].HTTP)
+	l, err := process.Listen(cl.replicas[q.Replica].HTTP)
 	if err != nil {
 		return nil, err
 	}
 	cl.lines = append(cl.lines, l)
-	return map[string]any{"name": fmt.Sprint(len(cl.lines) - 1), "url": "http://" + l.address()}, nil
+	return map[string]any{"name": fmt.Sprint(len(cl.lines) - 1), "url": "http://" + l.Address()}, nil
 }
 
 func cutLine(r *http.Request, cl *cluster, _ *request) (any, error) {
@@ -172,7 +173,7 @@ func cutLine(r *http.Request, cl *cluster, _ *request) (any, error) {
 	if err != nil || n < 0 || n >= len(cl.lines) {
 		return nil, fmt.Errorf("there is no line %q", r.PathValue("name"))
 	}
-	cl.lines[n].cut()
+	cl.lines[n].Cut()
 	return struct{}{}, nil
 }
 
@@ -182,12 +183,12 @@ func newBalancer(_ *http.Request, cl *cluster, q *request) (any, error) {
 		targets[i] = b.HTTP
 	}
 	var b interface {
-		address() string
-		close()
+		io.Closer
+		Address() string
 	}
 	var err error
 	if q.By == "connections" {
-		b, err = listen(targets...)
+		b, err = process.Listen(targets...)
 	} else {
 		b, err = balance(targets)
 	}
@@ -195,7 +196,7 @@ func newBalancer(_ *http.Request, cl *cluster, q *request) (any, error) {
 		return nil, err
 	}
 	cl.balanced = append(cl.balanced, b)
-	return map[string]any{"url": "http://" + b.address()}, nil
+	return map[string]any{"url": "http://" + b.Address()}, nil
 }
 
 func freeAddress(*http.Request, *cluster, *request) (any, error) {

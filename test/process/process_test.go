@@ -3,8 +3,12 @@
 package process
 
 import (
+	"errors"
+	"io"
+	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,4 +107,97 @@ func TestSum(t *testing.T) {
 			t.Errorf("%s%v is %v, %v, not %v", c.name, c.labels, got, err, c.want)
 		}
 	}
+}
+
+// A line carries both ways; held, it lets nothing pass until it is released; cut, it ends what is open and carries what comes.
+func TestLine(t *testing.T) {
+	l, err := Listen(echo(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", l.Address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	say := func(c net.Conn, text string) {
+		if _, err := c.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear := func(c net.Conn, want string, within time.Duration) error {
+		got := make([]byte, len(want))
+		_ = c.SetReadDeadline(time.Now().Add(within))
+		_, err := io.ReadFull(c, got)
+		if err == nil && string(got) != want {
+			t.Fatalf("heard %q, not %q", got, want)
+		}
+		return err
+	}
+	first := dial()
+	defer first.Close()
+	say(first, "one")
+	if err := hear(first, "one", limit); err != nil {
+		t.Fatal(err)
+	}
+	l.Hold()
+	second := dial()
+	defer second.Close()
+	say(first, "two")
+	say(second, "two")
+	for _, c := range []net.Conn{first, second} {
+		if err := hear(c, "two", 50*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("heard through a held line: %v", err)
+		}
+	}
+	l.Release()
+	for _, c := range []net.Conn{first, second} {
+		if err := hear(c, "two", limit); err != nil {
+			t.Error(err)
+		}
+	}
+	l.Cut()
+	if err := hear(first, "x", limit); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection was not cut: %v", err)
+	}
+	third := dial()
+	defer third.Close()
+	say(third, "three")
+	if err := hear(third, "three", limit); err != nil {
+		t.Error(err)
+	}
+	l.Hold() // closing ends what is held
+	say(third, "four")
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// echo listens and says what it hears, until the test ends.
+func echo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { // ends with the listener
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { // ends with the connection, which the line ends
+				_, _ = io.Copy(c, c)
+				_ = c.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		all.Wait()
+	})
+	return l.Addr().String()
 }
