@@ -46,6 +46,7 @@ type world struct {
 	folder      string
 	instances   []*instance
 	loads       []*load
+	browsers    int // of all loads
 }
 
 // instance is a handler process.
@@ -192,6 +193,8 @@ func (w *world) emit(browsers, perSecond int) *load {
 
 func (w *world) emitNumbers(browsers int, n loadgen.Numbers) *load {
 	w.t.Helper()
+	n.First = w.browsers
+	w.browsers += browsers
 	f := w.connect(browsers)
 	l := &load{Numbering: f.Number(n), fleet: f, w: w}
 	w.loads = append(w.loads, l)

@@ -15,9 +15,11 @@ service = spanwire.Service(os.environ.get("SERVICE", "faults"))
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
-@service.on_connect
-def connect(_socket: spanwire.Socket) -> None:
-    pass
+if os.environ.get("CONNECTS") != "no":
+
+    @service.on_connect
+    def connect(_socket: spanwire.Socket) -> None:
+        pass
 
 
 @service.on(os.environ.get("EVENT", "number"))

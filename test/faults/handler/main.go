@@ -7,7 +7,7 @@
 //
 //	nanoseconds dispatch socket client number redeliveries
 //
-// The event "poison" ends the process. WORK is how long each event takes, like 5ms.
+// The event "poison" ends the process. WORK is how long each event takes, like 5ms. CONNECTS=no asks for no connects.
 package main
 
 import (
@@ -42,7 +42,9 @@ func run(ctx context.Context) error {
 	}
 	defer func() { _ = book.Close() }()
 	svc := spanwire.NewService(env("SERVICE", "faults"), spanwire.Options{OneReplica: true})
-	svc.OnConnect(func(context.Context, *spanwire.Socket) error { return nil })
+	if os.Getenv("CONNECTS") != "no" {
+		svc.OnConnect(func(context.Context, *spanwire.Socket) error { return nil })
+	}
 	svc.On(env("EVENT", "number"), func(_ context.Context, e *spanwire.Event) error {
 		var client, number int
 		if err := e.Bind(&client, &number); err != nil {
