@@ -58,18 +58,26 @@ type instance struct {
 // newWorld starts the replicas, each with the flags.
 func newWorld(t *testing.T, p place, flags ...string) *world {
 	t.Helper()
+	return newWorldOn(t, p, "127.0.0.1", flags...)
+}
+
+// newWorldOn is newWorld with instances let in at another address.
+func newWorldOn(t *testing.T, p place, host string, flags ...string) *world {
+	t.Helper()
 	w := &world{t: t, place: p, folder: t.TempDir()}
 	t.Cleanup(w.tell)
-	flags = append([]string{"--log-level", "info"}, flags...)
+	if host != "127.0.0.1" {
+		flags = append([]string{"--insecure-services"}, flags...)
+	}
 	if !p.backplane {
-		w.front = w.broker("broker", flags...)
+		w.front = w.broker("broker", host, flags...)
 		w.back = w.front
 		return w
 	}
 	nats, nowhere := w.freeAddress(), w.freeAddress()
 	// Instances learn of the front, but cannot reach it.
-	w.front = w.broker("front", append([]string{"--nats-listen", nats, "--advertise-address", nowhere}, flags...)...)
-	w.back = w.broker("back", append([]string{"--nats-url", "nats://" + nats}, flags...)...)
+	w.front = w.broker("front", host, append([]string{"--nats-listen", nats, "--advertise-address", nowhere}, flags...)...)
+	w.back = w.broker("back", host, append([]string{"--nats-url", "nats://" + nats}, flags...)...)
 	for _, b := range []*process.Broker{w.front, w.back} {
 		w.await(b, 1, "spanwire_mesh_replicas")
 	}
@@ -85,9 +93,9 @@ func (w *world) freeAddress() string {
 	return address
 }
 
-func (w *world) broker(name string, flags ...string) *process.Broker {
+func (w *world) broker(name, host string, flags ...string) *process.Broker {
 	w.t.Helper()
-	b, err := process.StartBroker(built.broker, name, flags...)
+	b, err := process.StartBrokerOn(built.broker, name, host, flags...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package process
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,12 @@ func BuildGo(repository, folder, name, pkg string) (string, error) {
 
 // StartBroker starts a replica at free addresses, with more flags if wanted, and waits until it is ready.
 func StartBroker(binary, name string, flags ...string) (*Broker, error) {
+	return StartBrokerOn(binary, name, "127.0.0.1", flags...)
+}
+
+// StartBrokerOn is StartBroker with services let in at an address of this machine, like 0.0.0.0 for all. They must be reached by the
+// loopback too.
+func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) {
 	b := &Broker{}
 	for _, a := range []*string{&b.HTTP, &b.Services, &b.Operators} {
 		var err error
@@ -47,9 +54,12 @@ func StartBroker(binary, name string, flags ...string) (*Broker, error) {
 			return nil, err
 		}
 	}
-	command := append([]string{binary, "serve", "--http-address", b.HTTP, "--service-address", b.Services,
+	_, port, err := net.SplitHostPort(b.Services)
+	if err != nil {
+		return nil, err
+	}
+	command := append([]string{binary, "serve", "--http-address", b.HTTP, "--service-address", net.JoinHostPort(host, port),
 		"--operator-address", b.Operators}, flags...)
-	var err error
 	if b.Process, err = Start(name, "", nil, command...); err != nil {
 		return nil, err
 	}
