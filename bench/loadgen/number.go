@@ -26,6 +26,8 @@ type Numbers struct {
 	First int
 	// Padding is how many bytes each event carries besides.
 	Padding int
+	// Most is how many leave at all. Zero means that only Stop ends them.
+	Most int
 }
 
 // Numbering sends numbered events and keeps the books of their acks: it is for faults, where nothing may be lost or come twice. The
@@ -67,6 +69,9 @@ func (n *Numbering) pace() {
 	perBeat := float64(n.numbers.PerSecond) * beat.Seconds()
 	for due := perBeat; ; due += perBeat {
 		for ; due >= 1; due-- {
+			if most := int64(n.numbers.Most); most > 0 && n.sent.Load() == most {
+				return
+			}
 			n.send(n.fleet.clients[n.sent.Load()%int64(len(n.fleet.clients))])
 		}
 		select {

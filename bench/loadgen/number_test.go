@@ -80,11 +80,14 @@ func TestNumbering_Err(t *testing.T) {
 	}
 	defer f.Close()
 	_ = f.clients[1].conn.CloseRead()
-	n := f.Number(Numbers{Event: "nothing", PerSecond: 1000})
+	n := f.Number(Numbers{Event: "nothing", PerSecond: 1000, Most: 2})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := n.Settle(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("settled with %v", err)
+	}
+	if n.Sent() != 2 {
+		t.Errorf("sent %d", n.Sent())
 	}
 	if f.Disconnects() != 1 {
 		t.Errorf("%d disconnects", f.Disconnects())

@@ -47,6 +47,7 @@ type world struct {
 	instances   []*instance
 	loads       []*load
 	browsers    int // of all loads
+	poison      int // events that the broker is to set aside
 }
 
 // instance is a handler process.
@@ -201,9 +202,14 @@ func (w *world) emit(browsers, perSecond int) *load {
 
 func (w *world) emitNumbers(browsers int, n loadgen.Numbers) *load {
 	w.t.Helper()
+	return w.emitFrom(w.connect(browsers), browsers, n)
+}
+
+// emitFrom is for browsers that are connected.
+func (w *world) emitFrom(f *loadgen.Fleet, browsers int, n loadgen.Numbers) *load {
+	w.t.Helper()
 	n.First = w.browsers
 	w.browsers += browsers
-	f := w.connect(browsers)
 	l := &load{Numbering: f.Number(n), fleet: f, w: w}
 	w.loads = append(w.loads, l)
 	w.t.Cleanup(func() {

@@ -31,7 +31,7 @@ def number(socket: spanwire.Socket, client: int, count: int, _padding: str) -> A
 
 
 @service.on("poison")
-def poison(_socket: spanwire.Socket) -> None:
+def poison(_socket: spanwire.Socket, *_args: Any) -> None:
     os._exit(3)
 
 
