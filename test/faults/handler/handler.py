@@ -24,9 +24,9 @@ if os.environ.get("CONNECTS") != "no":
 
 @service.on(os.environ.get("EVENT", "number"))
 def number(socket: spanwire.Socket, client: int, count: int, _padding: str) -> Any:
-    dispatch = socket._state.current.message  # the SDK tells handlers nothing of redeliveries
+    event = spanwire.current_event()
     time.sleep(work)
-    os.write(book, f"{time.time_ns()} {dispatch.id} {socket.id} {client} {count} {dispatch.redeliveries}\n".encode())
+    os.write(book, f"{time.time_ns()} {event.id} {socket.id} {client} {count} {event.redeliveries}\n".encode())
     return count
 
 
