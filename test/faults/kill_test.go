@@ -48,8 +48,8 @@ func TestKill_All(t *testing.T) {
 		w := newWorld(t, p, "--socket-queue-events", "16")
 		first := []*instance{w.start(work), w.start(work)}
 		w.serving(2)
-		l := w.emit(200, 1000)
-		l.acked(1000)
+		l := w.emit(200, 500)
+		l.acked(500)
 		for _, i := range first {
 			i.Kill()
 		}
@@ -65,7 +65,7 @@ func TestKill_All(t *testing.T) {
 		if err := <-late; err != nil {
 			t.Errorf("a browser that connected while no instance was there: %v", err)
 		}
-		l.acked(2000)
+		l.acked(1000)
 		l.settle()
 		if b := w.audit(); b.redelivered == 0 {
 			t.Error("the instances had nothing open when they were killed")

@@ -19,8 +19,8 @@ func TestPoison(t *testing.T) {
 		w.poison = 1
 		living := []*instance{w.start(work), w.start(work)}
 		w.serving(len(living))
-		l := w.emit(100, 500)
-		l.acked(500)
+		l := w.emit(100, 300)
+		l.acked(300)
 		bad := w.connect(1)
 		poisoned := bad.Number(loadgen.Numbers{Event: "poison", PerSecond: 1000, Most: 1})
 		deaths := 0
@@ -35,7 +35,7 @@ func TestPoison(t *testing.T) {
 		})
 		later := w.emitFrom(bad, 1, loadgen.Numbers{Event: "number", PerSecond: 100})
 		later.acked(20)
-		l.acked(500)
+		l.acked(300)
 		l.settle()
 		later.settle()
 		poisoned.Stop()
