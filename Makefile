@@ -66,11 +66,11 @@ test-contract: $(BUF) setup ## lint the contract and check that what is generate
 	$(PYTHON) scripts/generate_python --check
 
 test-lint: ## check the form of the Go code
-	@unformatted=$$(gofmt -l api/gen cmd internal sdk/go examples bench test/*/*.go test/interop/handlers/go); \
+	@unformatted=$$(gofmt -l api/gen cmd internal sdk/go examples bench test/*/*.go test/interop/handlers/go test/faults/handler); \
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 
-test-go: build setup test/interop/js/node_modules ## Go tests with the race detector, among them one for each behaviour on the wire
+test-go: build setup test/interop/js/node_modules namespaces ## Go tests with the race detector, among them one for each behaviour on the wire
 	go test -race ./...
 
 test-fuzz: ## fuzz every parser for a moment
@@ -94,9 +94,14 @@ interop: matrix ## every published client, old and new, and whether docs/compati
 compatibility: matrix ## write the tables of docs/compatibility.md from a run of every published client
 	go run ./test/interop/report -results $(MATRIX) -write
 
-.PHONY: matrix
+.PHONY: matrix namespaces
 matrix: build setup test/interop/js/node_modules test/browser/node_modules chromium java
 	scripts/interop $(MATRIX)
+
+# The fault tests cut a network namespace off. Who is not root does without.
+namespaces:
+	@command -v ip >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y iproute2; fi; }
 
 java:
 	@command -v mvn >/dev/null && command -v java >/dev/null || { \
