@@ -16,7 +16,7 @@ CONTROL          := go run ./test/control -broker $(CURDIR)/bin/broker -python $
 
 MATRIX           := $(TOOLS)/matrix
 
-.PHONY: help build run run-go run-polyglot test $(STEPS) interop compatibility bench fuzz generate lint clean setup chromium java FORCE
+.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate lint clean setup chromium java FORCE
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ run: build setup ## start the broker with the Flask example behind it: http://lo
 run-go: build ## the same page with handlers in Go
 	go build -o bin/go_chat ./examples/go_chat
 	bin/broker dev -- bin/go_chat
+
+run-node: build examples/node_chat/node_modules ## the same page with handlers in Node.js, made from the contract without an SDK
+	bin/broker dev -- node examples/node_chat/handler.js
 
 run-polyglot: build setup ## one namespace served by a Python and a Go service at once
 	go build -o bin/polyglot ./examples/polyglot
@@ -79,13 +82,14 @@ test-fuzz: ## fuzz every parser for a moment
 test-python: setup ## the Python SDK's tests, types and lint
 	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q
 
-test-interop: build setup test/interop/js/node_modules ## published clients, in JavaScript and Python, against Go and Python handlers
+test-interop: build setup test/interop/js/node_modules examples/node_chat/node_modules ## published clients, in JavaScript and Python, against Go, Python and Node.js handlers
 	$(CONTROL) -handler go -- node --test --test-reporter=spec test/interop/js/*.test.js
 	$(CONTROL) -handler python -- node --test --test-reporter=spec test/interop/js/*.test.js
+	$(CONTROL) -handler node -- node --test --test-reporter=spec test/interop/js/*.test.js
 	$(CONTROL) -handler go -- $(VENV)/bin/python -m pytest -q test/interop/python
 	$(CONTROL) -handler python -- $(VENV)/bin/python -m pytest -q test/interop/python
 
-test-browser: build setup test/browser/node_modules chromium ## two Chromium windows on the example pages
+test-browser: build setup test/browser/node_modules examples/node_chat/node_modules chromium ## two Chromium windows on the example pages
 	$(CONTROL) -- node --test --test-reporter=spec test/browser/*.test.js
 
 interop: matrix ## every published client, old and new, and whether docs/compatibility.md tells what they can do

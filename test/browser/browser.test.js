@@ -66,7 +66,7 @@ class Window {
   }
 }
 
-for (const app of ["flask_chat", "go_chat"]) {
+for (const app of ["flask_chat", "go_chat", "node_chat"]) {
   for (const transport of ["websocket", "polling"]) {
     describe(`${app}, one replica, ${transport}`, () => {
       let cluster, replica;

@@ -133,6 +133,8 @@ func (c *control) newApp(_ *http.Request, cl *cluster, q *request) (any, error) 
 	switch q.App {
 	case "go_chat":
 		command = []string{c.built["go_chat"]}
+	case "node_chat":
+		command = []string{"node", "handler.js"}
 	case "polyglot": // both halves, as `make run-polyglot` starts them
 		command = []string{"sh", "-c", `"$0" service.py & exec "$1"`, c.python, c.built["polyglot"]}
 	}

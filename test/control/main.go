@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,7 +33,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("control: ")
 	c := &control{}
-	flag.StringVar(&c.kind, "handler", "go", "which handlers serve: go or python")
+	flag.StringVar(&c.kind, "handler", "go", "which handlers serve: go, python or node")
 	flag.StringVar(&c.python, "python", "python3", "Python for handlers and applications; it needs grpc, protobuf and flask")
 	flag.StringVar(&c.broker, "broker", "", "binary of the broker; built when empty")
 	flag.Func("setting", "a setting of every broker that is started, NAME=VALUE; may be given again", func(text string) error {
@@ -44,8 +45,8 @@ func main() {
 	})
 	limit := flag.Duration("limit", 10*time.Minute, "time after which the command is ended")
 	flag.Parse()
-	if flag.NArg() == 0 || c.kind != "go" && c.kind != "python" {
-		log.Fatal("usage: control [-handler go|python] -- COMMAND...")
+	if flag.NArg() == 0 || !slices.Contains([]string{"go", "python", "node"}, c.kind) {
+		log.Fatal("usage: control [-handler go|python|node] -- COMMAND...")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, *limit)
@@ -133,6 +134,9 @@ func (c *control) build() (err error) {
 func (c *control) handlerCommand() []string {
 	if c.kind == "python" {
 		return []string{c.python, filepath.Join(c.repository, "test/interop/handlers/python/handler.py")}
+	}
+	if c.kind == "node" {
+		return []string{"node", filepath.Join(c.repository, "test/interop/handlers/node/handler.js")}
 	}
 	return []string{c.built["handler"]}
 }
