@@ -34,7 +34,7 @@ type Socket struct {
 	Data        json.RawMessage `json:"data"`
 	DataVersion uint64          `json:"data_version"`
 	Replica     string          `json:"replica"`
-	Handshake   json.RawMessage `json:"handshake,omitempty"`
+	Handshake   *Handshake      `json:"handshake,omitempty"`
 }
 
 // Room is one room.
@@ -92,10 +92,42 @@ func Sockets(list []*spanwirev1.SocketInfo) []Socket {
 			SocketID: s.GetSocketId(), Rooms: NotNil(s.GetRooms()), Data: Value(s.GetData()), DataVersion: s.GetDataVersion(), Replica: s.GetReplica(),
 		}
 		if h := s.GetHandshake(); h != nil {
-			all[i].Handshake = Message(h)
+			all[i].Handshake = handshakeOf(h)
 		}
 	}
 	return all
+}
+
+// Handshake is what the browser sent when it opened its session, without what authenticates it.
+type Handshake struct {
+	URL            string   `json:"url"`
+	Method         string   `json:"method"`
+	Host           string   `json:"host"`
+	Headers        []Header `json:"headers"`
+	Address        string   `json:"address"`
+	Secure         bool     `json:"secure"`
+	CrossDomain    bool     `json:"cross_domain"`
+	IssuedMs       int64    `json:"issued_ms"`
+	Transport      string   `json:"transport"`
+	EngineProtocol uint32   `json:"engine_protocol"`
+}
+
+// Header is one line of its header.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+func handshakeOf(h *spanwirev1.Handshake) *Handshake {
+	x := &Handshake{
+		URL: h.GetUrl(), Method: h.GetMethod(), Host: h.GetHost(), Headers: make([]Header, len(h.GetHeaders())), Address: h.GetAddress(),
+		Secure: h.GetSecure(), CrossDomain: h.GetCrossDomain(), IssuedMs: h.GetIssuedMs(), Transport: h.GetTransport(),
+		EngineProtocol: h.GetEngineProtocol(),
+	}
+	for i, line := range h.GetHeaders() {
+		x.Headers[i] = Header{line.GetName(), line.GetValue()}
+	}
+	return x
 }
 
 // Rooms translates what was found.
