@@ -45,7 +45,7 @@ func TestKill_One(t *testing.T) {
 // meanwhile are let in afterwards. More events come than sockets may queue, so that the broker stops reading.
 func TestKill_All(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		w := newWorld(t, p, "--socket-queue-events", "16")
+		w := newWorld(t, p, "--socket-queue-events", "16", "--connect-hold", "60s")
 		first := []*instance{w.start(work), w.start(work)}
 		w.serving(2)
 		l := w.emit(200, 500)
