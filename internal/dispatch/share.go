@@ -2,6 +2,8 @@
 
 package dispatch
 
+import "math/bits"
+
 // An instance's window is shared by all that its service handles, and by all of its sockets. So that neither a handler that hangs nor a
 // socket that floods takes all of it, each may have open at most so many times what is left free: of events, one alone gets three quarters
 // of the window, a second three quarters of the rest; of sockets, one alone gets half, so that it leaves room in its event's share too. What
@@ -49,10 +51,12 @@ func (a *Attachment) fairLocked(open, part int) bool {
 	return open == 0 || open < part*(a.register.Window-len(a.open))
 }
 
-// companyLocked tells how many that were redelivered may be open before the dispatch is handed out. Each death quarters it, so that
-// what an instance dies of is at last alone with it, and what merely died with it is not set aside.
+// companyLocked tells how many that were redelivered may be open before the dispatch is handed out. Each death divides it, by so much that
+// at the last redelivery what an instance dies of is alone with it, and what merely died with it is not set aside: with the defaults by four.
 func (a *Attachment) companyLocked(dp *Dispatch) int {
-	return max(1, a.register.Window>>(2*min(dp.Redeliveries, 31)))
+	window, most := a.register.Window, a.d.options.MaxRedeliveries
+	halvings := bits.Len(uint(window-1)) * min(dp.Redeliveries, most) / most
+	return max(1, window>>halvings)
 }
 
 // fullLocked gives the share that has no room for the dispatch; nil when it may be handed out.

@@ -101,16 +101,17 @@ func TestAttachment_shareOfLeaving(t *testing.T) {
 
 // What kills its instances is set aside, and what merely died with it is not.
 func TestAttachment_poison(t *testing.T) {
-	for _, killers := range []int{1, 2} {
-		t.Run(fmt.Sprint(killers), func(t *testing.T) {
-			f := newFixture(t, Options{MaxRedeliveries: 5})
+	for _, tt := range []struct{ killers, most, window int }{{1, 5, 64}, {2, 5, 64}, {1, 3, 1024}, {1, 1, 1024}, {1, 5, 16384}, {1, 5, 1}} {
+		t.Run(fmt.Sprintf("%+v", tt), func(t *testing.T) {
+			killers := tt.killers
+			f := newFixture(t, Options{MaxRedeliveries: tt.most})
 			all := map[string]*socket{}
 			for n := range 100 {
 				all[fmt.Sprint("s", n)] = f.connect(fmt.Sprint("s", n))
 			}
 			lives := 0
 			for first := true; first || value(t, f.m.Queued) > 0; lives++ {
-				a := f.attach("a", "a1", func(r *sio.Register) { r.Window = 64 })
+				a := f.attach("a", "a1", func(r *sio.Register) { r.Window = tt.window })
 				if first {
 					for n := range 100 {
 						name := "fine"
