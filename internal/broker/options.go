@@ -4,6 +4,7 @@ package broker
 
 import (
 	"net"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/bridge"
@@ -33,7 +34,12 @@ func (b *Broker) busOptions() nats.Options {
 
 func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options {
 	c := &all.Services
+	var grace time.Duration
+	if all.Cluster.HasOthers() {
+		grace = c.DrainGrace
+	}
 	return dispatch.Options{
+		DrainGrace:      grace,
 		Replica:         replica,
 		QueueEvents:     c.QueueEvents,
 		QueueBytes:      c.QueueBytes,

@@ -116,6 +116,7 @@ type Services struct {
 	HoldTimeout         time.Duration
 	HoldSockets         int
 	MaxRedeliveries     int
+	DrainGrace          time.Duration
 	HandlerTimeout      time.Duration
 	InstanceWindow      int
 	MaxWindow           int
@@ -254,6 +255,7 @@ func defaultServices() Services {
 		HoldTimeout:         5 * time.Minute,
 		HoldSockets:         10_000,
 		MaxRedeliveries:     5,
+		DrainGrace:          250 * time.Millisecond,
 		HandlerTimeout:      30 * time.Second,
 		InstanceWindow:      1024,
 		MaxWindow:           16384,

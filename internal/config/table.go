@@ -140,6 +140,8 @@ func (s *Services) settings() []Setting {
 			"closed so that the client tries again."},
 		{Name: "hold-timeout", value: duration(&s.HoldTimeout), Doc: "How long events wait for a service that is away."},
 		{Name: "max-redeliveries", value: number(&s.MaxRedeliveries), Doc: "How often an event is handed out again whose instances go away while it is open. Then it is set aside: logged, counted, and handed out no more."},
+		{Name: "drain-grace", value: duration(&s.DrainGrace), Doc: "How long an instance that drains is kept at least when there are other replicas, so that what they " +
+			"sent it before they heard of the drain is not given to another."},
 		{Name: "hold-sockets", value: number(&s.HoldSockets), Doc: "Most sockets whose disconnects wait for one service that is away."},
 		{Name: "handler-timeout", value: duration(&s.HandlerTimeout), Doc: "Time that a handler has for one event, before the broker gives up on " +
 			"the result."},

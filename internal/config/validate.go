@@ -263,6 +263,9 @@ func (s *Services) faults() (f faults) {
 	f.positive("hold-timeout", s.HoldTimeout)
 	f.atLeast("hold-sockets", s.HoldSockets, 1)
 	f.atLeast("max-redeliveries", s.MaxRedeliveries, 1)
+	if s.DrainGrace < 0 {
+		f.add("drain-grace", "%v is less than nothing", s.DrainGrace)
+	}
 	f.positive("handler-timeout", s.HandlerTimeout)
 	f.atLeast("instance-window", s.InstanceWindow, 1)
 	f.atLeast("max-instance-window", s.MaxWindow, s.InstanceWindow)

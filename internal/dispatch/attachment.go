@@ -39,6 +39,7 @@ type Attachment struct {
 	armed       bool     // the deadline timer runs
 	timer       *time.Timer
 	draining    bool
+	grace       *time.Timer // runs while a drain waits for other replicas to hear of it
 	emptied     bool
 	detached    bool
 	dirty       bool
@@ -126,6 +127,9 @@ func (a *Attachment) Drain() (empty <-chan struct{}) {
 	s.mu.Lock()
 	if !a.draining && !a.detached {
 		a.draining = true
+		if grace := a.d.options.DrainGrace; grace > 0 && a.distance == Local {
+			a.grace = time.AfterFunc(grace, a.graceOver)
+		}
 		s.partLocked(a)
 		for l := a.popWaitingLocked(); l != nil; l = a.popWaitingLocked() {
 			l.placeLocked()
@@ -135,6 +139,14 @@ func (a *Attachment) Drain() (empty <-chan struct{}) {
 	s.unlockAndFlush()
 	a.d.changed(a.distance)
 	return a.empty
+}
+
+// graceOver lets the instance leave, since other replicas have heard by now that it drains.
+func (a *Attachment) graceOver() {
+	a.service.mu.Lock()
+	defer a.service.mu.Unlock()
+	a.grace = nil
+	a.emptyLocked()
 }
 
 // Detach ends the attachment. Its open dispatches go to other instances of the service in the order in which they were handed out,
@@ -147,8 +159,10 @@ func (a *Attachment) Detach() {
 	s.mu.Lock()
 	a.detached = true
 	s.partLocked(a)
-	if a.timer != nil {
-		a.timer.Stop()
+	for _, t := range []*time.Timer{a.timer, a.grace} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	dropped, poison := a.evictLocked()
 	s.unlockAndFlush()
@@ -356,7 +370,7 @@ func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 }
 
 func (a *Attachment) emptyLocked() {
-	if a.draining && !a.emptied && len(a.open) == 0 && a.idleLocked() {
+	if a.draining && !a.emptied && a.grace == nil && len(a.open) == 0 && a.idleLocked() {
 		a.emptied = true
 		close(a.empty)
 	}

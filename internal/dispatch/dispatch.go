@@ -87,6 +87,9 @@ type Options struct {
 	// MaxRedeliveries is how often a dispatch is handed out again whose instances go away; then it is set aside. Default 5 (setting
 	// max-redeliveries).
 	MaxRedeliveries int
+	// DrainGrace is how long a draining instance stays at least, for what other replicas sent before they heard of the drain (setting
+	// drain-grace).
+	DrainGrace time.Duration
 	// HandlerTimeout bounds the time from hand-out to result. Default 30 s; negative means for ever (setting handler-timeout).
 	HandlerTimeout time.Duration
 	// DefaultWindow bounds the open dispatches of an instance that names no window, MaxWindow those of one that names more.
