@@ -3,6 +3,7 @@
 package reload
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -75,7 +76,6 @@ func TestWatcher(t *testing.T) {
 		m := metrics.NewReload(nil)
 		w, changed := New(time.Second, m, slog.New(slog.DiscardHandler)), 0
 		w.Add("text", s, func() { changed++ })
-		go w.Run(t.Context())
 		stale := m.Stale.WithLabelValues("text")
 
 		for _, step := range []struct {
@@ -93,8 +93,9 @@ func TestWatcher(t *testing.T) {
 			{"mended", func() { write("link", "third") }, "third", 5, 2, 0},
 		} {
 			step.do()
-			time.Sleep(5 * time.Second)
-			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			w.Run(ctx)
+			cancel()
 			if s.text != step.text || s.loads != step.loads || changed != step.changed || value(t, stale) != step.stale {
 				t.Errorf("%s: text %q, %d loads, %d changes, stale %d", step.name, s.text, s.loads, changed, value(t, stale))
 			}
