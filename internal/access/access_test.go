@@ -148,10 +148,11 @@ func TestCallers_Load(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, wants := range map[string][]string{
-		"callers: {":                              {"callers.yaml"},
-		"callers: [{name: a, tokn: [x]}]":         {"tokn"},
-		"callers: [{name: a}]":                    {"caller a", "nobody can be it"},
-		"callers: [{name: a, tokens: [short]}]":   {"caller a", "token 1", "guessed"},
+		"callers: {":                            {"callers.yaml"},
+		"":                                      {"no list"},
+		"callers: [{name: a, tokn: [x]}]":       {"tokn"},
+		"callers: [{name: a}]":                  {"caller a", "nobody can be it"},
+		"callers: [{name: a, tokens: [short]}]": {"caller a", "token 1", "guessed"},
 		"callers: [{name: a, token_files: [no]}]": {"caller a", "no such file"},
 		"callers: [{name: a, certificates: [x], may: [everything]}, {certificates: [y], namespaces: [x], namespace_patterns: ['(']}]": {
 			`caller a: "everything"`, "caller number 2", "slash", "no pattern",
@@ -187,10 +188,10 @@ func TestCallers_Load(t *testing.T) {
 	if got, err := c.Authenticate("token-of-late-0001", nil); err != nil || got.Name() != "late" {
 		t.Errorf("a token that was added: %v", err)
 	}
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("callers: []"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Load(); err != nil || !c.Asked() {
-		t.Errorf("an empty file lets nobody in, and does not open the door: %v, asked %v", err, c.Asked())
+		t.Errorf("an empty list lets nobody in, and does not open the door: %v, asked %v", err, c.Asked())
 	}
 }

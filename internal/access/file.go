@@ -24,7 +24,7 @@ const LeastToken = 16
 
 // document is the form of the file.
 type document struct {
-	Callers []entry `yaml:"callers"`
+	Callers *[]entry `yaml:"callers"`
 }
 
 // entry is one caller in the file.
@@ -63,11 +63,14 @@ func (c *Callers) Load() error {
 	if err := decoder.Decode(&d); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("callers in %s: %w", c.file, err)
 	}
+	if d.Callers == nil { // an empty list is one, an empty file is likely a mistake
+		return fmt.Errorf("callers in %s: there is no list `callers`; write `callers: []` to let nobody in", c.file)
+	}
 	files := []string{c.file}
-	callers := make([]*Caller, 0, len(d.Callers))
+	callers := make([]*Caller, 0, len(*d.Callers))
 	var faults []error
-	for i := range d.Callers {
-		e := &d.Callers[i]
+	for i := range *d.Callers {
+		e := &(*d.Callers)[i]
 		e.Name = named(e.Name, i)
 		for _, name := range e.TokenFiles {
 			if !filepath.IsAbs(name) {

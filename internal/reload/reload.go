@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package reload has files read anew when they change: certificates, and who may call. It compares contents, since a file may be replaced by a
-// link, or through one, with times that tell nothing. What cannot be read stays as it was.
+// link, or through one, with times that tell nothing, and reads what stayed the same from one look to the next, since a file may be half written.
+// What cannot be read stays as it was.
 package reload
 
 import (
@@ -34,7 +35,8 @@ type Watcher struct {
 type watched struct {
 	name    string
 	source  Source
-	digest  []byte
+	digest  []byte // of what was read last
+	seen    []byte // of what was there at the last look
 	changed func()
 }
 
@@ -69,8 +71,10 @@ func (w *Watcher) Run(ctx context.Context) {
 func (w *Watcher) look() {
 	for _, x := range w.watched {
 		now := digest(x.source.Files())
-		if bytes.Equal(now, x.digest) {
-			continue
+		still := bytes.Equal(now, x.seen)
+		x.seen = now
+		if !still || bytes.Equal(now, x.digest) {
+			continue // nothing new, or somebody is writing just now
 		}
 		x.digest = now
 		if err := x.source.Load(); err != nil {
