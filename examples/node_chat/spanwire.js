@@ -18,8 +18,26 @@ const { spanwire } = grpc.loadPackageDefinition(loader.loadSync(["spanwire/v1/ha
 
 const LEAST_PAUSE = 100; // ms before the first attempt to attach again; each further one waits up to twice as long
 const MOST_PAUSE = 5000;
-const REMEMBERED = 10_000; // results kept for dispatches that come again
+const REMEMBERED = 10_000; // ids of messages, which come once over each replica
 const ACK_TIMEOUT = 5000; // ms
+const FRAME_HEAD = 128; // bytes that a frame needs beside its actions, and more
+const DRAIN_TIMEOUT = 25_000; // ms
+const { INVALID_ARGUMENT } = grpc.status;
+
+const serialize = spanwire.v1.HandlerService.service.Attach.requestSerialize;
+
+// A token travels by TLS wherever that is asked for.
+function credentials() {
+  const { SPANWIRE_TLS: tls, SPANWIRE_TLS_CA: ca } = process.env;
+  if (!ca && tls !== "true") return grpc.credentials.createInsecure();
+  return grpc.credentials.createSsl(ca ? fs.readFileSync(ca) : null);
+}
+
+function metadataOf(token) {
+  const metadata = new grpc.Metadata();
+  if (token) metadata.set("authorization", `Bearer ${token}`);
+  return metadata;
+}
 
 /** What a connect handler throws to refuse a socket. */
 class Refusal extends Error {
@@ -66,7 +84,8 @@ class Service {
     this.namespaces = [];
     this.links = new Map(); // by address
     this.sockets = new Map(); // by id
-    this.results = new Map(); // by dispatch id: promises of results
+    this.messages = new Set(); // ids
+    this.replicas = new Set(); // ids, as told last
     this.running = new AsyncLocalStorage(); // the link of the dispatch that a handler works on
     this.leaving = false;
     this.attached = new Promise((resolve) => (this.wasAttached = resolve));
@@ -78,17 +97,18 @@ class Service {
     return n;
   }
 
-  /** Attaches, and stays until drain. */
+  /** Attaches, and stays until drain. Fails when a broker says that the registration makes no sense. */
   async run() {
     for (const address of this.addresses) this.link(address.trim());
-    await new Promise((resolve) => (this.left = resolve));
+    await new Promise((resolve, reject) => Object.assign(this, { left: resolve, failed: reject }));
   }
 
-  /** Takes nothing new, finishes what is open, and leaves. */
+  /** Takes nothing new, finishes what is open, and leaves; what is not finished in time is given to others. */
   drain() {
     this.leaving = true;
-    for (const link of this.links.values()) link.leave();
+    for (const link of [...this.links.values()]) link.leave();
     if (this.links.size === 0) this.left();
+    setTimeout(() => { for (const link of this.links.values()) link.stream.cancel(); }, DRAIN_TIMEOUT).unref();
   }
 
   link(address) {
@@ -98,6 +118,7 @@ class Service {
   // Each replica tells of the others. One that a link leads to already, at whatever address, needs no second.
   learn(topology) {
     if (this.oneReplica) return;
+    this.replicas = new Set((topology?.replicas ?? []).map((r) => r.id));
     const known = new Set([...this.links.values()].map((link) => link.replica));
     for (const { id, address } of topology?.replicas ?? []) if (address !== "" && !known.has(id)) this.link(address);
   }
@@ -113,31 +134,46 @@ class Service {
   }
 
   // One socket's dispatches run one after another, and different sockets' side by side.
+  // One that comes again is handled again: what its handler commanded may have been lost with the stream, not its result alone.
   take(link, dispatch) {
-    const known = dispatch.redeliveries > 0 && this.results.get(dispatch.id);
-    if (known) { // it ran here already, or runs: only its result was lost
-      known.then((result) => link.act({ result }));
-      return;
-    }
-    const socket = this.meet(dispatch);
-    const result = socket.last.then(() => this.running.run(link, () => this.handle(socket, dispatch)));
+    if (dispatch.kind === "message" && this.seen(dispatch.id)) return link.act({ result: { dispatch_id: dispatch.id } });
+    const socket = this.meet(link, dispatch);
+    const { stream } = link;
+    const result = socket.last.then(() => {
+      if (link.stream !== stream || !link.ready) return null; // it was given to another meanwhile
+      return this.running.run(link, () => this.handle(socket, dispatch));
+    });
     socket.last = result;
-    if (dispatch.kind === "disconnected") this.sockets.delete(dispatch.socket_id);
-    this.results.set(dispatch.id, result);
-    if (this.results.size > REMEMBERED) this.results.delete(this.results.keys().next().value);
-    result.then((r) => link.act({ result: r }));
+    if (dispatch.kind === "disconnected") this.forget(socket);
+    result.then((r) => {
+      if (r?.refusal) this.forget(socket);
+      if (r && link.stream === stream) link.act({ result: r });
+    });
+  }
+
+  // Messages come once over each replica, with the same id.
+  seen(id) {
+    if (this.messages.has(id)) return true;
+    this.messages.add(id);
+    if (this.messages.size > REMEMBERED) this.messages.delete(this.messages.values().next().value);
+    return false;
   }
 
   // An introduction that comes again replaces what was known: the socket was with another instance meanwhile.
-  meet(dispatch) {
+  meet(link, dispatch) {
     if (dispatch.kind === "message") return { last: Promise.resolve() };
     let socket = this.sockets.get(dispatch.socket_id);
     if (!socket) {
       socket = new Socket(this, dispatch.socket_id, dispatch.namespace || "/");
       this.sockets.set(dispatch.socket_id, socket);
     }
+    socket.link = link;
     if (dispatch.introduction) socket.introduce(dispatch.introduction);
     return socket;
+  }
+
+  forget(socket) {
+    if (this.sockets.get(socket.id) === socket) this.sockets.delete(socket.id);
   }
 
   async handle(socket, dispatch) {
@@ -226,7 +262,7 @@ class Namespace extends Target {
   get registration() {
     return {
       namespace: this.name, pattern: this.pattern, events: [...this.events.keys()], messages: [...this.messages.keys()],
-      connect: !!this.onConnect, disconnect: !!this.onDisconnect, room_events: !!this.onRoom,
+      connect: !!this.onConnect, disconnect: true, room_events: !!this.onRoom, // a socket is forgotten with its disconnect
     };
   }
 }
@@ -263,16 +299,17 @@ class Link {
 
   attach() {
     const { service } = this;
-    const { SPANWIRE_TLS_CA: ca } = process.env;
-    const credentials = ca ? grpc.credentials.createSsl(fs.readFileSync(ca)) : grpc.credentials.createInsecure();
-    const metadata = new grpc.Metadata();
-    if (service.token) metadata.set("authorization", `Bearer ${service.token}`);
-    this.client = new spanwire.v1.HandlerService(this.address, credentials, { "grpc.max_receive_message_length": -1 });
+    this.client = new spanwire.v1.HandlerService(this.address, credentials(), {
+      "grpc.max_receive_message_length": -1, "grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 5000,
+    });
     // Sequences begin anew with each stream; what was queued for the old one is gone with it.
     Object.assign(this, { sent: 0, theyAnswered: 0, received: 0, weAnswered: 0, queue: [], asked: new Map(), ids: 0, timer: null });
-    this.stream = this.client.attach(metadata);
+    this.stream = this.client.attach(metadataOf(service.token));
     this.stream.on("data", (frame) => this[frame.frame]?.(frame[frame.frame])); // frames that are not known are skipped
-    this.stream.on("error", (err) => console.error(`${this.address}: ${err.message}`)); // "end" or "close" follows
+    this.stream.on("error", (err) => { // "close" follows
+      console.error(`${this.address}: ${err.message}`);
+      if (err.code === INVALID_ARGUMENT && !this.ready) service.failed(err); // trying again would not help
+    });
     this.stream.on("close", () => this.ended());
     this.stream.write({ register: {
       protocol_version: 1, service: service.name, instance_id: service.id, sdk_name: "example-node", sdk_version: "1",
@@ -286,13 +323,22 @@ class Link {
     this.client.close();
     clearTimeout(this.timer);
     for (const { reject } of this.asked.values()) reject(new Error("the stream ended before the answer came"));
-    if (service.leaving) {
+    for (const socket of service.sockets.values()) if (socket.link === this) service.forget(socket); // whoever gets them next is told anew
+    if (service.leaving || this.isNotNeeded()) {
       service.links.delete(this.address);
-      if (service.links.size === 0) service.left();
+      if (service.leaving && service.links.size === 0) service.left();
       return;
     }
     const most = Math.min(LEAST_PAUSE * 2 ** this.attempts++, MOST_PAUSE);
     setTimeout(() => (service.leaving ? this.ended() : this.attach()), most / 4 + Math.random() * most * 0.75);
+  }
+
+  // Another address leads to the same replica, whose broker keeps the newer stream only; or the replica is gone for good.
+  isNotNeeded() {
+    const { service, replica } = this;
+    if (!replica) return false;
+    if ([...service.links.values()].some((other) => other !== this && other.ready && other.replica === replica)) return true;
+    return !service.addresses.includes(this.address) && !service.replicas.has(replica);
   }
 
   leave() {
@@ -342,7 +388,14 @@ class Link {
 
   act(action) {
     if (!this.ready) return; // a result that is lost: the broker gives the dispatch again
-    this.queue.push(action);
+    let bytes = serialize({ batch: { actions: [action] } }).length;
+    if (bytes > this.most - FRAME_HEAD) {
+      console.error(`${this.address}: ${bytes} bytes are more than a frame of ${this.most} holds; they were not sent`);
+      if (!action.result) return void this.answer({ id: action.command.id, fault: { code: "FAULT_CODE_TOO_LARGE", message: "larger than a frame" } });
+      action = { result: { dispatch_id: action.result.dispatch_id, failure: { message: "the answer is larger than a frame" } } };
+      bytes = FRAME_HEAD;
+    }
+    this.queue.push({ action, bytes });
     if (this.queue.length === 1) setImmediate(() => this.flush()); // with all that this turn of the loop brings
   }
 
@@ -356,7 +409,7 @@ class Link {
 
   flush() {
     while (this.ready && this.queue.length > 0 && this.sent - this.theyAnswered < this.window) {
-      const batch = { sequence: ++this.sent, answered: this.received, actions: this.queue.splice(0, this.fitting()) };
+      const batch = { sequence: ++this.sent, answered: this.received, actions: this.queue.splice(0, this.fitting()).map((q) => q.action) };
       this.weAnswered = this.received;
       this.stream.write({ batch });
     }
@@ -364,11 +417,8 @@ class Link {
 
   // How many of the queue fit into a frame.
   fitting() {
-    let bytes = 1024;
-    const n = this.queue.findIndex((a) => {
-      const x = a.result?.ack ?? a.command?.emit?.event ?? { args: "", attachments: [] };
-      return (bytes += 512 + x.args.length + x.attachments.reduce((sum, b) => sum + b.length + 16, 0)) > this.most;
-    });
+    let bytes = FRAME_HEAD;
+    const n = this.queue.findIndex((q) => (bytes += q.bytes) > this.most);
     return n < 0 ? this.queue.length : Math.max(n, 1);
   }
 
@@ -385,9 +435,8 @@ class Link {
 
 /** Emits once, without being a handler. */
 function emitOnce(room, name, args) {
-  const client = new spanwire.v1.EmitterService(process.env.SPANWIRE_ADDRESS ?? "127.0.0.1:50051", grpc.credentials.createInsecure());
-  const metadata = new grpc.Metadata();
-  if (process.env.SPANWIRE_TOKEN) metadata.set("authorization", `Bearer ${process.env.SPANWIRE_TOKEN}`);
+  const client = new spanwire.v1.EmitterService(process.env.SPANWIRE_ADDRESS ?? "127.0.0.1:50051", credentials());
+  const metadata = metadataOf(process.env.SPANWIRE_TOKEN);
   return new Promise((resolve, reject) => {
     client.emit({ emit: { target: { rooms: room ? [room] : [] }, event: { name, ...pack(args) } } }, metadata, (err, answer) => {
       client.close();
