@@ -125,6 +125,11 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.fail(w, r, f.metrics.Unaddressed, "it takes no requests of its sessions, see the setting forward-address there", nil)
 		return
 	}
+	if isWebSocket(r) && f.draining.Load() {
+		// Clients that are cut off within an upgrade may wait for long; one that is refused goes on polling.
+		unavailable(w, "This server is stopping, and carries no WebSocket to another")
+		return
+	}
 	if !f.enter() {
 		f.refuse(w)
 		return
@@ -186,13 +191,19 @@ func (f *Forwarder) refuse(w http.ResponseWriter) {
 	if ok, unlogged := f.quiet.Allow("too many"); ok {
 		f.log.Warn("too many requests of other replicas' sessions", "setting", "max-forwards", "limit", f.o.MaxForwards, "unlogged", unlogged)
 	}
+	unavailable(w, "This server forwards as many requests as its setting max-forwards allows")
+}
+
+// unavailable asks the browser to come again.
+func unavailable(w http.ResponseWriter, message string) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Connection", "close")
 	h.Set("Retry-After", strconv.Itoa(retryAfter))
 	w.WriteHeader(http.StatusServiceUnavailable)
-	_, _ = w.Write([]byte(`{"code":4,"message":"This server forwards as many requests as its setting max-forwards allows"}`)) // or the browser left
+	_, _ = w.Write([]byte(`{"code":4,"message":"` + message + `"}`)) // or the browser left
 }
 
 // errand is one request on its way to the replica of its session.

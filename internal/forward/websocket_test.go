@@ -279,6 +279,23 @@ func TestForwarder_Drain(t *testing.T) {
 	}
 }
 
+// A replica that drains takes no further WebSocket, which would be cut soon; its browser goes on polling.
+func TestForwarder_Drain_refuses(t *testing.T) {
+	conns := make(chan *websocket.Conn, 1)
+	near, far := pair(t, upgraded(t, conns, nil))
+	near.Drain(t.Context())
+	browser := dial(t, near.public, handshake(far))
+	answer, err := http.ReadResponse(bufio.NewReader(browser), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("answered %s, %v", answer.Status, answer.Header)
+	}
+	near.idle(t)
+}
+
 // A link that would be made after the end is not.
 func TestForwarder_Closed(t *testing.T) {
 	conns := make(chan net.Conn, 1)
