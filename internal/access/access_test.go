@@ -153,6 +153,11 @@ func TestCallers_Load(t *testing.T) {
 		"callers: [{name: a, tokn: [x]}]":       {"tokn"},
 		"callers: [{name: a}]":                  {"caller a", "nobody can be it"},
 		"callers: [{name: a, tokens: [short]}]": {"caller a", "token 1", "guessed"},
+		"callers: [{name: a, tokens: long-enough-token}]": {"line 1"},
+		"callers: [long-enough-token]":                    {"line 1"},
+		"callers: [{name: a, certificates: [x], services: []}, {certificates: [y], namespaces: , namespace_patterns: [], may: }]": {
+			"caller a: services has no items", "caller number 2: namespaces has", "namespace_patterns has", "may has",
+		},
 		"callers: [{name: a, token_files: [no]}]": {"caller a", "no such file"},
 		"callers: [{name: a, certificates: [x], may: [everything]}, {certificates: [y], namespaces: [x], namespace_patterns: ['(']}]": {
 			`caller a: "everything"`, "caller number 2", "slash", "no pattern",
@@ -169,7 +174,7 @@ func TestCallers_Load(t *testing.T) {
 				t.Errorf("%s: %v does not say %q", text, err, want)
 			}
 		}
-		if err != nil && strings.Contains(err.Error(), "long-enough-token") {
+		if err != nil && strings.Contains(err.Error(), "long-en") {
 			t.Errorf("the error tells a token: %v", err)
 		}
 		if got, err := c.Authenticate("token-of-chat-0001", nil); err != nil || got.Name() != "chat" {

@@ -61,14 +61,14 @@ func (c *Callers) Load() error {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&d); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("callers in %s: %w", c.file, err)
+		return fmt.Errorf("callers in %s: %w", c.file, withoutValues(err))
 	}
 	if d.Callers == nil { // an empty list is one, an empty file is likely a mistake
 		return fmt.Errorf("callers in %s: there is no list `callers`; write `callers: []` to let nobody in", c.file)
 	}
 	files := []string{c.file}
 	callers := make([]*Caller, 0, len(*d.Callers))
-	var faults []error
+	faults := []error{empty(data)}
 	for i := range *d.Callers {
 		e := &(*d.Callers)[i]
 		e.Name = named(e.Name, i)
@@ -90,6 +90,43 @@ func (c *Callers) Load() error {
 	}
 	c.list.Store(&callers)
 	return nil
+}
+
+// withoutValues leaves out of an error what it quotes of the file, which may be of a token.
+func withoutValues(err error) error {
+	var typed *yaml.TypeError
+	if !errors.As(err, &typed) {
+		return err // of the syntax: it names lines alone
+	}
+	faults := make([]error, len(typed.Errors))
+	for i, text := range typed.Errors {
+		if line, _, quotes := strings.Cut(text, ": cannot unmarshal "); quotes {
+			text = line + ": this is of the wrong kind: a list, an entry or a text is expected"
+		}
+		faults[i] = errors.New(text)
+	}
+	return errors.Join(faults...)
+}
+
+// empty finds lists without items among those that allow everything when they are left out: what a template left empty must not do so.
+func empty(data []byte) error {
+	var d struct {
+		Callers []map[string]yaml.Node `yaml:"callers"`
+	}
+	if err := yaml.Unmarshal(data, &d); err != nil {
+		return withoutValues(err)
+	}
+	var faults []error
+	for i, e := range d.Callers {
+		name := e["name"]
+		for _, key := range []string{"may", "services", "namespaces", "namespace_patterns"} {
+			nothing := key == "may" && e[key].Kind == yaml.SequenceNode // is what the caller may
+			if list, given := e[key]; given && len(list.Content) == 0 && !nothing {
+				faults = append(faults, fmt.Errorf("caller %s: %s has no items; leave it out to allow all", named(name.Value, i), key))
+			}
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func named(name string, i int) string {

@@ -29,7 +29,7 @@ func (b *Broker) forwardOptions() forward.Options {
 		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
 	}
 	if s := b.secured.cluster; s != nil {
-		o.TLS = s.ClientConfig()
+		o.TLS = s.ClientConfig
 	}
 	return o
 }

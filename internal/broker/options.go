@@ -26,7 +26,7 @@ func (b *Broker) busOptions() nats.Options {
 	o := nats.Default()
 	o.URL, o.Listen, o.Token, o.Cluster = c.NATSURL, c.NATSListen, c.NATSToken, c.Name
 	if s := b.secured.cluster; s != nil {
-		o.ServerTLS, o.ClientTLS = s.Config(), s.ClientConfig()
+		o.ServerTLS, o.ClientTLS = s.Config(), s.ClientConfig
 	}
 	o.MaxEnvelope, o.Pending, o.ReconnectBuffer = c.MaxEnvelope, c.MaxBacklog, c.ReconnectBuffer
 	return o

@@ -89,29 +89,11 @@ func (s *Store) Config() *tls.Config {
 	}
 }
 
-// ClientConfig is for who dials others that have a certificate of the same authorities, and shows this one. Each connection begins with
-// what was read last.
+// ClientConfig is for one connection to others that have a certificate of the same authorities; it shows this one. Whoever dials again
+// takes another, which has what was read last. crypto/tls checks the name, or the address, that is dialled.
 func (s *Store) ClientConfig() *tls.Config {
-	c := &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return &s.current.Load().Certificates[0], nil
-		},
-	}
-	if s.o.ClientCA == "" {
-		return c
-	}
-	// The authorities may be read anew, which RootCAs cannot follow: they are checked here, as crypto/tls would.
-	c.InsecureSkipVerify = true
-	c.VerifyConnection = func(state tls.ConnectionState) error {
-		o := x509.VerifyOptions{Roots: s.current.Load().ClientCAs, DNSName: state.ServerName, Intermediates: x509.NewCertPool(), CurrentTime: s.o.Now()}
-		for _, other := range state.PeerCertificates[1:] {
-			o.Intermediates.AddCert(other)
-		}
-		_, err := state.PeerCertificates[0].Verify(o)
-		return err
-	}
-	return c
+	now := s.current.Load()
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: now.Certificates, RootCAs: now.ClientCAs, Time: s.o.Now}
 }
 
 // Ends tells when the certificate in use does, in seconds since 1970.

@@ -3,6 +3,7 @@
 package certs
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 	"os"
@@ -42,7 +43,7 @@ func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error
 		return <-served, clientErr
 	}
 	client = client.Clone()
-	client.ServerName = "localhost"
+	client.ServerName = cmp.Or(client.ServerName, "localhost")
 	_, clientErr = tls.Client(raw, client).Read(make([]byte, 1))
 	return <-served, clientErr
 }
@@ -104,10 +105,12 @@ func TestStore_ClientConfig(t *testing.T) {
 	if _, clientErr := shake(t, &tls.Config{Certificates: stranger.current.Load().Certificates}, s.ClientConfig()); clientErr == nil {
 		t.Error("a stranger was believed")
 	}
-	elsewhere := s.ClientConfig()
-	_, err = tls.Dial("tcp", "127.0.0.1:1", elsewhere)
-	if err == nil {
-		t.Error("nobody was reached")
+	for _, name := range []string{"127.0.0.9", "elsewhere.example"} {
+		c := s.ClientConfig()
+		c.ServerName = name
+		if _, clientErr := shake(t, s.Config(), c); clientErr == nil {
+			t.Errorf("a certificate was believed that is not for %s", name)
+		}
 	}
 	theirs.WritePool(ca)
 	if err := s.Load(); err != nil {

@@ -39,8 +39,8 @@ type Options struct {
 	// Find tells where another replica takes requests; address is empty when it told none, and known false when there is no such replica.
 	// It is called by many goroutines at the same time and must not block.
 	Find func(replica sio.ReplicaID) (address string, known bool)
-	// TLS is for the connections to other replicas. Nil is no TLS.
-	TLS *tls.Config
+	// TLS gives what each connection to another replica begins with. Nil is no TLS.
+	TLS func() *tls.Config
 	// Wake answers the request of a session of this replica that waits for packets, if one does. It must not block.
 	Wake func(sio.SessionID)
 	// MaxForwards bounds the requests and WebSockets that are forwarded at a time.
@@ -101,7 +101,7 @@ func (f *Forwarder) dial(ctx context.Context, network, address string) (net.Conn
 	if f.o.TLS == nil {
 		return f.dialer.DialContext(ctx, network, address)
 	}
-	d := tls.Dialer{NetDialer: &f.dialer, Config: f.o.TLS}
+	d := tls.Dialer{NetDialer: &f.dialer, Config: f.o.TLS()}
 	return d.DialContext(ctx, network, address)
 }
 

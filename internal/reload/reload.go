@@ -35,7 +35,8 @@ type Watcher struct {
 type watched struct {
 	name    string
 	source  Source
-	digest  []byte // of what was read last
+	digest  []byte // of what is in force
+	refused []byte // of what could not be used last; nil when nothing was since
 	seen    []byte // of what was there at the last look
 	changed func()
 }
@@ -73,18 +74,20 @@ func (w *Watcher) look() {
 		now := digest(x.source.Files())
 		still := bytes.Equal(now, x.seen)
 		x.seen = now
-		if !still || bytes.Equal(now, x.digest) {
+		if !still || x.refused == nil && bytes.Equal(now, x.digest) {
 			continue // nothing new, or somebody is writing just now
 		}
-		x.digest = now
 		if err := x.source.Load(); err != nil {
-			// Files of one source may be replaced one after another: then the next look makes it good.
-			w.metrics.Failed.WithLabelValues(x.name).Inc()
-			w.metrics.Stale.WithLabelValues(x.name).Set(1)
-			w.log.Error("changed files cannot be used; what was read before stays in force", "what", x.name, "error", err)
+			// The next look tries again: files of one source may be replaced one after another, and a certificate may begin to be valid.
+			if !bytes.Equal(now, x.refused) {
+				w.metrics.Failed.WithLabelValues(x.name).Inc()
+				w.metrics.Stale.WithLabelValues(x.name).Set(1)
+				w.log.Error("changed files cannot be used; what was read before stays in force", "what", x.name, "error", err)
+			}
+			x.refused = now
 			continue
 		}
-		x.digest = digest(x.source.Files()) // which may be others now
+		x.digest, x.refused = now, nil // as it was before it was read: what changed meanwhile is found at the next look
 		w.metrics.Loaded.WithLabelValues(x.name).Inc()
 		w.metrics.Stale.WithLabelValues(x.name).Set(0)
 		w.log.Info("changed files were read", "what", x.name)

@@ -23,6 +23,8 @@ import (
 type text struct {
 	file, text string
 	loads      int
+	early      int    // so many loads fail, whatever the file says
+	meanwhile  func() // happens once, after the file was read
 }
 
 func (s *text) Files() []string { return []string{s.file} }
@@ -32,6 +34,14 @@ func (s *text) Load() error {
 	data, err := os.ReadFile(s.file)
 	if err != nil {
 		return err
+	}
+	if s.early > 0 {
+		s.early--
+		return errors.New("too early")
+	}
+	if do := s.meanwhile; do != nil {
+		s.meanwhile = nil
+		do()
 	}
 	if string(data) == "bad" {
 		return errors.New("bad")
@@ -78,6 +88,7 @@ func TestWatcher(t *testing.T) {
 		w.Add("text", s, func() { changed++ })
 		stale := m.Stale.WithLabelValues("text")
 
+		const again = -1 // what cannot be used is tried at each look
 		for _, step := range []struct {
 			name           string
 			do             func()
@@ -88,19 +99,21 @@ func TestWatcher(t *testing.T) {
 			{"nothing", func() {}, "first", 1, 0, 0},
 			{"written again", func() { write("one", "first") }, "first", 1, 0, 0},
 			{"another file", func() { write("two", "second"); point("two") }, "second", 2, 1, 0},
-			{"nonsense", func() { write("two", "bad") }, "second", 3, 1, 1},
-			{"gone", func() { _ = os.Remove(s.file) }, "second", 4, 1, 1},
-			{"mended", func() { write("link", "third") }, "third", 5, 2, 0},
+			{"nonsense", func() { write("two", "bad") }, "second", again, 1, 1},
+			{"gone", func() { _ = os.Remove(s.file) }, "second", again, 1, 1},
+			{"mended", func() { write("link", "third") }, "third", again, 2, 0},
+			{"in time", func() { s.early = 2; write("link", "fourth") }, "fourth", again, 3, 0},
+			{"while it is read", func() { s.meanwhile = func() { write("link", "sixth") }; write("link", "fifth") }, "sixth", again, 5, 0},
 		} {
 			step.do()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			w.Run(ctx)
 			cancel()
-			if s.text != step.text || s.loads != step.loads || changed != step.changed || value(t, stale) != step.stale {
+			if s.text != step.text || (step.loads != again && s.loads != step.loads) || changed != step.changed || value(t, stale) != step.stale {
 				t.Errorf("%s: text %q, %d loads, %d changes, stale %d", step.name, s.text, s.loads, changed, value(t, stale))
 			}
 		}
-		if n := value(t, m.Failed.WithLabelValues("text")); n != 2 {
+		if n := value(t, m.Failed.WithLabelValues("text")); n != 3 {
 			t.Errorf("%d failures were counted", n)
 		}
 	})

@@ -8,6 +8,7 @@ package nats
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,8 +42,8 @@ type Options struct {
 	ReconnectWait time.Duration
 	// ServerTLS is the certificate of the embedded server, and whose certificates it asks for. Nil is no TLS.
 	ServerTLS *tls.Config
-	// ClientTLS is for the connection to the server of URL. Nil leaves it to the URL, which may begin with tls://.
-	ClientTLS *tls.Config
+	// ClientTLS gives what each connection to the server of URL begins with. Nil leaves it to the URL, which may begin with tls://.
+	ClientTLS func() *tls.Config
 }
 
 // Default holds the options in force when none is set.
@@ -127,7 +128,10 @@ func (b *Backplane) settings() []client.Option {
 		client.ErrorHandler(b.failed),
 	}
 	if b.options.ClientTLS != nil && b.options.URL != "" {
-		settings = append(settings, client.Secure(b.options.ClientTLS))
+		settings = append(settings, client.ClientTLSConfig(
+			func() (tls.Certificate, error) { return b.options.ClientTLS().Certificates[0], nil },
+			func() (*x509.CertPool, error) { return b.options.ClientTLS().RootCAs, nil },
+		))
 	}
 	if b.options.Token != "" {
 		settings = append(settings, client.Token(b.options.Token))
