@@ -117,7 +117,7 @@ chromium:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y chromium; \
 		else echo "The browser tests need Chromium: install the package chromium, or set CHROMIUM to the program."; exit 1; fi; }
 
-bench: build setup bench/node/node_modules ## measure against the Node server, side by side (about 11 minutes)
+bench: build setup bench/node/node_modules ## measure against the Node server, side by side (about 15 minutes)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/flask/requirements.txt
 	ulimit -n $$(ulimit -H -n) && go run ./bench/run -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
 
