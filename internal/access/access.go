@@ -119,6 +119,8 @@ type Callers struct {
 	master []string // tokens of the setting service-tokens
 	list   atomic.Pointer[[]*Caller]
 	files  atomic.Pointer[[]string]
+	// Unknown is called for each that nobody knows. Nil calls nothing; set it before Authenticate is called.
+	Unknown func()
 }
 
 // everything is who shows one of the tokens that may do everything.
@@ -139,6 +141,14 @@ func (c *Callers) Authenticate(token string, peer *tls.ConnectionState) (*Caller
 	if !c.Asked() {
 		return nil, nil //nolint:nilnil // nil is who may do everything
 	}
+	found, err := c.find(token, peer)
+	if err != nil && c.Unknown != nil {
+		c.Unknown()
+	}
+	return found, err
+}
+
+func (c *Callers) find(token string, peer *tls.ConnectionState) (*Caller, error) {
 	if token != "" {
 		return c.byToken(token)
 	}

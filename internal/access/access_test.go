@@ -47,6 +47,8 @@ func TestCallers_Authenticate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	strangers, wanted := 0, 0
+	c.Unknown = func() { strangers++ }
 	authority := certstest.New(t)
 	shows := func(name string) *tls.ConnectionState {
 		leaf := parse(t, authority, name)
@@ -70,6 +72,12 @@ func TestCallers_Authenticate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := c.Authenticate(tt.token, tt.peer)
+			if tt.want == "" {
+				wanted++
+			}
+			if strangers != wanted {
+				t.Errorf("%d strangers were counted, not %d", strangers, wanted)
+			}
 			switch {
 			case tt.want == "" && sio.CodeOf(err) != sio.CodeUnauthenticated:
 				t.Errorf("let in as %q: %v", got.Name(), err)

@@ -153,7 +153,9 @@ func (b *Broker) build() (err error) {
 	b.edge = edge.New(toBrowsers, b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
 	options := b.bridgeOptions()
 	options.Calls, options.Board = calls, board
-	b.bridge = bridge.New(options, b.dispatch, b.hub, metrics.NewBridge(b.registry), b.log)
+	bridgeMetrics := metrics.NewBridge(b.registry)
+	b.callers.Unknown = bridgeMetrics.Strangers.Inc
+	b.bridge = bridge.New(options, b.dispatch, b.hub, bridgeMetrics, b.log)
 	b.services, b.health = newServices(b.secured.services, options.ServerOptions(), b.bridge.Register)
 	proxies, err := c.Listen.Proxies()
 	if err != nil {

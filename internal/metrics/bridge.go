@@ -18,6 +18,7 @@ type Bridge struct {
 	Unknown   prometheus.Counter // frames and actions that this broker does not know
 	Faults    prometheus.Counter // things that instances did wrong
 	Denied    prometheus.Counter // things that instances and callers may not do
+	Strangers prometheus.Counter // calls of nobody who is known
 
 	Commands prometheus.Counter // of instances
 	Emits    prometheus.Counter // of callers that are no instances
@@ -46,6 +47,7 @@ func NewBridge(r prometheus.Registerer) *Bridge {
 		Unknown:   counter("unknown", "Frames and actions that this broker does not know, and skipped."),
 		Faults:    counter("faults", "Things that instances did wrong; the log tells each."),
 		Denied:    counter("denied", "Registrations, commands and calls of callers that may not (setting service-callers)."),
+		Strangers: counter("strangers", "Calls, by gRPC and HTTP, that showed no token or certificate that is known."),
 		Commands:  counter("commands", "Commands of instances."),
 		Emits:     counter("emits", "Emits of callers that are no instances."),
 
