@@ -69,6 +69,8 @@ type Broker struct {
 	secured secured
 	callers *access.Callers
 
+	failedHandshakes *prometheus.CounterVec // by door
+
 	draining atomic.Bool
 	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
 	telling  sync.WaitGroup // the goroutines that tell handlers of other replicas, and watch files
@@ -97,6 +99,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		started:  time.Now(),
 		registry: metrics.NewRegistry(Version),
 	}
+	b.failedHandshakes = metrics.NewHandshakes(b.registry)
 	// Files and addresses first, so that what is missing or in use is said at once.
 	err := b.openCertificates()
 	if err == nil {
@@ -156,7 +159,7 @@ func (b *Broker) build() (err error) {
 	bridgeMetrics := metrics.NewBridge(b.registry)
 	b.callers.Unknown = bridgeMetrics.Strangers.Inc
 	b.bridge = bridge.New(options, b.dispatch, b.hub, bridgeMetrics, b.log)
-	b.services, b.health = newServices(b.secured.services, options.ServerOptions(), b.bridge.Register)
+	b.services, b.health = newServices(b.secured.services, b.handshakes("services"), options.ServerOptions(), b.bridge.Register)
 	proxies, err := c.Listen.Proxies()
 	if err != nil {
 		return err
@@ -165,8 +168,8 @@ func (b *Broker) build() (err error) {
 	if err != nil {
 		return err
 	}
-	b.browsers = b.newHTTPServer(route(c.Engine.Paths, b.forwarding(b.edge), app))
-	b.operators = b.newHTTPServer(admin.New(admin.Options{
+	b.browsers = b.newHTTPServer("browsers", route(c.Engine.Paths, b.forwarding(b.edge), app))
+	b.operators = b.newHTTPServer("operators", admin.New(admin.Options{
 		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling, API: b.bridge.HTTP(b.httpOptions()),
 	}))
 	return nil

@@ -5,7 +5,7 @@ package broker
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -41,13 +41,13 @@ func (l *listeners) close() {
 }
 
 // newHTTPServer makes a server that strangers cannot hold up. It bounds no response: some last as long as their browser.
-func (b *Broker) newHTTPServer(h http.Handler) *http.Server {
+func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: b.config.Listen.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    b.config.Listen.MaxHeader,
-		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(httpErrors{b.handshakes(door)}, "", 0),
 	}
 }
 

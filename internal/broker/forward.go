@@ -48,7 +48,7 @@ func (b *Broker) forwarding(door http.Handler) http.Handler {
 	}
 	b.forward = forward.New(b.forwardOptions(), door, counters, b.log)
 	if b.listeners.forward != nil {
-		b.others = b.newHTTPServer(b.forward.Taken())
+		b.others = b.newHTTPServer("replicas", b.forward.Taken())
 		b.others.MaxHeaderBytes += forwardedHeader
 		unused := &unused{conns: make(map[net.Conn]struct{})}
 		b.others.ConnState = unused.state

@@ -116,6 +116,9 @@ func TestStart_mTLS(t *testing.T) {
 			}
 		})
 	}
+	if _, text := get(t, "http://"+b.OperatorAddress()+"/metrics"); !strings.Contains(text, `spanwire_certificate_failed_handshakes_total{door="services"}`) {
+		t.Error("handshakes that came to nothing are not counted")
+	}
 }
 
 const twoCallers = `

@@ -14,17 +14,17 @@ import (
 )
 
 // newServices makes the gRPC server of the handlers' door, with health and reflection on.
-func newServices(s *certs.Store, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server) {
+func newServices(s *certs.Store, h *handshakes, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server) {
 	if s != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(s.Config())))
+		options = append(options, grpc.Creds(watchedCredentials{credentials.NewTLS(s.Config()), h}))
 	}
 	server := grpc.NewServer(options...)
 	register(server)
-	h := health.NewServer()
+	state := health.NewServer()
 	for _, name := range []string{"", spanwirev1.HandlerService_ServiceDesc.ServiceName, spanwirev1.EmitterService_ServiceDesc.ServiceName} {
-		h.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
+		state.SetServingStatus(name, healthv1.HealthCheckResponse_SERVING)
 	}
-	healthv1.RegisterHealthServer(server, h)
+	healthv1.RegisterHealthServer(server, state)
 	reflection.Register(server)
-	return server, h
+	return server, state
 }

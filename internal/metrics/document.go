@@ -50,6 +50,9 @@ func described() []description {
 	NewForward(&c)
 	NewOnce(&c)
 	NewTail(&c)
+	NewReload(&c)
+	NewHandshakes(&c)
+	NewCertificate(&c)
 	slices.SortFunc(c.all, func(a, b description) int { return cmp.Compare(a.name, b.name) })
 	return c.all
 }

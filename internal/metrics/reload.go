@@ -31,6 +31,13 @@ func NewReload(r prometheus.Registerer) *Reload {
 	}
 }
 
+// NewHandshakes makes and registers the counter of TLS handshakes that came to nothing, by door.
+func NewHandshakes(r prometheus.Registerer) *prometheus.CounterVec {
+	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+		Name: "spanwire_certificate_failed_handshakes_total", Help: "TLS handshakes that came to nothing, by door; the log tells why.",
+	}, []string{"door"})
+}
+
 // NewCertificate makes and registers the gauge of when a listener's certificate ends.
 func NewCertificate(r prometheus.Registerer) *prometheus.GaugeVec {
 	return promauto.With(r).NewGaugeVec(prometheus.GaugeOpts{
