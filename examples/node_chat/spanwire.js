@@ -84,6 +84,7 @@ class Service {
     this.namespaces = [];
     this.links = new Map(); // by address
     this.sockets = new Map(); // by id
+    this.turns = new Map(); // the last dispatch of each socket that has one at work, by the socket's id
     this.messages = new Set(); // ids
     this.replicas = new Set(); // ids, as told last
     this.running = new AsyncLocalStorage(); // the link of the dispatch that a handler works on
@@ -139,14 +140,17 @@ class Service {
     if (dispatch.kind === "message" && this.seen(dispatch.id)) return link.act({ result: { dispatch_id: dispatch.id } });
     const socket = this.meet(link, dispatch);
     const { stream } = link;
-    const result = socket.last.then(() => {
+    const key = dispatch.socket_id || dispatch.id; // a message has no socket, and waits for nothing
+    // Turns outlive the stream: what comes again waits until the handler that was at work when the stream broke has ended.
+    const result = (this.turns.get(key) ?? Promise.resolve()).then(() => {
       if (link.stream !== stream || !link.ready) return null; // it was given to another meanwhile
       return this.running.run(link, () => this.handle(socket, dispatch));
     });
-    socket.last = result;
+    this.turns.set(key, result);
     if (dispatch.kind === "disconnected") this.forget(socket);
     result.then((r) => {
-      if (r?.refusal) this.forget(socket);
+      if (this.turns.get(key) === result) this.turns.delete(key);
+      if (r?.refusal) this.forget(socket); // only connects are refused
       if (r && link.stream === stream) link.act({ result: r });
     });
   }
@@ -161,7 +165,7 @@ class Service {
 
   // An introduction that comes again replaces what was known: the socket was with another instance meanwhile.
   meet(link, dispatch) {
-    if (dispatch.kind === "message") return { last: Promise.resolve() };
+    if (dispatch.kind === "message") return null;
     let socket = this.sockets.get(dispatch.socket_id);
     if (!socket) {
       socket = new Socket(this, dispatch.socket_id, dispatch.namespace || "/");
@@ -271,7 +275,7 @@ class Namespace extends Target {
 class Socket extends Target {
   constructor(service, id, namespace) {
     super(service, { namespace, rooms: [id] });
-    Object.assign(this, { id, last: Promise.resolve() });
+    this.id = id;
   }
 
   get namespace() { return new Target(this.service, { namespace: this.target.namespace }); }
@@ -306,11 +310,12 @@ class Link {
     Object.assign(this, { sent: 0, theyAnswered: 0, received: 0, weAnswered: 0, queue: [], asked: new Map(), ids: 0, timer: null });
     this.stream = this.client.attach(metadataOf(service.token));
     this.stream.on("data", (frame) => this[frame.frame]?.(frame[frame.frame])); // frames that are not known are skipped
-    this.stream.on("error", (err) => { // "close" follows
+    this.stream.on("error", (err) => { // "status" follows
       console.error(`${this.address}: ${err.message}`);
       if (err.code === INVALID_ARGUMENT && !this.ready) service.failed(err); // trying again would not help
     });
-    this.stream.on("close", () => this.ended());
+    // Each call ends with one status. Its "close" would never come: this side of the stream stays open for writing.
+    this.stream.on("status", () => this.ended());
     this.stream.write({ register: {
       protocol_version: 1, service: service.name, instance_id: service.id, sdk_name: "example-node", sdk_version: "1",
       registrations: service.namespaces.map((n) => n.registration),
