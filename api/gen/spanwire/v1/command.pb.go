@@ -405,7 +405,10 @@ type Join struct {
 	// Chooses the sockets. Never absent.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Lists the rooms. Never empty.
-	Rooms         []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica that takes the command, and waits until
+	// all replicas have carried it out, for at most as long as a query would wait.
+	WantCount     bool `protobuf:"varint,3,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,13 +457,23 @@ func (x *Join) GetRooms() []string {
 	return nil
 }
 
+func (x *Join) GetWantCount() bool {
+	if x != nil {
+		return x.WantCount
+	}
+	return false
+}
+
 // Leave takes every socket of a target out of rooms.
 type Leave struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chooses the sockets. Never absent.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Lists the rooms. Never empty. A socket's own room (its id) cannot be left.
-	Rooms         []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
+	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica that takes the command, and waits until
+	// all replicas have carried it out, for at most as long as a query would wait.
+	WantCount     bool `protobuf:"varint,3,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +522,13 @@ func (x *Leave) GetRooms() []string {
 	return nil
 }
 
+func (x *Leave) GetWantCount() bool {
+	if x != nil {
+		return x.WantCount
+	}
+	return false
+}
+
 // Disconnect ends every socket of a target: the browser is told with reason "io server disconnect" and does not reconnect by
 // itself.
 type Disconnect struct {
@@ -516,7 +536,10 @@ type Disconnect struct {
 	// Chooses the sockets. Never absent.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Closes the whole session under each socket too, and with it the client's sockets of other namespaces.
-	CloseSession  bool `protobuf:"varint,2,opt,name=close_session,json=closeSession,proto3" json:"close_session,omitempty"`
+	CloseSession bool `protobuf:"varint,2,opt,name=close_session,json=closeSession,proto3" json:"close_session,omitempty"`
+	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica that takes the command, and waits until
+	// all replicas have carried it out, for at most as long as a query would wait.
+	WantCount     bool `protobuf:"varint,3,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,6 +584,13 @@ func (x *Disconnect) GetTarget() *Target {
 func (x *Disconnect) GetCloseSession() bool {
 	if x != nil {
 		return x.CloseSession
+	}
+	return false
+}
+
+func (x *Disconnect) GetWantCount() bool {
+	if x != nil {
+		return x.WantCount
 	}
 	return false
 }
@@ -868,7 +898,7 @@ type Answer struct {
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Explains why the command was refused or failed. Absent when it was carried out.
 	Fault *Fault `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"`
-	// Counts the sockets that were reached: on the replica that took the command, or in the whole cluster when Emit.want_count was set.
+	// Counts the sockets that were reached: on the replica that took the command, or in the whole cluster when `want_count` was set.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
 	// Holds the acks that came, one per answering socket, when Emit.want_acks was set. The order means nothing.
 	Acks []*SocketAck `protobuf:"bytes,4,rep,name=acks,proto3" json:"acks,omitempty"`
@@ -1364,17 +1394,23 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\twant_acks\x18\x05 \x01(\bR\bwantAcks\x12$\n" +
 	"\x0eack_timeout_ms\x18\x06 \x01(\rR\fackTimeoutMs\x12\x1d\n" +
 	"\n" +
-	"want_count\x18\a \x01(\bR\twantCount\"I\n" +
+	"want_count\x18\a \x01(\bR\twantCount\"h\n" +
 	"\x04Join\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12\x14\n" +
-	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"J\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x1d\n" +
+	"\n" +
+	"want_count\x18\x03 \x01(\bR\twantCount\"i\n" +
 	"\x05Leave\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12\x14\n" +
-	"\x05rooms\x18\x02 \x03(\tR\x05rooms\"^\n" +
+	"\x05rooms\x18\x02 \x03(\tR\x05rooms\x12\x1d\n" +
+	"\n" +
+	"want_count\x18\x03 \x01(\bR\twantCount\"}\n" +
 	"\n" +
 	"Disconnect\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12#\n" +
-	"\rclose_session\x18\x02 \x01(\bR\fcloseSession\"p\n" +
+	"\rclose_session\x18\x02 \x01(\bR\fcloseSession\x12\x1d\n" +
+	"\n" +
+	"want_count\x18\x03 \x01(\bR\twantCount\"p\n" +
 	"\fFetchSockets\x12+\n" +
 	"\x06target\x18\x01 \x01(\v2\x13.spanwire.v1.TargetR\x06target\x12\x1d\n" +
 	"\n" +

@@ -1011,7 +1011,10 @@ type DispatchBatch struct {
 	// Lists the dispatches, oldest first.
 	Dispatches []*Dispatch `protobuf:"bytes,3,rep,name=dispatches,proto3" json:"dispatches,omitempty"`
 	// Lists answers to the instance's commands.
-	Answers       []*Answer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
+	Answers []*Answer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
+	// Names sockets that go to another instance of the service from now on, as they do when it handles what this one does not. Worked on
+	// before `dispatches`: the instance forgets what it keeps of them. Should one come back, it is introduced again.
+	Released      []string `protobuf:"bytes,5,rep,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1070,6 +1073,13 @@ func (x *DispatchBatch) GetDispatches() []*Dispatch {
 func (x *DispatchBatch) GetAnswers() []*Answer {
 	if x != nil {
 		return x.Answers
+	}
+	return nil
+}
+
+func (x *DispatchBatch) GetReleased() []string {
+	if x != nil {
+		return x.Released
 	}
 	return nil
 }
@@ -2073,14 +2083,15 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\breplicas\x18\x01 \x03(\v2\x14.spanwire.v1.ReplicaR\breplicas\"3\n" +
 	"\aReplica\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xad\x01\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xc9\x01\n" +
 	"\rDispatchBatch\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1a\n" +
 	"\banswered\x18\x02 \x01(\x04R\banswered\x125\n" +
 	"\n" +
 	"dispatches\x18\x03 \x03(\v2\x15.spanwire.v1.DispatchR\n" +
 	"dispatches\x12-\n" +
-	"\aanswers\x18\x04 \x03(\v2\x13.spanwire.v1.AnswerR\aanswers\"t\n" +
+	"\aanswers\x18\x04 \x03(\v2\x13.spanwire.v1.AnswerR\aanswers\x12\x1a\n" +
+	"\breleased\x18\x05 \x03(\tR\breleased\"t\n" +
 	"\vActionBatch\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1a\n" +
 	"\banswered\x18\x02 \x01(\x04R\banswered\x12-\n" +

@@ -26,6 +26,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CallState says how far a call is.
+type CallState int32
+
+const (
+	// Is never sent.
+	CallState_CALL_STATE_UNSPECIFIED CallState = 0
+	// Says that the replica asks the others before it carries the call out.
+	CallState_CALL_STATE_ASKING CallState = 1
+	// Says that the replica carries it out.
+	CallState_CALL_STATE_RUNNING CallState = 2
+	// Says that it was carried out.
+	CallState_CALL_STATE_DONE CallState = 3
+)
+
+// Enum value maps for CallState.
+var (
+	CallState_name = map[int32]string{
+		0: "CALL_STATE_UNSPECIFIED",
+		1: "CALL_STATE_ASKING",
+		2: "CALL_STATE_RUNNING",
+		3: "CALL_STATE_DONE",
+	}
+	CallState_value = map[string]int32{
+		"CALL_STATE_UNSPECIFIED": 0,
+		"CALL_STATE_ASKING":      1,
+		"CALL_STATE_RUNNING":     2,
+		"CALL_STATE_DONE":        3,
+	}
+)
+
+func (x CallState) Enum() *CallState {
+	p := new(CallState)
+	*p = x
+	return p
+}
+
+func (x CallState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CallState) Descriptor() protoreflect.EnumDescriptor {
+	return file_spanwire_backplane_v1_envelope_proto_enumTypes[0].Descriptor()
+}
+
+func (CallState) Type() protoreflect.EnumType {
+	return &file_spanwire_backplane_v1_envelope_proto_enumTypes[0]
+}
+
+func (x CallState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CallState.Descriptor instead.
+func (CallState) EnumDescriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{0}
+}
+
 // Envelope is one message on the backplane.
 //
 // A replica sends two kinds of streams: one to all others, and one to each replica that it addresses alone. Envelopes of both arrive
@@ -846,7 +903,9 @@ type DispatchBatch struct {
 	Loan uint64 `protobuf:"varint,4,opt,name=loan,proto3" json:"loan,omitempty"`
 	// Counts the batches of the loan from 1. A receiver drops what follows a gap: the origin, which learns of the loss too, gives all of it
 	// anew, and nothing overtakes what was lost.
-	Sequence      uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Names sockets that go to another instance of the service from now on. Worked on before `dispatches`.
+	Released      []string `protobuf:"bytes,6,rep,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +973,13 @@ func (x *DispatchBatch) GetSequence() uint64 {
 		return x.Sequence
 	}
 	return 0
+}
+
+func (x *DispatchBatch) GetReleased() []string {
+	if x != nil {
+		return x.Released
+	}
+	return nil
 }
 
 // ResultBatch brings results back.
@@ -1089,6 +1155,8 @@ type QueryRequest struct {
 	//	*QueryRequest_ListRooms
 	//	*QueryRequest_SetData
 	//	*QueryRequest_Message
+	//	*QueryRequest_FindCall
+	//	*QueryRequest_Command
 	Query isQueryRequest_Query `protobuf_oneof:"query"`
 	// Bounds the rooms in the answer to `list_rooms`.
 	Limit         uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -1190,6 +1258,24 @@ func (x *QueryRequest) GetMessage() *Message {
 	return nil
 }
 
+func (x *QueryRequest) GetFindCall() *FindCall {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_FindCall); ok {
+			return x.FindCall
+		}
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetCommand() *Command {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_Command); ok {
+			return x.Command
+		}
+	}
+	return nil
+}
+
 func (x *QueryRequest) GetLimit() uint32 {
 	if x != nil {
 		return x.Limit
@@ -1221,6 +1307,16 @@ type QueryRequest_Message struct {
 	Message *Message `protobuf:"bytes,7,opt,name=message,proto3,oneof"`
 }
 
+type QueryRequest_FindCall struct {
+	// Asks what is known of a call with an idempotency key.
+	FindCall *FindCall `protobuf:"bytes,9,opt,name=find_call,json=findCall,proto3,oneof"`
+}
+
+type QueryRequest_Command struct {
+	// Asks to carry out a command on the receiver's sockets, and to count them. It is not an emit: those are gathered.
+	Command *Command `protobuf:"bytes,10,opt,name=command,proto3,oneof"`
+}
+
 func (*QueryRequest_FetchSockets) isQueryRequest_Query() {}
 
 func (*QueryRequest_ListRooms) isQueryRequest_Query() {}
@@ -1228,6 +1324,10 @@ func (*QueryRequest_ListRooms) isQueryRequest_Query() {}
 func (*QueryRequest_SetData) isQueryRequest_Query() {}
 
 func (*QueryRequest_Message) isQueryRequest_Query() {}
+
+func (*QueryRequest_FindCall) isQueryRequest_Query() {}
+
+func (*QueryRequest_Command) isQueryRequest_Query() {}
 
 // Message is a message of one instance to others.
 type Message struct {
@@ -1407,7 +1507,11 @@ type QueryAnswer struct {
 	// Says that no further answer follows.
 	Last bool `protobuf:"varint,9,opt,name=last,proto3" json:"last,omitempty"`
 	// Says that the receiver has too much to do to answer; then nothing else is set but `last`.
-	Refused       bool `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused bool `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Holds the call that `find_call` found. Absent when the receiver knows none.
+	Call *Call `protobuf:"bytes,11,opt,name=call,proto3" json:"call,omitempty"`
+	// Counts the sockets that `command` reached.
+	Sockets       uint32 `protobuf:"varint,12,opt,name=sockets,proto3" json:"sockets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1512,6 +1616,148 @@ func (x *QueryAnswer) GetRefused() bool {
 	return false
 }
 
+func (x *QueryAnswer) GetCall() *Call {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetSockets() uint32 {
+	if x != nil {
+		return x.Sockets
+	}
+	return 0
+}
+
+// FindCall asks for a call with an idempotency key.
+type FindCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names who called: the caller of the key.
+	Caller string `protobuf:"bytes,1,opt,name=caller,proto3" json:"caller,omitempty"`
+	// Holds the idempotency key.
+	Key           string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindCall) Reset() {
+	*x = FindCall{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindCall) ProtoMessage() {}
+
+func (x *FindCall) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindCall.ProtoReflect.Descriptor instead.
+func (*FindCall) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FindCall) GetCaller() string {
+	if x != nil {
+		return x.Caller
+	}
+	return ""
+}
+
+func (x *FindCall) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// Call is what a replica knows of a call.
+type Call struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Holds the digest of the request, so that one key is not used for two intents.
+	Request []byte `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// Says how far it is.
+	State CallState `protobuf:"varint,2,opt,name=state,proto3,enum=spanwire.backplane.v1.CallState" json:"state,omitempty"`
+	// Names the replica that carries it out, or did.
+	Replica string `protobuf:"bytes,3,opt,name=replica,proto3" json:"replica,omitempty"`
+	// Holds the answer of a call that is done. Empty when it is too large to travel.
+	Answer        []byte `protobuf:"bytes,4,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Call) Reset() {
+	*x = Call{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Call) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Call) ProtoMessage() {}
+
+func (x *Call) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Call.ProtoReflect.Descriptor instead.
+func (*Call) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Call) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Call) GetState() CallState {
+	if x != nil {
+		return x.State
+	}
+	return CallState_CALL_STATE_UNSPECIFIED
+}
+
+func (x *Call) GetReplica() string {
+	if x != nil {
+		return x.Replica
+	}
+	return ""
+}
+
+func (x *Call) GetAnswer() []byte {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
 // Data is what is kept with a socket.
 type Data struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1525,7 +1771,7 @@ type Data struct {
 
 func (x *Data) Reset() {
 	*x = Data{}
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1783,7 @@ func (x *Data) String() string {
 func (*Data) ProtoMessage() {}
 
 func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1796,7 @@ func (x *Data) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data.ProtoReflect.Descriptor instead.
 func (*Data) Descriptor() ([]byte, []int) {
-	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{16}
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Data) GetValue() []byte {
@@ -1628,7 +1874,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x05\n" +
-	"\x03Bye\"\xb7\x01\n" +
+	"\x03Bye\"\xd3\x01\n" +
 	"\rDispatchBatch\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -1639,7 +1885,8 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"dispatches\x18\x03 \x03(\v2\x15.spanwire.v1.DispatchR\n" +
 	"dispatches\x12\x12\n" +
 	"\x04loan\x18\x04 \x01(\x04R\x04loan\x12\x1a\n" +
-	"\bsequence\x18\x05 \x01(\x04R\bsequence\"\x87\x01\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12\x1a\n" +
+	"\breleased\x18\x06 \x03(\tR\breleased\"\x87\x01\n" +
 	"\vResultBatch\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -1650,7 +1897,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x06Result\x12+\n" +
 	"\x06result\x18\x01 \x01(\v2\x13.spanwire.v1.ResultR\x06result\x12\x1c\n" +
 	"\tabandoned\x18\x02 \x01(\bR\tabandoned\"\x06\n" +
-	"\x04Lost\"\xe8\x02\n" +
+	"\x04Lost\"\xe4\x03\n" +
 	"\fQueryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x1d\n" +
 	"\n" +
@@ -1660,7 +1907,10 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\n" +
 	"list_rooms\x18\x05 \x01(\v2\x16.spanwire.v1.ListRoomsH\x00R\tlistRooms\x121\n" +
 	"\bset_data\x18\x06 \x01(\v2\x14.spanwire.v1.SetDataH\x00R\asetData\x12:\n" +
-	"\amessage\x18\a \x01(\v2\x1e.spanwire.backplane.v1.MessageH\x00R\amessage\x12\x14\n" +
+	"\amessage\x18\a \x01(\v2\x1e.spanwire.backplane.v1.MessageH\x00R\amessage\x12>\n" +
+	"\tfind_call\x18\t \x01(\v2\x1f.spanwire.backplane.v1.FindCallH\x00R\bfindCall\x12:\n" +
+	"\acommand\x18\n" +
+	" \x01(\v2\x1e.spanwire.backplane.v1.CommandH\x00R\acommand\x12\x14\n" +
 	"\x05limit\x18\b \x01(\rR\x05limitB\a\n" +
 	"\x05query\"\xfd\x01\n" +
 	"\aMessage\x12\x1f\n" +
@@ -1675,7 +1925,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\tAddressee\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
-	"instanceId\"\xf6\x02\n" +
+	"instanceId\"\xc1\x03\n" +
 	"\vQueryAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12-\n" +
 	"\x05found\x18\x02 \x03(\v2\x17.spanwire.v1.SocketInfoR\x05found\x12+\n" +
@@ -1687,10 +1937,25 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x04acks\x18\b \x03(\v2\x18.spanwire.v1.InstanceAckR\x04acks\x12\x12\n" +
 	"\x04last\x18\t \x01(\bR\x04last\x12\x18\n" +
 	"\arefused\x18\n" +
-	" \x01(\bR\arefused\"6\n" +
+	" \x01(\bR\arefused\x12/\n" +
+	"\x04call\x18\v \x01(\v2\x1b.spanwire.backplane.v1.CallR\x04call\x12\x18\n" +
+	"\asockets\x18\f \x01(\rR\asockets\"4\n" +
+	"\bFindCall\x12\x16\n" +
+	"\x06caller\x18\x01 \x01(\tR\x06caller\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\x8a\x01\n" +
+	"\x04Call\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\fR\arequest\x126\n" +
+	"\x05state\x18\x02 \x01(\x0e2 .spanwire.backplane.v1.CallStateR\x05state\x12\x18\n" +
+	"\areplica\x18\x03 \x01(\tR\areplica\x12\x16\n" +
+	"\x06answer\x18\x04 \x01(\fR\x06answer\"6\n" +
 	"\x04Data\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversionB\xe8\x01\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion*k\n" +
+	"\tCallState\x12\x1a\n" +
+	"\x16CALL_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11CALL_STATE_ASKING\x10\x01\x12\x16\n" +
+	"\x12CALL_STATE_RUNNING\x10\x02\x12\x13\n" +
+	"\x0fCALL_STATE_DONE\x10\x03B\xe8\x01\n" +
 	"\x19com.spanwire.backplane.v1B\rEnvelopeProtoP\x01ZFgithub.com/spanwire/spanwire/api/gen/spanwire/backplane/v1;backplanev1\xa2\x02\x03SBX\xaa\x02\x15Spanwire.Backplane.V1\xca\x02\x15Spanwire\\Backplane\\V1\xe2\x02!Spanwire\\Backplane\\V1\\GPBMetadata\xea\x02\x17Spanwire::Backplane::V1b\x06proto3"
 
 var (
@@ -1705,80 +1970,88 @@ func file_spanwire_backplane_v1_envelope_proto_rawDescGZIP() []byte {
 	return file_spanwire_backplane_v1_envelope_proto_rawDescData
 }
 
-var file_spanwire_backplane_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_spanwire_backplane_v1_envelope_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_spanwire_backplane_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_spanwire_backplane_v1_envelope_proto_goTypes = []any{
-	(*Envelope)(nil),        // 0: spanwire.backplane.v1.Envelope
-	(*Command)(nil),         // 1: spanwire.backplane.v1.Command
-	(*GatherRequest)(nil),   // 2: spanwire.backplane.v1.GatherRequest
-	(*GatherAnswer)(nil),    // 3: spanwire.backplane.v1.GatherAnswer
-	(*Heartbeat)(nil),       // 4: spanwire.backplane.v1.Heartbeat
-	(*Instance)(nil),        // 5: spanwire.backplane.v1.Instance
-	(*Sent)(nil),            // 6: spanwire.backplane.v1.Sent
-	(*Bye)(nil),             // 7: spanwire.backplane.v1.Bye
-	(*DispatchBatch)(nil),   // 8: spanwire.backplane.v1.DispatchBatch
-	(*ResultBatch)(nil),     // 9: spanwire.backplane.v1.ResultBatch
-	(*Result)(nil),          // 10: spanwire.backplane.v1.Result
-	(*Lost)(nil),            // 11: spanwire.backplane.v1.Lost
-	(*QueryRequest)(nil),    // 12: spanwire.backplane.v1.QueryRequest
-	(*Message)(nil),         // 13: spanwire.backplane.v1.Message
-	(*Addressee)(nil),       // 14: spanwire.backplane.v1.Addressee
-	(*QueryAnswer)(nil),     // 15: spanwire.backplane.v1.QueryAnswer
-	(*Data)(nil),            // 16: spanwire.backplane.v1.Data
-	(*v1.Emit)(nil),         // 17: spanwire.v1.Emit
-	(*v1.Join)(nil),         // 18: spanwire.v1.Join
-	(*v1.Leave)(nil),        // 19: spanwire.v1.Leave
-	(*v1.Disconnect)(nil),   // 20: spanwire.v1.Disconnect
-	(*v1.SocketAck)(nil),    // 21: spanwire.v1.SocketAck
-	(*v1.Register)(nil),     // 22: spanwire.v1.Register
-	(*v1.Dispatch)(nil),     // 23: spanwire.v1.Dispatch
-	(*v1.Result)(nil),       // 24: spanwire.v1.Result
-	(*v1.FetchSockets)(nil), // 25: spanwire.v1.FetchSockets
-	(*v1.ListRooms)(nil),    // 26: spanwire.v1.ListRooms
-	(*v1.SetData)(nil),      // 27: spanwire.v1.SetData
-	(*v1.Event)(nil),        // 28: spanwire.v1.Event
-	(*v1.SocketInfo)(nil),   // 29: spanwire.v1.SocketInfo
-	(*v1.RoomInfo)(nil),     // 30: spanwire.v1.RoomInfo
-	(*v1.InstanceAck)(nil),  // 31: spanwire.v1.InstanceAck
+	(CallState)(0),          // 0: spanwire.backplane.v1.CallState
+	(*Envelope)(nil),        // 1: spanwire.backplane.v1.Envelope
+	(*Command)(nil),         // 2: spanwire.backplane.v1.Command
+	(*GatherRequest)(nil),   // 3: spanwire.backplane.v1.GatherRequest
+	(*GatherAnswer)(nil),    // 4: spanwire.backplane.v1.GatherAnswer
+	(*Heartbeat)(nil),       // 5: spanwire.backplane.v1.Heartbeat
+	(*Instance)(nil),        // 6: spanwire.backplane.v1.Instance
+	(*Sent)(nil),            // 7: spanwire.backplane.v1.Sent
+	(*Bye)(nil),             // 8: spanwire.backplane.v1.Bye
+	(*DispatchBatch)(nil),   // 9: spanwire.backplane.v1.DispatchBatch
+	(*ResultBatch)(nil),     // 10: spanwire.backplane.v1.ResultBatch
+	(*Result)(nil),          // 11: spanwire.backplane.v1.Result
+	(*Lost)(nil),            // 12: spanwire.backplane.v1.Lost
+	(*QueryRequest)(nil),    // 13: spanwire.backplane.v1.QueryRequest
+	(*Message)(nil),         // 14: spanwire.backplane.v1.Message
+	(*Addressee)(nil),       // 15: spanwire.backplane.v1.Addressee
+	(*QueryAnswer)(nil),     // 16: spanwire.backplane.v1.QueryAnswer
+	(*FindCall)(nil),        // 17: spanwire.backplane.v1.FindCall
+	(*Call)(nil),            // 18: spanwire.backplane.v1.Call
+	(*Data)(nil),            // 19: spanwire.backplane.v1.Data
+	(*v1.Emit)(nil),         // 20: spanwire.v1.Emit
+	(*v1.Join)(nil),         // 21: spanwire.v1.Join
+	(*v1.Leave)(nil),        // 22: spanwire.v1.Leave
+	(*v1.Disconnect)(nil),   // 23: spanwire.v1.Disconnect
+	(*v1.SocketAck)(nil),    // 24: spanwire.v1.SocketAck
+	(*v1.Register)(nil),     // 25: spanwire.v1.Register
+	(*v1.Dispatch)(nil),     // 26: spanwire.v1.Dispatch
+	(*v1.Result)(nil),       // 27: spanwire.v1.Result
+	(*v1.FetchSockets)(nil), // 28: spanwire.v1.FetchSockets
+	(*v1.ListRooms)(nil),    // 29: spanwire.v1.ListRooms
+	(*v1.SetData)(nil),      // 30: spanwire.v1.SetData
+	(*v1.Event)(nil),        // 31: spanwire.v1.Event
+	(*v1.SocketInfo)(nil),   // 32: spanwire.v1.SocketInfo
+	(*v1.RoomInfo)(nil),     // 33: spanwire.v1.RoomInfo
+	(*v1.InstanceAck)(nil),  // 34: spanwire.v1.InstanceAck
 }
 var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
-	1,  // 0: spanwire.backplane.v1.Envelope.command:type_name -> spanwire.backplane.v1.Command
-	2,  // 1: spanwire.backplane.v1.Envelope.gather_request:type_name -> spanwire.backplane.v1.GatherRequest
-	3,  // 2: spanwire.backplane.v1.Envelope.gather_answer:type_name -> spanwire.backplane.v1.GatherAnswer
-	4,  // 3: spanwire.backplane.v1.Envelope.heartbeat:type_name -> spanwire.backplane.v1.Heartbeat
-	7,  // 4: spanwire.backplane.v1.Envelope.bye:type_name -> spanwire.backplane.v1.Bye
-	8,  // 5: spanwire.backplane.v1.Envelope.dispatch_batch:type_name -> spanwire.backplane.v1.DispatchBatch
-	9,  // 6: spanwire.backplane.v1.Envelope.result_batch:type_name -> spanwire.backplane.v1.ResultBatch
-	11, // 7: spanwire.backplane.v1.Envelope.lost:type_name -> spanwire.backplane.v1.Lost
-	12, // 8: spanwire.backplane.v1.Envelope.query_request:type_name -> spanwire.backplane.v1.QueryRequest
-	15, // 9: spanwire.backplane.v1.Envelope.query_answer:type_name -> spanwire.backplane.v1.QueryAnswer
-	17, // 10: spanwire.backplane.v1.Command.emit:type_name -> spanwire.v1.Emit
-	18, // 11: spanwire.backplane.v1.Command.join:type_name -> spanwire.v1.Join
-	19, // 12: spanwire.backplane.v1.Command.leave:type_name -> spanwire.v1.Leave
-	20, // 13: spanwire.backplane.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
-	17, // 14: spanwire.backplane.v1.GatherRequest.emit:type_name -> spanwire.v1.Emit
-	21, // 15: spanwire.backplane.v1.GatherAnswer.acks:type_name -> spanwire.v1.SocketAck
-	5,  // 16: spanwire.backplane.v1.Heartbeat.instances:type_name -> spanwire.backplane.v1.Instance
-	6,  // 17: spanwire.backplane.v1.Heartbeat.sent:type_name -> spanwire.backplane.v1.Sent
-	22, // 18: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
-	23, // 19: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
-	10, // 20: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
-	24, // 21: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
-	25, // 22: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
-	26, // 23: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
-	27, // 24: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
-	13, // 25: spanwire.backplane.v1.QueryRequest.message:type_name -> spanwire.backplane.v1.Message
-	28, // 26: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
-	14, // 27: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
-	29, // 28: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
-	30, // 29: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
-	16, // 30: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
-	14, // 31: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
-	31, // 32: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	2,  // 0: spanwire.backplane.v1.Envelope.command:type_name -> spanwire.backplane.v1.Command
+	3,  // 1: spanwire.backplane.v1.Envelope.gather_request:type_name -> spanwire.backplane.v1.GatherRequest
+	4,  // 2: spanwire.backplane.v1.Envelope.gather_answer:type_name -> spanwire.backplane.v1.GatherAnswer
+	5,  // 3: spanwire.backplane.v1.Envelope.heartbeat:type_name -> spanwire.backplane.v1.Heartbeat
+	8,  // 4: spanwire.backplane.v1.Envelope.bye:type_name -> spanwire.backplane.v1.Bye
+	9,  // 5: spanwire.backplane.v1.Envelope.dispatch_batch:type_name -> spanwire.backplane.v1.DispatchBatch
+	10, // 6: spanwire.backplane.v1.Envelope.result_batch:type_name -> spanwire.backplane.v1.ResultBatch
+	12, // 7: spanwire.backplane.v1.Envelope.lost:type_name -> spanwire.backplane.v1.Lost
+	13, // 8: spanwire.backplane.v1.Envelope.query_request:type_name -> spanwire.backplane.v1.QueryRequest
+	16, // 9: spanwire.backplane.v1.Envelope.query_answer:type_name -> spanwire.backplane.v1.QueryAnswer
+	20, // 10: spanwire.backplane.v1.Command.emit:type_name -> spanwire.v1.Emit
+	21, // 11: spanwire.backplane.v1.Command.join:type_name -> spanwire.v1.Join
+	22, // 12: spanwire.backplane.v1.Command.leave:type_name -> spanwire.v1.Leave
+	23, // 13: spanwire.backplane.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
+	20, // 14: spanwire.backplane.v1.GatherRequest.emit:type_name -> spanwire.v1.Emit
+	24, // 15: spanwire.backplane.v1.GatherAnswer.acks:type_name -> spanwire.v1.SocketAck
+	6,  // 16: spanwire.backplane.v1.Heartbeat.instances:type_name -> spanwire.backplane.v1.Instance
+	7,  // 17: spanwire.backplane.v1.Heartbeat.sent:type_name -> spanwire.backplane.v1.Sent
+	25, // 18: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
+	26, // 19: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
+	11, // 20: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
+	27, // 21: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
+	28, // 22: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
+	29, // 23: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
+	30, // 24: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
+	14, // 25: spanwire.backplane.v1.QueryRequest.message:type_name -> spanwire.backplane.v1.Message
+	17, // 26: spanwire.backplane.v1.QueryRequest.find_call:type_name -> spanwire.backplane.v1.FindCall
+	2,  // 27: spanwire.backplane.v1.QueryRequest.command:type_name -> spanwire.backplane.v1.Command
+	31, // 28: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
+	15, // 29: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
+	32, // 30: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
+	33, // 31: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
+	19, // 32: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
+	15, // 33: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
+	34, // 34: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
+	18, // 35: spanwire.backplane.v1.QueryAnswer.call:type_name -> spanwire.backplane.v1.Call
+	0,  // 36: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_backplane_v1_envelope_proto_init() }
@@ -1809,19 +2082,22 @@ func file_spanwire_backplane_v1_envelope_proto_init() {
 		(*QueryRequest_ListRooms)(nil),
 		(*QueryRequest_SetData)(nil),
 		(*QueryRequest_Message)(nil),
+		(*QueryRequest_FindCall)(nil),
+		(*QueryRequest_Command)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_backplane_v1_envelope_proto_rawDesc), len(file_spanwire_backplane_v1_envelope_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   17,
+			NumEnums:      1,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_spanwire_backplane_v1_envelope_proto_goTypes,
 		DependencyIndexes: file_spanwire_backplane_v1_envelope_proto_depIdxs,
+		EnumInfos:         file_spanwire_backplane_v1_envelope_proto_enumTypes,
 		MessageInfos:      file_spanwire_backplane_v1_envelope_proto_msgTypes,
 	}.Build()
 	File_spanwire_backplane_v1_envelope_proto = out.File

@@ -25,43 +25,43 @@ _sym_db = _symbol_database.Default()
 from . import event_pb2 as spanwire_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/command.proto\x12\x0bspanwire.v1\x1a\x17spanwire/v1/event.proto\"\xff\x02\n\x07\x43ommand\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x04\x65mit\x18\x02 \x01(\x0b\x32\x11.spanwire.v1.EmitH\x00\x12!\n\x04join\x18\x03 \x01(\x0b\x32\x11.spanwire.v1.JoinH\x00\x12#\n\x05leave\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.LeaveH\x00\x12-\n\ndisconnect\x18\x05 \x01(\x0b\x32\x17.spanwire.v1.DisconnectH\x00\x12\x32\n\rfetch_sockets\x18\x06 \x01(\x0b\x32\x19.spanwire.v1.FetchSocketsH\x00\x12,\n\nlist_rooms\x18\x07 \x01(\x0b\x32\x16.spanwire.v1.ListRoomsH\x00\x12(\n\x08set_data\x18\x08 \x01(\x0b\x32\x14.spanwire.v1.SetDataH\x00\x12\x37\n\x10server_side_emit\x18\t \x01(\x0b\x32\x1b.spanwire.v1.ServerSideEmitH\x00\x42\t\n\x07\x63ommand\"\xb4\x01\n\x04\x45mit\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12!\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x10\n\x08volatile\x18\x03 \x01(\x08\x12\x13\n\x0bno_compress\x18\x04 \x01(\x08\x12\x11\n\twant_acks\x18\x05 \x01(\x08\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x06 \x01(\r\x12\x12\n\nwant_count\x18\x07 \x01(\x08\":\n\x04Join\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\r\n\x05rooms\x18\x02 \x03(\t\";\n\x05Leave\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\r\n\x05rooms\x18\x02 \x03(\t\"H\n\nDisconnect\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\x15\n\rclose_session\x18\x02 \x01(\x08\"V\n\x0c\x46\x65tchSockets\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\r\n\x05limit\x18\x03 \x01(\r\"V\n\tListRooms\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0binclude_own\x18\x02 \x01(\x08\x12\r\n\x05local\x18\x03 \x01(\x08\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\"Q\n\x07SetData\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tsocket_id\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x12\n\nif_version\x18\x04 \x01(\x04\"\x83\x01\n\x0eServerSideEmit\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08services\x18\x02 \x03(\t\x12!\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x11\n\twant_acks\x18\x04 \x01(\x08\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x05 \x01(\r\"\xdc\x02\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\x12.spanwire.v1.Fault\x12\x0f\n\x07sockets\x18\x03 \x01(\r\x12$\n\x04\x61\x63ks\x18\x04 \x03(\x0b\x32\x16.spanwire.v1.SocketAck\x12\x0f\n\x07missing\x18\x05 \x01(\r\x12&\n\x05\x66ound\x18\x06 \x03(\x0b\x32\x17.spanwire.v1.SocketInfo\x12$\n\x05rooms\x18\x07 \x03(\x0b\x32\x15.spanwire.v1.RoomInfo\x12/\n\rinstance_acks\x18\x08 \x03(\x0b\x32\x18.spanwire.v1.InstanceAck\x12\x17\n\x0fsilent_replicas\x18\t \x03(\t\x12\x0c\n\x04more\x18\n \x01(\x08\x12\x11\n\ttruncated\x18\x0b \x01(\x08\x12\x14\n\x0c\x64\x61ta_version\x18\x0c \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\r \x01(\x0c\"\x8e\x01\n\nSocketInfo\x12\x11\n\tsocket_id\x18\x01 \x01(\t\x12\r\n\x05rooms\x18\x02 \x03(\t\x12)\n\thandshake\x18\x03 \x01(\x0b\x32\x16.spanwire.v1.Handshake\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x14\n\x0c\x64\x61ta_version\x18\x05 \x01(\x04\x12\x0f\n\x07replica\x18\x06 \x01(\t\")\n\x08RoomInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07sockets\x18\x02 \x01(\r\"R\n\x0bInstanceAck\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x1d\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x10.spanwire.v1.Ack\"=\n\tSocketAck\x12\x11\n\tsocket_id\x18\x01 \x01(\t\x12\x1d\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.spanwire.v1.Ack\">\n\x05\x46\x61ult\x12$\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x16.spanwire.v1.FaultCode\x12\x0f\n\x07message\x18\x02 \x01(\t*\xf2\x01\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41ULT_CODE_INVALID\x10\x01\x12\x18\n\x14\x46\x41ULT_CODE_TOO_LARGE\x10\x02\x12\x1c\n\x18\x46\x41ULT_CODE_UNIMPLEMENTED\x10\x03\x12$\n FAULT_CODE_BACKPLANE_UNAVAILABLE\x10\x04\x12\x18\n\x14\x46\x41ULT_CODE_NOT_FOUND\x10\x05\x12\x17\n\x13\x46\x41ULT_CODE_CONFLICT\x10\x06\x12 \n\x1c\x46\x41ULT_CODE_PERMISSION_DENIED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/command.proto\x12\x0bspanwire.v1\x1a\x17spanwire/v1/event.proto\"\xff\x02\n\x07\x43ommand\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x04\x65mit\x18\x02 \x01(\x0b\x32\x11.spanwire.v1.EmitH\x00\x12!\n\x04join\x18\x03 \x01(\x0b\x32\x11.spanwire.v1.JoinH\x00\x12#\n\x05leave\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.LeaveH\x00\x12-\n\ndisconnect\x18\x05 \x01(\x0b\x32\x17.spanwire.v1.DisconnectH\x00\x12\x32\n\rfetch_sockets\x18\x06 \x01(\x0b\x32\x19.spanwire.v1.FetchSocketsH\x00\x12,\n\nlist_rooms\x18\x07 \x01(\x0b\x32\x16.spanwire.v1.ListRoomsH\x00\x12(\n\x08set_data\x18\x08 \x01(\x0b\x32\x14.spanwire.v1.SetDataH\x00\x12\x37\n\x10server_side_emit\x18\t \x01(\x0b\x32\x1b.spanwire.v1.ServerSideEmitH\x00\x42\t\n\x07\x63ommand\"\xb4\x01\n\x04\x45mit\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12!\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x10\n\x08volatile\x18\x03 \x01(\x08\x12\x13\n\x0bno_compress\x18\x04 \x01(\x08\x12\x11\n\twant_acks\x18\x05 \x01(\x08\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x06 \x01(\r\x12\x12\n\nwant_count\x18\x07 \x01(\x08\"N\n\x04Join\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\r\n\x05rooms\x18\x02 \x03(\t\x12\x12\n\nwant_count\x18\x03 \x01(\x08\"O\n\x05Leave\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\r\n\x05rooms\x18\x02 \x03(\t\x12\x12\n\nwant_count\x18\x03 \x01(\x08\"\\\n\nDisconnect\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\x15\n\rclose_session\x18\x02 \x01(\x08\x12\x12\n\nwant_count\x18\x03 \x01(\x08\"V\n\x0c\x46\x65tchSockets\x12#\n\x06target\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Target\x12\x12\n\ntimeout_ms\x18\x02 \x01(\r\x12\r\n\x05limit\x18\x03 \x01(\r\"V\n\tListRooms\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x13\n\x0binclude_own\x18\x02 \x01(\x08\x12\r\n\x05local\x18\x03 \x01(\x08\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\"Q\n\x07SetData\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tsocket_id\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x12\n\nif_version\x18\x04 \x01(\x04\"\x83\x01\n\x0eServerSideEmit\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08services\x18\x02 \x03(\t\x12!\n\x05\x65vent\x18\x03 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x11\n\twant_acks\x18\x04 \x01(\x08\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x05 \x01(\r\"\xdc\x02\n\x06\x41nswer\x12\n\n\x02id\x18\x01 \x01(\x04\x12!\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\x12.spanwire.v1.Fault\x12\x0f\n\x07sockets\x18\x03 \x01(\r\x12$\n\x04\x61\x63ks\x18\x04 \x03(\x0b\x32\x16.spanwire.v1.SocketAck\x12\x0f\n\x07missing\x18\x05 \x01(\r\x12&\n\x05\x66ound\x18\x06 \x03(\x0b\x32\x17.spanwire.v1.SocketInfo\x12$\n\x05rooms\x18\x07 \x03(\x0b\x32\x15.spanwire.v1.RoomInfo\x12/\n\rinstance_acks\x18\x08 \x03(\x0b\x32\x18.spanwire.v1.InstanceAck\x12\x17\n\x0fsilent_replicas\x18\t \x03(\t\x12\x0c\n\x04more\x18\n \x01(\x08\x12\x11\n\ttruncated\x18\x0b \x01(\x08\x12\x14\n\x0c\x64\x61ta_version\x18\x0c \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\r \x01(\x0c\"\x8e\x01\n\nSocketInfo\x12\x11\n\tsocket_id\x18\x01 \x01(\t\x12\r\n\x05rooms\x18\x02 \x03(\t\x12)\n\thandshake\x18\x03 \x01(\x0b\x32\x16.spanwire.v1.Handshake\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x14\n\x0c\x64\x61ta_version\x18\x05 \x01(\x04\x12\x0f\n\x07replica\x18\x06 \x01(\t\")\n\x08RoomInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07sockets\x18\x02 \x01(\r\"R\n\x0bInstanceAck\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x1d\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x10.spanwire.v1.Ack\"=\n\tSocketAck\x12\x11\n\tsocket_id\x18\x01 \x01(\t\x12\x1d\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.spanwire.v1.Ack\">\n\x05\x46\x61ult\x12$\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x16.spanwire.v1.FaultCode\x12\x0f\n\x07message\x18\x02 \x01(\t*\xf2\x01\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41ULT_CODE_INVALID\x10\x01\x12\x18\n\x14\x46\x41ULT_CODE_TOO_LARGE\x10\x02\x12\x1c\n\x18\x46\x41ULT_CODE_UNIMPLEMENTED\x10\x03\x12$\n FAULT_CODE_BACKPLANE_UNAVAILABLE\x10\x04\x12\x18\n\x14\x46\x41ULT_CODE_NOT_FOUND\x10\x05\x12\x17\n\x13\x46\x41ULT_CODE_CONFLICT\x10\x06\x12 \n\x1c\x46\x41ULT_CODE_PERMISSION_DENIED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanwire.v1.command_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FAULTCODE']._serialized_start=1975
-  _globals['_FAULTCODE']._serialized_end=2217
+  _globals['_FAULTCODE']._serialized_start=2035
+  _globals['_FAULTCODE']._serialized_end=2277
   _globals['_COMMAND']._serialized_start=68
   _globals['_COMMAND']._serialized_end=451
   _globals['_EMIT']._serialized_start=454
   _globals['_EMIT']._serialized_end=634
   _globals['_JOIN']._serialized_start=636
-  _globals['_JOIN']._serialized_end=694
-  _globals['_LEAVE']._serialized_start=696
-  _globals['_LEAVE']._serialized_end=755
-  _globals['_DISCONNECT']._serialized_start=757
-  _globals['_DISCONNECT']._serialized_end=829
-  _globals['_FETCHSOCKETS']._serialized_start=831
-  _globals['_FETCHSOCKETS']._serialized_end=917
-  _globals['_LISTROOMS']._serialized_start=919
-  _globals['_LISTROOMS']._serialized_end=1005
-  _globals['_SETDATA']._serialized_start=1007
-  _globals['_SETDATA']._serialized_end=1088
-  _globals['_SERVERSIDEEMIT']._serialized_start=1091
-  _globals['_SERVERSIDEEMIT']._serialized_end=1222
-  _globals['_ANSWER']._serialized_start=1225
-  _globals['_ANSWER']._serialized_end=1573
-  _globals['_SOCKETINFO']._serialized_start=1576
-  _globals['_SOCKETINFO']._serialized_end=1718
-  _globals['_ROOMINFO']._serialized_start=1720
-  _globals['_ROOMINFO']._serialized_end=1761
-  _globals['_INSTANCEACK']._serialized_start=1763
-  _globals['_INSTANCEACK']._serialized_end=1845
-  _globals['_SOCKETACK']._serialized_start=1847
-  _globals['_SOCKETACK']._serialized_end=1908
-  _globals['_FAULT']._serialized_start=1910
-  _globals['_FAULT']._serialized_end=1972
+  _globals['_JOIN']._serialized_end=714
+  _globals['_LEAVE']._serialized_start=716
+  _globals['_LEAVE']._serialized_end=795
+  _globals['_DISCONNECT']._serialized_start=797
+  _globals['_DISCONNECT']._serialized_end=889
+  _globals['_FETCHSOCKETS']._serialized_start=891
+  _globals['_FETCHSOCKETS']._serialized_end=977
+  _globals['_LISTROOMS']._serialized_start=979
+  _globals['_LISTROOMS']._serialized_end=1065
+  _globals['_SETDATA']._serialized_start=1067
+  _globals['_SETDATA']._serialized_end=1148
+  _globals['_SERVERSIDEEMIT']._serialized_start=1151
+  _globals['_SERVERSIDEEMIT']._serialized_end=1282
+  _globals['_ANSWER']._serialized_start=1285
+  _globals['_ANSWER']._serialized_end=1633
+  _globals['_SOCKETINFO']._serialized_start=1636
+  _globals['_SOCKETINFO']._serialized_end=1778
+  _globals['_ROOMINFO']._serialized_start=1780
+  _globals['_ROOMINFO']._serialized_end=1821
+  _globals['_INSTANCEACK']._serialized_start=1823
+  _globals['_INSTANCEACK']._serialized_end=1905
+  _globals['_SOCKETACK']._serialized_start=1907
+  _globals['_SOCKETACK']._serialized_end=1968
+  _globals['_FAULT']._serialized_start=1970
+  _globals['_FAULT']._serialized_end=2032
 # @@protoc_insertion_point(module_scope)

@@ -68,28 +68,34 @@ class Emit(_message.Message):
     def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., volatile: bool = ..., no_compress: bool = ..., want_acks: bool = ..., ack_timeout_ms: _Optional[int] = ..., want_count: bool = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("target", "rooms")
+    __slots__ = ("target", "rooms", "want_count")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
+    WANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     target: _event_pb2.Target
     rooms: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., rooms: _Optional[_Iterable[str]] = ...) -> None: ...
+    want_count: bool
+    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., rooms: _Optional[_Iterable[str]] = ..., want_count: bool = ...) -> None: ...
 
 class Leave(_message.Message):
-    __slots__ = ("target", "rooms")
+    __slots__ = ("target", "rooms", "want_count")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
+    WANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     target: _event_pb2.Target
     rooms: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., rooms: _Optional[_Iterable[str]] = ...) -> None: ...
+    want_count: bool
+    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., rooms: _Optional[_Iterable[str]] = ..., want_count: bool = ...) -> None: ...
 
 class Disconnect(_message.Message):
-    __slots__ = ("target", "close_session")
+    __slots__ = ("target", "close_session", "want_count")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     CLOSE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    WANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     target: _event_pb2.Target
     close_session: bool
-    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., close_session: bool = ...) -> None: ...
+    want_count: bool
+    def __init__(self, target: _Optional[_Union[_event_pb2.Target, _Mapping]] = ..., close_session: bool = ..., want_count: bool = ...) -> None: ...
 
 class FetchSockets(_message.Message):
     __slots__ = ("target", "timeout_ms", "limit")

@@ -156,16 +156,18 @@ class Replica(_message.Message):
     def __init__(self, id: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
 class DispatchBatch(_message.Message):
-    __slots__ = ("sequence", "answered", "dispatches", "answers")
+    __slots__ = ("sequence", "answered", "dispatches", "answers", "released")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
     DISPATCHES_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     answered: int
     dispatches: _containers.RepeatedCompositeFieldContainer[Dispatch]
     answers: _containers.RepeatedCompositeFieldContainer[_command_pb2.Answer]
-    def __init__(self, sequence: _Optional[int] = ..., answered: _Optional[int] = ..., dispatches: _Optional[_Iterable[_Union[Dispatch, _Mapping]]] = ..., answers: _Optional[_Iterable[_Union[_command_pb2.Answer, _Mapping]]] = ...) -> None: ...
+    released: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, sequence: _Optional[int] = ..., answered: _Optional[int] = ..., dispatches: _Optional[_Iterable[_Union[Dispatch, _Mapping]]] = ..., answers: _Optional[_Iterable[_Union[_command_pb2.Answer, _Mapping]]] = ..., released: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ActionBatch(_message.Message):
     __slots__ = ("sequence", "answered", "actions")
