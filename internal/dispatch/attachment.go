@@ -33,8 +33,8 @@ type Attachment struct {
 	shares      []*share // of the window, by number; nil where never used
 	redelivered share    // of the window: what was redelivered
 	crowded     []*share // those that lanes wait for
-	foreign     list     // dispatches of other replicas that wait for the window
-	turn        int      // of the sources, the one that was served last
+	guests      guests   // what other replicas forward, and messages
+	shared      bool     // the lane that was served last had waited for a share
 	assigned    int      // sockets
 	armed       bool     // the deadline timer runs
 	timer       *time.Timer
@@ -67,7 +67,7 @@ func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 		return sio.E(sio.CodeNotFound, "resolve", "the dispatch is not open on this instance")
 	}
 	var err error
-	if r.Outcome == sio.Refused && dp.Kind != Connect && dp.lane != nil {
+	if r.Outcome == sio.Refused && dp.Kind != Connect && !dp.foreign() {
 		err = sio.E(sio.CodeInvalid, "resolve", "only a connect can be refused")
 		r = sio.Result{Outcome: sio.Failed, Message: "the handler refused something that is not a connect"}
 	}
@@ -131,7 +131,7 @@ func (a *Attachment) Drain() (empty <-chan struct{}) {
 			a.grace = time.AfterFunc(grace, a.graceOver)
 		}
 		s.partLocked(a)
-		for l := a.popWaitingLocked(); l != nil; l = a.popWaitingLocked() {
+		for _, l := range a.takeWaitingLocked() {
 			l.placeLocked()
 		}
 		a.emptyLocked()
@@ -176,17 +176,15 @@ func (a *Attachment) Detach() {
 // evictLocked gives away all that the instance had or was to get.
 func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 	m := a.d.metrics
-	var lanes []*lane
-	for l := a.popWaitingLocked(); l != nil; l = a.popWaitingLocked() {
-		lanes = append(lanes, l)
-	}
+	lanes := a.takeWaitingLocked()
+	a.loseGuestsLocked()
 	now := time.Now()
 	for dp := a.order.tail; dp != nil; dp = a.order.tail {
 		a.order.remove(dp)
 		m.Open.Dec()
 		l := dp.lane
 		switch {
-		case l == nil:
+		case l.isGuest():
 			dp.loseLocked()
 			continue
 		case a.register.AtMostOnce:
@@ -204,11 +202,6 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 		lanes = append(lanes, l)
 	}
 	clear(a.open)
-	for dp := a.foreign.pop(); dp != nil; dp = a.foreign.pop() {
-		m.Queued.Dec()
-		m.WaitingForward.Dec()
-		dp.loseLocked()
-	}
 	slices.Reverse(lanes)
 	for _, list := range [][]*Dispatch{dropped, poison} {
 		slices.Reverse(list)
@@ -250,9 +243,6 @@ func (a *Attachment) isDraining() bool {
 // loadLocked is what placement compares.
 func (a *Attachment) loadLocked() int { return a.assigned + len(a.open) }
 
-// idleLocked tells whether nothing waits for the window.
-func (a *Attachment) idleLocked() bool { return a.ring.head == nil && a.foreign.head == nil }
-
 func (a *Attachment) roomLocked() bool {
 	n := len(a.open)
 	return n == 0 || n < a.register.Window && a.order.bytes < a.d.options.WindowBytes
@@ -262,60 +252,47 @@ func (a *Attachment) roomLocked() bool {
 // that its acks leave in one write; a flood waits after so many.
 const turnEvents = 8
 
-// pumpLocked hands out what the window allows. Those that wait for nothing else, those that waited for a share, and those of other replicas
-// have their turns, one dispatch each.
+// pumpLocked hands out what the window allows. The lanes that wait for nothing else and those that waited for a share have their turns.
 func (a *Attachment) pumpLocked() {
 	for !a.detached && a.roomLocked() {
-		served := false
-		for range pumpSources {
-			a.turn = (a.turn + 1) % pumpSources
-			if served = a.serveLocked(a.turn); served {
-				break
-			}
-		}
-		if !served {
+		if !a.serveLocked(!a.shared) && !a.serveLocked(a.shared) {
 			return
 		}
 	}
 }
 
-const pumpSources = 3
-
-// serveLocked serves one of the sources, and tells whether it had anything.
-func (a *Attachment) serveLocked(source int) bool {
-	switch source {
-	case 0:
-		if a.ring.head != nil {
-			a.serveLaneLocked(&a.ring)
-			return true
+// serveLocked serves a lane of those that waited for a share, or of the others, and tells whether there is one.
+func (a *Attachment) serveLocked(shared bool) bool {
+	r := &a.ring
+	if shared {
+		s := a.readyLocked()
+		if s == nil {
+			return false
 		}
-	case 1:
-		if s := a.readyLocked(); s != nil {
-			a.serveLaneLocked(&s.waiting)
-			return true
-		}
-	default:
-		if a.foreign.head != nil && a.fullLocked(a.foreign.head) == nil {
-			a.handOutForeignLocked()
-			return true
-		}
+		r = &s.waiting
 	}
-	return false
+	if r.head == nil {
+		return false
+	}
+	a.shared = shared
+	a.serveLaneLocked(r)
+	return true
 }
 
 // serveLaneLocked hands out what the lane waits with whose turn it is, or lets it wait for something else.
 func (a *Attachment) serveLaneLocked(r *ring) {
 	l := r.head
 	if dp := l.queue.head; dp != nil { // or else what it waited with was taken back
-		full := a.fullLocked(dp)
-		if full != nil || !a.fairLocked(l.open, socketPart) || !a.suitsLocked(dp) {
+		if full, hindered := l.hinderedLocked(dp); hindered {
 			r.pop()
 			l.turn = 0
-			l.hinderedLocked(full)
+			l.setBackLocked(full)
 			return
 		}
 		l.turn++
-		a.handOutLocked(l.takeLocked())
+		if l.takeLocked(); !a.givenTwiceLocked(dp) {
+			a.handOutLocked(dp)
+		}
 	}
 	if l.queue.len == 0 || l.turn == turnEvents {
 		l.turn = 0
@@ -328,22 +305,27 @@ func (a *Attachment) serveLaneLocked(r *ring) {
 
 func (a *Attachment) handOutLocked(dp *Dispatch) {
 	m := a.d.metrics
-	if l := dp.lane; l != nil {
-		l.open++
+	l := dp.lane
+	l.open++
+	if !dp.foreign() {
 		dp.Introduce = !l.met
 		l.met = true
-		switch dp.Kind {
-		case Event:
-			l.told = true
-			m.Events.Inc()
-		case Connect:
-			m.Connects.Inc()
-		case Disconnected:
-			m.Disconnects.Inc()
-		case RoomEvent:
-			l.told = true
-			m.RoomEvents.Inc()
-		}
+	}
+	switch {
+	case dp.Kind == Message:
+		m.Messages.Inc()
+	case dp.foreign():
+		m.Forwarded.Inc()
+	case dp.Kind == Event:
+		l.told = true
+		m.Events.Inc()
+	case dp.Kind == Connect:
+		m.Connects.Inc()
+	case dp.Kind == Disconnected:
+		m.Disconnects.Inc()
+	case dp.Kind == RoomEvent:
+		l.told = true
+		m.RoomEvents.Inc()
 	}
 	m.Open.Inc()
 	dp.since = time.Now()
@@ -362,15 +344,13 @@ func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	a.order.remove(dp)
 	a.uncountLocked(dp)
 	a.d.metrics.Open.Dec()
-	if l := dp.lane; l != nil {
-		l.open--
-		l.settleLocked(dp, outcome, late)
-	}
+	dp.lane.open--
+	dp.lane.settleLocked(dp, outcome, late)
 	a.emptyLocked()
 }
 
 func (a *Attachment) emptyLocked() {
-	if a.draining && !a.emptied && a.grace == nil && len(a.open) == 0 && a.idleLocked() {
+	if a.draining && !a.emptied && a.grace == nil && len(a.open) == 0 && a.ring.head == nil && a.guests.waiting == 0 {
 		a.emptied = true
 		close(a.empty)
 	}

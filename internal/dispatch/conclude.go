@@ -10,7 +10,7 @@ import (
 // conclude tells whoever waits for a dispatch how it ended, and frees it. Never under a lock. It returns the socket that got an ack.
 func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 	switch {
-	case dp.lane == nil:
+	case dp.foreign():
 		dp.resolved(dp.ID, r)
 	case dp.Kind == Connect:
 		dp.lane.binding.answered(&r)

@@ -63,7 +63,7 @@ func differ(one, other *sio.Register) bool {
 // instances are replaced by those of a newer version, what only one version handles goes to that.
 func (a *Attachment) suitsLocked(dp *Dispatch) bool {
 	s := a.service
-	if !s.mixed || dp.lane == nil || a.declaresLocked(dp) {
+	if !s.mixed || dp.foreign() || a.declaresLocked(dp) {
 		return true
 	}
 	other := func(b *Attachment) bool { return b.declaresLocked(dp) }

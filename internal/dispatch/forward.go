@@ -9,7 +9,7 @@ import (
 )
 
 // Forward hands a dispatch that another replica opened to an instance attached here. It keeps its id; of dp the exported fields are
-// taken, as they are. Its window is respected: what does not fit waits, all forwarded dispatches of the instance in one queue.
+// taken, as they are. Its window is respected, and shared by the sockets of all replicas and by what is handled: what does not fit waits.
 //
 // resolved is called once, with no lock held, when the instance resolved the dispatch, or with Abandoned when it took longer than
 // the handler timeout; it is not called when the attachment ends, since then whoever opened the dispatch gives it elsewhere. A
@@ -22,17 +22,18 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		return errNotAttached(instance)
 	}
 	s := a.service
+	share := d.routes.Load().shareOf(s, dp)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.detached || a.emptied {
 		return errNotAttached(instance)
 	}
-	if open := a.open[dp.ID]; open != nil && open.lane == nil {
+	if open := a.open[dp.ID]; open != nil && open.foreign() {
 		open.resolved = resolved
 		return nil
 	}
-	if o := &d.options; a.foreign.len >= o.ForwardEvents || a.foreign.bytes >= o.ForwardBytes {
-		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q", a.foreign.len, instance))
+	if a.crammedLocked() {
+		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q", a.guests.waiting, instance))
 	}
 	own := newDispatch()
 	own.ID, own.Socket, own.Kind, own.Reason, own.Rooms = dp.ID, dp.Socket, dp.Kind, dp.Reason, dp.Rooms
@@ -43,10 +44,8 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		own.Event = &own.event
 		own.size += own.event.Size()
 	}
-	a.foreign.push(own)
-	d.metrics.Queued.Inc()
-	d.metrics.WaitingForward.Inc()
-	a.pumpLocked()
+	own.share = share
+	a.receiveLocked(own, guest{dp.Socket.Namespace(), dp.Socket.ID()})
 	return nil
 }
 
@@ -66,23 +65,4 @@ func (d *Dispatcher) localAttachment(instance sio.InstanceID) *Attachment {
 
 func errNotAttached(instance sio.InstanceID) error {
 	return sio.E(sio.CodeNotFound, "forward", fmt.Sprintf("the instance %q is not attached here, or not any more", instance))
-}
-
-func (a *Attachment) handOutForeignLocked() {
-	dp := a.foreign.pop()
-	a.d.metrics.Queued.Dec()
-	a.d.metrics.WaitingForward.Dec()
-	if open := a.open[dp.ID]; open != nil { // given twice while it waited
-		if open.lane == nil {
-			open.resolved = dp.resolved
-		}
-		dp.free()
-		return
-	}
-	if dp.Kind == Message {
-		a.d.metrics.Messages.Inc()
-	} else {
-		a.d.metrics.Forwarded.Inc()
-	}
-	a.handOutLocked(dp)
 }

@@ -19,8 +19,9 @@ import (
 // not handle what comes next: then it goes to another, and nothing may overtake what is open. The lane of a socket that came back is nowhere too,
 // until that of the old socket has finished. All fields are guarded by the service's mu.
 type lane struct {
-	binding *Binding
+	binding *Binding // nil for a guest
 	service *service
+	guest   guest // whose lane it is, when it is that of no socket here
 
 	at    *Attachment // the instance of this socket; nil while there is none
 	met   bool        // at has been introduced to the socket
@@ -79,6 +80,14 @@ func (r *ring) pop() *lane {
 	r.len--
 	r.gauge.Dec()
 	return l
+}
+
+// takeAll appends all lanes to the list.
+func (r *ring) takeAll(lanes []*lane) []*lane {
+	for l := r.pop(); l != nil; l = r.pop() {
+		lanes = append(lanes, l)
+	}
+	return lanes
 }
 
 // offer gives an event to the lane. It blocks while the queue is full.
@@ -142,7 +151,7 @@ func (l *lane) wakeLocked() {
 
 // addLocked hands the dispatch out if it is its turn, and queues it otherwise.
 func (l *lane) addLocked(dp *Dispatch) {
-	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.idleLocked() && a.roomLocked() && l.freeLocked(dp) {
+	if a := l.at; a != nil && a.takes() && l.queue.len == 0 && a.ring.head == nil && a.roomLocked() && l.freeLocked(dp) {
 		a.handOutLocked(dp)
 		return
 	}
@@ -155,9 +164,13 @@ func (l *lane) addLocked(dp *Dispatch) {
 // takeLocked takes the first dispatch out of the queue.
 func (l *lane) takeLocked() *Dispatch {
 	dp := l.queue.pop()
-	if dp != nil {
-		l.service.d.metrics.Queued.Dec()
-		l.wakeLocked()
+	if dp == nil {
+		return nil
+	}
+	l.service.d.metrics.Queued.Dec()
+	l.wakeLocked()
+	if l.isGuest() {
+		l.at.guests.leaveLocked(dp)
 	}
 	return dp
 }
@@ -165,6 +178,11 @@ func (l *lane) takeLocked() *Dispatch {
 // placeLocked puts a lane with a queue where it belongs, and serves it if possible.
 func (l *lane) placeLocked() {
 	if l.listed || l.queue.len == 0 {
+		return
+	}
+	if l.isGuest() {
+		l.at.ring.push(l)
+		l.at.pumpLocked()
 		return
 	}
 	if l.waitsLocked() {
@@ -187,9 +205,9 @@ func (l *lane) placeLocked() {
 	l.at.pumpLocked()
 }
 
-// hinderedLocked lets a lane that stands nowhere wait for the share that is full. Without one it waits for its own next result, or goes
-// to an instance that handles what comes next.
-func (l *lane) hinderedLocked(full *share) {
+// setBackLocked lets a hindered lane that stands nowhere wait for the share that is full. Without one it waits for its own next result, or
+// goes to an instance that handles what comes next.
+func (l *lane) setBackLocked(full *share) {
 	if full != nil {
 		l.at.awaitLocked(full, l)
 		return
@@ -213,6 +231,11 @@ func (l *lane) assignLocked(a *Attachment) {
 
 // settleLocked keeps the lane's books after a dispatch of it ended. late means that the instance is there and may yet work on it.
 func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
+	if l.isGuest() {
+		l.placeLocked()
+		l.at.guests.partLocked(l)
+		return
+	}
 	switch dp.Kind {
 	case Connect:
 		l.connecting = false

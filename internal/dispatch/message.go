@@ -48,8 +48,8 @@ func (d *Dispatcher) Tell(ctx context.Context, m *sio.Message) (collect func() (
 	}
 }
 
-// TellHere hands the message to the instances that are attached here. It does not wait for them. Messages wait for an instance's window in
-// the queue of what other replicas forward to it, in turn with its sockets.
+// TellHere hands the message to the instances that are attached here. It does not wait for them. Messages wait for an instance's
+// window in turn with its sockets, those of a namespace as if they were of one socket.
 func (d *Dispatcher) TellHere(m *sio.Message) *Replies {
 	r := &Replies{wanted: m.WantAcks, settled: make(chan struct{}), pending: make(map[sio.InstanceID]sio.ServiceName)}
 	all := d.addressees(m)
@@ -106,10 +106,10 @@ func (noSocket) Flush() {}
 
 // tell queues the message for the instance, or drops it when too much is waiting there.
 func (a *Attachment) tell(m *sio.Message, r *Replies) {
-	s, o := a.service, &a.d.options
+	s := a.service
 	who := sio.Addressee{Service: s.name, Instance: a.register.Instance}
 	s.mu.Lock()
-	if full := a.foreign.len >= o.ForwardEvents || a.foreign.bytes >= o.ForwardBytes; full || !a.takes() {
+	if full := a.crammedLocked(); full || !a.takes() {
 		s.mu.Unlock()
 		if full {
 			a.d.metrics.DroppedMessage.Inc()
@@ -123,20 +123,9 @@ func (a *Attachment) tell(m *sio.Message, r *Replies) {
 	dp.Event = &dp.event
 	dp.size = overhead + m.Event.Size()
 	dp.resolved = func(_ sio.DispatchID, result sio.Result) { r.resolved(who, &result) }
-	a.foreign.push(dp)
-	a.d.metrics.Queued.Inc()
-	a.d.metrics.WaitingForward.Inc()
-	a.pumpLocked()
+	dp.share = messageShare
+	a.receiveLocked(dp, guest{namespace: m.Namespace})
 	s.unlockAndFlush()
-}
-
-// loseLocked says that nobody will resolve a dispatch that no lane has: its instance detached. Whoever forwarded it gives it elsewhere; a
-// message is lost.
-func (dp *Dispatch) loseLocked() {
-	if dp.Kind == Message {
-		dp.resolved(dp.ID, sio.Result{Outcome: sio.Abandoned})
-	}
-	dp.free()
 }
 
 // Replies gathers the acks of the instances here to one message. It is settled when each has answered, or will not answer.

@@ -131,7 +131,7 @@ func TestDispatcher_Tell_window(t *testing.T) {
 	for n := range 4 {
 		a.resolve(t, n, answered(`["ok"]`))
 	}
-	same(t, "given", a.names(), "s:event first", ":message m", "s:event second", ":message m")
+	same(t, "given", a.names(), "s:event first", ":message m", ":message m", "s:event second")
 	if acks, _ := collect(); len(acks.Came) != 1 || acks.Missing != 0 {
 		t.Errorf("acks %+v", acks)
 	}

@@ -125,6 +125,34 @@ func (t *table) routesLocked(ns sio.Namespace, matches []*sio.Pattern) *routes {
 	return union
 }
 
+// shareOf gives the share of an instance's window that a dispatch of another replica takes, as route.share does for the sockets here.
+func (t *table) shareOf(s *service, dp *Dispatch) (share int) {
+	switch dp.Kind {
+	case Connect:
+		return connectShare
+	case Disconnected:
+		return disconnectShare
+	case RoomEvent:
+		return roomShare
+	case Message:
+		return messageShare
+	case Event:
+	}
+	among := func(list []route) bool {
+		i := slices.IndexFunc(list, func(r route) bool { return r.service == s })
+		if i >= 0 {
+			share = list[i].share
+		}
+		return i >= 0
+	}
+	ns := dp.Socket.Namespace()
+	if t.some(ns, func(r *routes) bool { return among(r.byName[dp.Event.Name]) }) ||
+		t.some(ns, func(r *routes) bool { return among(r.catchAll) }) {
+		return share
+	}
+	return otherShare
+}
+
 // find tells where in the table the pattern stands. Patterns of the same text are the same.
 func (t *table) find(p *sio.Pattern) (int, bool) {
 	return slices.BinarySearchFunc(t.patterns, p, func(r rule, p *sio.Pattern) int { return byText(r.pattern, p) })

@@ -22,7 +22,7 @@ type share struct {
 
 // Shares that every service has. Those of its events follow; see service.shareOf.
 const (
-	noShare = iota // of what other replicas forward: it was shared there
+	messageShare = iota
 	connectShare
 	disconnectShare
 	roomShare
@@ -64,24 +64,25 @@ func (a *Attachment) fullLocked(dp *Dispatch) *share {
 	if dp.Redeliveries > 0 && a.redelivered.open >= a.companyLocked(dp) {
 		return &a.redelivered
 	}
-	if dp.share != noShare {
-		if s := a.shareLocked(dp.share); !a.fairLocked(s.open, eventPart) {
-			return s
-		}
+	if s := a.shareLocked(dp.share); !a.fairLocked(s.open, eventPart) {
+		return s
 	}
 	return nil
 }
 
+// hinderedLocked tells whether something else than the window keeps the lane's next dispatch from its instance, and if it is a share, which.
+func (l *lane) hinderedLocked(dp *Dispatch) (full *share, hindered bool) {
+	full = l.at.fullLocked(dp)
+	return full, full != nil || !l.at.fairLocked(l.open, socketPart) || !l.at.suitsLocked(dp)
+}
+
 // freeLocked tells whether nothing but the window keeps the lane's dispatch from its instance, and nobody waits for the same.
 func (l *lane) freeLocked(dp *Dispatch) bool {
-	a := l.at
-	switch {
-	case !a.fairLocked(l.open, socketPart), a.fullLocked(dp) != nil, !a.suitsLocked(dp):
-		return false
-	case dp.Redeliveries > 0 && a.redelivered.waiting.head != nil:
+	if _, hindered := l.hinderedLocked(dp); hindered {
 		return false
 	}
-	return dp.share == noShare || a.shareLocked(dp.share).waiting.head == nil
+	a := l.at
+	return a.shareLocked(dp.share).waiting.head == nil && (dp.Redeliveries == 0 || a.redelivered.waiting.head == nil)
 }
 
 // countLocked counts a dispatch that is handed out into its shares.
@@ -89,18 +90,14 @@ func (a *Attachment) countLocked(dp *Dispatch) {
 	if dp.Redeliveries > 0 {
 		a.redelivered.open++
 	}
-	if dp.share != noShare {
-		a.shareLocked(dp.share).open++
-	}
+	a.shareLocked(dp.share).open++
 }
 
 func (a *Attachment) uncountLocked(dp *Dispatch) {
 	if dp.Redeliveries > 0 {
 		a.redelivered.open--
 	}
-	if dp.share != noShare {
-		a.shares[dp.share].open--
-	}
+	a.shares[dp.share].open--
 }
 
 // awaitLocked lets the lane wait for room in the share.
@@ -133,16 +130,12 @@ func (a *Attachment) readyLocked() *share {
 	return nil
 }
 
-// popWaitingLocked takes out a lane that waits for the window or for a share; nil when none does.
-func (a *Attachment) popWaitingLocked() *lane {
-	for len(a.crowded) > 0 {
-		last := len(a.crowded) - 1
-		if l := a.crowded[last].waiting.pop(); l != nil {
-			return l
-		}
-		a.crowded[last].crowded = false
-		a.crowded[last] = nil
-		a.crowded = a.crowded[:last]
+// takeWaitingLocked takes out all lanes that wait for the window or for a share.
+func (a *Attachment) takeWaitingLocked() (lanes []*lane) {
+	for _, s := range a.crowded {
+		s.crowded = false
+		lanes = s.waiting.takeAll(lanes)
 	}
-	return a.ring.pop()
+	a.crowded = nil
+	return a.ring.takeAll(lanes)
 }

@@ -19,7 +19,7 @@ type Tap interface {
 // listened tells whether the dispatch is told of here: what another replica forwarded, that tells.
 func (d *Dispatcher) listened(dp *Dispatch) bool {
 	t := d.options.Tap
-	return t != nil && t.Following() && (dp.lane != nil || dp.Kind == Message)
+	return t != nil && t.Following() && (!dp.foreign() || dp.Kind == Message)
 }
 
 // noteHandOut tells that the instance was given the dispatch.

@@ -44,8 +44,8 @@ type Dispatch struct {
 	event      sio.Event
 	ack        sio.AckID
 	first      *atomic.Bool // shared by the dispatches of one event that wants an ack and goes to several services
-	lane       *lane        // nil when another replica opened it, and for a message
-	resolved   func(sio.DispatchID, sio.Result)
+	lane       *lane
+	resolved   func(sio.DispatchID, sio.Result) // of what other replicas opened, and of messages; nil for what sockets here do
 	size       int
 	share      int       // of its instance's window
 	since      time.Time // when it was queued, or handed out
@@ -54,6 +54,9 @@ type Dispatch struct {
 
 // pool spares an allocation for each event: a dispatch is dead when it is resolved, since no Instance keeps it.
 var pool = sync.Pool{New: func() any { return new(Dispatch) }}
+
+// foreign tells whether somebody else than a socket here waits for the result.
+func (dp *Dispatch) foreign() bool { return dp.resolved != nil }
 
 func newDispatch() *Dispatch { return pool.Get().(*Dispatch) }
 
