@@ -176,6 +176,12 @@ class Service {
     return socket;
   }
 
+  // The socket went to another instance, and is introduced again should it come back.
+  release(link, id) {
+    const socket = this.sockets.get(id);
+    if (socket?.link === link) this.forget(socket);
+  }
+
   forget(socket) {
     if (this.sockets.get(socket.id) === socket) this.sockets.delete(socket.id);
   }
@@ -368,6 +374,7 @@ class Link {
   batch(b) {
     this.answeredBy(b.answered);
     for (const a of b.answers) this.answer(a);
+    for (const id of b.released) this.service.release(this, id);
     for (const d of b.dispatches) this.service.take(this, d);
     this.received = Number(b.sequence);
     this.later();

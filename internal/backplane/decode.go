@@ -77,10 +77,10 @@ func commandFromWire(m *backplanev1.Command) (sio.Command, error) {
 		return emitFromWire(c.Emit)
 	case *backplanev1.Command_Join:
 		t, err := targetFromWire(c.Join.GetTarget())
-		return &sio.Join{Target: t, Rooms: fromStrings(c.Join.GetRooms())}, err
+		return &sio.Join{Target: t, Rooms: fromStrings[sio.Room](c.Join.GetRooms())}, err
 	case *backplanev1.Command_Leave:
 		t, err := targetFromWire(c.Leave.GetTarget())
-		return &sio.Leave{Target: t, Rooms: fromStrings(c.Leave.GetRooms())}, err
+		return &sio.Leave{Target: t, Rooms: fromStrings[sio.Room](c.Leave.GetRooms())}, err
 	case *backplanev1.Command_Disconnect:
 		t, err := targetFromWire(c.Disconnect.GetTarget())
 		return &sio.Disconnect{Target: t, CloseSession: c.Disconnect.GetCloseSession()}, err
@@ -103,7 +103,7 @@ func targetFromWire(m *spanwirev1.Target) (sio.Target, error) {
 		return sio.Target{}, errGarbage
 	}
 	return sio.Target{
-		Namespace: namespaceFromWire(m.GetNamespace()), Rooms: fromStrings(m.GetRooms()), Except: fromStrings(m.GetExcept()),
+		Namespace: namespaceFromWire(m.GetNamespace()), Rooms: fromStrings[sio.Room](m.GetRooms()), Except: fromStrings[sio.Room](m.GetExcept()),
 		Local: m.GetLocal(), Pattern: m.GetPattern(),
 	}, nil
 }
@@ -171,7 +171,7 @@ func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
 func dispatchesFromWire(m *backplanev1.DispatchBatch) (*DispatchBatch, error) {
 	b := &DispatchBatch{
 		Instance: sio.InstanceID(m.GetInstanceId()), Generation: m.GetGeneration(), Loan: m.GetLoan(), Sequence: m.GetSequence(),
-		Dispatches: make([]Dispatch, len(m.GetDispatches())),
+		Dispatches: make([]Dispatch, len(m.GetDispatches())), Released: fromStrings[sio.SocketID](m.GetReleased()),
 	}
 	for i, d := range m.GetDispatches() {
 		if err := dispatchFromWire(d, &b.Dispatches[i]); err != nil {
@@ -194,7 +194,7 @@ func dispatchFromWire(m *spanwirev1.Dispatch, d *Dispatch) error {
 		d.Kind, d.Recovered = KindConnect, k.Connect.GetRecovered()
 	case *spanwirev1.Dispatch_Disconnected:
 		d.Kind, d.Reason = KindDisconnected, sio.Reason(k.Disconnected.GetReason())
-		d.Rooms = fromStrings(k.Disconnected.GetRooms())
+		d.Rooms = fromStrings[sio.Room](k.Disconnected.GetRooms())
 	case *spanwirev1.Dispatch_RoomEvent:
 		change := k.RoomEvent.GetChange()
 		if change <= spanwirev1.RoomChange_ROOM_CHANGE_UNSPECIFIED || change > spanwirev1.RoomChange_ROOM_CHANGE_LEFT {
@@ -251,13 +251,13 @@ func resultFromWire(m *backplanev1.Result) Result {
 	return r
 }
 
-func fromStrings(s []string) []sio.Room {
+func fromStrings[S ~string](s []string) []S {
 	if len(s) == 0 {
 		return nil
 	}
-	rooms := make([]sio.Room, len(s))
+	list := make([]S, len(s))
 	for i := range s {
-		rooms[i] = sio.Room(s[i])
+		list[i] = S(s[i])
 	}
-	return rooms
+	return list
 }

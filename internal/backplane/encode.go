@@ -166,6 +166,7 @@ func dispatchesToWire(b *DispatchBatch) *backplanev1.DispatchBatch {
 	for i := range b.Dispatches {
 		m.Dispatches = append(m.Dispatches, dispatchToWire(&b.Dispatches[i]))
 	}
+	m.Released = toStrings(b.Released)
 	return m
 }
 
@@ -233,13 +234,13 @@ func resultToWire(r *Result) *backplanev1.Result {
 	return &backplanev1.Result{Result: m, Abandoned: r.Result.Outcome == sio.Abandoned}
 }
 
-func toStrings(rooms []sio.Room) []string {
-	if len(rooms) == 0 {
+func toStrings[S ~string](list []S) []string {
+	if len(list) == 0 {
 		return nil
 	}
-	s := make([]string, len(rooms))
-	for i, r := range rooms {
-		s[i] = string(r)
+	s := make([]string, len(list))
+	for i, x := range list {
+		s[i] = string(x)
 	}
 	return s
 }

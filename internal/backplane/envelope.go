@@ -76,6 +76,7 @@ type DispatchBatch struct {
 	Loan       uint64 // numbers the origin's uses of instances: it grows
 	Sequence   uint64 // of the batch in its loan, from 1
 	Dispatches []Dispatch
+	Released   []sio.SocketID // sockets that go to other instances; worked on before the dispatches
 }
 
 // DispatchKind says what a dispatch tells.

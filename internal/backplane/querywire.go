@@ -151,7 +151,7 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 			continue
 		}
 		a.Found.Sockets = append(a.Found.Sockets, sio.SocketInfo{
-			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings(s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
+			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings[sio.Room](s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
 			Auth: s.GetHandshake().GetAuth(), Data: sio.Data{Value: s.GetData(), Version: s.GetDataVersion()},
 			Replica: sio.ReplicaID(s.GetReplica()),
 		})

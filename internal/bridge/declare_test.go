@@ -59,3 +59,32 @@ func TestAttach_registrations(t *testing.T) {
 		t.Errorf("after nonsense: dispatched %v", d)
 	}
 }
+
+// An instance is told which of its sockets go to another one that handles what it does not.
+func TestAttach_released(t *testing.T) {
+	h := newHouse(t, Options{}, dispatch.Options{})
+	attach := func(id, event string) *peer {
+		return h.attach(func(r *spanwirev1.Register) {
+			r.InstanceId = id
+			r.Registrations = []*spanwirev1.Registration{{Events: []string{event}}}
+		})
+	}
+	one, two := attach("one", "a"), attach("two", "b")
+	b := h.connect("s1")
+	for _, x := range []struct {
+		p    *peer
+		name string
+	}{{one, "a"}, {two, "b"}} {
+		if err := b.binding.Dispatch(t.Context(), &sio.Event{Name: x.name}, 0, false); err != nil {
+			t.Fatal(err)
+		}
+		x.p.act(acked(x.p.dispatches(1)[0].GetId(), `[]`))
+	}
+	m := one.receive().GetBatch()
+	for m == nil {
+		m = one.receive().GetBatch()
+	}
+	if got := m.GetReleased(); len(got) != 1 || got[0] != string(b.id) || len(m.GetDispatches()) != 0 {
+		t.Errorf("the first is told %v", m)
+	}
+}

@@ -94,6 +94,17 @@ func (in *Instance) Queue(d *dispatch.Dispatch) {
 	}
 }
 
+// Release implements dispatch.Instance.
+func (in *Instance) Release(id sio.SocketID) {
+	o := &in.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.closed {
+		c := o.roomLocked(bytesSize(len(id)))
+		c.data = append(appendHead(c.data, batchReleased, len(id)), id...)
+	}
+}
+
 // notice queues a frame that is no batch.
 func (in *Instance) notice(m *spanwirev1.AttachResponse) {
 	data, err := proto.Marshal(m)

@@ -28,6 +28,7 @@ const (
 	batchAnswered = 2
 	batchItems    = 3 // dispatches or actions
 	batchAnswers  = 4 // DispatchBatch
+	batchReleased = 5
 
 	dispatchID           = 1 // Dispatch
 	dispatchSocketID     = 2

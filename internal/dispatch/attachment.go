@@ -338,6 +338,13 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	a.service.dirtyLocked(a)
 }
 
+// releaseLocked tells the instance that the socket goes to another.
+func (a *Attachment) releaseLocked(id sio.SocketID) {
+	a.d.metrics.Released.Inc()
+	a.instance.Release(id)
+	a.service.dirtyLocked(a)
+}
+
 // closeLocked takes a dispatch out of the open ones.
 func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	delete(a.open, dp.ID)

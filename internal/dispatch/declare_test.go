@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/spanwire/spanwire/internal/sio"
@@ -76,6 +77,9 @@ func TestService_versions(t *testing.T) {
 	fresh.resolve(t, 0, answered("[]"))
 	fresh.resolve(t, 1, answered("[]"))
 	same(t, "the old one has then", old.names(), "s:event both", "s:event former")
+	if fmt.Sprint(old.released, fresh.released) != "[s] [s]" {
+		t.Errorf("released: %v and %v", old.released, fresh.released)
+	}
 	if !old.last().Introduce {
 		t.Error("a socket that comes back is not introduced anew")
 	}

@@ -55,6 +55,9 @@ type Instance interface {
 	// Queue appends the dispatch to what will be sent. It is called under a lock: it must neither block nor call back, and must
 	// not keep d.
 	Queue(d *Dispatch)
+	// Release says that the socket goes to another instance, as Queue does: nothing of it is open here, and what is queued of it later
+	// introduces it anew.
+	Release(id sio.SocketID)
 	// Flush sends what is queued, as far as it may be sent now. It does not block on the peer.
 	Flush()
 }

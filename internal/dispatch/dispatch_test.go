@@ -379,8 +379,9 @@ func TestService_placement(t *testing.T) {
 
 type quietInstance struct{ ids []sio.DispatchID }
 
-func (i *quietInstance) Queue(d *Dispatch) { i.ids = append(i.ids, d.ID) }
-func (i *quietInstance) Flush()            {}
+func (i *quietInstance) Queue(d *Dispatch)    { i.ids = append(i.ids, d.ID) }
+func (i *quietInstance) Release(sio.SocketID) {}
+func (i *quietInstance) Flush()               {}
 
 type quietSocket struct{ socket }
 

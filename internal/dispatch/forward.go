@@ -49,6 +49,20 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 	return nil
 }
 
+// ReleaseForwarded tells an instance attached here that a socket of another replica, of which nothing is open here, goes to another
+// instance. FlushForwarded must follow.
+func (d *Dispatcher) ReleaseForwarded(instance sio.InstanceID, generation uint64, socket sio.SocketID) {
+	a := d.localAttachment(instance)
+	if a == nil || a.generation != generation {
+		return
+	}
+	a.service.mu.Lock()
+	defer a.service.mu.Unlock()
+	if !a.detached {
+		a.releaseLocked(socket)
+	}
+}
+
 // FlushForwarded sends what Forward handed to the instance.
 func (d *Dispatcher) FlushForwarded(instance sio.InstanceID) {
 	if a := d.localAttachment(instance); a != nil {

@@ -80,9 +80,16 @@ func (s *socket) emit(t testing.TB, name string, ack sio.AckID) {
 type instance struct {
 	a *Attachment
 
-	mu      sync.Mutex // guards what follows
-	list    []Dispatch
-	flushes int
+	mu       sync.Mutex // guards what follows
+	list     []Dispatch
+	released []sio.SocketID
+	flushes  int
+}
+
+func (i *instance) Release(id sio.SocketID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.released = append(i.released, id)
 }
 
 func (i *instance) Queue(d *Dispatch) {

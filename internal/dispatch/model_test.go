@@ -88,6 +88,17 @@ func (w *world) history(socket sio.SocketID, service string) *history {
 	return h
 }
 
+// Release implements Instance.
+func (x *worker) Release(id sio.SocketID) {
+	x.w.mu.Lock()
+	defer x.w.mu.Unlock()
+	h := x.w.history(id, x.service)
+	if !h.met[x] || h.on == x && len(h.open) > 0 {
+		x.w.fail("socket %s is released where it is not, or where it has dispatches open", id)
+	}
+	delete(h.met, x)
+}
+
 // Queue implements Instance.
 func (x *worker) Queue(d *Dispatch) {
 	j := job{id: d.ID, socket: d.Socket.ID()}
@@ -117,7 +128,7 @@ func (x *worker) Queue(d *Dispatch) {
 		w.fail("%d dispatches are open on a window of %d", n, x.window)
 	}
 	h := w.history(j.socket, x.service)
-	if back := h.met[x] && h.on != x; d.Introduce != (!h.met[x] || back) || back && !w.mixed {
+	if d.Introduce == h.met[x] {
 		w.fail("socket %s: introduced %v, met %v", j.socket, d.Introduce, h.met[x])
 	}
 	h.met[x] = true

@@ -28,6 +28,9 @@ type inline struct {
 	socket     *Socket
 }
 
+// Release implements dispatch.Instance.
+func (i *inline) Release(sio.SocketID) {}
+
 // Queue implements dispatch.Instance.
 func (i *inline) Queue(d *dispatch.Dispatch) {
 	i.ids = append(i.ids, d.ID)

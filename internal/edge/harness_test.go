@@ -198,6 +198,9 @@ func (s *service) stop() {
 	s.attachment.Detach()
 }
 
+// Release implements dispatch.Instance.
+func (s *service) Release(sio.SocketID) {}
+
 // Queue implements dispatch.Instance.
 func (s *service) Queue(d *dispatch.Dispatch) {
 	c := call{id: d.ID, kind: d.Kind, socket: d.Socket, reason: d.Reason, wantsAck: d.WantsAck, introduce: d.Introduce, room: d.RoomEvent, rooms: d.Rooms}

@@ -23,13 +23,17 @@ type borrowed struct {
 
 	resolving sync.Mutex // held while results are handed to the attachment
 
-	mu      sync.Mutex
-	queue   []backplane.Dispatch // guarded by mu; bounded by the instance's window
-	sending bool                 // guarded by mu; some goroutine has the writer's role
-	broken  bool                 // guarded by mu; nothing can be sent any more
+	mu       sync.Mutex
+	queue    []backplane.Dispatch // guarded by mu; bounded by the instance's window
+	released []sio.SocketID       // guarded by mu; sockets that go to other instances; told before what is queued
+	sending  bool                 // guarded by mu; some goroutine has the writer's role
+	broken   bool                 // guarded by mu; nothing can be sent any more
 
 	sent uint64 // batches; owned by whoever has the writer's role
 }
+
+// maxReleased bounds the sockets that one batch releases, so that it stays small.
+const maxReleased = 1000
 
 // batchBytes is about how large a batch of dispatches becomes before it is sent.
 const batchBytes = 256 << 10
@@ -137,7 +141,7 @@ func (b *borrowed) followLocked(w *wanted) (needed bool) {
 
 func (m *Mesh) giveBackLocked(b *borrowed) {
 	b.mu.Lock()
-	b.broken, b.queue = true, nil
+	b.breakLocked()
 	b.mu.Unlock()
 	m.forgetLocked(b)
 	m.metrics.Instances.Dec()
@@ -206,6 +210,17 @@ func (b *borrowed) Queue(d *backplane.Dispatch) {
 	}
 }
 
+// Release implements Remote.
+func (b *borrowed) Release(socket sio.SocketID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.broken {
+		b.released = append(b.released, socket)
+	}
+}
+
+func (b *borrowed) breakLocked() { b.broken, b.queue, b.released = true, nil, nil }
+
 // Flush implements Remote. Whoever comes while another goroutine sends leaves what is queued to that one, so batches grow with load.
 func (b *borrowed) Flush() {
 	b.mu.Lock()
@@ -215,26 +230,31 @@ func (b *borrowed) Flush() {
 	}
 	b.sending = true
 	defer func() { b.sending = false }()
-	for len(b.queue) > 0 && !b.broken {
-		queue := b.queue
-		b.queue = nil
+	for len(b.queue)+len(b.released) > 0 && !b.broken {
+		queue, released := b.queue, b.released
+		b.queue, b.released = nil, nil
 		b.mu.Unlock()
-		err := b.send(queue)
+		err := b.send(queue, released)
 		b.mu.Lock()
 		if err != nil {
-			b.broken, b.queue = true, nil
+			b.breakLocked()
 			b.mesh.later(func() { b.mesh.breakLocked(b, err) })
 		}
 	}
 }
 
 // send sends the dispatches in batches. One that is too large by itself is given up, since it would be too large the next time too.
-func (b *borrowed) send(queue []backplane.Dispatch) error {
-	for len(queue) > 0 {
+func (b *borrowed) send(queue []backplane.Dispatch, released []sio.SocketID) error {
+	for len(queue)+len(released) > 0 {
 		n := dispatchesThatFit(queue)
-		batch := &backplane.DispatchBatch{
-			Instance: b.instance, Generation: b.generation, Loan: b.loan, Sequence: b.sent + 1, Dispatches: queue[:n],
+		r := min(len(released), maxReleased)
+		if len(released) > r {
+			n = 0 // what is queued may introduce one of them anew
 		}
+		batch := &backplane.DispatchBatch{
+			Instance: b.instance, Generation: b.generation, Loan: b.loan, Sequence: b.sent + 1, Dispatches: queue[:n], Released: released[:r],
+		}
+		released = released[r:]
 		err := b.mesh.publisher.Send(b.replica, batch)
 		if err == nil {
 			b.sent++

@@ -19,6 +19,8 @@ type Dispatcher interface {
 	// instance detaches; it does not block. CodeNotFound means that the instance is not attached here with that generation,
 	// CodeTooLarge that too many dispatches wait for it. Forward does not block.
 	Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error
+	// Release tells the instance that a socket of another replica, of which nothing is open here, goes to another instance.
+	Release(instance sio.InstanceID, generation uint64, socket sio.SocketID)
 	// Flush writes what was forwarded to the instance, as far as its window allows.
 	Flush(instance sio.InstanceID)
 	// TellHere hands a message of another replica to the instances here that take it. It does not block.
@@ -40,6 +42,8 @@ type Replies interface {
 type Remote interface {
 	// Queue appends the dispatch to what is sent next. It does not block, and does not keep d.
 	Queue(d *backplane.Dispatch)
+	// Release says, as Queue does, that the socket goes to another instance; nothing of it is open on this one.
+	Release(socket sio.SocketID)
 	// Flush sends what is queued.
 	Flush()
 }

@@ -261,6 +261,8 @@ func (d *fakeDispatcher) Forward(id sio.InstanceID, generation uint64, dp *backp
 	return nil
 }
 
+func (d *fakeDispatcher) Release(sio.InstanceID, uint64, sio.SocketID) {}
+
 func (d *fakeDispatcher) Flush(id sio.InstanceID) {
 	d.mu.Lock()
 	i := d.local[id]

@@ -3,6 +3,7 @@
 package mesh
 
 import (
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -16,27 +17,26 @@ import (
 // nobody but this one can tell them. A replica that leaves in good order has told them itself.
 type guests struct {
 	mu   sync.Mutex
-	here map[sio.ReplicaID]map[guest]struct{} // guarded by mu
+	here map[sio.ReplicaID]map[guest]sio.Namespace // guarded by mu
 }
 
 type guest struct {
 	lentTo
-	socket    sio.SocketID
-	namespace sio.Namespace
+	socket sio.SocketID
 }
 
 // met follows a dispatch that was handed to an instance. wants is asked for sockets that are new to it.
-func (g *guests) met(origin sio.ReplicaID, who guest, d *backplane.Dispatch, wants func(guest) bool) {
+func (g *guests) met(origin sio.ReplicaID, who guest, d *backplane.Dispatch, wants func(lentTo, sio.Namespace) bool) {
 	switch {
 	case d.Kind == backplane.KindDisconnected:
 		g.forget(origin, who)
-	case d.Introduction != nil && wants(who):
+	case d.Introduction != nil && wants(who.lentTo, d.Namespace):
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.here[origin] == nil {
-			g.here[origin] = make(map[guest]struct{})
+			g.here[origin] = make(map[guest]sio.Namespace)
 		}
-		g.here[origin][who] = struct{}{}
+		g.here[origin][who] = d.Namespace
 	}
 }
 
@@ -56,28 +56,25 @@ func (g *guests) forgetAll(origin sio.ReplicaID) {
 }
 
 // of gives the guests of the replicas for which gone is true.
-func (g *guests) of(gone func(sio.ReplicaID) bool) map[sio.ReplicaID][]guest {
+func (g *guests) of(gone func(sio.ReplicaID) bool) map[sio.ReplicaID]map[guest]sio.Namespace {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	found := make(map[sio.ReplicaID][]guest)
+	found := make(map[sio.ReplicaID]map[guest]sio.Namespace)
 	for origin, all := range g.here {
-		if !gone(origin) {
-			continue
-		}
-		for who := range all {
-			found[origin] = append(found[origin], who)
+		if gone(origin) {
+			found[origin] = maps.Clone(all)
 		}
 	}
 	return found
 }
 
-// wantsDisconnect tells whether the guest's instance registered for disconnects in its namespace.
-func (m *Mesh) wantsDisconnect(who guest) bool {
+// wantsDisconnect tells whether the instance registered for disconnects in the namespace.
+func (m *Mesh) wantsDisconnect(to lentTo, ns sio.Namespace) bool {
 	for _, a := range m.dispatcher.Attached() {
-		if a.Register.Instance != who.instance || a.Generation != who.generation {
+		if a.Register.Instance != to.instance || a.Generation != to.generation {
 			continue
 		}
-		return slices.ContainsFunc(a.Register.Namespaces, func(r sio.Registration) bool { return r.Disconnect && r.Covers(who.namespace) })
+		return slices.ContainsFunc(a.Register.Namespaces, func(r sio.Registration) bool { return r.Disconnect && r.Covers(ns) })
 	}
 	return false
 }
@@ -98,9 +95,9 @@ func (m *Mesh) farewellLocked(now time.Time) {
 	dead := m.guests.of(func(origin sio.ReplicaID) bool { return m.members[origin] == nil })
 	for origin, all := range dead {
 		touched := make(map[sio.InstanceID]struct{})
-		for _, who := range all {
+		for who, ns := range all {
 			err := m.dispatcher.Forward(who.instance, who.generation, &backplane.Dispatch{
-				ID: sio.DispatchID(rand.Uint64()), Socket: who.socket, Namespace: who.namespace,
+				ID: sio.DispatchID(rand.Uint64()), Socket: who.socket, Namespace: ns,
 				Kind: backplane.KindDisconnected, Reason: sio.ReasonTransportError,
 			}, func(sio.DispatchID, sio.Result) {})
 			if sio.CodeOf(err) == sio.CodeTooLarge {
@@ -126,7 +123,7 @@ func (m *Mesh) forgetGone() {
 	}
 	m.lent.keep(here)
 	for origin, all := range m.guests.of(func(sio.ReplicaID) bool { return true }) {
-		for _, who := range all {
+		for who := range all {
 			if !here[who.lentTo] {
 				m.guests.forget(origin, who)
 			}

@@ -105,12 +105,16 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 		return
 	}
 	to := lentTo{batch.Instance, batch.Generation}
+	for _, socket := range batch.Released {
+		m.guests.forget(origin, guest{to, socket})
+		m.dispatcher.Release(batch.Instance, batch.Generation, socket)
+	}
 	for i := range batch.Dispatches {
 		d := &batch.Dispatches[i]
 		if !m.lent.add(to, d.ID) {
 			continue
 		}
-		who := guest{lentTo: to, socket: d.Socket, namespace: d.Namespace}
+		who := guest{to, d.Socket}
 		m.guests.met(origin, who, d, m.wantsDisconnect) // first, since the result may come at once
 		kind := d.Kind
 		err := m.dispatcher.Forward(batch.Instance, batch.Generation, d, func(id sio.DispatchID, r sio.Result) {

@@ -37,6 +37,11 @@ func (l *Local) Forward(instance sio.InstanceID, generation uint64, d *backplane
 	return l.dispatcher.Forward(instance, generation, dp, func(id sio.DispatchID, r sio.Result) { resolved(id, owned(r)) })
 }
 
+// Release implements Dispatcher.
+func (l *Local) Release(instance sio.InstanceID, generation uint64, socket sio.SocketID) {
+	l.dispatcher.ReleaseForwarded(instance, generation, socket)
+}
+
 // Flush implements Dispatcher.
 func (l *Local) Flush(instance sio.InstanceID) { l.dispatcher.FlushForwarded(instance) }
 
@@ -99,6 +104,9 @@ func (i instanceOf) Queue(dp *dispatch.Dispatch) {
 	}
 	i.remote.Queue(d)
 }
+
+// Release implements dispatch.Instance.
+func (i instanceOf) Release(id sio.SocketID) { i.remote.Release(id) }
 
 // Flush implements dispatch.Instance.
 func (i instanceOf) Flush() { i.remote.Flush() }

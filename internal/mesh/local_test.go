@@ -57,6 +57,12 @@ type handed struct {
 	answer string
 }
 
+func (h *handler) Release(id sio.SocketID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.log = append(h.log, "released "+string(id))
+}
+
 func (h *handler) Queue(d *dispatch.Dispatch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

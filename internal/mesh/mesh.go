@@ -124,7 +124,7 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 		watchers: make(map[chan struct{}]struct{}),
 		lent:     lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), loans: make(map[borrower]*loan)},
 		results:  make(chan struct{}, 1),
-		guests:   guests{here: make(map[sio.ReplicaID]map[guest]struct{})},
+		guests:   guests{here: make(map[sio.ReplicaID]map[guest]sio.Namespace)},
 	}
 }
 

@@ -60,6 +60,8 @@ type listener struct {
 	answered   int
 }
 
+func (l *listener) Release(sio.SocketID) {}
+
 func (l *listener) Queue(d *dispatch.Dispatch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

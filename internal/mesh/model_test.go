@@ -59,6 +59,9 @@ type served struct {
 	todo []handed
 }
 
+// Release implements dispatch.Instance.
+func (s *served) Release(sio.SocketID) {}
+
 // Queue implements dispatch.Instance.
 func (s *served) Queue(d *dispatch.Dispatch) {
 	s.mu.Lock()

@@ -70,11 +70,11 @@ func TestLocal_patterns(t *testing.T) {
 		if d := <-decision; d.Kind != dispatch.Accepted {
 			t.Fatalf("decision %+v", d)
 		}
-		who := guest{lentTo: lentTo{"first", first.attachment.Generation()}, socket: socket.id, namespace: "/room-7"}
-		if !nodes[1].mesh.wantsDisconnect(who) {
+		to := lentTo{"first", first.attachment.Generation()}
+		if !nodes[1].mesh.wantsDisconnect(to, "/room-7") {
 			t.Error("the first would not be told of the end when its socket's replica died")
 		}
-		if who.namespace = "/hall"; nodes[1].mesh.wantsDisconnect(who) {
+		if nodes[1].mesh.wantsDisconnect(to, "/hall") {
 			t.Error("the first would be told of sockets of other namespaces")
 		}
 

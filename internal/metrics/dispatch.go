@@ -28,6 +28,7 @@ type Dispatch struct {
 	RoomEvents  prometheus.Counter
 	Messages    prometheus.Counter
 	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
+	Released    prometheus.Counter // sockets that instances were told to forget
 	Redelivered prometheus.Counter // dispatches given back to a queue since their instance went away
 
 	Handled   prometheus.Counter // results, by outcome
@@ -96,6 +97,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		RoomEvents:        dispatches("room_event"),
 		Messages:          dispatches("message"),
 		Forwarded:         counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
+		Released:          counter("released_sockets_total", "Sockets that an instance was told to forget, since they went to another that handles what it does not."),
 		Redelivered:       counter("redelivered_total", "Dispatches taken back from instances that went away."),
 		Handled:           results("handled"),
 		Answered:          results("answered"),

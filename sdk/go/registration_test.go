@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -499,5 +500,29 @@ func TestService_On_flood(t *testing.T) {
 		if err := <-run.ended; err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A socket that went to another instance is forgotten, unless it is back already.
+func TestService_released(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		svc, s, run := attached(t, func(svc *Service) { svc.On("a", echo) })
+		kept := func() string {
+			synctest.Wait()
+			svc.scheduler.mu.Lock()
+			defer svc.scheduler.mu.Unlock()
+			return fmt.Sprint(slices.Sorted(maps.Keys(svc.namespaces["/"].sockets)))
+		}
+		s.dispatch(event(1, "s1", "a", "[1]"), event(2, "s2", "a", "[2]"))
+		s.actions(t, 2)
+		if got := kept(); got != "[s1 s2]" {
+			t.Errorf("kept: %s", got)
+		}
+		s.batch(&spanwirev1.DispatchBatch{Released: []string{"s1", "s2", "s3"}, Dispatches: []*spanwirev1.Dispatch{event(3, "s2", "a", "[3]")}})
+		s.actions(t, 1)
+		if got := kept(); got != "[s2]" {
+			t.Errorf("kept: %s", got)
+		}
+		run.leave(t, s)
 	})
 }

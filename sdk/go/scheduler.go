@@ -244,7 +244,7 @@ func (p *scheduler) doneLocked(t *task) {
 		}
 		if l.first != nil {
 			p.pushLocked(l)
-		} else if l.claimed = false; l.socket.stream.Load().ended.Load() || l.socket.namespace.live.empty() {
+		} else if l.claimed = false; l.socket.released || l.socket.stream.Load().ended.Load() || l.socket.namespace.live.empty() {
 			l.socket.forgetLocked()
 		}
 	}

@@ -26,8 +26,9 @@ type Socket struct {
 	recovered atomic.Bool
 
 	// guarded by the scheduler's mu
-	lane lane
-	gone bool // not in the namespace's table any more
+	lane     lane
+	gone     bool // not in the namespace's table any more
+	released bool // it went to another instance
 }
 
 // noHandshake stands in for a socket that was never introduced.

@@ -101,7 +101,7 @@ func (s *stream) take(frame []byte, r *runner) error {
 		}
 	}
 	s.service.stats.dispatches.Add(uint64(len(b.dispatches)))
-	s.service.scheduler.accept(s, b.dispatches)
+	s.service.scheduler.accept(s, b)
 	if len(b.dispatches) == 0 {
 		s.flush() // the answer may have freed a place for a waiting frame
 	}

@@ -11,14 +11,17 @@ import (
 
 // accept turns the dispatches of a batch into tasks, in order. Tasks are allocated a few at a time: one that is kept by a handler then
 // keeps only its neighbours alive.
-func (p *scheduler) accept(s *stream, dispatches []inDispatch) {
+func (p *scheduler) accept(s *stream, b *inBatch) {
 	const slab = 16
 	var tasks []task
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.armLocked()
-	for i := range dispatches {
-		d := &dispatches[i]
+	for _, id := range b.released {
+		p.releaseLocked(s, id)
+	}
+	for i := range b.dispatches {
+		d := &b.dispatches[i]
 		n := p.namespaceLocked(d.namespace)
 		if n == nil || d.kind == kindUnknown {
 			p.service.stats.unknown.Add(1)
@@ -28,7 +31,7 @@ func (p *scheduler) accept(s *stream, dispatches []inDispatch) {
 			continue
 		}
 		if len(tasks) == 0 {
-			tasks = make([]task, min(slab, len(dispatches)-i))
+			tasks = make([]task, min(slab, len(b.dispatches)-i))
 		}
 		t := &tasks[0]
 		tasks = tasks[1:]
@@ -100,7 +103,27 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 	if socket.stream.Load() != s {
 		socket.stream.Store(s)
 	}
+	socket.released = false
 	return socket
+}
+
+// releaseLocked forgets a socket that went to another instance, as soon as its last task here is done.
+func (p *scheduler) releaseLocked(s *stream, id []byte) {
+	in := func(n *Namespace) {
+		socket := n.sockets[string(id)]
+		if socket == nil || socket.stream.Load() != s {
+			return
+		}
+		if socket.released = true; !socket.lane.claimed {
+			socket.forgetLocked()
+		}
+	}
+	for _, n := range p.service.namespaces {
+		in(n)
+	}
+	for _, n := range p.children {
+		in(n)
+	}
 }
 
 // forgetLocked takes the socket out of the table. The scheduler's mu is held.

@@ -23,6 +23,7 @@ const (
 	batchAnswered   = 2
 	batchDispatches = 3
 	batchAnswers    = 4
+	batchReleased   = 5
 
 	dispatchID           = 1 // Dispatch
 	dispatchSocketID     = 2
@@ -62,6 +63,7 @@ type inBatch struct {
 	sequence, answered uint64
 	dispatches         []inDispatch // reused by the reader
 	answers            [][]byte     // each an Answer
+	released           [][]byte     // ids of sockets that go to another instance
 }
 
 // inDispatch is a Dispatch.
@@ -131,7 +133,7 @@ func batchOf(frame []byte) ([]byte, bool) {
 func (b *inBatch) read(data []byte) error {
 	b.sequence, b.answered = 0, 0
 	clear(b.dispatches)
-	b.dispatches, b.answers = b.dispatches[:0], b.answers[:0]
+	b.dispatches, b.answers, b.released = b.dispatches[:0], b.answers[:0], b.released[:0]
 	for len(data) > 0 {
 		f, rest, err := nextField(data)
 		if err != nil {
@@ -150,6 +152,8 @@ func (b *inBatch) read(data []byte) error {
 			}
 		case batchAnswers<<3 | length:
 			b.answers = append(b.answers, f.data)
+		case batchReleased<<3 | length:
+			b.released = append(b.released, f.data)
 		}
 	}
 	return nil
