@@ -22,12 +22,12 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 		ring: ring{gauge: d.metrics.WaitingWindow}, redelivered: share{waiting: ring{gauge: d.metrics.WaitingShare}},
 	}
 	a.register.Window = d.window(reg.Window)
+	declared := a.register
 	var err error
-	if a.register.Namespaces, err = compiled(reg.Namespaces); err != nil {
+	if declared.Namespaces, err = compiled(reg.Namespaces); err != nil {
 		return nil, err
 	}
-	declared := a.register
-	a.declared = &declared
+	a.declared, a.register.Namespaces = &declared, nil
 	d.mu.Lock()
 	old, err := d.conflictLocked(reg, distance)
 	if err == nil {

@@ -16,7 +16,7 @@ type Attachment struct {
 	d          *Dispatcher
 	service    *service
 	instance   Instance
-	register   sio.Register // as it attached, the window cut down; of what it handles, declared knows better
+	register   sio.Register // as it attached, the window cut down; what it handles is in declared
 	distance   Distance
 	generation uint64
 	done       chan struct{}
