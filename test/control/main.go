@@ -5,8 +5,9 @@
 //
 //	go run ./test/control -handler go -- node --test test/interop/js/*.test.js
 //
-// The command asks for clusters over HTTP (cluster.go has the requests). What the processes print is kept; when the command fails, it
-// is printed and the folder that holds it is named. Everything that was started ends with this program.
+// The command asks for clusters over HTTP (http.go has the requests). What the processes print is kept; when the command fails, it
+// is printed, the folder that holds it is named, and last of all it is told again which tests failed, and why. Everything that was started
+// ends with this program.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -86,10 +88,14 @@ func (c *control) run(ctx context.Context, command []string) (code int, err erro
 	}()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "TEST_CONTROL=http://"+l.Addr().String(), "TEST_HANDLER="+c.kind)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	var said kept
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(os.Stdout, &said), io.MultiWriter(os.Stderr, &said)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it passed, and something that it started still holds its output
+	}
 	_ = server.Close()
 	<-served
 	c.clusters.stopAll()
@@ -97,6 +103,7 @@ func (c *control) run(ctx context.Context, command []string) (code int, err erro
 		return 0, os.RemoveAll(c.folder)
 	}
 	c.tell()
+	fmt.Fprintf(os.Stderr, "--- %s: what failed\n%s\n", strings.Join(command, " "), strings.Join(story(said.lines()), "\n"))
 	return 1, err
 }
 

@@ -192,15 +192,31 @@ func (p *Process) Wait(limit time.Duration) bool {
 	}
 }
 
+// reserved holds what keeps the ports of FreeAddress from others, until this program ends.
+var reserved struct {
+	mu   sync.Mutex // guards all below
+	held []net.Listener
+}
+
 // FreeAddress finds a loopback address that nobody listens at, below the ports that the system gives to outgoing connections: one of those
-// could take it before it is used.
+// could take it before it is used. It gives no address twice, and none that another program that runs tests was given: a socket of an
+// abstract name, which ends with this program, holds the port's number.
 func FreeAddress() (address string, err error) {
 	const first, count, tries = 10_000, 22_000, 100
 	for range tries {
-		var l net.Listener
-		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))); err == nil {
-			return l.Addr().String(), l.Close()
+		port := first + rand.IntN(count)
+		var held, l net.Listener
+		if held, err = net.Listen("unix", fmt.Sprintf("@spanwire-test-port-%d", port)); err != nil {
+			continue
 		}
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err != nil {
+			_ = held.Close()
+			continue
+		}
+		reserved.mu.Lock()
+		reserved.held = append(reserved.held, held)
+		reserved.mu.Unlock()
+		return l.Addr().String(), l.Close()
 	}
 	return "", err
 }

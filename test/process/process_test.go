@@ -78,6 +78,21 @@ func TestProcess_Err(t *testing.T) {
 	}
 }
 
+// No address is given twice, though nobody listens at those that were given.
+func TestFreeAddress(t *testing.T) {
+	given := make(map[string]bool)
+	for range 600 { // by chance alone two would be the same, but once in a few thousand times
+		address, err := FreeAddress()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if given[address] {
+			t.Fatalf("%s was given twice", address)
+		}
+		given[address] = true
+	}
+}
+
 // The own processor time grows.
 func TestCPU(t *testing.T) {
 	before, err := CPU(os.Getpid())

@@ -89,7 +89,7 @@ describe("rooms", () => {
     await three([["ask"], ["ask"], ["ask"]]);
     a.on("question", (_, answer) => answer("a", 1));
     b.on("question", (_, answer) => answer("b"));
-    const [result] = await ack(a, "poll", "ask");
+    const [result] = await ack(a, "poll", "ask", 5000); // which is what it takes, since one does not answer
     assert.deepEqual(result.answers.sort(), [["a", 1], ["b"]]);
     assert.equal(result.missing, 1);
     const [nobody] = await ack(a, "poll", "an empty room");

@@ -51,7 +51,7 @@ function rooms(n) {
     if (b.volatile) target = target.volatile;
     target.emit(b.event, ...(b.args ?? []));
   });
-  n.on("poll", (_socket, room) => n.to(room).ask("question", ["all"], 1000));
+  n.on("poll", (_socket, room, limit) => n.to(room).ask("question", ["all"], limit));
   n.on("kick", (socket, session) => socket.disconnect(session));
   n.on("kick other", (_socket, room) => n.to(room).disconnect());
 }

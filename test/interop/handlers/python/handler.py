@@ -22,6 +22,7 @@ if len(sys.argv) > 3 and sys.argv[1] == "emit":
     sys.exit()
 
 service = spanwire.Service("interop")
+ANSWER_TIME = 10.0  # seconds for clients to answer the server; generous, since machines that run suites are busy
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
@@ -53,7 +54,7 @@ def reflect(socket: spanwire.Socket, *args: Any) -> None:
 
 @service.on("ask")
 def ask(socket: spanwire.Socket, *args: Any) -> Any:
-    return tuple(socket.emit_with_ack("question", *args, timeout=5))
+    return tuple(socket.emit_with_ack("question", *args, timeout=ANSWER_TIME))
 
 
 @service.on("message")
@@ -98,8 +99,9 @@ def broadcast(socket: spanwire.Socket, b: dict[str, Any]) -> None:
 
 
 @service.on("poll")
-def poll(_socket: spanwire.Socket, room: str) -> Any:
-    acks = service.emit_with_ack("question", "all", to=room, timeout=0.9)
+def poll(_socket: spanwire.Socket, room: str, limit: float = ANSWER_TIME * 1000) -> Any:
+    """Asks a room, and takes the answers that come in the milliseconds that it is given."""
+    acks = service.emit_with_ack("question", "all", to=room, timeout=limit / 1000)
     return {"answers": [ack.args for ack in acks.acks], "missing": acks.missing}
 
 
