@@ -56,16 +56,13 @@ func open(t *testing.T, near, far *replica) *websocket.Conn {
 	return ws
 }
 
-// idle waits until no WebSocket is forwarded any more.
+// idle waits until nothing is forwarded any more, and the gauge tells so.
 func (r *replica) idle(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(patience); r.open.Load() != 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); r.open.Load() != 0 || testutil.ToFloat64(r.metrics.Open) != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d are open still", r.open.Load())
+			t.Fatalf("%d are open still, the gauge tells of %v", r.open.Load(), testutil.ToFloat64(r.metrics.Open))
 		}
-	}
-	if n := testutil.ToFloat64(r.metrics.Open); n != 0 {
-		t.Errorf("the gauge tells of %v", n)
 	}
 }
 
@@ -213,7 +210,7 @@ func TestForwarder_OwnerGone(t *testing.T) {
 // A side that takes nothing for too long must be given up, and the other side be told.
 func TestForwarder_Stalled(t *testing.T) {
 	conns := make(chan net.Conn, 1)
-	near, far := pair(t, raw(t, conns, ""), func(o *Options) { o.WriteTimeout = 50 * time.Millisecond })
+	near, far := pair(t, raw(t, conns, ""), func(o *Options) { o.WriteTimeout = 300 * time.Millisecond })
 	browser := dial(t, near.public, handshake(far))
 	owner := await(t, conns, "the handshake")
 	defer owner.Close()

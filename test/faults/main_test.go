@@ -16,7 +16,7 @@ import (
 )
 
 // limit bounds every wait for what must happen at all. It is generous, since machines that run suites are busy.
-const limit = time.Minute
+const limit = 2 * time.Minute
 
 // built holds what all tests start.
 var built struct{ repository, broker, handler, python string }

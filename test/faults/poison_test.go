@@ -24,14 +24,22 @@ func TestPoison(t *testing.T) {
 		bad := w.connect(1)
 		poisoned := bad.Number(loadgen.Numbers{Event: "poison", PerSecond: 1000, Most: 1})
 		deaths := 0
-		w.until("the event to be set aside", func() bool {
+		replace := func() {
 			for n, i := range living {
 				if i.Ended() {
 					deaths++
 					living[n] = w.start(work)
 				}
 			}
+		}
+		w.until("the event to be set aside", func() bool {
+			replace()
 			return w.metric(w.front, "spanwire_dispatch_dropped_total", `cause="max_redeliveries"`) == 1
+		})
+		// The last to die may be the only one that lived then, and it is dead before that is seen here.
+		w.until("all deaths to be seen", func() bool {
+			replace()
+			return deaths >= 1+redeliveries
 		})
 		later := w.emitFrom(bad, 1, loadgen.Numbers{Event: "number", PerSecond: 100})
 		later.acked(20)

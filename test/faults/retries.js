@@ -5,7 +5,7 @@ const path = require("path");
 const { io } = require(path.join(__dirname, "../interop/js/node_modules/socket.io-client"));
 
 const count = Number(process.env.COUNT);
-const socket = io(process.env.URL, { transports: ["websocket"], retries: 20, ackTimeout: 250, reconnection: false });
+const socket = io(process.env.URL, { transports: ["websocket"], retries: 1000, ackTimeout: 250, reconnection: false });
 const books = { acked: 0, failed: 0, wrong: 0, repeated: 0, disconnects: 0 };
 const answered = new Set();
 

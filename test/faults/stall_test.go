@@ -20,7 +20,7 @@ import (
 // and it attaches again.
 func TestStop(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		w := newWorld(t, p, "--stall-timeout", "2s")
+		w := newWorld(t, p, "--stall-timeout", "5s")
 		stopped, other := w.start(work), w.start(work)
 		w.serving(2)
 		l := w.emit(200, 600)
@@ -29,10 +29,7 @@ func TestStop(t *testing.T) {
 		w.await(w.back, 1, "spanwire_bridge_streams_total", `outcome="stalled"`)
 		w.serving(1)
 		before := len(w.entries(other))
-		l.acked(1000)
-		if len(w.entries(other))-before < 800 {
-			t.Error("the other instance did not take over")
-		}
+		w.until("the other instance to take over", func() bool { return len(w.entries(other))-before > 1000 })
 		w.signal(stopped, syscall.SIGCONT)
 		w.await(w.back, 3, "spanwire_bridge_streams_total", `outcome="attached"`)
 		w.serving(2)
@@ -64,7 +61,7 @@ func TestStuck(t *testing.T) {
 			browsers = 60
 			padding  = 8 << 10
 			kept     = 64 + 2*browsers // what window and queues hold of such events
-			others   = 100             // more than what is open of others at a time
+			slack    = 100
 			memory   = 64 << 20
 		)
 		w := newWorld(t, p, "--stall-timeout", "5s", "--instance-window-bytes", fmt.Sprint(64*padding), "--socket-queue-bytes", fmt.Sprint(2*padding))
@@ -87,7 +84,10 @@ func TestStuck(t *testing.T) {
 				return true
 			}
 			peak = max(peak, w.resident())
-			most = max(most, w.metric(w.front, "spanwire_dispatch_open")+w.metric(w.front, "spanwire_dispatch_queued"))
+			// What the other service has open is not kept of this one.
+			acked := well.Acked()
+			sum := w.metric(w.front, "spanwire_dispatch_open") + w.metric(w.front, "spanwire_dispatch_queued")
+			most = max(most, sum-(well.Sent()-acked))
 			return false
 		})
 		meanwhile = well.Acked() - meanwhile
@@ -97,7 +97,7 @@ func TestStuck(t *testing.T) {
 		well.settle()
 		t.Logf("while the instance was stuck: %d MiB more memory, %d events kept of %d that waited, %d of the other service acked",
 			(peak-before)>>20, most, waiting, meanwhile)
-		if most > kept+others || peak-before > memory {
+		if most > kept+slack || peak-before > memory {
 			t.Error("the broker keeps more than it may")
 		}
 		if meanwhile < 50 {
