@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 )
 
 // An answer that is larger than a frame, or so large that it would hold up dispatches, is sent in parts: each holds some items of its
@@ -136,7 +137,7 @@ type partition struct {
 
 // fits makes room for the item in the next part, or tells that no part can hold it.
 func (p *partition) fits(item proto.Message) bool {
-	size := bytesSize(proto.Size(item))
+	size := wire.BytesSize(proto.Size(item))
 	if size > p.largest {
 		return false
 	}
@@ -159,7 +160,7 @@ func (p *partition) close() {
 // marshal writes a part. One that cannot be sent is a fault instead; a limit of 0 is none.
 func marshal(a *spanwirev1.Answer, limit int) []byte {
 	data, err := proto.Marshal(a)
-	if err == nil && (limit == 0 || bytesSize(len(data)) <= limit) {
+	if err == nil && (limit == 0 || wire.BytesSize(len(data)) <= limit) {
 		return data
 	}
 	data, _ = proto.Marshal(&spanwirev1.Answer{Id: a.GetId(), Sockets: a.GetSockets(), Missing: a.GetMissing(), Fault: &spanwirev1.Fault{

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -173,9 +174,9 @@ func (in *Instance) read(a *dispatch.Attachment) error {
 
 // take works on one frame. An error ends the stream.
 func (r reader) take(frame []byte) error {
-	var arm field // the last one counts, as everywhere in a oneof
-	err := each(frame, func(f field) error {
-		if n := f.key >> 3; f.key&7 == length && n >= frameRegister && n <= frameRegistrations {
+	var arm wire.Field // the last one counts, as everywhere in a oneof
+	err := wire.Each(frame, func(f wire.Field) error {
+		if n := f.Key >> 3; f.Key&7 == wire.Length && n >= wire.FrameRegister && n <= wire.FrameRegistrations {
 			arm = f
 		}
 		return nil
@@ -183,22 +184,22 @@ func (r reader) take(frame []byte) error {
 	if err != nil {
 		return fmt.Errorf("a frame cannot be read: %w", err)
 	}
-	switch arm.key >> 3 {
-	case frameBatch:
-		return r.takeBatch(arm.data)
-	case frameAck:
+	switch arm.Key >> 3 {
+	case wire.FrameBatch:
+		return r.takeBatch(arm.Data)
+	case wire.FrameAck:
 		var m spanwirev1.FrameAck
-		if err := proto.Unmarshal(arm.data, &m); err != nil {
+		if err := proto.Unmarshal(arm.Data, &m); err != nil {
 			return fmt.Errorf("a frame_ack cannot be read: %w", err)
 		}
 		if !r.out.answersTo(m.GetAnswered()) {
 			return fmt.Errorf("frame_ack answers frame %d, which was never sent", m.GetAnswered())
 		}
-	case frameDrain:
+	case wire.FrameDrain:
 		r.drain()
-	case frameRegistrations:
-		r.declare(arm.data)
-	case frameRegister:
+	case wire.FrameRegistrations:
+		r.declare(arm.Data)
+	case wire.FrameRegister:
 		return errors.New("register was sent twice; to change what the instance handles, send registrations")
 	default:
 		r.server.metrics.Unknown.Inc()
@@ -257,14 +258,14 @@ func (r reader) drain() {
 // takeBatch works on a batch of actions, in their order.
 func (r reader) takeBatch(data []byte) error {
 	var sequence, answered uint64
-	err := each(data, func(f field) error {
-		switch f.key {
-		case batchSequence<<3 | varint:
-			sequence = f.number
-		case batchAnswered<<3 | varint:
-			answered = f.number
-		case batchItems<<3 | length:
-			return r.act(f.data)
+	err := wire.Each(data, func(f wire.Field) error {
+		switch f.Key {
+		case wire.BatchSequence<<3 | wire.Varint:
+			sequence = f.Number
+		case wire.BatchAnswered<<3 | wire.Varint:
+			answered = f.Number
+		case wire.BatchItems<<3 | wire.Length:
+			return r.act(f.Data)
 		}
 		return nil
 	})
@@ -283,14 +284,14 @@ func (r reader) takeBatch(data []byte) error {
 
 // act carries out one action.
 func (r reader) act(data []byte) error {
-	f, _, err := next(data)
+	f, _, err := wire.Next(data)
 	switch {
 	case len(data) > 0 && err != nil:
 		return err
-	case f.key == actionResult<<3|length:
-		return r.resolve(f.data)
-	case f.key == actionCommand<<3|length:
-		return r.command(f.data)
+	case f.Key == wire.ActionResult<<3|wire.Length:
+		return r.resolve(f.Data)
+	case f.Key == wire.ActionCommand<<3|wire.Length:
+		return r.command(f.Data)
 	}
 	r.server.metrics.Unknown.Inc()
 	r.fault(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, "this broker does not know that action; it was skipped")

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -38,22 +39,22 @@ func echoPeer(h *house) (end func()) {
 	go func() {
 		defer close(done)
 		for sequence := uint64(1); stream.RecvMsg(&in) == nil; {
-			f, _, _ := next(in)
-			if f.key>>3 != frameBatch {
+			f, _, _ := wire.Next(in)
+			if f.Key>>3 != wire.FrameBatch {
 				continue
 			}
 			var items []byte
 			var taken uint64
-			each(f.data, func(f field) error {
-				switch f.key >> 3 {
-				case batchSequence:
-					taken = f.number
-				case batchItems:
-					d, _, _ := next(f.data)
-					result := protowire.AppendFixed64([]byte{resultDispatchID<<3 | 1}, d.number)
+			wire.Each(f.Data, func(f wire.Field) error {
+				switch f.Key >> 3 {
+				case wire.BatchSequence:
+					taken = f.Number
+				case wire.BatchItems:
+					d, _, _ := wire.Next(f.Data)
+					result := protowire.AppendFixed64([]byte{wire.ResultDispatchID<<3 | 1}, d.Number)
 					result = append(result, "\x12\x09\x0a\x07[\"got\"]"...)
-					items = appendHead(items, batchItems, bytesSize(len(result)))
-					items = append(appendHead(items, actionResult, len(result)), result...)
+					items = wire.AppendHead(items, wire.BatchItems, wire.BytesSize(len(result)))
+					items = append(wire.AppendHead(items, wire.ActionResult, len(result)), result...)
 				}
 				return nil
 			})

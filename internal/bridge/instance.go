@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -100,8 +101,8 @@ func (in *Instance) Release(id sio.SocketID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed {
-		c := o.roomLocked(bytesSize(len(id)))
-		c.data = append(appendHead(c.data, batchReleased, len(id)), id...)
+		c := o.roomLocked(wire.BytesSize(len(id)))
+		c.data = append(wire.AppendHead(c.data, wire.BatchReleased, len(id)), id...)
 	}
 }
 

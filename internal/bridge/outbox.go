@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -90,7 +91,7 @@ func (o *outbox) roomLocked(n int) *chunk {
 func (o *outbox) answer(data []byte) (fits bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.answers+bytesSize(len(data)) > o.maxAnswers {
+	if o.answers+wire.BytesSize(len(data)) > o.maxAnswers {
 		return false
 	}
 	o.answerLocked(data)
@@ -101,7 +102,7 @@ func (o *outbox) answer(data []byte) (fits bool) {
 func (o *outbox) answerIfRoom(data []byte) (queued bool, freed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed || o.answers == 0 || o.answers+bytesSize(len(data)) <= o.maxAnswers/2 {
+	if o.closed || o.answers == 0 || o.answers+wire.BytesSize(len(data)) <= o.maxAnswers/2 {
 		o.answerLocked(data)
 		return true, nil
 	}
@@ -115,9 +116,9 @@ func (o *outbox) answerLocked(data []byte) {
 	if o.closed {
 		return
 	}
-	size := bytesSize(len(data))
+	size := wire.BytesSize(len(data))
 	c := o.roomLocked(size)
-	c.data = append(appendHead(c.data, batchAnswers, len(data)), data...)
+	c.data = append(wire.AppendHead(c.data, wire.BatchAnswers, len(data)), data...)
 	c.answers += size
 	o.answers += size
 }

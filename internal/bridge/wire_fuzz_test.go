@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -35,7 +36,7 @@ func FuzzReadResult(f *testing.F) {
 			t.Fatalf("id %d, want %d", id, m.GetDispatchId())
 		}
 		ack := m.GetAck()
-		if ack == nil || r.Outcome != sio.Answered || bytes.Count(data, []byte{resultAck<<3 | byte(length)}) > 1 {
+		if ack == nil || r.Outcome != sio.Answered || bytes.Count(data, []byte{wire.ResultAck<<3 | byte(wire.Length)}) > 1 {
 			return // the generated code merges an arm that stands twice; no SDK writes such a result
 		}
 		if !bytes.Equal(r.Ack.Args, ack.GetArgs()) || len(r.Ack.Attachments) != len(ack.GetAttachments()) {

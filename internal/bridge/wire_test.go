@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -133,10 +134,10 @@ func BenchmarkWire(b *testing.B) {
 				l := layout(d, nil)
 				buffer = appendDispatch(buffer, d, &l, nil)
 			}
-			each(results, func(f field) error {
-				if f.key == batchItems<<3|length {
-					a, _, _ := next(f.data)
-					readResult(a.data)
+			wire.Each(results, func(f wire.Field) error {
+				if f.Key == wire.BatchItems<<3|wire.Length {
+					a, _, _ := wire.Next(f.Data)
+					readResult(a.Data)
 				}
 				return nil
 			})

@@ -33,6 +33,7 @@ var rules = []rule{
 	{"internal/reload", []string{"internal/metrics"}, nil, "it knows files, and not what they are for"},
 	{"internal/quietlog", nil, nil, "any room may keep its log readable with it"},
 	{"api/gen", []string{"api/gen"}, []string{"google.golang.org/"}, "generated code stands alone"},
+	{"api/wire", nil, []string{"google.golang.org/protobuf"}, "both sides of the contract read and write with it"},
 
 	{"internal/hub", []string{"internal/sio", "internal/metrics"}, nil, "the hub reaches browsers and replicas through its own interfaces"},
 	{"internal/once", []string{"internal/sio", "internal/metrics"}, nil, "it remembers calls without knowing what they are about"},
@@ -50,7 +51,7 @@ var rules = []rule{
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
 	{"internal/plainjson", []string{"api/gen"}, []string{"google.golang.org/protobuf"}, "it writes the contract for people and knows no room"},
 	{"internal/bridge/httpapi", []string{"internal/plainjson", "api/gen"}, []string{"google.golang.org/"}, "it calls the contract as any caller does"},
-	{"internal/bridge", []string{"internal/bridge/httpapi", "internal/access", "internal/hub", "internal/dispatch", "internal/once", "internal/tail", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api/gen"},
+	{"internal/bridge", []string{"internal/bridge/httpapi", "internal/access", "internal/hub", "internal/dispatch", "internal/once", "internal/tail", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api"},
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},
@@ -65,7 +66,7 @@ var rules = []rule{
 	{"cmd/broker", []string{"internal/cli"}, nil, "the program is the command line"},
 	{"cmd/engineio-echo", []string{"internal/edge/engineio", "internal/sio"}, nil, "the echo shows Engine.IO alone"},
 	{"cmd/websocket-echo", []string{"internal/edge/wsconn"}, nil, "the echo shows WebSocket alone"},
-	{"sdk/go", []string{"sdk/go", "api/gen"}, []string{"google.golang.org/"}, "handlers know the contract, never the broker"},
+	{"sdk/go", []string{"sdk/go", "api"}, []string{"google.golang.org/"}, "handlers know the contract, never the broker"},
 	{"examples", []string{"sdk/go"}, nil, "examples use what users use"},
 }
 

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/wire"
 )
 
 // echoBroker is a broker that keeps a number of events outstanding, as cheaply as can be, so that what is measured is the SDK and
@@ -113,19 +114,19 @@ func (b *echoBroker) attach(_ any, g grpc.ServerStream) error {
 			return err
 		}
 		b.frames.Add(1)
-		f, _, _ := nextField(in)
-		for data := f.data; len(data) > 0; {
-			f2, rest, _ := nextField(data)
+		f, _, _ := wire.Next(in)
+		for data := f.Data; len(data) > 0; {
+			f2, rest, _ := wire.Next(data)
 			data = rest
 			switch {
-			case f.key == 3<<3|length:
-				toldUs = f2.number
-			case f2.key == 1<<3|varint && f.key == 2<<3|length:
-				answered, owed = f2.number, true
-			case f2.key == 2<<3|varint:
-				toldUs = f2.number
-			case f2.key == 3<<3|length:
-				if f2.data[0] == 0x0a { // a result, not a command
+			case f.Key == 3<<3|wire.Length:
+				toldUs = f2.Number
+			case f2.Key == 1<<3|wire.Varint && f.Key == 2<<3|wire.Length:
+				answered, owed = f2.Number, true
+			case f2.Key == 2<<3|wire.Varint:
+				toldUs = f2.Number
+			case f2.Key == 3<<3|wire.Length:
+				if f2.Data[0] == 0x0a { // a result, not a command
 					credit++
 					got++
 				}

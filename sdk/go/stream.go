@@ -92,7 +92,7 @@ func (s *stream) take(frame []byte, r *runner) error {
 	}
 	b := &r.batch
 	if err := b.read(data); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errBadFrame, err)
 	}
 	s.out.arrived(b.sequence, b.answered, len(b.dispatches) > 0)
 	for _, raw := range b.answers {

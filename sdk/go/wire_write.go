@@ -8,65 +8,12 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/spanwire/spanwire/api/wire"
 )
 
-// Actions are written by hand, straight into the frame that will carry them, for the reason given in wire_read.go.
-// Lengths are computed before the bytes are written, so nothing is moved. All field numbers here are below 16: a tag is one byte.
-
-const (
-	requestBatch = 2 // AttachRequest
-
-	actionBatchSequence = 1 // ActionBatch
-	actionBatchAnswered = 2
-	actionBatchActions  = 3
-
-	actionResult  = 1 // Action
-	actionCommand = 2
-
-	resultDispatchID = 1 // Result
-	resultAck        = 2
-	resultRefusal    = 3
-	resultFailure    = 4
-
-	ackArgs        = 1 // Ack
-	ackAttachments = 2
-
-	refusalMessage = 1 // Refusal
-	refusalData    = 2
-
-	failureMessage = 1 // Failure
-
-	commandID              = 1 // Command
-	commandEmitField       = 2
-	commandJoinField       = 3
-	commandLeaveField      = 4
-	commandDisconnectField = 5
-
-	commandTarget = 1 // Emit, Join, Leave and Disconnect
-
-	emitEvent      = 2 // Emit
-	emitVolatile   = 3
-	emitNoCompress = 4
-	emitWantAcks   = 5
-	emitAckTimeout = 6
-	emitWantCount  = 7
-
-	joinRooms = 2 // Join and Leave
-
-	disconnectCloseSession = 2 // Disconnect
-
-	targetNamespace = 1 // Target
-	targetRooms     = 2
-	targetExcept    = 3
-	targetLocal     = 4
-	targetPattern   = 5
-)
-
-const (
-	tagSize  = 1
-	boolSize = 2
-	idSize   = tagSize + 8
-)
+// Actions are written by hand, straight into the frame that will carry them, for the reason given in package wire.
+// Lengths are computed before the bytes are written, so nothing is moved.
 
 // outcome is how a dispatch ended. At most one of its fields is set.
 type outcome struct {
@@ -78,45 +25,13 @@ type outcome struct {
 	failed  bool
 }
 
-func bytesSize(n int) int { return tagSize + protowire.SizeBytes(n) }
-
-// optionalSize is the size of a bytes field that is left out when empty.
-func optionalSize(n int) int {
-	if n == 0 {
-		return 0
-	}
-	return bytesSize(n)
-}
-
-func appendHead(b []byte, num protowire.Number, size int) []byte {
-	return protowire.AppendVarint(append(b, byte(num<<3)|byte(protowire.BytesType)), uint64(size))
-}
-
-func appendNumber(b []byte, num protowire.Number, v uint64) []byte {
-	return protowire.AppendVarint(append(b, byte(num<<3)|byte(protowire.VarintType)), v)
-}
-
-func appendOptional[T string | []byte](b []byte, num protowire.Number, v T) []byte {
-	if len(v) == 0 {
-		return b
-	}
-	return append(appendHead(b, num, len(v)), v...)
-}
-
-func appendBool(b []byte, num protowire.Number, v bool) []byte {
-	if !v {
-		return b
-	}
-	return appendNumber(b, num, 1)
-}
-
 func (p *payload) size() int {
 	if p == nil {
 		return 0
 	}
-	n := optionalSize(p.args.Len())
+	n := wire.OptionalSize(p.args.Len())
 	for _, a := range p.attachments {
-		n += bytesSize(len(a))
+		n += wire.BytesSize(len(a))
 	}
 	return n
 }
@@ -126,77 +41,77 @@ func (p *payload) append(b []byte, args protowire.Number) []byte {
 	if p == nil {
 		return b
 	}
-	b = appendOptional(b, args, p.args.Bytes())
+	b = wire.AppendOptional(b, args, p.args.Bytes())
 	for _, a := range p.attachments {
-		b = append(appendHead(b, args+1, len(a)), a...)
+		b = append(wire.AppendHead(b, args+1, len(a)), a...)
 	}
 	return b
 }
 
 // resultSizes gives the sizes of the outcome's message and of the whole action as it stands in the batch.
 func resultSizes(o *outcome) (inner, result, whole int) {
-	result = idSize
+	result = wire.IDSize
 	switch {
 	case o.failed:
-		inner = optionalSize(len(o.message))
+		inner = wire.OptionalSize(len(o.message))
 	case o.refused:
-		inner = optionalSize(len(o.message)) + optionalSize(len(o.data))
+		inner = wire.OptionalSize(len(o.message)) + wire.OptionalSize(len(o.data))
 	case o.acked:
 		inner = o.ack.size()
 	}
 	if o.failed || o.refused || o.acked {
-		result += bytesSize(inner)
+		result += wire.BytesSize(inner)
 	}
-	return inner, result, bytesSize(bytesSize(result))
+	return inner, result, wire.BytesSize(wire.BytesSize(result))
 }
 
 // appendResult writes a result as one action of a batch.
 func appendResult(b []byte, dispatch uint64, o *outcome) []byte {
 	inner, result, _ := resultSizes(o)
-	b = appendHead(b, actionBatchActions, bytesSize(result))
-	b = appendHead(b, actionResult, result)
-	b = protowire.AppendFixed64(append(b, resultDispatchID<<3|byte(protowire.Fixed64Type)), dispatch)
+	b = wire.AppendHead(b, wire.BatchItems, wire.BytesSize(result))
+	b = wire.AppendHead(b, wire.ActionResult, result)
+	b = protowire.AppendFixed64(append(b, wire.ResultDispatchID<<3|byte(protowire.Fixed64Type)), dispatch)
 	switch {
 	case o.failed:
-		b = appendHead(b, resultFailure, inner)
-		b = appendOptional(b, failureMessage, o.message)
+		b = wire.AppendHead(b, wire.ResultFailure, inner)
+		b = wire.AppendOptional(b, wire.FailureMessage, o.message)
 	case o.refused:
-		b = appendHead(b, resultRefusal, inner)
-		b = appendOptional(b, refusalMessage, o.message)
-		b = appendOptional(b, refusalData, o.data)
+		b = wire.AppendHead(b, wire.ResultRefusal, inner)
+		b = wire.AppendOptional(b, wire.RefusalMessage, o.message)
+		b = wire.AppendOptional(b, wire.RefusalData, o.data)
 	case o.acked:
-		b = appendHead(b, resultAck, inner)
-		b = o.ack.append(b, ackArgs)
+		b = wire.AppendHead(b, wire.ResultAck, inner)
+		b = o.ack.append(b, wire.AckArgs)
 	}
 	return b
 }
 
 func (t *Target) size() int {
-	n := optionalSize(len(t.namespace))
+	n := wire.OptionalSize(len(t.namespace))
 	for _, room := range t.rooms {
-		n += bytesSize(len(room))
+		n += wire.BytesSize(len(room))
 	}
 	for _, room := range t.except {
-		n += bytesSize(len(room))
+		n += wire.BytesSize(len(room))
 	}
 	for _, flag := range [...]bool{t.local, t.pattern} {
 		if flag {
-			n += boolSize
+			n += wire.BoolSize
 		}
 	}
 	return n
 }
 
 func (t *Target) append(b []byte, size int) []byte {
-	b = appendHead(b, commandTarget, size)
-	b = appendOptional(b, targetNamespace, t.namespace)
+	b = wire.AppendHead(b, wire.CommandTarget, size)
+	b = wire.AppendOptional(b, wire.TargetNamespace, t.namespace)
 	for _, room := range t.rooms {
-		b = append(appendHead(b, targetRooms, len(room)), room...)
+		b = append(wire.AppendHead(b, wire.TargetRooms, len(room)), room...)
 	}
 	for _, room := range t.except {
-		b = append(appendHead(b, targetExcept, len(room)), room...)
+		b = append(wire.AppendHead(b, wire.TargetExcept, len(room)), room...)
 	}
-	return appendBool(appendBool(b, targetLocal, t.local), targetPattern, t.pattern)
+	return wire.AppendBool(wire.AppendBool(b, wire.TargetLocal, t.local), wire.TargetPattern, t.pattern)
 }
 
 // commandLayout holds the lengths of a command's nested messages.
@@ -213,76 +128,76 @@ func (c *command) layout() (l commandLayout) {
 	if c.kind == commandRare {
 		c.rare.Id = c.id
 		l.command = proto.Size(c.rare)
-		l.whole = bytesSize(bytesSize(l.command))
+		l.whole = wire.BytesSize(wire.BytesSize(l.command))
 		return l
 	}
 	l.target = c.target.size()
-	l.arm = bytesSize(l.target)
+	l.arm = wire.BytesSize(l.target)
 	switch c.kind {
 	case commandEmit:
-		l.event = optionalSize(len(c.event)) + c.payload.size()
-		l.arm += bytesSize(l.event)
+		l.event = wire.OptionalSize(len(c.event)) + c.payload.size()
+		l.arm += wire.BytesSize(l.event)
 		for _, flag := range [...]bool{c.target.volatile, c.target.noCompress, c.wantAcks, c.wantCount} {
 			if flag {
-				l.arm += boolSize
+				l.arm += wire.BoolSize
 			}
 		}
 		if ms := c.timeoutMs(); ms > 0 {
-			l.arm += tagSize + protowire.SizeVarint(ms)
+			l.arm += wire.TagSize + protowire.SizeVarint(ms)
 		}
 	case commandJoin, commandLeave:
 		for _, room := range c.rooms {
-			l.arm += bytesSize(len(room))
+			l.arm += wire.BytesSize(len(room))
 		}
 	case commandDisconnect:
 		if c.closeSession {
-			l.arm += boolSize
+			l.arm += wire.BoolSize
 		}
 	}
-	l.command = bytesSize(l.arm)
+	l.command = wire.BytesSize(l.arm)
 	if c.id != 0 {
-		l.command += tagSize + protowire.SizeVarint(c.id)
+		l.command += wire.TagSize + protowire.SizeVarint(c.id)
 	}
-	l.whole = bytesSize(bytesSize(l.command))
+	l.whole = wire.BytesSize(wire.BytesSize(l.command))
 	return l
 }
 
 // append writes the command as one action of a batch.
 func (c *command) append(b []byte, l *commandLayout) []byte {
-	b = appendHead(b, actionBatchActions, bytesSize(l.command))
-	b = appendHead(b, actionCommand, l.command)
+	b = wire.AppendHead(b, wire.BatchItems, wire.BytesSize(l.command))
+	b = wire.AppendHead(b, wire.ActionCommand, l.command)
 	if c.kind == commandRare {
 		b, _ = proto.MarshalOptions{}.MarshalAppend(b, c.rare) // it was measured, and its text is checked
 		return b
 	}
 	if c.id != 0 {
-		b = appendNumber(b, commandID, c.id)
+		b = wire.AppendNumber(b, wire.CommandID, c.id)
 	}
 	switch c.kind {
 	case commandEmit:
-		b = c.target.append(appendHead(b, commandEmitField, l.arm), l.target)
-		b = appendHead(b, emitEvent, l.event)
-		b = appendOptional(b, eventName, c.event)
-		b = c.payload.append(b, eventArgs)
-		b = appendBool(b, emitVolatile, c.target.volatile)
-		b = appendBool(b, emitNoCompress, c.target.noCompress)
-		b = appendBool(b, emitWantAcks, c.wantAcks)
+		b = c.target.append(wire.AppendHead(b, wire.CommandEmit, l.arm), l.target)
+		b = wire.AppendHead(b, wire.EmitEvent, l.event)
+		b = wire.AppendOptional(b, wire.EventName, c.event)
+		b = c.payload.append(b, wire.EventArgs)
+		b = wire.AppendBool(b, wire.EmitVolatile, c.target.volatile)
+		b = wire.AppendBool(b, wire.EmitNoCompress, c.target.noCompress)
+		b = wire.AppendBool(b, wire.EmitWantAcks, c.wantAcks)
 		if ms := c.timeoutMs(); ms > 0 {
-			b = appendNumber(b, emitAckTimeout, ms)
+			b = wire.AppendNumber(b, wire.EmitAckTimeout, ms)
 		}
-		b = appendBool(b, emitWantCount, c.wantCount)
+		b = wire.AppendBool(b, wire.EmitWantCount, c.wantCount)
 	case commandJoin, commandLeave:
-		arm := protowire.Number(commandJoinField)
+		arm := protowire.Number(wire.CommandJoin)
 		if c.kind == commandLeave {
-			arm = commandLeaveField
+			arm = wire.CommandLeave
 		}
-		b = c.target.append(appendHead(b, arm, l.arm), l.target)
+		b = c.target.append(wire.AppendHead(b, arm, l.arm), l.target)
 		for _, room := range c.rooms {
-			b = append(appendHead(b, joinRooms, len(room)), room...)
+			b = append(wire.AppendHead(b, wire.JoinRooms, len(room)), room...)
 		}
 	case commandDisconnect:
-		b = c.target.append(appendHead(b, commandDisconnectField, l.arm), l.target)
-		b = appendBool(b, disconnectCloseSession, c.closeSession)
+		b = c.target.append(wire.AppendHead(b, wire.CommandDisconnect, l.arm), l.target)
+		b = wire.AppendBool(b, wire.DisconnectCloseSession, c.closeSession)
 	}
 	return b
 }
@@ -292,28 +207,21 @@ const batchOverhead = 64
 
 // appendBatchHead writes what stands before the actions of a batch frame.
 func appendBatchHead(b []byte, sequence, answered uint64, actions int) []byte {
-	size := tagSize + protowire.SizeVarint(sequence) + actions
+	size := wire.TagSize + protowire.SizeVarint(sequence) + actions
 	if answered > 0 {
-		size += tagSize + protowire.SizeVarint(answered)
+		size += wire.TagSize + protowire.SizeVarint(answered)
 	}
-	b = appendHead(b, requestBatch, size)
-	b = appendNumber(b, actionBatchSequence, sequence)
+	b = wire.AppendHead(b, wire.FrameBatch, size)
+	b = wire.AppendNumber(b, wire.BatchSequence, sequence)
 	if answered > 0 {
-		b = appendNumber(b, actionBatchAnswered, answered)
+		b = wire.AppendNumber(b, wire.BatchAnswered, answered)
 	}
 	return b
 }
 
-const (
-	requestFrameAck = 3 // AttachRequest
-	requestDrain    = 4
-
-	frameAckAnswered = 1 // FrameAck
-)
-
 func appendFrameAck(b []byte, answered uint64) []byte {
-	b = appendHead(b, requestFrameAck, tagSize+protowire.SizeVarint(answered))
-	return appendNumber(b, frameAckAnswered, answered)
+	b = wire.AppendHead(b, wire.FrameAck, wire.TagSize+protowire.SizeVarint(answered))
+	return wire.AppendNumber(b, wire.FrameAckAnswered, answered)
 }
 
-func appendDrain(b []byte) []byte { return appendHead(b, requestDrain, 0) }
+func appendDrain(b []byte) []byte { return wire.AppendHead(b, wire.FrameDrain, 0) }
