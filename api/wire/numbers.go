@@ -77,9 +77,11 @@ const (
 	EmitAckTimeout = 6
 	EmitWantCount  = 7
 
-	JoinRooms = 2 // Join and Leave
+	JoinRooms     = 2 // Join and Leave
+	JoinWantCount = 3
 
 	DisconnectCloseSession = 2 // Disconnect
+	DisconnectWantCount    = 3
 
 	TargetNamespace = 1 // Target
 	TargetRooms     = 2

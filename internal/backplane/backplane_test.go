@@ -112,6 +112,8 @@ func bodies() map[string]Body {
 		"disconnect":     &Command{Command: &sio.Disconnect{Target: target, CloseSession: true}},
 		"gather request": &GatherRequest{ID: math.MaxUint64, Emit: emit, Timeout: 1500 * time.Millisecond},
 		"find call":      &QueryRequest{ID: 3, Query: &sio.FindCall{Key: sio.CallKey{Caller: "c", Key: "k"}}, Timeout: time.Second},
+		"counted":        &QueryRequest{ID: 3, Query: &sio.Counted{Command: &sio.Join{Target: target, Rooms: []sio.Room{"r"}}}, Timeout: time.Second},
+		"reached":        &QueryAnswer{ID: 3, Found: sio.Found{Reached: 7}, Last: true},
 		"calls": &QueryAnswer{ID: 3, Found: sio.Found{Calls: []sio.Call{
 			{Replica: "BBBBBB", State: sio.CallDone, Request: sio.CallDigest{1, 31: 2}, Answer: []byte("a")},
 		}}, Last: true},

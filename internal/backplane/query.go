@@ -57,6 +57,7 @@ func (q *query) add(f *sio.Found) {
 	q.found.Sockets = append(q.found.Sockets, sockets...)
 	q.found.Rooms = append(q.found.Rooms, rooms...)
 	q.found.Calls = append(q.found.Calls, f.Calls...)
+	q.found.Reached += f.Reached
 	if f.Set != nil {
 		q.found.Set, q.found.Conflict = f.Set, f.Conflict
 	}
@@ -92,11 +93,13 @@ func (p *Publisher) Query(ctx context.Context, x sio.Query) (collect func() (sio
 		limit, to = x.Limit, p.destination(&x.Target)
 	case *sio.ListRooms:
 		limit = x.Limit
+	case *sio.Counted:
+		to = p.destination(x.Command.To())
 	case *sio.SetData:
 		to = p.destination(&sio.Target{Rooms: []sio.Room{x.Socket.Room()}})
 	}
 	q, id, nobody := p.openQuery(to, limit)
-	if nobody {
+	if _, command := x.(*sio.Counted); nobody && !command { // a command is for replicas too that are not known yet
 		p.closeQuery(id)
 		return nil
 	}

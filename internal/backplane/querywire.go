@@ -3,8 +3,6 @@
 package backplane
 
 import (
-	"strings"
-
 	backplanev1 "github.com/spanwire/spanwire/api/gen/spanwire/backplane/v1"
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -28,7 +26,9 @@ func queryToWire(r *QueryRequest) *backplanev1.QueryRequest {
 			Namespace: string(q.Namespace), SocketId: string(q.Socket), Data: q.Data, IfVersion: q.IfVersion,
 		}}
 	case *sio.FindCall:
-		m.Query = &backplanev1.QueryRequest_FetchSockets{FetchSockets: findCallToWire(q)}
+		m.Query = &backplanev1.QueryRequest_FindCall{FindCall: &backplanev1.FindCall{Caller: utf8(q.Key.Caller), Key: utf8(q.Key.Key)}}
+	case *sio.Counted:
+		m.Query = &backplanev1.QueryRequest_Command{Command: commandToWire(q.Command)}
 	case nil:
 		if r.Message != nil {
 			m.Query = &backplanev1.QueryRequest_Message{Message: messageToWire(r.Message)}
@@ -55,15 +55,31 @@ func addresseeToWire(a sio.Addressee) *backplanev1.Addressee {
 	return &backplanev1.Addressee{Service: string(a.Service), InstanceId: string(a.Instance)}
 }
 
+func callToWire(c *sio.Call) *backplanev1.Call {
+	return &backplanev1.Call{
+		Request: c.Request[:], State: backplanev1.CallState(c.State), Replica: string(c.Replica), Answer: c.Answer, // the numbers are the contract's
+	}
+}
+
+// callFromWire gives a call with an empty digest, which no request has, when that of the message is none.
+func callFromWire(m *backplanev1.Call) sio.Call {
+	c := sio.Call{Replica: sio.ReplicaID(m.GetReplica()), State: sio.CallState(m.GetState()), Answer: m.GetAnswer()}
+	if len(m.GetRequest()) == len(c.Request) {
+		copy(c.Request[:], m.GetRequest())
+	}
+	return c
+}
+
 func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 	m := &backplanev1.QueryAnswer{
 		Id: a.ID, Truncated: a.Found.Truncated, Conflict: a.Found.Conflict, Last: a.Last, Refused: a.Refused,
+		Sockets: uint32(a.Found.Reached),
 	}
 	for i := range a.Found.Sockets {
 		m.Found = append(m.Found, socketToWire(&a.Found.Sockets[i]))
 	}
-	for i := range a.Found.Calls {
-		m.Found = append(m.Found, callToWire(&a.Found.Calls[i]))
+	if len(a.Found.Calls) > 0 { // a replica knows one call of a key
+		m.Call = callToWire(&a.Found.Calls[0])
 	}
 	for _, r := range a.Found.Rooms {
 		m.Rooms = append(m.Rooms, &spanwirev1.RoomInfo{Name: string(r.Name), Sockets: uint32(r.Sockets)})
@@ -94,10 +110,6 @@ func queryFromWire(m *backplanev1.QueryRequest) (*QueryRequest, error) {
 	r := &QueryRequest{ID: m.GetId(), Timeout: milliseconds(m.GetTimeoutMs())}
 	switch q := m.GetQuery().(type) {
 	case *backplanev1.QueryRequest_FetchSockets:
-		if q.FetchSockets.GetTarget().GetNamespace() == callNamespace {
-			r.Query = findCallFromWire(q.FetchSockets)
-			return r, nil
-		}
 		t, err := targetFromWire(q.FetchSockets.GetTarget())
 		r.Query = &sio.FetchSockets{Target: t, Limit: int(q.FetchSockets.GetLimit()), Credentials: m.GetCredentials()}
 		return r, err
@@ -113,6 +125,16 @@ func queryFromWire(m *backplanev1.QueryRequest) (*QueryRequest, error) {
 			IfVersion: q.SetData.GetIfVersion(),
 		}
 		return r, nil
+	case *backplanev1.QueryRequest_FindCall:
+		r.Query = &sio.FindCall{Key: sio.CallKey{Caller: q.FindCall.GetCaller(), Key: q.FindCall.GetKey()}}
+		return r, nil
+	case *backplanev1.QueryRequest_Command:
+		command, err := commandFromWire(q.Command)
+		if _, emit := command.(*sio.Emit); emit {
+			return nil, errGarbage
+		}
+		r.Query = &sio.Counted{Command: command}
+		return r, err
 	case *backplanev1.QueryRequest_Message:
 		var err error
 		r.Message, err = messageFromWire(q.Message)
@@ -144,12 +166,8 @@ func addresseeFromWire(m *backplanev1.Addressee) sio.Addressee {
 
 func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 	a := &QueryAnswer{ID: m.GetId(), Last: m.GetLast(), Refused: m.GetRefused()}
-	a.Found.Truncated, a.Found.Conflict = m.GetTruncated(), m.GetConflict()
+	a.Found.Truncated, a.Found.Conflict, a.Found.Reached = m.GetTruncated(), m.GetConflict(), int(m.GetSockets())
 	for _, s := range m.GetFound() {
-		if digest, ok := strings.CutPrefix(s.GetSocketId(), callPrefix); ok {
-			a.Found.Calls = append(a.Found.Calls, callFromWire(s, digest))
-			continue
-		}
 		a.Found.Sockets = append(a.Found.Sockets, sio.SocketInfo{
 			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings[sio.Room](s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
 			Auth: s.GetHandshake().GetAuth(), Data: sio.Data{Value: s.GetData(), Version: s.GetDataVersion()},
@@ -158,6 +176,9 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 	}
 	for _, r := range m.GetRooms() {
 		a.Found.Rooms = append(a.Found.Rooms, sio.RoomInfo{Name: sio.Room(r.GetName()), Sockets: int(r.GetSockets())})
+	}
+	if m.GetCall() != nil {
+		a.Found.Calls = []sio.Call{callFromWire(m.GetCall())}
 	}
 	if set := m.GetSet(); set != nil {
 		a.Found.Set = &sio.Data{Value: set.GetValue(), Version: set.GetVersion()}

@@ -97,6 +97,11 @@ func commandOf(m *spanwirev1.Command) (sio.Command, error) {
 	return nil, errUnknownCommand
 }
 
+// wantsCount tells whether a command that is no emit is to be counted in the whole cluster.
+func wantsCount(m *spanwirev1.Command) bool {
+	return m.GetJoin().GetWantCount() || m.GetLeave().GetWantCount() || m.GetDisconnect().GetWantCount()
+}
+
 var errUnknownCommand = sio.E(sio.CodeInvalid, "command", "this broker does not know the command; it may be older than the SDK")
 
 func orElse(err error, op, message string) error {

@@ -13,7 +13,7 @@ import (
 // order is a command, translated. Whatever may be commanded is chosen here, for instances on their streams and for callers without one:
 // they differ only in where they wait for the answer.
 type order struct {
-	// One of these says what to do.
+	// One of these says what to do; of a command that is not an emit and is counted, the query does.
 	command sio.Command
 	query   sio.Query
 	message *sio.Message
@@ -54,6 +54,10 @@ func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) 
 		o.waits, o.timeout = true, s.queryTimeout(m)
 	default:
 		o.command, err = commandOf(m)
+		if err == nil && wantsCount(m) {
+			o.query = &sio.Counted{Command: o.command}
+			o.waits, o.timeout, o.wants = true, s.o.QueryTimeout, "command with want_count"
+		}
 	}
 	if err == nil {
 		err = s.permit(&o, by)

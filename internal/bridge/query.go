@@ -111,7 +111,7 @@ func errNoID(op string) error {
 
 // foundOf translates what was found.
 func foundOf(q sio.Query, f *sio.Found, err error) *spanwirev1.Answer {
-	a := &spanwirev1.Answer{Truncated: f.Truncated, SilentReplicas: stringsOf(f.Silent), Fault: faultOf(err)}
+	a := &spanwirev1.Answer{Sockets: uint32(f.Reached), Truncated: f.Truncated, SilentReplicas: stringsOf(f.Silent), Fault: faultOf(err)}
 	switch q := q.(type) {
 	case *sio.FetchSockets:
 		for i := range f.Sockets {

@@ -188,3 +188,26 @@ func TestServer_SetData(t *testing.T) {
 		t.Errorf("introduced with %v", i)
 	}
 }
+
+// Commands that are counted answer with the sockets of the whole cluster, here of one replica, and need an id.
+func TestServer_counted(t *testing.T) {
+	h := newHouse(t, Options{}, dispatch.Options{})
+	p := h.attach(nil)
+	h.connect("socket1")
+	h.connect("socket2")
+	everyone := &spanwirev1.Target{}
+	p.act(command(&spanwirev1.Command{Id: 1, Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: everyone, Rooms: []string{"r"}, WantCount: true}}}))
+	if a := p.answer(); a.GetSockets() != 2 || a.GetFault() != nil {
+		t.Errorf("join: %v", a)
+	}
+	p.act(command(&spanwirev1.Command{Id: 2, Command: &spanwirev1.Command_Disconnect{Disconnect: &spanwirev1.Disconnect{
+		Target: &spanwirev1.Target{Rooms: []string{"socket1"}}, WantCount: true,
+	}}}))
+	if a := p.answer(); a.GetSockets() != 1 || a.GetFault() != nil {
+		t.Errorf("disconnect: %v", a)
+	}
+	p.act(command(&spanwirev1.Command{Command: &spanwirev1.Command_Leave{Leave: &spanwirev1.Leave{Target: everyone, Rooms: []string{"r"}, WantCount: true}}}))
+	if f := p.receive().GetFault(); f.GetCode() != spanwirev1.FaultCode_FAULT_CODE_INVALID || !strings.Contains(f.GetMessage(), "needs a command id") {
+		t.Errorf("without an id: %v", f)
+	}
+}

@@ -37,6 +37,9 @@ func (h *Hub) Query(ctx context.Context, q sio.Query) (collect func() (sio.Found
 		if _, ok := q.(*sio.SetData); ok && err == nil && found.Set == nil && len(found.Silent) > 0 {
 			err = sio.E(sio.CodeDeadline, "query", "the socket's replica did not answer; the data may have been kept or not")
 		}
+		if _, ok := q.(*sio.Counted); ok && err != nil {
+			return found, h.unavailable("execute", err)
+		}
 		if err != nil {
 			h.metrics.PublishFailures.Inc()
 			err = &sio.Error{Code: sio.CodeUnavailable, Op: "query", Message: "other replicas could not be reached", Cause: err}
@@ -52,6 +55,8 @@ func (h *Hub) answersAlone(q sio.Query) bool {
 		return h.staysHere(&q.Target)
 	case *sio.ListRooms:
 		return q.Local
+	case *sio.Counted:
+		return h.staysHere(q.Command.To())
 	case *sio.SetData:
 		replica, ok := q.Socket.Replica()
 		return !ok || replica == h.replica // what has not the form of an id is none
@@ -63,6 +68,7 @@ func (h *Hub) answersAlone(q sio.Query) bool {
 func merge(found, more *sio.Found, q sio.Query) {
 	found.Truncated = found.Truncated || more.Truncated
 	found.Silent = more.Silent
+	found.Reached += more.Reached
 	if more.Set != nil {
 		found.Set, found.Conflict = more.Set, more.Conflict
 	}
@@ -107,6 +113,9 @@ func (h *Hub) Answer(q sio.Query) (rest func() sio.Found) {
 		h.metrics.DataSets.Inc()
 		found := h.setData(q)
 		return func() sio.Found { return found }
+	case *sio.Counted:
+		reached := h.Apply(q.Command)
+		return func() sio.Found { return sio.Found{Reached: reached} }
 	}
 	return func() sio.Found { return sio.Found{} }
 }

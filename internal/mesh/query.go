@@ -16,12 +16,12 @@ func (m *Mesh) query(origin sio.ReplicaID, request *backplane.QueryRequest) {
 		m.tell(origin, request)
 		return
 	}
-	if set, ok := request.Query.(*sio.SetData); ok {
-		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Found: m.hub.Answer(set)(), Last: true})
+	switch q := request.Query.(type) {
+	case *sio.SetData, *sio.Counted:
+		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Found: m.hub.Answer(q)(), Last: true})
 		return
-	}
-	if find, ok := request.Query.(*sio.FindCall); ok {
-		m.findCall(origin, request.ID, find)
+	case *sio.FindCall:
+		m.findCall(origin, request.ID, q)
 		return
 	}
 	if !m.mayGather() {

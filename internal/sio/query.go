@@ -2,7 +2,7 @@
 
 package sio
 
-// Query is what a service may ask of the cluster: FetchSockets, ListRooms or SetData.
+// Query is what a service may ask of the cluster: FetchSockets, ListRooms, SetData or Counted.
 type Query interface{ query() }
 
 // FetchSockets asks which sockets a target has.
@@ -28,9 +28,14 @@ type SetData struct {
 	IfVersion uint64 // when not 0, only over this version
 }
 
+// Counted asks to carry out a command everywhere, and how many sockets it reached. It is no emit: the acks and the count of those are
+// gathered as one.
+type Counted struct{ Command Command }
+
 func (*FetchSockets) query() {}
 func (*ListRooms) query()    {}
 func (*SetData) query()      {}
+func (*Counted) query()      {}
 
 // Found is the answer to a Query.
 type Found struct {
@@ -38,6 +43,7 @@ type Found struct {
 	Rooms     []RoomInfo   // of ListRooms, in no order
 	Set       *Data        // of SetData, what is there afterwards; nil when no socket was found
 	Conflict  bool         // of SetData: another version was there, and stays
+	Reached   int          // of Counted, how many sockets
 	Calls     []Call       // of FindCall, one for each replica that knows the key
 	Truncated bool         // there is more than the limit allowed to tell
 	Silent    []ReplicaID  // replicas that did not answer in time

@@ -147,12 +147,12 @@ func (c *command) generated() *spanwirev1.Command {
 	case commandEmit:
 		return &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: c.message()}}
 	case commandJoin:
-		return &spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: t, Rooms: c.rooms}}}
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: t, Rooms: c.rooms, WantCount: c.wantCount}}}
 	case commandLeave:
-		return &spanwirev1.Command{Command: &spanwirev1.Command_Leave{Leave: &spanwirev1.Leave{Target: t, Rooms: c.rooms}}}
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Leave{Leave: &spanwirev1.Leave{Target: t, Rooms: c.rooms, WantCount: c.wantCount}}}
 	case commandDisconnect:
 		return &spanwirev1.Command{Command: &spanwirev1.Command_Disconnect{
-			Disconnect: &spanwirev1.Disconnect{Target: t, CloseSession: c.closeSession},
+			Disconnect: &spanwirev1.Disconnect{Target: t, CloseSession: c.closeSession, WantCount: c.wantCount},
 		}}
 	}
 	return c.rare

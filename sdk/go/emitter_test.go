@@ -295,6 +295,53 @@ func TestTarget_EmitWithCount(t *testing.T) {
 	})
 }
 
+// What changes rooms may be counted, and waited for, too.
+func TestTarget_JoinWithCount(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newFakeBroker(t, "a")
+		m, err := NewEmitter(fakeOptions(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		svc, s, run := attached(t, func(svc *Service) { svc.On("x", echo) })
+		counting := func(to Target) map[string]func() (*Count, error) {
+			return map[string]func() (*Count, error){
+				"join":       func() (*Count, error) { return to.JoinWithCount(t.Context(), "x") },
+				"leave":      func() (*Count, error) { return to.LeaveWithCount(t.Context(), "x") },
+				"disconnect": func() (*Count, error) { return to.DisconnectWithCount(t.Context(), true) },
+			}
+		}
+		wants := func(c *spanwirev1.Command) bool {
+			return c.GetJoin().GetWantCount() || c.GetLeave().GetWantCount() || c.GetDisconnect().GetWantCount() && c.GetDisconnect().GetCloseSession()
+		}
+		for name, ask := range counting(m.To("r")) {
+			if _, err := ask(); (err != nil) != (name == "leave") { // which this broker refuses
+				t.Errorf("%s: %v", name, err)
+			}
+			if c := <-b.commands; !wants(c) {
+				t.Errorf("%s: command %v", name, c)
+			}
+		}
+		for name, ask := range counting(svc.To("r")) {
+			counted := make(chan *Count)
+			go func() {
+				count, _ := ask()
+				counted <- count
+			}()
+			c := s.actions(t, 1)[0].GetCommand()
+			s.batch(&spanwirev1.DispatchBatch{Answers: []*spanwirev1.Answer{{Id: c.GetId(), Sockets: 7, SilentReplicas: []string{"c"}}}})
+			if count := <-counted; !wants(c) || count.Sockets != 7 || fmt.Sprint(count.SilentReplicas) != "[c]" {
+				t.Errorf("%s: command %v, count %+v", name, c, count)
+			}
+		}
+		if _, err := svc.To("r").JoinWithCount(t.Context()); !errors.Is(err, errNoRoom) {
+			t.Errorf("no room: %v", err)
+		}
+		run.leave(t, s)
+	})
+}
+
 // Programs that handle nothing send messages to instances too.
 func TestEmitter_ServerSideEmit(t *testing.T) {
 	bubble(t, func(t *testing.T) {

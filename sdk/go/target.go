@@ -126,7 +126,7 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
 }
 
-// Count is how many sockets an emit reached in the whole cluster.
+// Count is how many sockets an emit or a command reached in the whole cluster.
 type Count struct {
 	Sockets int
 	// SilentReplicas did not say in time how many they reached.
@@ -142,11 +142,15 @@ func (t Target) EmitWithCount(ctx context.Context, event string, args ...any) (*
 		return nil, err
 	}
 	defer c.release()
-	c.wantCount = true
 	if c.ackTimeout, err = t.patience(ctx); err != nil {
 		return nil, err
 	}
 	c.ackTimeout -= margin(c.ackTimeout)
+	return t.counted(ctx, c)
+}
+
+func (t Target) counted(ctx context.Context, c *command) (*Count, error) {
+	c.wantCount = true
 	a, err := t.via.query(ctx, c)
 	if err != nil {
 		return nil, err
@@ -177,15 +181,38 @@ func (t Target) Leave(rooms ...string) error {
 	return t.command(&command{kind: commandLeave, target: t, rooms: rooms}, rooms)
 }
 
+// JoinWithCount is Join, and returns when every replica has carried it out, or the broker's setting query-timeout has passed.
+func (t Target) JoinWithCount(ctx context.Context, rooms ...string) (*Count, error) {
+	if len(rooms) == 0 {
+		return nil, errNoRoom
+	}
+	return t.counted(ctx, &command{kind: commandJoin, target: t, rooms: rooms})
+}
+
+// LeaveWithCount is Leave, and returns as JoinWithCount does.
+func (t Target) LeaveWithCount(ctx context.Context, rooms ...string) (*Count, error) {
+	if len(rooms) == 0 {
+		return nil, errNoRoom
+	}
+	return t.counted(ctx, &command{kind: commandLeave, target: t, rooms: rooms})
+}
+
+// DisconnectWithCount is Disconnect, and returns as JoinWithCount does.
+func (t Target) DisconnectWithCount(ctx context.Context, closeSession bool) (*Count, error) {
+	return t.counted(ctx, &command{kind: commandDisconnect, target: t, closeSession: closeSession})
+}
+
 // Disconnect ends the target's sockets; their browsers do not reconnect by themselves. With closeSession each session is closed, and
 // with it the client's sockets of other namespaces.
 func (t Target) Disconnect(closeSession bool) error {
 	return t.via.execute(&command{kind: commandDisconnect, target: t, closeSession: closeSession})
 }
 
+var errNoRoom = errors.New("spanwire: no room is named")
+
 func (t Target) command(c *command, rooms []string) error {
 	if len(rooms) == 0 {
-		return errors.New("spanwire: no room is named")
+		return errNoRoom
 	}
 	return t.via.execute(c)
 }

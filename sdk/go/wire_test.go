@@ -72,6 +72,13 @@ func TestWire_write(t *testing.T) {
 	send(command{kind: commandDisconnect, target: target, closeSession: true},
 		&spanwirev1.Command{Command: &spanwirev1.Command_Disconnect{Disconnect: &spanwirev1.Disconnect{Target: wire, CloseSession: true}}})
 
+	send(command{kind: commandJoin, rooms: []string{"x"}, wantCount: true, id: 7}, &spanwirev1.Command{Command: &spanwirev1.Command_Join{
+		Join: &spanwirev1.Join{Target: &spanwirev1.Target{}, Rooms: []string{"x"}, WantCount: true}}})
+	send(command{kind: commandLeave, rooms: []string{"x"}, wantCount: true, id: 8}, &spanwirev1.Command{Command: &spanwirev1.Command_Leave{
+		Leave: &spanwirev1.Leave{Target: &spanwirev1.Target{}, Rooms: []string{"x"}, WantCount: true}}})
+	send(command{kind: commandDisconnect, wantCount: true, id: 9}, &spanwirev1.Command{Command: &spanwirev1.Command_Disconnect{
+		Disconnect: &spanwirev1.Disconnect{Target: &spanwirev1.Target{}, WantCount: true}}})
+
 	var got spanwirev1.AttachRequest
 	if err := proto.Unmarshal(append(appendBatchHead(nil, 1<<40, 5, len(buf)), buf...), &got); err != nil {
 		t.Fatal(err)

@@ -149,9 +149,14 @@ func (c *command) layout() (l commandLayout) {
 		for _, room := range c.rooms {
 			l.arm += wire.BytesSize(len(room))
 		}
-	case commandDisconnect:
-		if c.closeSession {
+		if c.wantCount {
 			l.arm += wire.BoolSize
+		}
+	case commandDisconnect:
+		for _, flag := range [...]bool{c.closeSession, c.wantCount} {
+			if flag {
+				l.arm += wire.BoolSize
+			}
 		}
 	}
 	l.command = wire.BytesSize(l.arm)
@@ -195,9 +200,11 @@ func (c *command) append(b []byte, l *commandLayout) []byte {
 		for _, room := range c.rooms {
 			b = append(wire.AppendHead(b, wire.JoinRooms, len(room)), room...)
 		}
+		b = wire.AppendBool(b, wire.JoinWantCount, c.wantCount)
 	case commandDisconnect:
 		b = c.target.append(wire.AppendHead(b, wire.CommandDisconnect, l.arm), l.target)
 		b = wire.AppendBool(b, wire.DisconnectCloseSession, c.closeSession)
+		b = wire.AppendBool(b, wire.DisconnectWantCount, c.wantCount)
 	}
 	return b
 }

@@ -123,7 +123,8 @@ func (c *call) join() error {
 	var b struct {
 		target
 		keyed
-		Join []string `json:"join"`
+		Join  []string `json:"join"`
+		Count bool     `json:"count"`
 	}
 	if err := c.read(&b); err != nil {
 		return err
@@ -135,7 +136,9 @@ func (c *call) join() error {
 	if err != nil {
 		return err
 	}
-	return c.change(&spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: to, Rooms: b.Join}}}, b.IdempotencyKey)
+	return c.change(&spanwirev1.Command{Command: &spanwirev1.Command_Join{
+		Join: &spanwirev1.Join{Target: to, Rooms: b.Join, WantCount: b.Count},
+	}}, b.IdempotencyKey)
 }
 
 func (c *call) leave() error {
@@ -143,6 +146,7 @@ func (c *call) leave() error {
 		target
 		keyed
 		Leave []string `json:"leave"`
+		Count bool     `json:"count"`
 	}
 	if err := c.read(&b); err != nil {
 		return err
@@ -154,7 +158,9 @@ func (c *call) leave() error {
 	if err != nil {
 		return err
 	}
-	return c.change(&spanwirev1.Command{Command: &spanwirev1.Command_Leave{Leave: &spanwirev1.Leave{Target: to, Rooms: b.Leave}}}, b.IdempotencyKey)
+	return c.change(&spanwirev1.Command{Command: &spanwirev1.Command_Leave{
+		Leave: &spanwirev1.Leave{Target: to, Rooms: b.Leave, WantCount: b.Count},
+	}}, b.IdempotencyKey)
 }
 
 func (c *call) disconnect() error {
@@ -162,6 +168,7 @@ func (c *call) disconnect() error {
 		target
 		keyed
 		CloseSession bool `json:"close_session"`
+		Count        bool `json:"count"`
 	}
 	if err := c.read(&b); err != nil {
 		return err
@@ -171,7 +178,7 @@ func (c *call) disconnect() error {
 		return err
 	}
 	return c.change(&spanwirev1.Command{Command: &spanwirev1.Command_Disconnect{
-		Disconnect: &spanwirev1.Disconnect{Target: to, CloseSession: b.CloseSession},
+		Disconnect: &spanwirev1.Disconnect{Target: to, CloseSession: b.CloseSession, WantCount: b.Count},
 	}}, b.IdempotencyKey)
 }
 

@@ -89,7 +89,10 @@ func TestNew_commands(t *testing.T) {
 		`POST /call {"event":"x"}`:                              `command:{emit:{target:{} event:{name:"x"} want_acks:true want_count:true}}`,
 		`POST /join {"rooms":["a"],"join":["b","c"]}`:           `command:{join:{target:{rooms:"a"} rooms:"b" rooms:"c"}}`,
 		`POST /leave {"leave":["b"]}`:                           `command:{leave:{target:{} rooms:"b"}}`,
+		`POST /leave {"leave":["b"],"count":true}`:              `command:{leave:{target:{} rooms:"b" want_count:true}}`,
 		`POST /disconnect {"rooms":["a"],"close_session":true}`: `command:{disconnect:{target:{rooms:"a"} close_session:true}}`,
+		`POST /disconnect {"count":true}`:                       `command:{disconnect:{target:{} want_count:true}}`,
+		`POST /join {"join":["b"],"count":true}`:                `command:{join:{target:{} rooms:"b" want_count:true}}`,
 		`POST /set-data {"socket_id":"s","data":{"a":1.0},"if_version":3}`: `command:{set_data:{socket_id:"s" data:"{\"a\":1.0}" ` +
 			`if_version:3}}`,
 		`POST /set-data {"socket_id":"s","data":null}`: `command:{set_data:{socket_id:"s"}}`,

@@ -104,6 +104,31 @@ for (const [how, env] of Object.entries({ "handlers at each": [], "handlers at o
       }
     });
 
+    test("a join that is counted is in force everywhere when it is answered", async () => {
+      await two({ auth: { rooms: ["counted"] } }, { auth: { rooms: ["counted"] } });
+      const call = async (replica, path, body) => {
+        const answer = await fetch(`${cluster.replicas[replica].operators}/api/v1/${path}`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ rooms: ["counted"], count: true, ...body }),
+        });
+        assert.equal(answer.status, 200);
+        return answer.json();
+      };
+      for (const replica of [0, 1]) {
+        const none = { silent_replicas: [], replayed: false };
+        const rooms = [`joined${replica}`];
+        assert.deepEqual(await call(replica, "join", { join: rooms }), { sockets: 2, ...none });
+        // Another replica is asked next, which nothing but the answer to the join makes sure.
+        assert.deepEqual(await call(1 - replica, "emit", { rooms, event: "joined", args: [replica] }), { sockets: 2, ...none });
+        assert.deepEqual(await call(replica, "leave", { leave: rooms }), { sockets: 2, ...none });
+        assert.deepEqual(await call(1 - replica, "emit", { rooms, event: "left" }), { sockets: 0, ...none });
+        for (const s of [near, far]) await until("the emit", () => s.seen.all("joined").length > replica);
+      }
+      assert.deepEqual(await call(0, "disconnect", { rooms: [far.id, near.id] }), { sockets: 2, silent_replicas: [], replayed: false });
+      for (const s of [near, far]) assert.deepEqual(await s.seen.first("disconnect"), ["io server disconnect"]);
+    });
+
     test("a handler that is killed is replaced for the browsers of both", async () => {
       await two();
       const before = await Promise.all([near, far].map((s) => ack(s, "work", 1)));
