@@ -61,7 +61,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	// Small limits, so that they are passed cheaply.
 	shared.broker, err = process.StartBroker(binary, "broker", "--log-level", "debug", "--max-payload", "100000",
-		"--body-timeout", "2s", "--register-timeout", "2s", "--stall-timeout", "2s", "--handler-timeout", "3s", "--connect-timeout", "3s")
+		"--body-timeout", "2s", "--register-timeout", "2s", "--stall-timeout", "2s", "--handler-timeout", "15s", "--connect-timeout", "3s")
 	if err != nil {
 		return 1, err
 	}

@@ -50,6 +50,11 @@ func (s *server) try(method, url string, body io.Reader, headers ...string) (ans
 		}
 		r.Header.Add(headers[i], headers[i+1])
 	}
+	return send(r)
+}
+
+// send sends a request and reads the answer.
+func send(r *http.Request) (answer, error) {
 	response, err := httpClient.Do(r)
 	if err != nil {
 		return answer{}, err

@@ -5,9 +5,13 @@ package rows
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,24 +133,62 @@ var handshakeRows = []row{
 	}},
 }
 
-// later runs a request beside others.
-func later(s *server, method, query, body string) chan answer {
+// waiting is a GET that has arrived and waits. The broker does not tell of it, but the system tells that it has read the request.
+func (p *poller) waiting() chan answer {
+	p.t.Helper()
+	var client net.Addr
+	wrote := make(chan struct{})
+	trace := &httptrace.ClientTrace{
+		GotConn:      func(info httptrace.GotConnInfo) { client = info.Conn.LocalAddr() },
+		WroteRequest: func(httptrace.WroteRequestInfo) { close(wrote) },
+	}
+	r, err := http.NewRequestWithContext(httptrace.WithClientTrace(p.t.Context(), trace), "GET", "http://"+p.s.broker.HTTP+"/socket.io/?"+p.query, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	done := make(chan answer, 1)
-	go func() {
-		a, err := s.try(method, "/socket.io/?"+query, strings.NewReader(body))
+	go func() { // ends with the answer, or with the test
+		a, err := send(r)
 		if err != nil {
 			a.body = err.Error()
 		}
 		done <- a
 	}()
+	select {
+	case <-wrote:
+	case a := <-done:
+		p.t.Fatalf("answered before it was sent: %+v", a)
+	}
+	p.s.hasRead(p.t, client)
+	time.Sleep(50 * time.Millisecond) // from there to where it waits
 	return done
 }
 
-// waiting is a GET that has arrived and waits: the broker counts the sessions only, so a moment must do.
-func (p *poller) waiting() chan answer {
-	done := later(p.s, "GET", p.query, "")
-	time.Sleep(100 * time.Millisecond)
-	return done
+// hasRead waits until the broker has read what a client has written on its connection: then nothing is left in the system's queue.
+func (s *server) hasRead(t *testing.T, client net.Addr) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(s.broker.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 127.0.0.1 of the broker and of the client, the state ESTABLISHED, bytes to be sent and to be read.
+	read := fmt.Sprintf(": 0100007F:%04X 0100007F:%04X 01 00000000:00000000 ", local, client.(*net.TCPAddr).Port)
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		table, err := os.ReadFile("/proc/net/tcp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(table), read) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the broker does not read what %s sent", client)
+		}
+	}
 }
 
 // slowly gives its parts with a pause between them.
@@ -212,7 +254,7 @@ var pollingRows = []row{
 		p.gone()
 	}},
 	{"P5", "a body that is too large is refused, announced or not, and ends the session", func(t *testing.T, w *world) {
-		s := w.with(t, fast...)
+		s := w.with(t, small...)
 		body := strings.Repeat("x", 200_000)
 		p := s.polling(t)
 		if a := p.post(body); a.status != http.StatusRequestEntityTooLarge {
@@ -266,8 +308,12 @@ var pollingRows = []row{
 			first <- a.status
 		}()
 		_, _ = io.WriteString(body, "40")
-		time.Sleep(100 * time.Millisecond)
-		if a := p.post("40"); a.status != 400 {
+		// Before the first has arrived, a pong is taken that nobody asked for.
+		a := p.post("3")
+		for end := time.Now().Add(limit); a.status == 200 && time.Now().Before(end); {
+			a = p.post("3")
+		}
+		if a.status != 400 {
 			t.Errorf("the second was answered %d", a.status)
 		}
 		_ = body.Close()
@@ -299,10 +345,10 @@ var pollingRows = []row{
 		p.must("40")
 		p.want("40{*")
 		p.must(`42["kick",true]`)
-		time.Sleep(100 * time.Millisecond)
-		a := p.get()
-		if packets := strings.Split(a.body, "\x1e"); a.status != 200 || !slices.Contains(packets, "1") {
-			t.Errorf("the GET was answered %d %q", a.status, a.body)
+		time.Sleep(100 * time.Millisecond) // mostly the handler has closed it then; if not, a GET waits, and the row proves less
+		var got []string
+		for !slices.Contains(got, "1") {
+			got = append(got, p.next()...)
 		}
 		p.gone()
 	}},
@@ -321,7 +367,7 @@ var pollingRows = []row{
 		}
 	}},
 	{"P14", "a body of exactly the announced size is taken", func(t *testing.T, w *world) {
-		p := w.with(t, fast...).polling(t)
+		p := w.with(t, small...).polling(t)
 		head, tail := `421["echo","`, `"]`
 		p.must("40")
 		p.want("40{*")
@@ -412,7 +458,7 @@ var upgradeRows = []row{
 		p.alive()
 	}},
 	{"U6", "an upgrade that is not finished in time is given up, the session lives", func(t *testing.T, w *world) {
-		p := w.with(t, "--upgrade-timeout", "200ms").polling(t)
+		p := w.with(t, "--upgrade-timeout", "1500ms").polling(t)
 		c := p.s.mustDial(t, websocket4+"&sid="+p.open.SID)
 		c.send("2probe")
 		c.want("3probe")

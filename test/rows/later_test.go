@@ -80,13 +80,13 @@ const websocket3 = "EIO=3&transport=websocket"
 
 var revision3Rows = []row{
 	{"H3", "in revision 3 the browser pings, and is ended when it does not", func(t *testing.T, w *world) {
-		s := w.with(t, append(revision3, "--ping-interval", "300ms", "--ping-timeout", "200ms")...)
+		s := w.with(t, append(revision3, "--ping-interval", "1s", "--ping-timeout", "1s")...)
 		c := s.mustDial(t, websocket3)
 		c.want("0{*", "40")
 		for range 3 {
 			c.send("2")
 			c.want("3")
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(700 * time.Millisecond)
 		}
 		c.closed()
 	}},
@@ -259,7 +259,7 @@ var msgpackRows = []row{
 	}},
 }
 
-var recovery = []string{"--recovery", "10s"}
+var recovery = []string{"--recovery", "1m"}
 
 // recoverable is what the answer to a connect tells when sockets can be resumed.
 type recoverable struct{ SID, PID string }

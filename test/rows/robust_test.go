@@ -114,7 +114,7 @@ var robustRows = []row{
 		}
 	}},
 	{"R-H4", "a body that dribbles in is given up", func(t *testing.T, w *world) {
-		p := w.with(t, fast...).polling(t)
+		p := w.with(t, impatient...).polling(t)
 		r, body := io.Pipe()
 		go func() { _, _ = io.WriteString(body, "4") }() // ends with the request
 		a, err := p.s.try("POST", "/socket.io/?"+p.query, r, "Content-Type", "text/plain")
@@ -188,12 +188,12 @@ var robustRows = []row{
 		}
 	}},
 	{"R-H17", "pongs start no timers", func(t *testing.T, w *world) {
-		c := w.with(t, "--ping-interval", "200ms", "--ping-timeout", "2s").connected(t)
-		c.heartbeat = false
+		c := w.with(t, pinging...).connected(t)
 		for range 500 {
 			c.send("3")
 		}
 		c.echo()
+		c.heartbeat = false
 		c.want("2")
 		c.send("3")
 		c.want("2")
@@ -271,7 +271,7 @@ var robustRows = []row{
 		}
 	}},
 	{"R-P", "the head of a request has a time", func(t *testing.T, w *world) {
-		s := w.with(t, "--header-timeout", "300ms")
+		s := w.with(t, "--header-timeout", "1s")
 		c := s.bare(t, "GET", polling4, "X-Slow: ")
 		_ = c
 		raw := s.bare(t, "GET", polling4)

@@ -81,7 +81,7 @@ var namespaceRows = []row{
 		}
 	}},
 	{"N7", "a session that joins no namespace is closed", func(t *testing.T, w *world) {
-		w.with(t, fast...).websocket(t).closed()
+		w.with(t, impatient...).websocket(t).closed()
 	}},
 	{"N8", "a namespace that a pattern matches exists when a browser asks for it", func(t *testing.T, w *world) {
 		c := w.with(t).websocket(t)
@@ -266,7 +266,7 @@ var ackRows = []row{
 		asker, silent := s.connected(t), s.connected(t)
 		silent.send(`421["join","` + room + `"]`)
 		silent.want("431[]")
-		asker.send(`425["poll","` + room + `"]`)
+		asker.send(`425["poll","` + room + `",1000]`)
 		question := silent.next()
 		asker.want(`435[{"answers":[],"missing":1}]`)
 		silent.send("43" + strings.TrimSuffix(strings.TrimPrefix(question, "42"), `["question","all"]`) + `["late"]`)
@@ -428,7 +428,7 @@ var disconnectRows = []row{
 		c.echo()
 	}},
 	{"L2", "a session whose last namespace was left is closed in time", func(t *testing.T, w *world) {
-		c := w.with(t, fast...).connected(t)
+		c := w.with(t, impatient...).connected(t)
 		c.send("41")
 		c.closed()
 	}},
@@ -446,7 +446,7 @@ var disconnectRows = []row{
 		c.closed()
 	}},
 	{"L4", "each end has its reason", func(t *testing.T, w *world) {
-		s := w.with(t, fast...)
+		s := w.with(t, small...)
 		for want, end := range map[string]func(c *conn){
 			"transport close":   func(c *conn) { _ = c.Close() },
 			"forced close":      func(c *conn) { c.send("42") },
@@ -459,6 +459,7 @@ var disconnectRows = []row{
 				t.Errorf("reason %q, want %q", got, want)
 			}
 		}
+		s = w.with(t, pinging...)
 		c := s.connected(t)
 		if got := s.reasonOf(t, c, func() { c.heartbeat = false }); got != "ping timeout" {
 			t.Errorf("reason %q, want a ping timeout", got)

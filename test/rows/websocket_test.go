@@ -47,7 +47,7 @@ var websocketRows = []row{
 		c.want(`461-2[{"_placeholder":true,"num":0}]`, "\x00\x01\x02\xff")
 	}},
 	{"W2", "a message that is too large closes with 1009", func(t *testing.T, w *world) {
-		c := w.with(t, fast...).connected(t)
+		c := w.with(t, small...).connected(t)
 		c.send(`42["echo","` + strings.Repeat("x", 200_000) + `"]`)
 		if code, _ := c.closed(); code != 1009 {
 			t.Errorf("closed with %d", code)
@@ -148,7 +148,7 @@ var websocketRows = []row{
 		c.echo()
 	}},
 	{"H1", "the server pings, and ends who does not answer", func(t *testing.T, w *world) {
-		c := w.with(t, fast...).connected(t)
+		c := w.with(t, pinging...).connected(t)
 		c.heartbeat = false
 		c.want("2")
 		c.send("3")
@@ -156,13 +156,13 @@ var websocketRows = []row{
 		c.closed()
 	}},
 	{"H2", "another packet instead of the pong sets the deadline back once", func(t *testing.T, w *world) {
-		c := w.with(t, "--ping-interval", "300ms", "--ping-timeout", "600ms").connected(t)
+		c := w.with(t, "--ping-interval", "300ms", "--ping-timeout", "3s").connected(t)
 		c.heartbeat = false
 		c.want("2")
-		time.Sleep(400 * time.Millisecond)
+		time.Sleep(2 * time.Second)
 		c.send(`421["echo",1]`)
 		c.want("431[1]")
-		time.Sleep(400 * time.Millisecond)
+		time.Sleep(2 * time.Second)
 		c.send("3", `422["echo",2]`)
 		c.want("432[2]")
 	}},
@@ -172,8 +172,13 @@ var websocketRows = []row{
 		c.closed()
 	}},
 	{"H5", "a browser on polling that asks for nothing is ended too", func(t *testing.T, w *world) {
-		p := w.with(t, fast...).polling(t)
-		time.Sleep(700 * time.Millisecond)
+		s := w.with(t, append([]string{"--log-level", "error"}, pinging...)...) // a broker of its own
+		p := s.polling(t)
+		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			if n, err := s.broker.Metric(closedTotal, `reason="ping timeout"`); err != nil || n > 0 {
+				break
+			}
+		}
 		refusedWith(t, p.get(), 400, unknownSession)
 	}},
 	{"H6", "clients with a long interval are told so", func(t *testing.T, w *world) {
