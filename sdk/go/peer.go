@@ -134,8 +134,11 @@ func explain(ctx context.Context, err error) error {
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return &CommandError{Code: FaultPermissionDenied, Message: st.Message()}
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case st.Code() == codes.DeadlineExceeded: // the broker knows the deadline too, and may be a moment ahead of the own clock
+		return context.DeadlineExceeded
 	}
 	return err
 }
