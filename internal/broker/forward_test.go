@@ -172,7 +172,7 @@ func TestForward_Not(t *testing.T) {
 		},
 		"unreachable": func(first bool, c *config.Config) {
 			if first {
-				c.Cluster.ForwardAdvertise = nobody(t)
+				c.Cluster.ForwardAdvertise = "127.0.0.1:1" // no port that another test's listener may be given
 			}
 		},
 	} {
@@ -193,7 +193,7 @@ func TestForward_Not(t *testing.T) {
 	}
 }
 
-// nobody is an address that nobody listens at.
+// nobody is an address that nobody listens at, until somebody else is given it.
 func nobody(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -206,12 +206,21 @@ func nobody(t *testing.T) string {
 
 // A connection that another replica keeps in store must not hold up the end.
 func TestForward_UnusedConnection(t *testing.T) {
-	address := nobody(t)
-	c := brokertest.Config(func(c *config.Config) {
-		c.Cluster.NATSListen, c.Cluster.ForwardAddress = "127.0.0.1:0", address
-	})
-	var log bytes.Buffer
-	b, err := broker.Start(c, slog.New(slog.NewTextHandler(&log, nil)))
+	var (
+		log     bytes.Buffer
+		b       *broker.Broker
+		address string
+		err     error
+	)
+	for range 10 { // the address may be taken meanwhile
+		address = nobody(t)
+		c := brokertest.Config(func(c *config.Config) {
+			c.Cluster.NATSListen, c.Cluster.ForwardAddress = "127.0.0.1:0", address
+		})
+		if b, err = broker.Start(c, slog.New(slog.NewTextHandler(&log, nil))); err == nil || !strings.Contains(err.Error(), "in use") {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +236,7 @@ func TestForward_UnusedConnection(t *testing.T) {
 	if err := b.Drain(); err != nil || strings.Contains(log.String(), "cut off") {
 		t.Errorf("the end was held up: %v\n%s", err, &log)
 	}
-	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
