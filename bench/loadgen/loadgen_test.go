@@ -100,7 +100,7 @@ func server(t *testing.T) string {
 }
 
 func window() Window {
-	return Window{Begin: func() {}, End: func() {}, WarmUp: 20 * time.Millisecond, Length: 100 * time.Millisecond}
+	return Window{Begin: func() {}, End: func() {}, WarmUp: 20 * time.Millisecond, Length: time.Second}
 }
 
 // The three loads work against a server that does what it should.

@@ -40,7 +40,7 @@ func TestServer_Attach_neverReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := startHouse(t, Options{StallTimeout: 200 * time.Millisecond}, dispatch.Options{QueueEvents: 100000, QueueBytes: 1 << 30}, l,
+	h := startHouse(t, Options{StallTimeout: 2 * time.Second}, dispatch.Options{QueueEvents: 100000, QueueBytes: 1 << 30}, l,
 		func(ctx context.Context, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 		})

@@ -64,7 +64,7 @@ func TestForwarder_LocalAllocations(t *testing.T) {
 	near := c.add(t, func(http.ResponseWriter, *http.Request) {})
 	for _, query := range []string{"EIO=4&transport=polling", "EIO=4&transport=polling&t=abc&sid=" + string(near.session)} {
 		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/socket.io/", RawQuery: query}}
-		if n := testing.AllocsPerRun(100, func() { near.ServeHTTP(nil, r) }); n != 0 {
+		if n := testing.AllocsPerRun(2000, func() { near.ServeHTTP(nil, r) }); n != 0 {
 			t.Errorf("%q: %v allocations", query, n)
 		}
 	}

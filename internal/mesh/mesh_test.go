@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/backplane/backplanetest"
 	"github.com/spanwire/spanwire/internal/backplane/memory"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/hub"
@@ -298,7 +299,7 @@ func TestMesh_Garbage(t *testing.T) {
 // NATS dies and comes back: sockets of the replica itself are served all the while, and those of the others again afterwards.
 func TestMesh_NATS_Restart(t *testing.T) {
 	o := nats.Default()
-	o.Listen, o.MaxEnvelope, o.ReconnectWait = "127.0.0.1:0", maxEnvelope, 20*time.Millisecond
+	o.Listen, o.MaxEnvelope, o.ReconnectWait = backplanetest.Address(t), maxEnvelope, 20*time.Millisecond
 	log := slog.New(slog.DiscardHandler)
 	serve := func() *nats.Backplane {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,24 @@ func Run(t *testing.T, medium func(t *testing.T) Medium) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, medium(t)) })
 	}
+}
+
+// Address is one that a server may leave and listen at again, since it is below the ports that the system gives to outgoing connections
+// and to listeners that ask for any.
+func Address(t testing.TB) string {
+	t.Helper()
+	const first, count, tries = 10_000, 22_000, 100
+	var err error
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(count))); err == nil {
+			if err = l.Close(); err == nil {
+				return l.Addr().String()
+			}
+		}
+	}
+	t.Fatal(err)
+	return ""
 }
 
 // Replica is one end with all that it received.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/backplane/backplanetest"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -67,7 +68,7 @@ func external(t *testing.T, address string) (*embedded, string) {
 
 // NATS dies and comes back: publishing fails meanwhile when the buffer is full, and replicas find each other again.
 func TestBackplane_Restart(t *testing.T) {
-	server, address := external(t, "127.0.0.1:0")
+	server, address := external(t, backplanetest.Address(t))
 	o := options()
 	o.URL, o.ReconnectBuffer = "nats://"+address, 200
 	a, b := startReplica(t, o), startReplica(t, o)
@@ -118,11 +119,11 @@ func TestBackplane_Restart(t *testing.T) {
 
 // What was sent while one replica's connection was broken is reported there as lost, with the number.
 func TestBackplane_Gap(t *testing.T) {
-	server, address := external(t, "127.0.0.1:0")
+	server, address := external(t, backplanetest.Address(t))
 	o := options()
 	o.URL = "nats://" + address
 	a := startReplica(t, o)
-	o.ReconnectWait = time.Second // long enough for a to send something meanwhile
+	o.ReconnectWait = 3 * time.Second // long enough for a to send something meanwhile
 	b := startReplica(t, o)
 	if err := a.emit("before"); err != nil {
 		t.Fatal(err)
