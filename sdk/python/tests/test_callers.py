@@ -35,6 +35,12 @@ def test_emitter_keys(broker: FakeBroker) -> None:
         assert broker.keys[-3:] == ["m", "", "o"]
         assert [c.WhichOneof("command") for c in broker.executed] == ["join", "leave", "disconnect"]
         assert broker.executed[0].join.target.namespace == "/n"
+        broker.told = command_pb2.Answer(sockets=7)
+        moves = [emitter.join("r", to="s1", count=True), emitter.leave("r", to="s1", count=True)]
+        assert [*moves, emitter.disconnect(to="s1", count=True), emitter.join("r", to=[], count=True)] == [7, 7, 7, 0]
+        made = broker.executed[-3:]
+        assert all([made[0].join.want_count, made[1].leave.want_count, made[2].disconnect.want_count])
+        assert not broker.executed[0].join.want_count
         emitter.server_side_emit("m", 1, services="a", idempotency_key="p")
         assert broker.executed[-1].server_side_emit.services == ["a"]
         broker.told = command_pb2.Answer(missing=2, rooms=[command_pb2.RoomInfo(name="r", sockets=2)])

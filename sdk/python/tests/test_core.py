@@ -297,6 +297,23 @@ def test_forget_absent(conversation: Conversation) -> None:
     assert set(conversation.sockets) == {"s2", "s3"}
 
 
+# A socket that goes to another instance is forgotten, unless something of it is running, and introduced again when it comes back.
+def test_released(conversation: Conversation) -> None:
+    first = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3)))).dispatches[0].socket
+    first.keep(b'"old"', 5)
+    conversation.sockets["s2"].busy = True
+    frame = batch(2)
+    frame.batch.released.extend(["s1", "s2", "unknown"])
+    conversation.receive(frame)
+    assert set(conversation.sockets) == {"s2", "s3"}
+    assert not first.gone
+    introduced = handler_pb2.Introduction(data=b'"new"', data_version=2)
+    frame = batch(3, event(4, "s3", introduction=introduced), event(5, "s2", introduction=introduced))
+    frame.batch.released.append("s3")
+    kept = [d.socket.data for d in conversation.receive(frame).dispatches]
+    assert kept == [(b'"new"', 2)] * 2
+
+
 # Bytes put together by hand are those that the generated code makes.
 @pytest.mark.parametrize("size", [0, 1, 2, 111, 112, 113, 127, 128, 200, 20_000])
 def test_wire(size: int) -> None:

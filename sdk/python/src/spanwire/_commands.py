@@ -179,21 +179,27 @@ def fill_emit(
     return True
 
 
-def fill_move(command: command_pb2.Command, verb: str, rooms: Sequence[str], to: To, namespace: Space) -> bool:
+def fill_move(
+    command: command_pb2.Command, verb: str, rooms: Sequence[str], to: To, namespace: Space, *, count: bool = False
+) -> bool:
     """Writes down a join or a leave; False when nobody or no room can be meant."""
     message = command.join if verb == "join" else command.leave
     if not rooms or not fill_target(message.target, to, None, namespace):
         return False
     message.rooms.extend(rooms)
+    message.want_count = count
     return True
 
 
-def fill_disconnect(command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool) -> bool:
+def fill_disconnect(
+    command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool, count: bool = False
+) -> bool:
     """Writes down a disconnect; False when nobody can be meant."""
     message = command.disconnect
     if not fill_target(message.target, to, None, namespace):
         return False
     message.close_session = close_session
+    message.want_count = count
     return True
 
 

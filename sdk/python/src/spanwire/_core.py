@@ -179,6 +179,8 @@ class Conversation(Outbox):
         generation = self.generation
         append = received.dispatches.append
         elsewhere: dict[int, bytes] | None = None
+        for socket_id in batch.released:
+            self.memory.release(socket_id, generation)
         for message in batch.dispatches:
             socket = sockets.get(message.socket_id)
             if socket is None or socket.generation != generation:

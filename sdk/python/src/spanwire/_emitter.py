@@ -153,41 +153,77 @@ class Emitter(Emits[int]):
 
     # What handlers can ask for too.
 
-    def join(self, rooms: str | Iterable[str], *, to: To, namespace: Space | None = None, idempotency_key: str = "") -> None:
+    def join(
+        self,
+        rooms: str | Iterable[str],
+        *,
+        to: To,
+        namespace: Space | None = None,
+        count: bool = False,
+        idempotency_key: str = "",
+    ) -> int:
         """Adds every socket of a target to rooms.
 
         Args:
             rooms: One room or several.
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace, as for `emit`.
+            count: Returns when every replica has carried it out, and not as soon as all have been told.
             idempotency_key: As for `emit`.
-        """
-        self._move("join", names(rooms), to, self._namespace if namespace is None else namespace, key=idempotency_key)
 
-    def leave(self, rooms: str | Iterable[str], *, to: To, namespace: Space | None = None, idempotency_key: str = "") -> None:
+        Returns:
+            How many sockets the target has: on the replica that took the call, or in the whole cluster with `count`.
+        """
+        space = self._namespace if namespace is None else namespace
+        return self._move("join", names(rooms), to, space, count=count, key=idempotency_key)
+
+    def leave(
+        self,
+        rooms: str | Iterable[str],
+        *,
+        to: To,
+        namespace: Space | None = None,
+        count: bool = False,
+        idempotency_key: str = "",
+    ) -> int:
         """Takes every socket of a target out of rooms.
 
         Args:
             rooms: One room or several.
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace, as for `emit`.
+            count: Returns when every replica has carried it out, and not as soon as all have been told.
             idempotency_key: As for `emit`.
+
+        Returns:
+            How many sockets the target has: on the replica that took the call, or in the whole cluster with `count`.
         """
-        self._move("leave", names(rooms), to, self._namespace if namespace is None else namespace, key=idempotency_key)
+        space = self._namespace if namespace is None else namespace
+        return self._move("leave", names(rooms), to, space, count=count, key=idempotency_key)
 
     def disconnect(
-        self, *, to: To, namespace: Space | None = None, close_session: bool = False, idempotency_key: str = ""
-    ) -> None:
+        self,
+        *,
+        to: To,
+        namespace: Space | None = None,
+        close_session: bool = False,
+        count: bool = False,
+        idempotency_key: str = "",
+    ) -> int:
         """Ends every socket of a target; their browsers do not reconnect by themselves.
 
         Args:
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace, as for `emit`.
             close_session: Closes the whole session under each socket too.
+            count: As for `join`.
             idempotency_key: As for `emit`.
+
+        Returns:
+            How many sockets the target has, as for `join`.
         """
         space = self._namespace if namespace is None else namespace
-        self._disconnect(to, space, close_session=close_session, key=idempotency_key)
+        return self._disconnect(to, space, close_session=close_session, count=count, key=idempotency_key)
 
     def rooms(
         self, namespace: str | None = None, *, own: bool = False, local: bool = False, timeout: float | None = None
@@ -354,11 +390,13 @@ class Emitter(Emits[int]):
         namespace: Space,
         *,
         link: Any = None,  # noqa: ARG002 - of services
+        count: bool = False,
         key: str = "",
-    ) -> None:
+    ) -> int:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
-        if _commands.fill_move(request.command, verb, rooms, to, namespace):
-            self._execute(request)
+        if not _commands.fill_move(request.command, verb, rooms, to, namespace, count=count):
+            return 0
+        return int(self._execute(request).sockets)
 
     def _disconnect(
         self,
@@ -367,11 +405,13 @@ class Emitter(Emits[int]):
         *,
         close_session: bool = False,
         link: Any = None,  # noqa: ARG002 - of services
+        count: bool = False,
         key: str = "",
-    ) -> None:
+    ) -> int:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
-        if _commands.fill_disconnect(request.command, to, namespace, close_session=close_session):
-            self._execute(request)
+        if not _commands.fill_disconnect(request.command, to, namespace, close_session=close_session, count=count):
+            return 0
+        return int(self._execute(request).sockets)
 
     def _execute(self, request: emitter_pb2.ExecuteRequest, timeout: float | None = None) -> command_pb2.Answer:
         response = self._doors.call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)

@@ -84,6 +84,21 @@ class Memory:
         if socket is not None:
             socket.gone = True
 
+    def release(self, socket_id: str, generation: int) -> None:
+        """Forgets a socket that is still there, but goes to another instance. It is introduced again should it come back.
+
+        Args:
+            socket_id: The socket's id.
+            generation: The stream that tells so. A socket that was met on another one since is kept.
+        """
+        socket = self.sockets.get(socket_id)
+        if socket is None or socket.generation != generation:
+            return
+        socket.generation = 0
+        # Something of it may still be running, beside what its replica waited for.
+        if not socket.busy:
+            self.sockets.pop(socket_id, None)
+
     def forget_absent(self) -> int:
         """Forgets the sockets that were not met on any stream that is up; they went away meanwhile.
 
