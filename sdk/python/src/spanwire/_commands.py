@@ -191,9 +191,7 @@ def fill_move(
     return True
 
 
-def fill_disconnect(
-    command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool, count: bool = False
-) -> bool:
+def fill_disconnect(command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool, count: bool = False) -> bool:
     """Writes down a disconnect; False when nobody can be meant."""
     message = command.disconnect
     if not fill_target(message.target, to, None, namespace):
