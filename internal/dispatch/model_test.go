@@ -112,9 +112,16 @@ func (x *worker) Queue(d *Dispatch) {
 	x.mu.Lock()
 	unfair := x.unfair(1, func(other job) bool { return other.socket == j.socket }) ||
 		len(x.w.namespaces) == 1 && x.unfair(3, func(other job) bool { return other.event == j.event && min(other.number, 1) == min(j.number, 1) })
-	x.todo = append(x.todo, j)
-	n := len(x.todo)
+	n := len(x.todo) + 1
 	x.mu.Unlock()
+	x.note(&j, d.Introduce, n, unfair)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.todo = append(x.todo, j) // at last, since it may be answered from then on
+}
+
+// note writes a dispatch down that is handed out.
+func (x *worker) note(j *job, introduce bool, n int, unfair bool) {
 	w := x.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -128,8 +135,8 @@ func (x *worker) Queue(d *Dispatch) {
 		w.fail("%d dispatches are open on a window of %d", n, x.window)
 	}
 	h := w.history(j.socket, x.service)
-	if d.Introduce == h.met[x] {
-		w.fail("socket %s: introduced %v, met %v", j.socket, d.Introduce, h.met[x])
+	if introduce == h.met[x] {
+		w.fail("socket %s: introduced %v, met %v", j.socket, introduce, h.met[x])
 	}
 	h.met[x] = true
 	if before := w.history(j.socket, "a"); w.ordered && j.number == 0 && x.service != "a" && before.handled[0] < 1 {
