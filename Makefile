@@ -69,7 +69,7 @@ test-contract: $(BUF) setup ## lint the contract and check that what is generate
 	$(PYTHON) scripts/generate_python --check
 
 test-lint: ## check the form of the Go code
-	@unformatted=$$(gofmt -l api/gen cmd internal sdk/go examples bench test/*/*.go test/interop/handlers/go test/faults/handler); \
+	@unformatted=$$(gofmt -l api cmd internal sdk/go examples bench test/*/*.go test/interop/handlers/go test/faults/handler); \
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 

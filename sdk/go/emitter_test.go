@@ -78,7 +78,9 @@ func TestEmitter_Emit(t *testing.T) {
 			<-b.emits
 		}
 		// The broker sees the deadline too, and may say so first.
-		b.answer = func(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error) { return nil, status.Error(codes.DeadlineExceeded, "too late") }
+		b.answer = func(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error) {
+			return nil, status.Error(codes.DeadlineExceeded, "too late")
+		}
 		if err := m.Send("x"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v", err)
 		}
