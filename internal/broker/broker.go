@@ -227,6 +227,7 @@ func (b *Broker) Drain() error {
 	b.telling.Wait()
 	parted()
 	b.mesh.Stop()
+	b.dispatch.Close()
 	b.services.Stop()
 	b.bus.Close()
 	for door, server := range map[string]*http.Server{"browsers": b.browsers, "operators": b.operators, "replicas": b.others} {

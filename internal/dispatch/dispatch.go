@@ -209,6 +209,17 @@ func (d *Dispatcher) nextID() sio.DispatchID {
 	return sio.DispatchID(d.tag | d.counter.Add(1)&(1<<counterBits-1))
 }
 
+// Close follows the end of all sockets and instances: what still waits for a service that is away is not looked after any more.
+func (d *Dispatcher) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.services {
+		s.mu.Lock()
+		s.closeLocked()
+		s.mu.Unlock()
+	}
+}
+
 // Options tells the settings in force.
 func (d *Dispatcher) Options() Options { return d.options }
 

@@ -251,6 +251,24 @@ func TestDispatcher_holdTimeout(t *testing.T) {
 	})
 }
 
+// When the dispatcher has ended nothing happens by itself any more.
+func TestDispatcher_Close(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Options{HoldTimeout: time.Minute})
+		a := f.attach("a", "1", nil)
+		s := f.connect("s")
+		a.a.Detach()
+		s.emit(t, "1", 1)
+		f.Close()
+		s.emit(t, "2", 2)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := value(t, f.m.DroppedHold); n != 0 {
+			t.Errorf("%d dropped", n)
+		}
+	})
+}
+
 // The same instance attached again takes its own place; an id of another service is refused.
 func TestDispatcher_Attach_conflicts(t *testing.T) {
 	f := newFixture(t, Options{MaxServices: 2})

@@ -31,7 +31,9 @@ type service struct {
 	remote   []*Attachment
 	homeless ring
 	mixed    bool // the instances do not all declare the same
-	sweeping bool // a timer will look after the homeless lanes
+	sweeping bool // the sweeper will look after the homeless lanes
+	sweeper  *time.Timer
+	closed   bool
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
@@ -135,11 +137,19 @@ func (s *service) unlockAndFlush() {
 
 // armHoldLocked sees to it that homeless lanes do not wait for ever.
 func (s *service) armHoldLocked() {
-	if s.sweeping || s.d.options.HoldTimeout < 0 {
+	if s.sweeping || s.closed || s.d.options.HoldTimeout < 0 {
 		return
 	}
 	s.sweeping = true
-	time.AfterFunc(s.d.options.HoldTimeout/4, s.sweep)
+	s.sweeper = time.AfterFunc(s.d.options.HoldTimeout/4, s.sweep) // ended by closeLocked
+}
+
+// closeLocked ends what would look after homeless lanes later.
+func (s *service) closeLocked() {
+	s.closed = true
+	if s.sweeper != nil {
+		s.sweeper.Stop()
+	}
 }
 
 // sweep drops what has waited too long for an instance. It runs again as long as something waits.
@@ -147,6 +157,10 @@ func (s *service) sweep() {
 	var dropped []*Dispatch
 	s.mu.Lock()
 	s.sweeping = false
+	if s.closed {
+		s.mu.Unlock()
+		return
+	}
 	before := time.Now().Add(-s.d.options.HoldTimeout)
 	for range s.homeless.len {
 		l := s.homeless.pop()
