@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spanwire._core import Conversation, State, TooLargeError
+from spanwire._memory import Memory
 from spanwire._proto import command_pb2, event_pb2, handler_pb2
 from spanwire._records import Dispatch, Recent, SocketState
 from spanwire._routes import Routes, is_async, positional
@@ -297,21 +298,35 @@ def test_forget_absent(conversation: Conversation) -> None:
     assert set(conversation.sockets) == {"s2", "s3"}
 
 
-# A socket that goes to another instance is forgotten, unless something of it is running, and introduced again when it comes back.
+# A socket that goes to another instance is forgotten, and introduced again when it comes back.
 def test_released(conversation: Conversation) -> None:
     first = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3)))).dispatches[0].socket
     first.keep(b'"old"', 5)
-    conversation.sockets["s2"].busy = True
+    conversation.sockets["s2"].busy = True  # until its worker has noted that it is done
+    conversation.sockets["s3"].generation += 1  # met on another stream
     frame = batch(2)
-    frame.batch.released.extend(["s1", "s2", "unknown"])
+    frame.batch.released.extend(["s1", "s2", "s3", "unknown"])
     conversation.receive(frame)
-    assert set(conversation.sockets) == {"s2", "s3"}
+    assert set(conversation.sockets) == {"s3"}
     assert not first.gone
     introduced = handler_pb2.Introduction(data=b'"new"', data_version=2)
     frame = batch(3, event(4, "s3", introduction=introduced), event(5, "s2", introduction=introduced))
     frame.batch.released.append("s3")
     kept = [d.socket.data for d in conversation.receive(frame).dispatches]
     assert kept == [(b'"new"', 2)] * 2
+
+
+# A socket that another link meets while it is released stays.
+def test_released_and_met() -> None:
+    class Met(dict[str, SocketState]):
+        def pop(self, key: str, *default: Any) -> Any:
+            self[key].generation = 2
+            return super().pop(key, *default)
+
+    memory = Memory()
+    memory.sockets = Met(s=SocketState("s", "/", 1))
+    memory.release("s", 1)
+    assert set(memory.sockets) == {"s"}
 
 
 # Bytes put together by hand are those that the generated code makes.

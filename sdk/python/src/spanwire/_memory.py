@@ -94,10 +94,10 @@ class Memory:
         socket = self.sockets.get(socket_id)
         if socket is None or socket.generation != generation:
             return
-        socket.generation = 0
-        # Something of it may still be running, beside what its replica waited for.
-        if not socket.busy:
-            self.sockets.pop(socket_id, None)
+        self.sockets.pop(socket_id, None)
+        # Another link may have met it just now.
+        if socket.generation != generation:
+            self.sockets.setdefault(socket_id, socket)
 
     def forget_absent(self) -> int:
         """Forgets the sockets that were not met on any stream that is up; they went away meanwhile.
