@@ -125,18 +125,25 @@ func attach(t *testing.T, d *dispatch.Dispatcher, id sio.InstanceID) *handler {
 	return h
 }
 
+// twoReplicas gives two with real dispatchers, the first of which knows the second.
+func twoReplicas(t *testing.T) ([]*dispatch.Dispatcher, []*node) {
+	t.Helper()
+	bus := memory.NewBus(memory.DefaultPending)
+	dispatchers := make([]*dispatch.Dispatcher, 2)
+	nodes := make([]*node, 2)
+	for i := range nodes {
+		dispatchers[i] = dispatch.New(dispatch.Options{}, metrics.NewDispatch(nil), slog.New(slog.DiscardHandler))
+		nodes[i] = newNodeWith(t, bus.New(metrics.NewBackplane(nil)), ForDispatcher(dispatchers[i]))
+	}
+	know(t, nodes[0], 2)
+	return dispatchers, nodes
+}
+
 // Between real dispatchers a socket of one replica is served by an instance of the other: it connects, its events are answered in order, what
 // is open when the instance goes is given to the next, and its end is told.
 func TestLocal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := memory.NewBus(memory.DefaultPending)
-		dispatchers := make([]*dispatch.Dispatcher, 2)
-		nodes := make([]*node, 2)
-		for i := range nodes {
-			dispatchers[i] = dispatch.New(dispatch.Options{}, metrics.NewDispatch(nil), slog.New(slog.DiscardHandler))
-			nodes[i] = newNodeWith(t, bus.New(metrics.NewBackplane(nil)), ForDispatcher(dispatchers[i]))
-		}
-		know(t, nodes[0], 2)
+		dispatchers, nodes := twoReplicas(t)
 		first := attach(t, dispatchers[1], "first")
 		eventually(t, "borrowed", func() bool { return nodes[0].mesh.borrowedFrom("first") == nodes[1].id })
 

@@ -3,13 +3,10 @@
 package mesh
 
 import (
-	"log/slog"
 	"testing"
 	"testing/synctest"
 
-	"github.com/spanwire/spanwire/internal/backplane/memory"
 	"github.com/spanwire/spanwire/internal/dispatch"
-	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -24,14 +21,7 @@ func (v *visitor) Namespace() sio.Namespace { return v.namespace }
 // Patterns and orders hold for instances of other replicas, and so does what an instance declares when it attaches again.
 func TestLocal_patterns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := memory.NewBus(memory.DefaultPending)
-		dispatchers := make([]*dispatch.Dispatcher, 2)
-		nodes := make([]*node, 2)
-		for i := range nodes {
-			dispatchers[i] = dispatch.New(dispatch.Options{}, metrics.NewDispatch(nil), slog.New(slog.DiscardHandler))
-			nodes[i] = newNodeWith(t, bus.New(metrics.NewBackplane(nil)), ForDispatcher(dispatchers[i]))
-		}
-		know(t, nodes[0], 2)
+		dispatchers, nodes := twoReplicas(t)
 		join := func(service sio.ServiceName, r sio.Registration) *handler {
 			h := &handler{}
 			a, err := dispatchers[1].Attach(&sio.Register{

@@ -4,27 +4,17 @@ package mesh
 
 import (
 	"fmt"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 
-	"github.com/spanwire/spanwire/internal/backplane/memory"
 	"github.com/spanwire/spanwire/internal/dispatch"
-	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // A socket that goes to another instance of its service leaves nothing behind, also where both are of another replica.
 func TestLocal_release(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bus := memory.NewBus(memory.DefaultPending)
-		dispatchers := make([]*dispatch.Dispatcher, 2)
-		nodes := make([]*node, 2)
-		for i := range nodes {
-			dispatchers[i] = dispatch.New(dispatch.Options{}, metrics.NewDispatch(nil), slog.New(slog.DiscardHandler))
-			nodes[i] = newNodeWith(t, bus.New(metrics.NewBackplane(nil)), ForDispatcher(dispatchers[i]))
-		}
-		know(t, nodes[0], 2)
+		dispatchers, nodes := twoReplicas(t)
 		handlers := make(map[string]*handler)
 		for _, event := range []string{"one", "two"} {
 			h := &handler{}
