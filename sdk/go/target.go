@@ -173,28 +173,22 @@ func (t Target) patience(ctx context.Context) (time.Duration, error) {
 
 // Join adds the target's sockets to rooms.
 func (t Target) Join(rooms ...string) error {
-	return t.command(&command{kind: commandJoin, target: t, rooms: rooms}, rooms)
+	return t.move(commandJoin, rooms)
 }
 
 // Leave takes the target's sockets out of rooms.
 func (t Target) Leave(rooms ...string) error {
-	return t.command(&command{kind: commandLeave, target: t, rooms: rooms}, rooms)
+	return t.move(commandLeave, rooms)
 }
 
 // JoinWithCount is Join, and returns when every replica has carried it out, or the broker's setting query-timeout has passed.
 func (t Target) JoinWithCount(ctx context.Context, rooms ...string) (*Count, error) {
-	if len(rooms) == 0 {
-		return nil, errNoRoom
-	}
-	return t.counted(ctx, &command{kind: commandJoin, target: t, rooms: rooms})
+	return t.moveCounted(ctx, commandJoin, rooms)
 }
 
 // LeaveWithCount is Leave, and returns as JoinWithCount does.
 func (t Target) LeaveWithCount(ctx context.Context, rooms ...string) (*Count, error) {
-	if len(rooms) == 0 {
-		return nil, errNoRoom
-	}
-	return t.counted(ctx, &command{kind: commandLeave, target: t, rooms: rooms})
+	return t.moveCounted(ctx, commandLeave, rooms)
 }
 
 // DisconnectWithCount is Disconnect, and returns as JoinWithCount does.
@@ -210,11 +204,18 @@ func (t Target) Disconnect(closeSession bool) error {
 
 var errNoRoom = errors.New("spanwire: no room is named")
 
-func (t Target) command(c *command, rooms []string) error {
+func (t Target) move(kind commandKind, rooms []string) error {
 	if len(rooms) == 0 {
 		return errNoRoom
 	}
-	return t.via.execute(c)
+	return t.via.execute(&command{kind: kind, target: t, rooms: rooms})
+}
+
+func (t Target) moveCounted(ctx context.Context, kind commandKind, rooms []string) (*Count, error) {
+	if len(rooms) == 0 {
+		return nil, errNoRoom
+	}
+	return t.counted(ctx, &command{kind: kind, target: t, rooms: rooms})
 }
 
 func (t Target) emit(event string, args []any) (*command, error) {
