@@ -223,7 +223,8 @@ class Conversation(Outbox):
         socket = self.sockets.get(message.socket_id)
         if socket is None:
             socket = SocketState(message.socket_id, message.namespace or "/", self.generation)
-        # Another replica may tell of it, or release it, at the same time: whoever releases it looks at the generation after it took it out.
+        # Another replica may tell of it at the same time, or release it: then it is taken out first, and its generation looked at
+        # afterwards.
         socket.generation = self.generation
         socket = self.sockets.setdefault(socket.id, socket)
         socket.generation = self.generation
