@@ -73,7 +73,7 @@ test-lint: ## check the form of the Go code
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 
-test-go: build setup test/interop/js/node_modules namespaces ## Go tests with the race detector, among them one for each behaviour on the wire
+test-go: build setup test/interop/js/node_modules namespaces proxies ## Go tests with the race detector, among them one for each behaviour on the wire
 	$(CONTROL) -limit 45m -- go test -race ./...
 
 test-fuzz: ## fuzz every parser for a moment
@@ -98,7 +98,7 @@ interop: matrix ## every published client, old and new, and whether docs/compati
 compatibility: matrix ## write the tables of docs/compatibility.md from a run of every published client
 	go run ./test/interop/report -results $(MATRIX) -write
 
-.PHONY: matrix namespaces
+.PHONY: matrix namespaces proxies
 matrix: build setup test/interop/js/node_modules test/browser/node_modules chromium java
 	scripts/interop $(MATRIX)
 
@@ -106,6 +106,14 @@ matrix: build setup test/interop/js/node_modules test/browser/node_modules chrom
 namespaces:
 	@command -v ip >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y iproute2; fi; }
+
+# The proxies that deploy/proxy configures. RUNLEVEL keeps the packages from starting servers of their own.
+proxies:
+	@PATH="$$PATH:/usr/sbin"; for program in nginx caddy haproxy apache2; do command -v $$program >/dev/null || missing=1; done; \
+	[ -z "$$missing" ] || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -q && RUNLEVEL=1 apt-get install -q -y --no-install-recommends nginx-light caddy haproxy apache2-bin; \
+		else echo "The tests of deploy/proxy need nginx, Caddy, HAProxy and Apache: install the packages nginx-light, caddy, haproxy and apache2-bin."; exit 1; fi; }
 
 java:
 	@command -v mvn >/dev/null && command -v java >/dev/null || { \

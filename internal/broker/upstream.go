@@ -73,9 +73,10 @@ func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
 	}
 	r.SetXForwarded()
 	if !trusted {
+		r.Out.Header.Del("X-Forwarded-Port") // which the library passes on
 		return
 	}
-	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Host"} {
+	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"} {
 		if said := r.In.Header[name]; len(said) > 0 {
 			r.Out.Header[name] = said
 		}

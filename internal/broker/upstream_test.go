@@ -48,13 +48,13 @@ func TestUpstream(t *testing.T) {
 func TestUpstream_TrustedProxies(t *testing.T) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := r.Header
-		fmt.Fprint(w, h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"])
+		fmt.Fprint(w, h["X-Forwarded-For"], h["X-Forwarded-Proto"], h["X-Forwarded-Host"], h["X-Forwarded-Port"])
 	}))
 	t.Cleanup(app.Close)
-	said := []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.test"}
+	said := []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.test", "X-Forwarded-Port", "8443"}
 	for proxies, c := range map[string]struct{ said, silent string }{
-		"127.0.0.0/8":  {"[192.0.2.1, 127.0.0.1] [https] [app.test]", "[127.0.0.1] [http] [SELF]"},
-		"192.0.2.0/24": {"[127.0.0.1] [http] [SELF]", "[127.0.0.1] [http] [SELF]"},
+		"127.0.0.0/8":  {"[192.0.2.1, 127.0.0.1] [https] [app.test] [8443]", "[127.0.0.1] [http] [SELF] []"},
+		"192.0.2.0/24": {"[127.0.0.1] [http] [SELF] []", "[127.0.0.1] [http] [SELF] []"},
 	} {
 		b := brokertest.Start(t, func(o *config.Config) { o.Listen.Upstream, o.Listen.TrustedProxies = app.URL, []string{proxies} })
 		for want, headers := range map[string][]string{c.said: said, c.silent + " ": nil} {

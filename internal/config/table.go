@@ -38,8 +38,8 @@ func (l *Listen) settings() []Setting {
 		{Name: "upstream", value: text(&l.Upstream), Doc: "URL of a web application that gets every request that is not Socket.IO, so that page " +
 			"and sockets share one origin. Empty means that such requests are answered with 404."},
 		{Name: "trusted-proxies", value: list(&l.TrustedProxies), Doc: "Addresses and networks of the proxies in front of http-address, like " +
-			"10.0.0.0/8. What they say in X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host is believed: it becomes the client's address, and " +
-			"the broker's own origin. Of others these headers are ignored."},
+			"10.0.0.0/8. The broker takes the client's address and its own origin from their X-Forwarded-For, X-Forwarded-Proto, " +
+			"X-Forwarded-Host and X-Forwarded-Port. It ignores these headers of others."},
 		{Name: "proxy-protocol", value: toggle(&l.ProxyProtocol), Doc: "Makes every connection of trusted-proxies to http-address begin with a header of the " +
 			"PROXY protocol, version 1 or 2, whose address becomes the client's. For load balancers that pass on TCP."},
 		{Name: "header-timeout", value: duration(&l.HeaderTimeout), Doc: "Time for the header of a browser's request to come."},

@@ -63,7 +63,7 @@ type Options struct {
 	Origins []string
 	// RequireOrigin refuses requests that name no origin, as those of programs that are no browsers.
 	RequireOrigin bool
-	// TrustedProxies are the addresses of proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed.
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For, -Proto, -Host and -Port are believed.
 	TrustedProxies []netip.Prefix
 	// CORSMaxAge is how long browsers may remember the answer to a preflight. 0 leaves it to them.
 	CORSMaxAge time.Duration

@@ -7,16 +7,20 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Behind a proxy every request comes from the proxy's address, by plain HTTP. What the proxy says of the browser in X-Forwarded-For,
-// X-Forwarded-Proto and X-Forwarded-Host is believed when the request's own address is one of TrustedProxies, and else ignored: anybody
-// can write such headers.
+// X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port is believed when the request's own address is one of TrustedProxies, and else
+// ignored: anybody can write such headers.
 //
 // X-Forwarded-For is read from the right, where the nearest proxy wrote: the first address that is no trusted proxy is the browser's.
-// What stands left of it is the browser's own claim. The other two headers may have one value for each proxy, or one for all; the value
+// What stands left of it is the browser's own claim. The other headers may have one value for each proxy, or one for all; the value
 // is taken that the same proxy wrote which saw the browser.
+//
+// X-Forwarded-Port completes a host without a port. It gives way to a port in the host, and is ignored when it is the default port of the
+// other scheme: a balancer behind the proxy that ends TLS writes its own port there, 80, beside the scheme https of the first.
 
 // caller is who sent a request, as far as can be believed.
 type caller struct {
@@ -49,7 +53,23 @@ func (s *Server) callerOf(r *http.Request) caller {
 	if host := said(r.Header["X-Forwarded-Host"], hops); host != "" {
 		c.host = host
 	}
+	c.host = withPort(c.host, c.secure, said(r.Header["X-Forwarded-Port"], hops))
 	return c
+}
+
+// withPort completes a host that names no port.
+func withPort(host string, secure bool, port string) string {
+	otherDefault := "443"
+	if secure {
+		otherDefault = "80"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port == otherDefault {
+		return host
+	}
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(hostOnly(host), port)
 }
 
 // trusts tells whether an address is that of a trusted proxy.

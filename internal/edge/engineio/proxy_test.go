@@ -40,6 +40,15 @@ func TestServer_C9_Caller(t *testing.T) {
 		{"empty", "10.0.0.1:1", "For: |Proto: |Host: ", "10.0.0.1 http own.test", trusting},
 		{"with ports", "10.0.0.1:1", "For: 192.0.2.1:4711, [fd00::2]:443", "192.0.2.1 http own.test", trusting},
 		{"in brackets", "10.0.0.1:1", "For: [2001:db8::1]", "2001:db8::1 http own.test", trusting},
+		{"a port", "10.0.0.1:1", "Port: 8443|Proto: https|Host: app.test", "10.0.0.1 https app.test:8443", trusting},
+		{"a port without a host", "10.0.0.1:1", "Port: 8080", "10.0.0.1 http own.test:8080", trusting},
+		{"a port beside that of the host", "10.0.0.1:1", "Port: 80|Host: app.test:8443", "10.0.0.1 http app.test:8443", trusting},
+		{"a port of an IPv6 host", "10.0.0.1:1", "Port: 8443|Host: [fd00::3]", "10.0.0.1 http [fd00::3]:8443", trusting},
+		{"the default port", "10.0.0.1:1", "Port: 443|Proto: https", "10.0.0.1 https own.test:443", trusting},
+		{"the port of an inner proxy", "10.0.0.1:1", "Port: 80|Proto: https", "10.0.0.1 https own.test", trusting},
+		{"ports of two proxies", "10.0.0.1:1", "For: 192.0.2.1, 10.0.0.2|Port: 8443, 81|Proto: https", "192.0.2.1 https own.test:8443", trusting},
+		{"no port", "10.0.0.1:1", "Port: 70000|Port: x", "10.0.0.1 http own.test", trusting},
+		{"an untrusted port", "192.0.2.9:1", "Port: 8443", "192.0.2.9 http own.test", trusting},
 		{"no address", "@", "For: 192.0.2.1", "@ http own.test", trusting},
 	} {
 		r := &http.Request{RemoteAddr: c.remote, Host: "own.test", Header: http.Header{}}
