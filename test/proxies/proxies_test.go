@@ -100,7 +100,7 @@ var proxies = []proxy{
 
 // Each configuration of deploy/proxy serves a page of the proxy's own origin by polling, WebSocket and upgrade, with and without TLS, on a
 // port that is no default; handlers are told the client's address and the origin's scheme. A page of another port is refused.
-func TestProxies(t *testing.T) {
+func TestO20_Proxies(t *testing.T) {
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {
 			s := p.start(t)
@@ -127,7 +127,7 @@ func TestProxies(t *testing.T) {
 }
 
 // Every file of deploy/proxy is run by a test.
-func TestProxies_Files(t *testing.T) {
+func TestO20_Files(t *testing.T) {
 	known := map[string]bool{}
 	for _, p := range proxies {
 		for _, name := range p.files {
