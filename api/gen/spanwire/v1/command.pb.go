@@ -37,7 +37,8 @@ const (
 	FaultCode_FAULT_CODE_TOO_LARGE FaultCode = 2
 	// Says that the broker does not know this arm; it may be older than the SDK.
 	FaultCode_FAULT_CODE_UNIMPLEMENTED FaultCode = 3
-	// Says that the command reached local sockets, but other replicas could not be told.
+	// Says that delivery was partial: the command reached the sockets of the replica that took it, and may not have reached those of the others.
+	// To ask again reaches the former twice.
 	FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE FaultCode = 4
 	// Says that the dispatch, socket or command named is not known (any more).
 	FaultCode_FAULT_CODE_NOT_FOUND FaultCode = 5
@@ -910,7 +911,8 @@ type Answer struct {
 	Rooms []*RoomInfo `protobuf:"bytes,7,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// Holds the acks that came, one per answering instance, when ServerSideEmit.want_acks was set.
 	InstanceAcks []*InstanceAck `protobuf:"bytes,8,rep,name=instance_acks,json=instanceAcks,proto3" json:"instance_acks,omitempty"`
-	// Lists the replicas that did not answer in time; what they know is missing from the answer.
+	// Lists the replicas that may not have been reached: those that did not answer in time, that were lost meanwhile, or that cannot be reached
+	// now, which `fault` says then. What they know is missing from the answer.
 	SilentReplicas []string `protobuf:"bytes,9,rep,name=silent_replicas,json=silentReplicas,proto3" json:"silent_replicas,omitempty"`
 	// Says that the answer is larger than a frame, and that another Answer with the same id follows.
 	More bool `protobuf:"varint,10,opt,name=more,proto3" json:"more,omitempty"`
@@ -919,7 +921,9 @@ type Answer struct {
 	// Holds the version of the socket's data after SetData, or in a CONFLICT.
 	DataVersion uint64 `protobuf:"varint,12,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	// Holds the socket's present data in a CONFLICT.
-	Data          []byte `protobuf:"bytes,13,opt,name=data,proto3" json:"data,omitempty"`
+	Data []byte `protobuf:"bytes,13,opt,name=data,proto3" json:"data,omitempty"`
+	// Counts the other replicas that the command was sent to. Zero when it concerns this replica alone, or none is known.
+	OtherReplicas uint32 `protobuf:"varint,14,opt,name=other_replicas,json=otherReplicas,proto3" json:"other_replicas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1043,6 +1047,13 @@ func (x *Answer) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *Answer) GetOtherReplicas() uint32 {
+	if x != nil {
+		return x.OtherReplicas
+	}
+	return 0
 }
 
 // SocketInfo is what is known of one socket.
@@ -1434,7 +1445,7 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12(\n" +
 	"\x05event\x18\x03 \x01(\v2\x12.spanwire.v1.EventR\x05event\x12\x1b\n" +
 	"\twant_acks\x18\x04 \x01(\bR\bwantAcks\x12$\n" +
-	"\x0eack_timeout_ms\x18\x05 \x01(\rR\fackTimeoutMs\"\xcf\x03\n" +
+	"\x0eack_timeout_ms\x18\x05 \x01(\rR\fackTimeoutMs\"\xf6\x03\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x05fault\x18\x02 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\x12\x18\n" +
@@ -1449,7 +1460,8 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	" \x01(\bR\x04more\x12\x1c\n" +
 	"\ttruncated\x18\v \x01(\bR\ttruncated\x12!\n" +
 	"\fdata_version\x18\f \x01(\x04R\vdataVersion\x12\x12\n" +
-	"\x04data\x18\r \x01(\fR\x04data\"\xc6\x01\n" +
+	"\x04data\x18\r \x01(\fR\x04data\x12%\n" +
+	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\"\xc6\x01\n" +
 	"\n" +
 	"SocketInfo\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\x14\n" +

@@ -808,10 +808,16 @@ type EmitResponse struct {
 	Acks []*SocketAck `protobuf:"bytes,2,rep,name=acks,proto3" json:"acks,omitempty"`
 	// Counts the sockets that were asked and did not answer: in time, or because they left.
 	Missing uint32 `protobuf:"varint,3,opt,name=missing,proto3" json:"missing,omitempty"`
-	// Lists the replicas that did not answer in time; what they know is missing from the answer.
+	// Lists the replicas that may not have been reached: those that did not answer in time, that were lost meanwhile, or that cannot be reached
+	// now, which `fault` says then. What they know is missing from the answer.
 	SilentReplicas []string `protobuf:"bytes,4,rep,name=silent_replicas,json=silentReplicas,proto3" json:"silent_replicas,omitempty"`
 	// Says that the call had been carried out before, under the same idempotency key, and this is that answer.
-	Replayed      bool `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	Replayed bool `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// Says why delivery was partial, with BACKPLANE_UNAVAILABLE: the sockets of the replica that took the call were served, those of others
+	// may not have been. Absent when all replicas that are known were told.
+	Fault *Fault `protobuf:"bytes,6,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Counts the other replicas that the emit was sent to. Zero when it concerns this replica alone, or none is known.
+	OtherReplicas uint32 `protobuf:"varint,7,opt,name=other_replicas,json=otherReplicas,proto3" json:"other_replicas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -881,6 +887,20 @@ func (x *EmitResponse) GetReplayed() bool {
 	return false
 }
 
+func (x *EmitResponse) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+func (x *EmitResponse) GetOtherReplicas() uint32 {
+	if x != nil {
+		return x.OtherReplicas
+	}
+	return 0
+}
+
 var File_spanwire_v1_emitter_proto protoreflect.FileDescriptor
 
 const file_spanwire_v1_emitter_proto_rawDesc = "" +
@@ -937,13 +957,15 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\breplayed\x18\x02 \x01(\bR\breplayed\"]\n" +
 	"\vEmitRequest\x12%\n" +
 	"\x04emit\x18\x01 \x01(\v2\x11.spanwire.v1.EmitR\x04emit\x12'\n" +
-	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\"\xb3\x01\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\"\x84\x02\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\asockets\x18\x01 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x02 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x18\n" +
 	"\amissing\x18\x03 \x01(\rR\amissing\x12'\n" +
 	"\x0fsilent_replicas\x18\x04 \x03(\tR\x0esilentReplicas\x12\x1a\n" +
-	"\breplayed\x18\x05 \x01(\bR\breplayed*\xea\x01\n" +
+	"\breplayed\x18\x05 \x01(\bR\breplayed\x12(\n" +
+	"\x05fault\x18\x06 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\x12%\n" +
+	"\x0eother_replicas\x18\a \x01(\rR\rotherReplicas*\xea\x01\n" +
 	"\x0eOccurrenceKind\x12\x1f\n" +
 	"\x1bOCCURRENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19OCCURRENCE_KIND_CONNECTED\x10\x01\x12 \n" +
@@ -993,6 +1015,7 @@ var file_spanwire_v1_emitter_proto_goTypes = []any{
 	(*Answer)(nil),               // 16: spanwire.v1.Answer
 	(*Emit)(nil),                 // 17: spanwire.v1.Emit
 	(*SocketAck)(nil),            // 18: spanwire.v1.SocketAck
+	(*Fault)(nil),                // 19: spanwire.v1.Fault
 }
 var file_spanwire_v1_emitter_proto_depIdxs = []int32{
 	3,  // 0: spanwire.v1.ListServicesResponse.services:type_name -> spanwire.v1.ServiceInfo
@@ -1006,19 +1029,20 @@ var file_spanwire_v1_emitter_proto_depIdxs = []int32{
 	16, // 8: spanwire.v1.ExecuteResponse.answer:type_name -> spanwire.v1.Answer
 	17, // 9: spanwire.v1.EmitRequest.emit:type_name -> spanwire.v1.Emit
 	18, // 10: spanwire.v1.EmitResponse.acks:type_name -> spanwire.v1.SocketAck
-	10, // 11: spanwire.v1.EmitterService.Emit:input_type -> spanwire.v1.EmitRequest
-	8,  // 12: spanwire.v1.EmitterService.Execute:input_type -> spanwire.v1.ExecuteRequest
-	1,  // 13: spanwire.v1.EmitterService.ListServices:input_type -> spanwire.v1.ListServicesRequest
-	5,  // 14: spanwire.v1.EmitterService.Tail:input_type -> spanwire.v1.TailRequest
-	11, // 15: spanwire.v1.EmitterService.Emit:output_type -> spanwire.v1.EmitResponse
-	9,  // 16: spanwire.v1.EmitterService.Execute:output_type -> spanwire.v1.ExecuteResponse
-	2,  // 17: spanwire.v1.EmitterService.ListServices:output_type -> spanwire.v1.ListServicesResponse
-	6,  // 18: spanwire.v1.EmitterService.Tail:output_type -> spanwire.v1.TailResponse
-	15, // [15:19] is the sub-list for method output_type
-	11, // [11:15] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	19, // 11: spanwire.v1.EmitResponse.fault:type_name -> spanwire.v1.Fault
+	10, // 12: spanwire.v1.EmitterService.Emit:input_type -> spanwire.v1.EmitRequest
+	8,  // 13: spanwire.v1.EmitterService.Execute:input_type -> spanwire.v1.ExecuteRequest
+	1,  // 14: spanwire.v1.EmitterService.ListServices:input_type -> spanwire.v1.ListServicesRequest
+	5,  // 15: spanwire.v1.EmitterService.Tail:input_type -> spanwire.v1.TailRequest
+	11, // 16: spanwire.v1.EmitterService.Emit:output_type -> spanwire.v1.EmitResponse
+	9,  // 17: spanwire.v1.EmitterService.Execute:output_type -> spanwire.v1.ExecuteResponse
+	2,  // 18: spanwire.v1.EmitterService.ListServices:output_type -> spanwire.v1.ListServicesResponse
+	6,  // 19: spanwire.v1.EmitterService.Tail:output_type -> spanwire.v1.TailResponse
+	16, // [16:20] is the sub-list for method output_type
+	12, // [12:16] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_v1_emitter_proto_init() }

@@ -37,7 +37,7 @@ const (
 type EmitterServiceClient interface {
 	// Sends an event to the sockets of a target, in the whole cluster. It returns when local sockets have been served and the other
 	// replicas have been told; with `want_acks`, when all acks came or the time was over. INVALID_ARGUMENT says what is wrong
-	// with the request; UNAVAILABLE says that other replicas could not be told (local sockets were served then).
+	// with the request. When other replicas may not have been reached, the answer says so in `fault`, beside what was done.
 	Emit(ctx context.Context, in *EmitRequest, opts ...grpc.CallOption) (*EmitResponse, error)
 	// Carries out one command of those that handlers have on their streams, and returns its whole answer; Command.id means nothing here. It waits
 	// as Emit does, and for queries until all replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the
@@ -115,7 +115,7 @@ type EmitterService_TailClient = grpc.ServerStreamingClient[TailResponse]
 type EmitterServiceServer interface {
 	// Sends an event to the sockets of a target, in the whole cluster. It returns when local sockets have been served and the other
 	// replicas have been told; with `want_acks`, when all acks came or the time was over. INVALID_ARGUMENT says what is wrong
-	// with the request; UNAVAILABLE says that other replicas could not be told (local sockets were served then).
+	// with the request. When other replicas may not have been reached, the answer says so in `fault`, beside what was done.
 	Emit(context.Context, *EmitRequest) (*EmitResponse, error)
 	// Carries out one command of those that handlers have on their streams, and returns its whole answer; Command.id means nothing here. It waits
 	// as Emit does, and for queries until all replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the

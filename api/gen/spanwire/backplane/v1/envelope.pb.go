@@ -113,7 +113,14 @@ type Envelope struct {
 	//	*Envelope_Lost
 	//	*Envelope_QueryRequest
 	//	*Envelope_QueryAnswer
-	Body          isEnvelope_Body `protobuf_oneof:"body"`
+	Body isEnvelope_Body `protobuf_oneof:"body"`
+	// Counts the envelopes of the stream that change sockets or send them something which must not be missed, up to this one: commands and
+	// gather requests that are not volatile, and counted commands. One that the backplane did not take is counted too. A receiver that
+	// counted fewer missed some, and its sockets with it.
+	Commands uint64 `protobuf:"varint,20,opt,name=commands,proto3" json:"commands,omitempty"`
+	// Authenticates the envelope when the replicas share a secret: the first 16 bytes of HMAC-SHA256 over all bytes before this field, which
+	// stands last. A replica with a secret ignores and counts envelopes without it, and a replica without one those that carry it.
+	Mac           []byte `protobuf:"bytes,21,opt,name=mac,proto3" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,6 +283,20 @@ func (x *Envelope) GetQueryAnswer() *QueryAnswer {
 		if x, ok := x.Body.(*Envelope_QueryAnswer); ok {
 			return x.QueryAnswer
 		}
+	}
+	return nil
+}
+
+func (x *Envelope) GetCommands() uint64 {
+	if x != nil {
+		return x.Commands
+	}
+	return 0
+}
+
+func (x *Envelope) GetMac() []byte {
+	if x != nil {
+		return x.Mac
 	}
 	return nil
 }
@@ -628,14 +649,19 @@ type Heartbeat struct {
 	StartedMs int64 `protobuf:"varint,4,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
 	// Lists the instances attached to the replica itself, those that drain left out.
 	Instances []*Instance `protobuf:"bytes,5,rep,name=instances,proto3" json:"instances,omitempty"`
-	// Tells, for each replica that the origin addressed alone, how far it counted, so that the loss of the last envelopes is noticed.
+	// Tells, for the stream to all and for each replica that the origin addressed alone, how far it counted, so that the loss of the last
+	// envelopes is noticed.
 	Sent []*Sent `protobuf:"bytes,6,rep,name=sent,proto3" json:"sent,omitempty"`
 	// Asks every receiver for a heartbeat of its own at once; set on the first one of a replica.
 	Hello bool `protobuf:"varint,7,opt,name=hello,proto3" json:"hello,omitempty"`
 	// Holds the address where the other replicas hand requests over that belong to sessions of the origin, "host:port". Empty when it takes none.
 	ForwardAddress string `protobuf:"bytes,8,opt,name=forward_address,json=forwardAddress,proto3" json:"forward_address,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Identifies the question of a heartbeat with `hello`: an answer repeats it in `answers`.
+	HelloId uint64 `protobuf:"fixed64,20,opt,name=hello_id,json=helloId,proto3" json:"hello_id,omitempty"`
+	// Repeats the `hello_id` of the heartbeat that this one answers, which proves that the origin is there now and heard it. Zero when it answers none.
+	Answers       uint64 `protobuf:"fixed64,21,opt,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -724,6 +750,20 @@ func (x *Heartbeat) GetForwardAddress() string {
 	return ""
 }
 
+func (x *Heartbeat) GetHelloId() uint64 {
+	if x != nil {
+		return x.HelloId
+	}
+	return 0
+}
+
+func (x *Heartbeat) GetAnswers() uint64 {
+	if x != nil {
+		return x.Answers
+	}
+	return 0
+}
+
 // Instance is an instance that the replica offers to the others.
 type Instance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -788,15 +828,17 @@ func (x *Instance) GetDraining() bool {
 	return false
 }
 
-// Sent tells how far the origin counted on the stream to one replica.
+// Sent tells how far the origin counted on one stream.
 type Sent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the receiver of the stream.
+	// Names the receiver of the stream. Empty means the stream to all.
 	Replica string `protobuf:"bytes,1,opt,name=replica,proto3" json:"replica,omitempty"`
 	// Repeats Envelope.epoch.
 	Epoch uint64 `protobuf:"fixed64,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Holds the last Envelope.sequence sent.
-	Sequence      uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Repeats the last Envelope.commands.
+	Commands      uint64 `protobuf:"varint,4,opt,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -852,9 +894,18 @@ func (x *Sent) GetSequence() uint64 {
 	return 0
 }
 
+func (x *Sent) GetCommands() uint64 {
+	if x != nil {
+		return x.Commands
+	}
+	return 0
+}
+
 // Bye says that the replica leaves.
 type Bye struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Tells how far the origin counted, as Heartbeat.sent does.
+	Sent          []*Sent `protobuf:"bytes,1,rep,name=sent,proto3" json:"sent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -887,6 +938,13 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
 	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Bye) GetSent() []*Sent {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
 }
 
 // DispatchBatch hands dispatches to an instance.
@@ -1817,7 +1875,7 @@ var File_spanwire_backplane_v1_envelope_proto protoreflect.FileDescriptor
 
 const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\n" +
-	"$spanwire/backplane/v1/envelope.proto\x12\x15spanwire.backplane.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\x1a\x19spanwire/v1/handler.proto\"\xaf\x06\n" +
+	"$spanwire/backplane/v1/envelope.proto\x12\x15spanwire.backplane.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\x1a\x19spanwire/v1/handler.proto\"\xdd\x06\n" +
 	"\bEnvelope\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x0e\n" +
@@ -1834,7 +1892,9 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\fresult_batch\x18\f \x01(\v2\".spanwire.backplane.v1.ResultBatchH\x00R\vresultBatch\x121\n" +
 	"\x04lost\x18\r \x01(\v2\x1b.spanwire.backplane.v1.LostH\x00R\x04lost\x12J\n" +
 	"\rquery_request\x18\x0e \x01(\v2#.spanwire.backplane.v1.QueryRequestH\x00R\fqueryRequest\x12G\n" +
-	"\fquery_answer\x18\x0f \x01(\v2\".spanwire.backplane.v1.QueryAnswerH\x00R\vqueryAnswerB\x06\n" +
+	"\fquery_answer\x18\x0f \x01(\v2\".spanwire.backplane.v1.QueryAnswerH\x00R\vqueryAnswer\x12\x1a\n" +
+	"\bcommands\x18\x14 \x01(\x04R\bcommands\x12\x10\n" +
+	"\x03mac\x18\x15 \x01(\fR\x03macB\x06\n" +
 	"\x04body\"\xcd\x01\n" +
 	"\aCommand\x12'\n" +
 	"\x04emit\x18\x01 \x01(\v2\x11.spanwire.v1.EmitH\x00R\x04emit\x12'\n" +
@@ -1853,7 +1913,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\asockets\x18\x02 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x03 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x12\n" +
-	"\x04last\x18\x04 \x01(\bR\x04last\"\xb9\x02\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\"\xee\x02\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fgrpc_address\x18\x02 \x01(\tR\vgrpcAddress\x12!\n" +
@@ -1863,18 +1923,22 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\tinstances\x18\x05 \x03(\v2\x1f.spanwire.backplane.v1.InstanceR\tinstances\x12/\n" +
 	"\x04sent\x18\x06 \x03(\v2\x1b.spanwire.backplane.v1.SentR\x04sent\x12\x14\n" +
 	"\x05hello\x18\a \x01(\bR\x05hello\x12'\n" +
-	"\x0fforward_address\x18\b \x01(\tR\x0eforwardAddress\"y\n" +
+	"\x0fforward_address\x18\b \x01(\tR\x0eforwardAddress\x12\x19\n" +
+	"\bhello_id\x18\x14 \x01(\x06R\ahelloId\x12\x18\n" +
+	"\aanswers\x18\x15 \x01(\x06R\aanswers\"y\n" +
 	"\bInstance\x121\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.spanwire.v1.RegisterR\bregister\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x1a\n" +
-	"\bdraining\x18\x03 \x01(\bR\bdraining\"R\n" +
+	"\bdraining\x18\x03 \x01(\bR\bdraining\"n\n" +
 	"\x04Sent\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"\x05\n" +
-	"\x03Bye\"\xd3\x01\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x1a\n" +
+	"\bcommands\x18\x04 \x01(\x04R\bcommands\"6\n" +
+	"\x03Bye\x12/\n" +
+	"\x04sent\x18\x01 \x03(\v2\x1b.spanwire.backplane.v1.SentR\x04sent\"\xd3\x01\n" +
 	"\rDispatchBatch\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x1e\n" +
@@ -2029,29 +2093,30 @@ var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	6,  // 16: spanwire.backplane.v1.Heartbeat.instances:type_name -> spanwire.backplane.v1.Instance
 	7,  // 17: spanwire.backplane.v1.Heartbeat.sent:type_name -> spanwire.backplane.v1.Sent
 	25, // 18: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
-	26, // 19: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
-	11, // 20: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
-	27, // 21: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
-	28, // 22: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
-	29, // 23: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
-	30, // 24: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
-	14, // 25: spanwire.backplane.v1.QueryRequest.message:type_name -> spanwire.backplane.v1.Message
-	17, // 26: spanwire.backplane.v1.QueryRequest.find_call:type_name -> spanwire.backplane.v1.FindCall
-	2,  // 27: spanwire.backplane.v1.QueryRequest.command:type_name -> spanwire.backplane.v1.Command
-	31, // 28: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
-	15, // 29: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
-	32, // 30: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
-	33, // 31: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
-	19, // 32: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
-	15, // 33: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
-	34, // 34: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
-	18, // 35: spanwire.backplane.v1.QueryAnswer.call:type_name -> spanwire.backplane.v1.Call
-	0,  // 36: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	7,  // 19: spanwire.backplane.v1.Bye.sent:type_name -> spanwire.backplane.v1.Sent
+	26, // 20: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
+	11, // 21: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
+	27, // 22: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
+	28, // 23: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
+	29, // 24: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
+	30, // 25: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
+	14, // 26: spanwire.backplane.v1.QueryRequest.message:type_name -> spanwire.backplane.v1.Message
+	17, // 27: spanwire.backplane.v1.QueryRequest.find_call:type_name -> spanwire.backplane.v1.FindCall
+	2,  // 28: spanwire.backplane.v1.QueryRequest.command:type_name -> spanwire.backplane.v1.Command
+	31, // 29: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
+	15, // 30: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
+	32, // 31: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
+	33, // 32: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
+	19, // 33: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
+	15, // 34: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
+	34, // 35: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
+	18, // 36: spanwire.backplane.v1.QueryAnswer.call:type_name -> spanwire.backplane.v1.Call
+	0,  // 37: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_backplane_v1_envelope_proto_init() }
