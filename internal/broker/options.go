@@ -86,7 +86,7 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	e.Paths = c.Engine.Paths
 	e.PingInterval, e.PingTimeout, e.UpgradeTimeout = c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout
 	e.MaxPayload, e.MaxPacketsPerPayload = int64(c.Engine.MaxPayload), c.Engine.MaxPacketsPerPayload
-	e.MaxPacketsPerAnswer = c.Engine.MaxPacketsPerAnswer
+	e.MaxPacketsPerAnswer, e.PacketLimitedAgents = c.Engine.MaxPacketsPerAnswer, c.Engine.PacketLimitedAgents
 	e.MaxPacketRate, e.MaxOutbound = c.Engine.MaxPacketRate, c.Engine.MaxOutbound
 	e.MaxSessions, e.MaxSessionsPerAddress = c.Engine.MaxSessions, c.Engine.MaxSessionsPerAddr
 	e.PollingCompression, e.WebSocketCompression = c.Engine.PollingCompression, c.Engine.WebSocketCompression

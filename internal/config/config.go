@@ -61,6 +61,7 @@ type Engine struct {
 	MaxPayload           int
 	MaxPacketsPerPayload int
 	MaxPacketsPerAnswer  int
+	PacketLimitedAgents  []string
 	MaxPacketRate        int
 	MaxOutbound          int
 	AllowedOrigins       []string
@@ -237,6 +238,7 @@ func defaultEngine() Engine {
 		MaxPayload:           1_000_000,
 		MaxPacketsPerPayload: 16_384,
 		MaxPacketsPerAnswer:  16,
+		PacketLimitedAgents:  []string{"python"},
 		MaxOutbound:          4 << 20,
 		CloseTimeout:         30 * time.Second,
 		BodyTimeout:          30 * time.Second,

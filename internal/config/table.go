@@ -65,8 +65,11 @@ func (e *Engine) settings() []Setting {
 		{Name: "max-payload", value: size(&e.MaxPayload), Doc: "Largest polling body and WebSocket message that a browser may send. A larger " +
 			"one closes its session with `payload too large`."},
 		{Name: "max-packets-per-payload", value: number(&e.MaxPacketsPerPayload), Doc: "Most packets in one polling body."},
-		{Name: "max-packets-per-answer", value: number(&e.MaxPacketsPerAnswer), Doc: "Most packets in one answer to a polling browser; the rest " +
-			"waits for its next request. Clients in Python take 16 and close over more."},
+		{Name: "max-packets-per-answer", value: number(&e.MaxPacketsPerAnswer), Doc: "Most packets in one polling answer to a client of " +
+			"packet-limited-agents; the rest waits for its next request. All other clients get everything that waits, up to max-payload bytes."},
+		{Name: "packet-limited-agents", value: list(&e.PacketLimitedAgents), Doc: "Words in the User-Agent of clients that read at most " +
+			"max-packets-per-answer packets from one polling answer and close the session over more, in any case; * stands for all clients. " +
+			"python-socketio is such a client: it is also recognized by its cache buster, the query key `t`, unless this list is empty."},
 		{Name: "max-packet-rate", value: number(&e.MaxPacketRate), Doc: "Most packets per second that one session may send; twice as many may come at " +
 			"once, and each attachment counts as one. A session that passes it is closed with `too many packets`. 0 is no limit."},
 		{Name: "max-sessions", value: number(&e.MaxSessions), Doc: "Most sessions of this replica. Beyond it new ones are answered with 503, to come again " +

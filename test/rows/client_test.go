@@ -124,7 +124,7 @@ func (p *poller) must(body string) {
 	}
 }
 
-// next polls until packets other than heartbeats came, and answers those.
+// next polls until packets other than heartbeats and noops came, and answers the heartbeats.
 func (p *poller) next() []string {
 	p.t.Helper()
 	for end := time.Now().Add(limit); time.Now().Before(end); {
@@ -134,8 +134,11 @@ func (p *poller) next() []string {
 		}
 		var packets []string
 		for packet := range strings.SplitSeq(a.body, "\x1e") {
-			if packet == "2" {
+			switch packet {
+			case "2":
 				p.must("3")
+				continue
+			case "6":
 				continue
 			}
 			packets = append(packets, packet)

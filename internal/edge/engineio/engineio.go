@@ -43,8 +43,10 @@ type Options struct {
 	MaxPayload int64
 	// MaxPacketsPerPayload bounds the packets in one polling body.
 	MaxPacketsPerPayload int
-	// MaxPacketsPerAnswer bounds the packets in one polling answer. Clients in Python take 16, and close over more.
+	// MaxPacketsPerAnswer bounds the packets in one polling answer to a client that closes the session over more.
 	MaxPacketsPerAnswer int
+	// PacketLimitedAgents are words in the User-Agent of such clients, in any case; "*" stands for all clients.
+	PacketLimitedAgents []string
 	// MaxPacketRate bounds the packets that one session may send per second; what comes at once may be twice as much. One that passes it
 	// is closed with ReasonTooManyPackets. 0 is no bound.
 	MaxPacketRate int
@@ -100,6 +102,7 @@ func DefaultOptions() Options {
 		MaxPayload:           1_000_000,
 		MaxPacketsPerPayload: 16_384,
 		MaxPacketsPerAnswer:  16,
+		PacketLimitedAgents:  []string{"python"},
 		MaxOutbound:          4 << 20,
 		Transports:           []Transport{Polling, WebSocket},
 		AllowUpgrades:        true,

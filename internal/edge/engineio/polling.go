@@ -4,6 +4,7 @@ package engineio
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"io"
 	"mime"
@@ -160,12 +161,20 @@ func (p *polling) stopLinger() {
 	}
 }
 
+// answerSize is about how many bytes the packet takes in an answer, with what stands around it.
+func (o outgoing) answerSize() int {
+	if o.binary {
+		return 2 + base64.StdEncoding.EncodedLen(len(o.data))
+	}
+	return 1 + len(o.data)
+}
+
 // take takes at most so many packets of about limit bytes, at least one. It tells whether any of them may be compressed.
 func (p *polling) take(most int, limit int64) (packets []Packet, compress bool) {
 	packets = make([]Packet, 0, min(most, len(p.out)))
 	var size int64
 	for _, o := range p.out {
-		size += int64(len(o.data))
+		size += int64(o.answerSize())
 		if len(packets) > 0 && size > limit || len(packets) == most {
 			break
 		}
@@ -195,6 +204,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.getting, p.since = true, time.Now()
+	p.restIdle()
 	if len(p.out) == 0 && !s.ended.Load() || p.telling {
 		waiting := make(chan struct{})
 		p.waiting = waiting
@@ -207,7 +217,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		p.waiting = nil
 	}
 	p.getting = false
-	packets, compress := p.take(s.server.o.MaxPacketsPerAnswer, s.server.o.MaxPayload)
+	packets, compress := p.take(s.server.mostPackets(r, len(p.out)), s.server.o.MaxPayload)
 	why := p.why
 	fetched := s.ended.Load() && len(p.out) == 0
 	if fetched {

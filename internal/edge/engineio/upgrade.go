@@ -14,14 +14,21 @@ import (
 //
 //	browser                         server
 //	GET websocket with the sid  ->  101; the probe begins. A second one meanwhile or later is closed
-//	2probe                      ->  3probe; from now on a GET that waits gets a noop every 100 ms, so that the browser's polling
+//	2probe                      ->  3probe; from now on a GET that would wait gets a noop at once, so that the browser's polling
 //	                                comes to rest. Messages still travel by polling
 //	5                           ->  the transport is websocket: what is queued leaves there, in order
 //
 // Anything else as the first packet, another packet in between, or no `5` within UpgradeTimeout closes the WebSocket; the session
 // stays on polling as if nothing had been. `5` without a probe is fine.
 
-const noopInterval = 100 * time.Millisecond
+const (
+	// noopInterval is the pause between two noops of one probe, once it has had promptNoops. A browser that polls on through its
+	// probe must not do so in a tight loop.
+	noopInterval = 100 * time.Millisecond
+	// promptNoops is how many GETs of one probe are answered with a noop at once. Two are usual: the GET that waits, and one that
+	// the browser sends before it has read 3probe.
+	promptNoops = 8
+)
 
 // probe is an upgrade under way. It is guarded by Session.mu; the upgrade is over when polling.probe is another, or nil.
 type probe struct {
@@ -29,6 +36,7 @@ type probe struct {
 	framing  framing
 	deadline *time.Timer
 	noop     *time.Timer // runs from the probe on
+	prompt   int         // noops that were sent at once
 }
 
 func (p *probe) stop() {
@@ -97,9 +105,23 @@ func (s *Session) tryProbe(p *probe) bool {
 func (s *Session) startNoops(p *probe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.polling != nil && s.polling.probe == p && p.noop == nil {
-		p.noop = time.AfterFunc(noopInterval, func() { s.sendNoop(p) })
+	if s.polling == nil || s.polling.probe != p || p.noop != nil {
+		return
 	}
+	p.noop = time.AfterFunc(noopInterval, func() { s.sendNoop(p) })
+	if s.polling.waiting != nil {
+		s.polling.restIdle()
+		s.polling.answer()
+	}
+}
+
+// restIdle queues a noop for a GET that would wait while a WebSocket is being tried.
+func (p *polling) restIdle() {
+	if p.probe == nil || p.probe.noop == nil || p.probe.prompt == promptNoops || len(p.out) > 0 || p.telling {
+		return
+	}
+	p.probe.prompt++
+	p.out = append(p.out, noopPacket)
 }
 
 func (s *Session) sendNoop(p *probe) {

@@ -44,6 +44,14 @@ for (const [kind, options] of Object.entries(kinds)) {
       assert.deepEqual(order, ["connect", "hello"]);
     });
 
+    test("hears a burst, in order", async () => {
+      const socket = await join();
+      socket.emit("burst", 2000, "x".repeat(100));
+      await socket.seen.first("burst", 2000);
+      assert.deepEqual(socket.seen.all("burst").map(([i]) => i), Array.from({ length: 2000 }, (_, i) => i));
+      assert.deepEqual(await ack(socket, "echo", 1), [1]);
+    });
+
     test("is refused with a message", async () => {
       const socket = cluster.client({ ...options, auth: { refuse: "not today" } });
       const refused = once(socket, "connect_error");

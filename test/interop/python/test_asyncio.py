@@ -40,6 +40,19 @@ def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(body(), 3 * LIMIT))
 
 
+def test_burst(cluster: Cluster, transports: list[str]) -> None:
+    """By polling this client takes 16 packets in one answer and closes over more."""
+
+    async def body() -> None:
+        client = await connected(cluster, transports)
+        await client.emit("burst", (2000, "x" * 100))
+        assert [i for i, _ in await heard(client, "burst", 2000)] == list(range(2000))
+        assert await client.call("echo", 1, timeout=LIMIT) == 1
+        await client.disconnect()
+
+    run(body)
+
+
 def test_life(cluster: Cluster, transports: list[str]) -> None:
     """One client's whole life: auth, acks, binary, the server's questions, and the end."""
 

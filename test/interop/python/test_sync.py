@@ -50,6 +50,16 @@ def connect(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Callab
         client.shutdown()
 
 
+def test_burst(connect: Callable[..., Client]) -> None:
+    """By polling this client takes 16 packets in one answer and closes over more."""
+    client = connect()
+    client.emit("burst", (2000, "x" * 100))
+    client.first("burst", 2000)
+    # This client hands each event to a thread of its own, so they may be seen in any order.
+    assert sorted(i for i, _ in client.heard("burst")) == list(range(2000))
+    assert client.ask("echo", 1) == 1
+
+
 def test_connects_with_auth(connect: Callable[..., Client]) -> None:
     client = connect(auth={"hello": [{"a": "ü"}]})
     assert client.first("hello") == ({"a": "ü"},)

@@ -161,7 +161,7 @@ func echoes(n *spanwire.Namespace) {
 	handle(n, "fail", func(context.Context, *spanwire.Event, []any) error { return fmt.Errorf("as asked for") })
 	handle(n, "burst", func(_ context.Context, e *spanwire.Event, args []any) error {
 		for i := range int(args[0].(float64)) {
-			if err := e.Socket.Emit("burst", i); err != nil {
+			if err := e.Socket.Emit("burst", append([]any{i}, args[1:]...)...); err != nil {
 				return err
 			}
 		}

@@ -37,7 +37,7 @@ function echoes(n) {
   });
   n.on("message", (socket, ...args) => socket.emit("message", ...args));
   n.on("fail", () => { throw new Error("as asked for"); });
-  n.on("burst", (socket, count) => { for (let i = 0; i < count; i++) socket.emit("burst", i); });
+  n.on("burst", (socket, count, ...more) => { for (let i = 0; i < count; i++) socket.emit("burst", i, ...more); });
   n.on("handshake", handshake);
 }
 

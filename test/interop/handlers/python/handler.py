@@ -68,9 +68,9 @@ def fail(_socket: spanwire.Socket, *_args: Any) -> None:
 
 
 @service.on("burst")
-def burst(socket: spanwire.Socket, count: int) -> None:
+def burst(socket: spanwire.Socket, count: int, *more: Any) -> None:
     for i in range(count):
-        socket.emit("burst", i)
+        socket.emit("burst", i, *more)
 
 
 @service.on("handshake")
