@@ -42,6 +42,7 @@ func newUpstream(target, enginePath string, proxies []netip.Prefix, log *slog.Lo
 	}
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // the library has taken out the pairs that it cannot parse
 			r.SetURL(u)
 			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
 			introduce(r, proxies)

@@ -33,6 +33,7 @@ var rules = []rule{
 	{"internal/reload", []string{"internal/metrics"}, nil, "it knows files, and not what they are for"},
 	{"internal/quietlog", nil, nil, "any room may keep its log readable with it"},
 	{"api/gen", []string{"api/gen"}, []string{"google.golang.org/"}, "generated code stands alone"},
+	{"api/querystring", nil, nil, "the broker and handlers read a browser's query in the same way"},
 	{"api/wire", nil, []string{"google.golang.org/protobuf"}, "both sides of the contract read and write with it"},
 
 	{"internal/hub", []string{"internal/sio", "internal/metrics"}, nil, "the hub reaches browsers and replicas through its own interfaces"},
@@ -45,12 +46,12 @@ var rules = []rule{
 		"the contract between replicas does not know what carries it"},
 
 	{"internal/edge/wsconn", nil, []string{"github.com/gorilla/websocket"}, "one WebSocket connection knows nothing above it"},
-	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/edge/wsconn"}, nil, "Engine.IO knows nothing of Socket.IO"},
-	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan"}, nil, "the codec does no I/O and knows no transport"},
+	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/edge/wsconn", "api/querystring"}, nil, "Engine.IO knows nothing of Socket.IO"},
+	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan", "api/querystring"}, nil, "the codec does no I/O and knows no transport"},
 	{"internal/edge", []string{"internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "internal/quietlog"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
 	{"internal/plainjson", []string{"api/gen"}, []string{"google.golang.org/protobuf"}, "it writes the contract for people and knows no room"},
-	{"internal/bridge/httpapi", []string{"internal/plainjson", "api/gen"}, []string{"google.golang.org/"}, "it calls the contract as any caller does"},
+	{"internal/bridge/httpapi", []string{"internal/plainjson", "api/gen", "api/querystring"}, []string{"google.golang.org/"}, "it calls the contract as any caller does"},
 	{"internal/bridge", []string{"internal/bridge/httpapi", "internal/access", "internal/hub", "internal/dispatch", "internal/once", "internal/tail", "internal/sio", "internal/jsonscan", "internal/quietlog", "internal/metrics", "api"},
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,

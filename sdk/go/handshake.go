@@ -6,18 +6,20 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/querystring"
 )
 
 // Handshake is what a browser sent when it opened its session, and with its connect to the namespace. It must not be changed.
 type Handshake struct {
 	Method         string      // of the opening request: "GET"
 	URL            string      // its path and raw query, as sent
-	Query          url.Values  // the query, parsed
+	Query          url.Values  // the query: every pair of it, also one with a wrong escape such as "100%"
 	Host           string      // its Host header
 	Headers        http.Header // Cookie and Authorization only with Options.Credentials
 	Address        string      // the client's, without a port
@@ -65,8 +67,8 @@ func handshakeOf(m *spanwirev1.Handshake) *Handshake {
 	for _, line := range m.GetHeaders() {
 		h.Headers[line.GetName()] = append(h.Headers[line.GetName()], line.GetValue())
 	}
-	if u, err := url.Parse(h.URL); err == nil {
-		h.Query = u.Query()
-	}
+	_, raw, _ := strings.Cut(h.URL, "?")
+	raw, _, _ = strings.Cut(raw, "#")
+	h.Query = querystring.Parse(raw)
 	return h
 }

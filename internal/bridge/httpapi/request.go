@@ -16,6 +16,7 @@ import (
 	"time"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/querystring"
 	"github.com/spanwire/spanwire/internal/plainjson"
 )
 
@@ -117,7 +118,7 @@ func readBody(body []byte, into any) error {
 // readQuery takes the parameters as the fields of the same names.
 func (c *call) readQuery(into any) error {
 	known := fieldsOf(into)
-	query := c.r.URL.Query()
+	query := querystring.Parse(c.r.URL.RawQuery)
 	for name := range query {
 		if _, ok := known[name]; !ok {
 			return unknown("parameter", name, known)

@@ -5,11 +5,11 @@ package engineio
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/spanwire/spanwire/api/querystring"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -26,11 +26,6 @@ type jsonp struct {
 }
 
 var errForm = sio.E(sio.CodeInvalid, "split payload", "the form has not exactly one field d")
-
-// asksJSONP tells that a request has the key j, also with a value that cannot be parsed.
-func asksJSONP(r *http.Request, query url.Values) bool {
-	return query.Has("j") || strings.HasPrefix(r.URL.RawQuery, "j=") || strings.Contains(r.URL.RawQuery, "&j=")
-}
 
 // jsonpOf lets a session of c go by JSONP, or is nil where it may not.
 func (s *Server) jsonpOf(query url.Values, c codec) codec {
@@ -54,10 +49,10 @@ func (j jsonp) split(body []byte, _ bool, maxPackets int) ([]Packet, error) {
 			fields++
 		}
 	}
-	text, err := url.QueryUnescape(string(field))
-	if err != nil || fields != 1 {
+	if fields != 1 {
 		return nil, errForm
 	}
+	text := querystring.UnescapeBytes(string(field))
 	return j.codec.split(unescapeLineEnds([]byte(text)), false, maxPackets)
 }
 

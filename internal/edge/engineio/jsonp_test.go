@@ -79,11 +79,21 @@ func TestSession_JSONPLineEnds(t *testing.T) {
 	}
 }
 
+// An escape that is none is text, as with the reference server.
+func TestSession_JSONPWrongEscape(t *testing.T) {
+	w := newWorld(t, allowJSONP)
+	p := w.openJSONP("EIO=4&transport=polling&j=7")
+	p.want(p.post("d=4100%25%+%zz"), 200, "ok")
+	if got := p.script(p.get(), "7"); got != "4100%% %zz" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A body that is no form with one payload closes.
 func TestSession_JSONPParseError(t *testing.T) {
 	w := newWorld(t, allowJSONP)
 	for body, header := range map[string]string{
-		"": "X: y", "4a": "X: y", "d": "X: y", "d=": "X: y", "e=4a": "X: y", "d=4a&d=4b": "X: y", "d=4%": "X: y", "d=4%ff": "X: y",
+		"": "X: y", "4a": "X: y", "d": "X: y", "d=": "X: y", "e=4a": "X: y", "d=4a&d=4b": "X: y", "d=4%ff": "X: y",
 		"d=4a": "Content-Type: application/octet-stream",
 	} {
 		p := w.openJSONP("EIO=4&transport=polling&j=7")

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spanwire/spanwire/api/querystring"
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -71,7 +72,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.allow(w, r) || s.preflight(w, r) {
 		return
 	}
-	query, _ := url.ParseQuery(r.URL.RawQuery) // what cannot be parsed is not there
+	query := querystring.Parse(r.URL.RawQuery)
 	t, upgrade := Transport(single(query, "transport")), isUpgrade(r)
 	if t != Polling && t != WebSocket || !s.o.offers(t) {
 		s.refuse(w, r, refusedTransport)
@@ -96,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // openSession opens a session if there is room for it.
 func (s *Server) openSession(w http.ResponseWriter, r *http.Request, t Transport, codec codec, query url.Values) {
-	if t == Polling && asksJSONP(r, query) {
+	if t == Polling && query.Has("j") {
 		if codec = s.jsonpOf(query, codec); codec == nil {
 			s.refuse(w, r, refusedJSONP)
 			return

@@ -3,12 +3,10 @@
 package socketio
 
 import (
-	"bytes"
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
 
+	"github.com/spanwire/spanwire/api/querystring"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -28,32 +26,31 @@ func AppendConnectError4(dst []byte, ns sio.Namespace, message string, data []by
 	return appendText(dst, message)
 }
 
-// queryObject makes a JSON object of a query, with text for values. Of a key that comes more than once the last value counts. What is
-// escaped wrongly stays as it is written. No query gives nothing.
+// queryObject makes a JSON object of a query, with text for values, and with an array of texts where a key comes more than once. No query
+// gives nothing.
 func queryObject(query []byte) []byte {
 	if len(query) == 0 {
 		return nil
 	}
-	values := make(map[string]string)
-	for pair := range bytes.SplitSeq(query, []byte{'&'}) {
-		if key, value, _ := bytes.Cut(pair, []byte{'='}); len(pair) > 0 {
-			values[unescape(string(key))] = unescape(string(value))
-		}
-	}
+	values := querystring.Parse(string(query))
 	out := []byte{'{'}
 	for i, key := range slices.Sorted(maps.Keys(values)) {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(appendText(out, key), ':')
-		out = appendText(out, values[key])
+		out = appendTexts(out, values[key])
 	}
 	return append(out, '}')
 }
 
-func unescape(text string) string {
-	if plain, err := url.QueryUnescape(text); err == nil {
-		return plain
+// appendTexts appends one text as such, several as an array.
+func appendTexts(dst []byte, texts []string) []byte {
+	if len(texts) == 1 {
+		return appendText(dst, texts[0])
 	}
-	return strings.ReplaceAll(text, "+", " ")
+	for i, text := range texts {
+		dst = appendText(append(dst, "[,"[min(i, 1)]), text)
+	}
+	return append(dst, ']')
 }

@@ -22,9 +22,10 @@ func TestDecoder_Protocol4(t *testing.T) {
 		`0/custom?token=abc,`:                {"/custom", `{"token":"abc"}`},
 		`0/custom?token=abc`:                 {"/custom", `{"token":"abc"}`},
 		`0/?token=abc,`:                      {"/", `{"token":"abc"}`},
-		`0/custom?b=1&a=2&b=3&&c&=d,`:        {"/custom", `{"":"d","a":"2","b":"3","c":""}`},
+		`0/custom?b=1&a=2&b=3&&c&=d,`:        {"/custom", `{"":"d","a":"2","b":["1","3"],"c":""}`},
 		`0/custom?a%20b=c+d%26%22%2C%C3%A9,`: {"/custom", `{"a b":"c d&\",é"}`},
 		`0/custom?a=%ff&b=%zz+x,`:            {"/custom", `{"a":"` + "\ufffd" + `","b":"%zz x"}`},
+		`0/custom?a=100%25%&b=x;y,`:          {"/custom", `{"a":"100%%","b":"x;y"}`},
 		`0/custom?a=b?c=d,{"x":1}`:           {"/custom", `{"a":"b?c=d"}`},
 	} {
 		d := newDecoder()

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from spanwire import Handshake
 from spanwire._proto import event_pb2
 
@@ -17,3 +20,17 @@ def test_auth() -> None:
     assert empty.sent_auth == {}
     told = Handshake(event_pb2.Handshake(auth=b'{"token":"x"}'))
     assert told.auth == told.sent_auth == {"token": "x"}
+
+
+VECTORS = Path(__file__).parents[3] / "testdata/vectors/queries.json"
+
+
+# Every pair of a query arrives, whatever stands in it, and the query ends where a fragment begins.
+def test_query() -> None:
+    cases = json.loads(VECTORS.read_text())["cases"]
+    assert cases
+    for case in cases:
+        for end in ("", "#fragment?x=1"):
+            url = f"/socket.io/?{case['query']}{end}"
+            assert Handshake(event_pb2.Handshake(url=url)).query == case["values"], case["name"]
+    assert Handshake(event_pb2.Handshake(url="/socket.io/")).query == {}

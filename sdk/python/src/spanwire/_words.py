@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from ._proto import event_pb2
 
@@ -70,7 +70,15 @@ class Handshake:
     @property
     def query_string(self) -> str:
         """The raw query of the request."""
-        return urlsplit(self._message.url).query
+        return self._message.url.partition("?")[2].partition("#")[0]
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The values of each key of the query, in order.
+
+        It holds every pair. An escape that is none stays as it is written, as in "100%"; bytes that are no UTF-8 become U+FFFD.
+        """
+        return parse_qs(self.query_string, keep_blank_values=True)
 
     @property
     def headers(self) -> list[tuple[str, str]]:

@@ -173,7 +173,7 @@ func echoes(n *spanwire.Namespace) {
 func handshake(_ context.Context, e *spanwire.Event) error {
 	h := e.Socket.Handshake()
 	return e.Ack(map[string]any{"id": e.Socket.ID(), "url": h.URL, "transport": h.Transport, "address": h.Address, "auth": h.Auth,
-		"host": h.Host, "secure": h.Secure, "cross_domain": h.CrossDomain})
+		"host": h.Host, "secure": h.Secure, "cross_domain": h.CrossDomain, "query": h.Query, "headers": h.Headers})
 }
 
 // broadcast is the argument of the event with its name.

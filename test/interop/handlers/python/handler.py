@@ -77,7 +77,18 @@ def burst(socket: spanwire.Socket, count: int, *more: Any) -> None:
 @service.on("handshake", namespace="/custom")
 def handshake(socket: spanwire.Socket) -> Any:
     h = socket.handshake
-    return {"id": socket.id, "url": h.url, "transport": h.transport, "address": h.address, "auth": h.auth}
+    headers: dict[str, list[str]] = {}
+    for name, value in h.headers:
+        headers.setdefault(name, []).append(value)
+    return {
+        "id": socket.id,
+        "url": h.url,
+        "transport": h.transport,
+        "address": h.address,
+        "auth": h.auth,
+        "query": h.query,
+        "headers": headers,
+    }
 
 
 @service.on("join")
