@@ -46,6 +46,7 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		ConnectHold:     c.ConnectHold,
 		HoldTimeout:     c.HoldTimeout,
 		HoldSockets:     c.HoldSockets,
+		AbsentBytes:     orNone(c.AbsentBytes),
 		MaxRedeliveries: c.MaxRedeliveries,
 		HandlerTimeout:  c.HandlerTimeout,
 		DefaultWindow:   c.InstanceWindow,
@@ -57,6 +58,14 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		MaxDynamic:      c.MaxDynamic,
 		MaxRoomEvents:   c.MaxRoomEvents,
 	}
+}
+
+// orNone translates a setting whose 0 turns something off, for options whose 0 is the default.
+func orNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 func (b *Broker) meshOptions() mesh.Options {

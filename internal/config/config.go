@@ -116,6 +116,7 @@ type Services struct {
 	ConnectHold         time.Duration
 	HoldTimeout         time.Duration
 	HoldSockets         int
+	AbsentBytes         int
 	MaxRedeliveries     int
 	DrainGrace          time.Duration
 	HandlerTimeout      time.Duration
@@ -256,6 +257,7 @@ func defaultServices() Services {
 		ConnectHold:         20 * time.Second,
 		HoldTimeout:         5 * time.Minute,
 		HoldSockets:         10_000,
+		AbsentBytes:         64 << 20,
 		MaxRedeliveries:     5,
 		DrainGrace:          250 * time.Millisecond,
 		HandlerTimeout:      30 * time.Second,

@@ -145,6 +145,8 @@ func (s *Services) settings() []Setting {
 		{Name: "max-redeliveries", value: number(&s.MaxRedeliveries), Doc: "How often an event is handed out again whose instances go away while it is open. Then it is set aside: logged, counted, and handed out no more."},
 		{Name: "drain-grace", value: duration(&s.DrainGrace), Doc: "How long an instance that drains is kept at least when there are other replicas, so that what they " +
 			"sent it before they heard of the drain is not given to another."},
+		{Name: "absent-service-bytes", value: size(&s.AbsentBytes), Doc: "Most bytes of events that wait for one service while it is absent, " +
+			"on one replica. One socket may take half of what the others leave. Only beyond it socket-queue-events and socket-queue-bytes stop the reading from a browser. 0 is none."},
 		{Name: "hold-sockets", value: number(&s.HoldSockets), Doc: "Most sockets whose disconnects wait for one service that is away."},
 		{Name: "handler-timeout", value: duration(&s.HandlerTimeout), Doc: "Time that a handler has for one event, before the broker gives up on " +
 			"the result."},

@@ -262,6 +262,7 @@ func (s *Services) faults() (f faults) {
 	f.positive("connect-hold", s.ConnectHold)
 	f.positive("hold-timeout", s.HoldTimeout)
 	f.atLeast("hold-sockets", s.HoldSockets, 1)
+	f.atLeast("absent-service-bytes", s.AbsentBytes, 0)
 	f.atLeast("max-redeliveries", s.MaxRedeliveries, 1)
 	if s.DrainGrace < 0 {
 		f.add("drain-grace", "%v is less than nothing", s.DrainGrace)

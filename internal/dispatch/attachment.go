@@ -36,6 +36,7 @@ type Attachment struct {
 	guests      guests   // what other replicas forward, and messages
 	shared      bool     // the lane that was served last had waited for a share
 	assigned    int      // sockets
+	backlog     backlog  // of the lanes that are assigned to it, guests too
 	armed       bool     // the deadline timer runs
 	timer       *time.Timer
 	draining    bool
@@ -195,7 +196,7 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 			dp.Redeliveries++
 			dp.since = now
 			l.queue.pushFront(dp)
-			m.Queued.Inc()
+			l.queuedLocked(dp)
 			m.Redelivered.Inc()
 		}
 		l.open--

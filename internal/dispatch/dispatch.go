@@ -87,6 +87,9 @@ type Options struct {
 	HoldTimeout time.Duration
 	// HoldSockets bounds the sockets whose disconnects wait for one service that is away. Default 10,000 (setting hold-sockets).
 	HoldSockets int
+	// AbsentBytes bounds what is queued for one service while it is absent, before QueueEvents and QueueBytes hold; one socket may take half of
+	// what the others leave. Default 64 MiB; negative means none (setting absent-service-bytes).
+	AbsentBytes int
 	// MaxRedeliveries is how often a dispatch is handed out again whose instances go away; then it is set aside. Default 5 (setting
 	// max-redeliveries).
 	MaxRedeliveries int
@@ -143,6 +146,7 @@ func (o Options) withDefaults() Options {
 	defaults(&o.MaxServices, 1024)
 	defaults(&o.MaxRedeliveries, 5)
 	defaults(&o.HoldSockets, 10_000)
+	defaults(&o.AbsentBytes, 64<<20)
 	defaults(&o.MaxDynamic, 10_000)
 	return o
 }

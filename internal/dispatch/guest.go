@@ -43,8 +43,8 @@ func (a *Attachment) receiveLocked(dp *Dispatch, who guest) {
 	g.waiting++
 	g.bytes += dp.size
 	a.d.metrics.WaitingForward.Inc()
-	a.d.metrics.Queued.Inc()
 	l.queue.push(dp)
+	l.queuedLocked(dp)
 	l.placeLocked()
 }
 

@@ -41,6 +41,10 @@ type lane struct {
 
 	after *lane // of the same socket id before: it comes first; nil for most
 	heir  *lane // the lane that waits for this one's end
+
+	charged int    // what its queue takes of its service's budget; zero means that it takes nothing of it
+	starved bool   // it stands in the list of those that the budget had no room for
+	episode uint32 // of back-pressure, in which it was last counted
 }
 
 // departure is what is told of a socket that is gone.
@@ -119,8 +123,13 @@ func (l *lane) offer(ctx context.Context, share int, ev *sio.Event, ack sio.AckI
 func errGone() error { return sio.E(sio.CodeClosed, "dispatch", "the socket is disconnected") }
 
 func (l *lane) fitsLocked(size int) bool {
+	return l.queue.len == 0 || l.boundedLocked(size) || l.absentFitsLocked(size)
+}
+
+// boundedLocked tells whether the queue is within the bounds of a lane whose service is present, with so many more bytes.
+func (l *lane) boundedLocked(size int) bool {
 	o := &l.service.d.options
-	return l.queue.len == 0 || l.queue.len < o.QueueEvents && l.queue.bytes+size <= o.QueueBytes
+	return l.queue.len < o.QueueEvents && l.queue.bytes+size <= o.QueueBytes
 }
 
 // waitLocked gives the lock back until something left the queue.
@@ -128,6 +137,8 @@ func (l *lane) waitLocked(ctx context.Context) error {
 	s := l.service
 	if l.wait == nil {
 		l.wait = make(chan struct{})
+		l.countLocked(backlog{blocked: 1})
+		s.pressedLocked(l)
 	}
 	wait := l.wait
 	s.mu.Unlock()
@@ -146,6 +157,7 @@ func (l *lane) wakeLocked() {
 	if l.wait != nil {
 		close(l.wait)
 		l.wait = nil
+		l.countLocked(backlog{blocked: -1})
 	}
 }
 
@@ -157,8 +169,19 @@ func (l *lane) addLocked(dp *Dispatch) {
 	}
 	dp.since = time.Now()
 	l.queue.push(dp)
-	l.service.d.metrics.Queued.Inc()
+	l.queuedLocked(dp)
 	l.placeLocked()
+}
+
+// queuedLocked keeps the books after a dispatch entered the queue.
+func (l *lane) queuedLocked(dp *Dispatch) {
+	l.service.d.metrics.Queued.Inc()
+	change := backlog{events: 1}
+	if l.queue.len == 1 {
+		change.sockets = 1
+	}
+	l.countLocked(change)
+	l.chargeLocked(dp)
 }
 
 // takeLocked takes the first dispatch out of the queue.
@@ -168,6 +191,12 @@ func (l *lane) takeLocked() *Dispatch {
 		return nil
 	}
 	l.service.d.metrics.Queued.Dec()
+	change := backlog{events: -1}
+	if l.queue.len == 0 {
+		change.sockets = -1
+	}
+	l.countLocked(change)
+	l.refundLocked(dp)
 	l.wakeLocked()
 	if l.isGuest() {
 		l.at.guests.leaveLocked(dp)
@@ -199,6 +228,7 @@ func (l *lane) placeLocked() {
 		l.assignLocked(l.service.pickLocked(l.queue.head))
 	}
 	if l.at == nil {
+		l.chargeAllLocked()
 		l.service.homeless.push(l)
 		l.service.armHoldLocked()
 		l.holdConnectLocked()
@@ -221,14 +251,17 @@ func (l *lane) setBackLocked(full *share) {
 }
 
 func (l *lane) assignLocked(a *Attachment) {
+	waits := l.backlogLocked()
 	if l.at != nil {
 		l.at.assigned--
+		l.at.backlog.sub(waits)
 	}
 	l.at, l.met = a, false
 	if a == nil {
 		return
 	}
 	a.assigned++
+	a.backlog.add(waits)
 	l.releaseConnectLocked()
 }
 

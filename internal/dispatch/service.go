@@ -34,6 +34,9 @@ type service struct {
 	sweeping bool // the sweeper will look after the homeless lanes
 	sweeper  *time.Timer
 	closed   bool
+	backlog  backlog
+	budget   budget
+	pressure pressure
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
@@ -147,8 +150,10 @@ func (s *service) armHoldLocked() {
 // closeLocked ends what would look after homeless lanes later.
 func (s *service) closeLocked() {
 	s.closed = true
-	if s.sweeper != nil {
-		s.sweeper.Stop()
+	for _, t := range []*time.Timer{s.sweeper, s.pressure.timer} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 }
 

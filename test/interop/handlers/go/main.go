@@ -4,7 +4,8 @@
 // for event; the suite runs against each.
 //
 // Its environment: HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
-// With arguments it is no service, but emits once: emit ROOM EVENT JSON...
+// APART=NAME makes it another service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after
+// as many milliseconds as its first argument says. With arguments it is no service, but emits once: emit ROOM EVENT JSON...
 package main
 
 import (
@@ -32,6 +33,10 @@ func main() {
 		}
 		return
 	}
+	if name := os.Getenv("APART"); name != "" {
+		serve(ctx, apart(name))
+		return
+	}
 	svc := spanwire.NewService("interop", spanwire.Options{OneReplica: os.Getenv("ONE_REPLICA") != ""})
 	main := svc.Namespace("/")
 	lifecycle(main)
@@ -43,6 +48,10 @@ func main() {
 	dynamic(svc.NamespacePattern(`/room-\d+`))
 	told(svc.Namespace("/rooms"))
 	custom(svc.Namespace("/custom"))
+	serve(ctx, svc)
+}
+
+func serve(ctx context.Context, svc *spanwire.Service) {
 	go func() { // ends with ctx
 		if svc.Attached(ctx) == nil {
 			fmt.Println("attached")
@@ -51,6 +60,19 @@ func main() {
 	if err := svc.Run(ctx); err != nil {
 		log.Print(err)
 	}
+}
+
+// apart is a service that comes and goes beside the other.
+func apart(name string) *spanwire.Service {
+	svc := spanwire.NewService(name, spanwire.Options{})
+	n := svc.Namespace("/")
+	handle(n, name, func(_ context.Context, e *spanwire.Event, args []any) error { return e.Ack(args...) })
+	handle(n, name+" slow", func(_ context.Context, e *spanwire.Event, args []any) error {
+		milliseconds, _ := args[0].(float64)
+		time.Sleep(time.Duration(milliseconds) * time.Millisecond)
+		return e.Ack(args...)
+	})
+	return svc
 }
 
 // emit is what a script does.

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service behind the broker in the interoperability suite, in Python. main.go beside it is the same in Go, event for event.
 
-Its environment: HOLD=1 makes the event "work" hang, so that a kill finds it open. With arguments it is no service, but emits once:
-emit ROOM EVENT JSON...
+Its environment: HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
+named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first
+argument says. With arguments it is no service, but emits once: emit ROOM EVENT JSON...
 """
 
 import json
@@ -21,9 +22,31 @@ if len(sys.argv) > 3 and sys.argv[1] == "emit":
         emitter.emit(sys.argv[3], *map(json.loads, sys.argv[4:]), to=sys.argv[2] or None)
     sys.exit()
 
-service = spanwire.Service("interop")
+APART = os.environ.get("APART")
+service = spanwire.Service(APART or "interop")
 ANSWER_TIME = 10.0  # seconds for clients to answer the server; generous, since machines that run suites are busy
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def tell() -> None:
+    service.wait_attached()
+    sys.stdout.write("attached\n")
+
+
+if APART:
+
+    @service.on(APART)
+    def answer(_socket: spanwire.Socket, *args: Any) -> Any:
+        return args
+
+    @service.on(f"{APART} slow")
+    def slow(_socket: spanwire.Socket, milliseconds: int, *args: Any) -> Any:
+        time.sleep(milliseconds / 1000)
+        return milliseconds, *args
+
+    threading.Thread(target=tell, daemon=True).start()
+    service.run()
+    sys.exit()
 
 
 @service.on_connect
@@ -161,12 +184,5 @@ def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
 surface(service)
 dynamic(service, re.compile(r"/room-\d+"))
 told(service, "/rooms")
-
-
-def tell() -> None:
-    service.wait_attached()
-    sys.stdout.write("attached\n")
-
-
 threading.Thread(target=tell, daemon=True).start()
 service.run()
