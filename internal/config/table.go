@@ -80,7 +80,8 @@ func (e *Engine) settings() []Setting {
 		{Name: "max-outbound", value: size(&e.MaxOutbound), Doc: "Most bytes that wait for one browser. A browser that reads so slowly that more " +
 			"would wait is closed with `slow consumer`."},
 		{Name: "allowed-origins", value: list(&e.AllowedOrigins), Doc: "Origins of pages that may connect besides the broker's own, like " +
-			"https://app.example.com, or * for all. It holds for every transport."},
+			"https://app.example.com. https://*.example.com matches any one label in place of the star, * matches all, and null matches pages without an " +
+			"origin, from files or in sandboxed frames. It holds for every transport."},
 		{Name: "require-origin", value: toggle(&e.RequireOrigin), Doc: "Refuses clients that send no Origin, which programs other than browsers " +
 			"usually do not."},
 		{Name: "cors-max-age", value: duration(&e.CORSMaxAge), Doc: "How long browsers may remember that requests of an allowed origin are allowed, in " +

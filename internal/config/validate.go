@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/spanwire/spanwire/internal/origin"
 )
 
 // Validate finds all that makes no sense, and says for each what to mend.
@@ -39,6 +41,13 @@ type faults []error
 
 func (f *faults) add(setting, format string, args ...any) {
 	*f = append(*f, fmt.Errorf("setting %s: %s", setting, fmt.Sprintf(format, args...)))
+}
+
+// each adds what errors.Join has put together, one by one.
+func (f *faults) each(setting string, joined error) {
+	for line := range strings.SplitSeq(joined.Error(), "\n") {
+		f.add(setting, "%s", line)
+	}
 }
 
 func (f *faults) address(setting, value string) {
@@ -185,10 +194,8 @@ func (e *Engine) faults() (f faults) {
 	f.atLeast("max-packets-per-payload", e.MaxPacketsPerPayload, 1)
 	f.atLeast("max-packets-per-answer", e.MaxPacketsPerAnswer, 1)
 	f.atLeast("max-outbound", e.MaxOutbound, 1024)
-	for _, o := range e.AllowedOrigins {
-		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
-			f.add("allowed-origins", "%q is no origin; write https://host or https://host:port, or * for all", o)
-		}
+	if _, err := origin.ParseOrigins(e.AllowedOrigins); err != nil {
+		f.each("allowed-origins", err)
 	}
 	f.atLeast("max-packet-rate", e.MaxPacketRate, 0)
 	f.atLeast("max-sessions", e.MaxSessions, 0)

@@ -25,7 +25,8 @@ type rule struct {
 // The tree has five floors, and no arrow leads up.
 var rules = []rule{
 	{"internal/sio", nil, nil, "the words know nothing but themselves"},
-	{"internal/config", nil, []string{"go.yaml.in/yaml/v3"}, "settings are handed on, so they need to know no room"},
+	{"internal/origin", nil, []string{"golang.org/x/net/idna"}, "the check of a setting and its use read origins and hosts in the same way"},
+	{"internal/config", []string{"internal/origin"}, []string{"go.yaml.in/yaml/v3"}, "settings are handed on, so they need to know no room"},
 	{"internal/metrics", nil, []string{"github.com/prometheus/"}, "rooms count with it, so it must know none of them"},
 	{"internal/jsonscan", nil, nil, "both doors check JSON with it"},
 	{"internal/access", []string{"internal/sio"}, []string{"go.yaml.in/yaml/v3"}, "every door may ask who calls"},
@@ -46,7 +47,7 @@ var rules = []rule{
 		"the contract between replicas does not know what carries it"},
 
 	{"internal/edge/wsconn", nil, []string{"github.com/gorilla/websocket"}, "one WebSocket connection knows nothing above it"},
-	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/edge/wsconn", "api/querystring"}, nil, "Engine.IO knows nothing of Socket.IO"},
+	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/edge/wsconn", "internal/origin", "api/querystring"}, nil, "Engine.IO knows nothing of Socket.IO"},
 	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan", "api/querystring"}, nil, "the codec does no I/O and knows no transport"},
 	{"internal/edge", []string{"internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "internal/quietlog"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},

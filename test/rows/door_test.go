@@ -118,4 +118,49 @@ var doorRows = []row{
 			}
 		}
 	}},
+	{"O19", "entries of allowed-origins match the same origin in every form, and no look-alike", func(t *testing.T, w *world) {
+		s := w.with(t, "--allowed-origins", "http://localhost:8100/,HTTPS://Good.com:443,https://*.example.com,https://*.example.org:8443,http://[0:0::1]:8100,null,https://B\u00fccher.example")
+		for origin, ok := range map[string]bool{
+			"http://localhost:8100": true, "https://good.com": true, "https://GOOD.com": true, "https://good.com:443": true, "https://a.example.com": true,
+			"https://a.example.com:443": true, "https://a.example.org:8443": true, "http://[::1]:8100": true, "null": true, "https://xn--bcher-kva.example": true,
+			"http://" + s.broker.HTTP: true,
+			"http://localhost":        false, "http://localhost:8100/": false, "https://localhost:8100": false, "http://good.com": false, "https://good.com.evil.com": false, "https://evilgood.com": false,
+			"https://good.com@evil.com": false, "https://example.com": false, "https://a.b.example.com": false, "https://.example.com": false, "https://*.example.com": false,
+			"https://a.example.com.evil.com": false, "https://aexample.com": false, "https://a.example.org": false, "https://b\u00fccher.example": false, "file://": false, "Null": false,
+		} {
+			a := s.do(t, "GET", polling4, "", "Origin", origin)
+			if want := map[bool]int{true: 200, false: 403}[ok]; a.status != want {
+				t.Errorf("polling from %s was answered %d, want %d", origin, a.status, want)
+			}
+			if allow := a.header.Get("Access-Control-Allow-Origin"); ok && origin != "http://"+s.broker.HTTP && allow != origin || !ok && allow != "" {
+				t.Errorf("%s may read as %q", origin, allow)
+			}
+			if origin == "null" && a.header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Error("any page can have no origin, and may read with the user's cookies")
+			}
+			_, response, err := s.dial(t, websocket4, "Origin", origin)
+			if ok && err != nil || !ok && (err == nil || response == nil || response.StatusCode != 403) {
+				t.Errorf("a WebSocket from %s: %v, %v", origin, response, err)
+			}
+		}
+		if a := w.with(t).do(t, "GET", polling4, "", "Origin", "null"); a.status != 403 {
+			t.Errorf("null was answered %d where it is not allowed", a.status)
+		}
+		if a := w.with(t, "--allowed-origins", "*").do(t, "GET", polling4, "", "Origin", "null"); a.status != 200 || a.header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("null was answered %d where all are allowed", a.status)
+		}
+	}},
+	{"O19b", "an entry of allowed-origins that could never match stops the start and is named", func(t *testing.T, _ *world) {
+		entries := []string{
+			"example.com", "*.com", "*.example.com", "localhost:8100", "https://example.com/app", "https://example.com?x=1", "https://example.com#x", "https://u:p@example.com",
+			"https://*", "https://*:8443", "https://*.com", "https://*.*.example.com", "https://a.*.example.com", "https://a*.example.com", "https://*.127.0.0.1", "https://", "https://example.com:",
+			"https://example.com:99999", "https://::1", "https://127.1", "wss://example.com", "file:///x", "https://exa mple.com", "nul",
+		}
+		for _, entry := range entries {
+			said, err := brokerSays("serve", "--http-address", "127.0.0.1:0", "--allowed-origins", "https://fine.example,"+entry)
+			if err == nil || !strings.Contains(said, "setting allowed-origins: \""+entry+"\" is no origin: ") || strings.Contains(said, "fine.example") {
+				t.Errorf("%s: %v, %s", entry, err, said)
+			}
+		}
+	}},
 }

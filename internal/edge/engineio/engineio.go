@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/origin"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -61,7 +62,8 @@ type Options struct {
 	// AllowJSONP also opens polling sessions that browsers without cross-origin requests carry by script elements and forms. Browsers
 	// send cookies with those and let any page do so.
 	AllowJSONP bool
-	// Origins are origins that may use the server besides its own: "https://app.example.com" each, or "*" for all.
+	// Origins are origins that may use the server besides its own, in the form of origin.ParseOrigins: "https://app.example.com" or
+	// "https://*.example.com" each, "*" for all, "null" for pages that have none.
 	Origins []string
 	// RequireOrigin refuses requests that name no origin, as those of programs that are no browsers.
 	RequireOrigin bool
@@ -151,10 +153,8 @@ func (o *Options) Validate() error {
 	for _, t := range o.Transports {
 		fault(t != Polling && t != WebSocket, "transport %q is neither polling nor websocket", t)
 	}
-	for _, origin := range o.Origins {
-		_, ok := normalOrigin(origin)
-		fault(origin != anyOrigin && !ok, "allowed-origins: %q is neither * nor of the form https://example.com", origin)
-	}
+	_, err := origin.ParseOrigins(o.Origins)
+	fault(err != nil, "allowed-origins: %w", err)
 	return errors.Join(faults...)
 }
 

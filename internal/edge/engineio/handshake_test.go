@@ -414,16 +414,16 @@ func TestOptions_Validate(t *testing.T) {
 	if err := o.Validate(); err != nil {
 		t.Error(err)
 	}
-	err := (&Options{Paths: []string{"x"}, DrainSpread: -1, Transports: []Transport{"pigeon"}, Origins: []string{"good.com", "null", "*", "http://x"}}).Validate()
+	err := (&Options{Paths: []string{"x"}, DrainSpread: -1, Transports: []Transport{"pigeon"}, Origins: []string{"good.com", "https://*.com", "null", "*", "http://x"}}).Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"path", "ping-interval", "ping-timeout", "max-payload", "pigeon", `"good.com"`, `"null"`, "drain-spread"} {
+	for _, want := range []string{"path", "ping-interval", "ping-timeout", "max-payload", "pigeon", `"good.com"`, `"https://*.com"`, "drain-spread"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %s in %v", want, err)
 		}
 	}
-	if strings.Contains(err.Error(), `"*"`) || strings.Contains(err.Error(), `"http://x"`) {
+	if strings.Contains(err.Error(), `"*"`) || strings.Contains(err.Error(), `"null"`) || strings.Contains(err.Error(), `"http://x"`) {
 		t.Error(err)
 	}
 }

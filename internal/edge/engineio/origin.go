@@ -3,54 +3,25 @@
 package engineio
 
 import (
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/spanwire/spanwire/internal/origin"
 )
 
 // Origins are checked on every transport and before all else: CORS alone does not stop a WebSocket. A page of this server's own
 // origin may connect, one of an allowed origin too, any other not. Programs that are no browsers send no Origin.
 
-const anyOrigin = "*"
-
 // origins decides by the Origin header.
 type origins struct {
-	any     bool
-	allowed map[string]bool // in normal form
+	*origin.Origins
 	require bool
 }
 
 func newOrigins(o *Options) *origins {
-	p := &origins{allowed: make(map[string]bool), require: o.RequireOrigin}
-	for _, origin := range o.Origins {
-		if origin == anyOrigin {
-			p.any = true
-		} else if normal, ok := normalOrigin(origin); ok {
-			p.allowed[normal] = true
-		}
-	}
-	return p
-}
-
-// normalOrigin writes an origin with its port and in lower case; ok is false when it is not one, like "null".
-func normalOrigin(origin string) (normal string, ok bool) {
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-		return "", false
-	}
-	return joinOrigin(u.Scheme, u.Host), true
-}
-
-func joinOrigin(scheme, host string) string {
-	scheme, host = strings.ToLower(scheme), strings.ToLower(host)
-	defaultPort := map[string]string{"http": ":80", "https": ":443"}[scheme]
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		host += defaultPort
-	}
-	return scheme + "://" + host
+	allowed, _ := origin.ParseOrigins(o.Origins) // Validate says what is wrong with them
+	return &origins{allowed, o.RequireOrigin}
 }
 
 // verdict is what the check says of one request.
@@ -68,50 +39,49 @@ func (p *origins) check(r *http.Request, own string) verdict {
 	if len(values) > 1 {
 		return verdict{}
 	}
-	normal, ok := normalOrigin(values[0])
-	if ok && p.allowed[normal] {
+	if p.Lists(values[0]) {
 		return verdict{ok: true, cross: true}
 	}
-	return verdict{ok: p.any || ok && normal == own}
+	normal, ok := origin.Normal(values[0])
+	return verdict{ok: p.Any() || ok && normal == own}
 }
 
 // ownOrigin is the origin of the pages that the request's host serves.
 func (c *caller) ownOrigin() string {
-	if c.secure {
-		return joinOrigin("https", c.host)
-	}
-	return joinOrigin("http", c.host)
+	return origin.Of(origin.Scheme(c.secure), c.host)
 }
 
 // crossDomain tells whether the request comes from a page of another origin.
 func (c *caller) crossDomain(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	normal, _ := normalOrigin(origin)
-	return origin != "" && normal != c.ownOrigin()
+	said := r.Header.Get("Origin")
+	normal, ok := origin.Normal(said)
+	return said != "" && (!ok || normal != c.ownOrigin())
 }
 
 // allow checks the request and sets what CORS asks for, or refuses it.
 func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
-	origin := r.Header.Get("Origin")
+	page := r.Header.Get("Origin")
 	v := verdict{ok: !s.origins.require}
 	if len(r.Header["Origin"]) > 0 || s.origins.require {
 		c := s.callerOf(r)
 		v = s.origins.check(r, c.ownOrigin())
 	}
 	if !v.ok {
-		s.refuse(w, r, originRefused(origin))
+		s.refuse(w, r, originRefused(page))
 		return false
 	}
 	h := w.Header()
 	switch {
 	case v.cross:
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-	case s.origins.any:
+		h.Set("Access-Control-Allow-Origin", page)
+		if page != origin.Null { // which any page can give itself
+			h.Set("Access-Control-Allow-Credentials", "true")
+		}
+	case s.origins.Any():
 		// Without credentials: all origins are let in, not those of users who are logged in elsewhere.
-		h.Set("Access-Control-Allow-Origin", anyOrigin)
+		h.Set("Access-Control-Allow-Origin", origin.Any)
 	}
-	if len(s.origins.allowed) > 0 {
+	if s.origins.Some() {
 		h.Add("Vary", "Origin")
 	}
 	return true
