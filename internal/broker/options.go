@@ -47,6 +47,8 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		HoldTimeout:     c.HoldTimeout,
 		HoldSockets:     c.HoldSockets,
 		AbsentBytes:     orNone(c.AbsentBytes),
+		RebalanceRate:   orNone(c.RebalanceRate),
+		RebalanceRatio:  c.RebalanceRatio,
 		MaxRedeliveries: c.MaxRedeliveries,
 		HandlerTimeout:  c.HandlerTimeout,
 		DefaultWindow:   c.InstanceWindow,

@@ -117,6 +117,8 @@ type Services struct {
 	HoldTimeout         time.Duration
 	HoldSockets         int
 	AbsentBytes         int
+	RebalanceRate       int
+	RebalanceRatio      int
 	MaxRedeliveries     int
 	DrainGrace          time.Duration
 	HandlerTimeout      time.Duration
@@ -258,6 +260,8 @@ func defaultServices() Services {
 		HoldTimeout:         5 * time.Minute,
 		HoldSockets:         10_000,
 		AbsentBytes:         64 << 20,
+		RebalanceRate:       10,
+		RebalanceRatio:      125,
 		MaxRedeliveries:     5,
 		DrainGrace:          250 * time.Millisecond,
 		HandlerTimeout:      30 * time.Second,

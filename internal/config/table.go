@@ -143,6 +143,10 @@ func (s *Services) settings() []Setting {
 		{Name: "connect-hold", value: duration(&s.ConnectHold), Doc: "How long a connect waits for a service that is away, before the transport is " +
 			"closed so that the client tries again."},
 		{Name: "hold-timeout", value: duration(&s.HoldTimeout), Doc: "How long events wait for a service that is away."},
+		{Name: "rebalance-rate", value: number(&s.RebalanceRate), Doc: "Idle sockets of one service that move in a second, on one replica, from instances " +
+			"with many sockets to instances with few. 0 moves none."},
+		{Name: "rebalance-ratio", value: number(&s.RebalanceRatio), Doc: "Sockets move when the instance with the most of one service's sockets has more than this many " +
+			"percent of the sockets of the instance with the fewest."},
 		{Name: "max-redeliveries", value: number(&s.MaxRedeliveries), Doc: "How often an event is handed out again whose instances go away while it is open. Then it is set aside: logged, counted, and handed out no more."},
 		{Name: "drain-grace", value: duration(&s.DrainGrace), Doc: "How long an instance that drains is kept at least when there are other replicas, so that what they " +
 			"sent it before they heard of the drain is not given to another."},

@@ -270,6 +270,8 @@ func (s *Services) faults() (f faults) {
 	f.positive("hold-timeout", s.HoldTimeout)
 	f.atLeast("hold-sockets", s.HoldSockets, 1)
 	f.atLeast("absent-service-bytes", s.AbsentBytes, 0)
+	f.atLeast("rebalance-rate", s.RebalanceRate, 0)
+	f.atLeast("rebalance-ratio", s.RebalanceRatio, 100)
 	f.atLeast("max-redeliveries", s.MaxRedeliveries, 1)
 	if s.DrainGrace < 0 {
 		f.add("drain-grace", "%v is less than nothing", s.DrainGrace)

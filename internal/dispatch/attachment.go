@@ -36,6 +36,7 @@ type Attachment struct {
 	guests      guests   // what other replicas forward, and messages
 	shared      bool     // the lane that was served last had waited for a share
 	assigned    int      // sockets
+	lanes       laneList // that are assigned to it
 	backlog     backlog  // of the lanes that are assigned to it, guests too
 	armed       bool     // the deadline timer runs
 	timer       *time.Timer
@@ -309,8 +310,10 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	l := dp.lane
 	l.open++
 	if !dp.foreign() {
-		dp.Introduce = !l.met
-		l.met = true
+		if dp.Introduce = !l.met; dp.Introduce {
+			l.met = true
+			l.forgottenLocked()
+		}
 	}
 	switch {
 	case dp.Kind == Message:

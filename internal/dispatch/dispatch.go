@@ -90,6 +90,12 @@ type Options struct {
 	// AbsentBytes bounds what is queued for one service while it is absent, before QueueEvents and QueueBytes hold; one socket may take half of
 	// what the others leave. Default 64 MiB; negative means none (setting absent-service-bytes).
 	AbsentBytes int
+	// RebalanceRate is how many idle sockets of one service move in a second to instances that have fewer. Default 10; negative means none
+	// (setting rebalance-rate).
+	RebalanceRate int
+	// RebalanceRatio is how many percent of the sockets of the least loaded instance the most loaded one may have before sockets move.
+	// Default 125 (setting rebalance-ratio).
+	RebalanceRatio int
 	// MaxRedeliveries is how often a dispatch is handed out again whose instances go away; then it is set aside. Default 5 (setting
 	// max-redeliveries).
 	MaxRedeliveries int
@@ -119,6 +125,8 @@ type Options struct {
 	Others Others
 	// Tap is told what becomes of dispatches. Nil means that nobody is.
 	Tap Tap
+
+	balanceDelay time.Duration // from a change to the first look at the loads
 }
 
 func (o Options) withDefaults() Options {
@@ -137,6 +145,7 @@ func (o Options) withDefaults() Options {
 	wait(&o.ConnectHold, 20*time.Second)
 	wait(&o.HoldTimeout, 5*time.Minute)
 	wait(&o.HandlerTimeout, 30*time.Second)
+	wait(&o.balanceDelay, balanceDelay)
 	defaults(&o.DefaultWindow, 1024)
 	defaults(&o.MaxWindow, 16384)
 	defaults(&o.WindowBytes, 32<<20)
@@ -147,6 +156,8 @@ func (o Options) withDefaults() Options {
 	defaults(&o.MaxRedeliveries, 5)
 	defaults(&o.HoldSockets, 10_000)
 	defaults(&o.AbsentBytes, 64<<20)
+	defaults(&o.RebalanceRate, 10)
+	defaults(&o.RebalanceRatio, 125)
 	defaults(&o.MaxDynamic, 10_000)
 	return o
 }

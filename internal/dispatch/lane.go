@@ -42,6 +42,9 @@ type lane struct {
 	after *lane // of the same socket id before: it comes first; nil for most
 	heir  *lane // the lane that waits for this one's end
 
+	former         *Attachment // the instance that knows the socket still, since it was moved and at has not met it
+	before, behind *lane       // in the list of those that are assigned to at
+
 	charged int    // what its queue takes of its service's budget; zero means that it takes nothing of it
 	starved bool   // it stands in the list of those that the budget had no room for
 	episode uint32 // of back-pressure, in which it was last counted
@@ -254,6 +257,7 @@ func (l *lane) assignLocked(a *Attachment) {
 	waits := l.backlogLocked()
 	if l.at != nil {
 		l.at.assigned--
+		l.at.lanes.remove(l)
 		l.at.backlog.sub(waits)
 	}
 	l.at, l.met = a, false
@@ -261,6 +265,7 @@ func (l *lane) assignLocked(a *Attachment) {
 		return
 	}
 	a.assigned++
+	a.lanes.push(l)
 	a.backlog.add(waits)
 	l.releaseConnectLocked()
 }
@@ -349,6 +354,8 @@ func (l *lane) finishLocked() {
 	}
 	if l.at != nil {
 		l.assignLocked(nil)
+		l.forgottenLocked()
+		l.service.armBalanceLocked(l.service.d.options.balanceDelay)
 	}
 	if heir := l.heir; heir != nil {
 		l.heir = nil

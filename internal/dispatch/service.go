@@ -37,6 +37,7 @@ type service struct {
 	backlog  backlog
 	budget   budget
 	pressure pressure
+	balance  balance
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
@@ -96,6 +97,7 @@ func (s *service) joinLocked(a *Attachment) {
 	for range s.homeless.len {
 		s.homeless.pop().placeLocked()
 	}
+	s.armBalanceLocked(s.d.options.balanceDelay)
 }
 
 // partLocked gives the attachment no new sockets any more.
@@ -150,7 +152,7 @@ func (s *service) armHoldLocked() {
 // closeLocked ends what would look after homeless lanes later.
 func (s *service) closeLocked() {
 	s.closed = true
-	for _, t := range []*time.Timer{s.sweeper, s.pressure.timer} {
+	for _, t := range []*time.Timer{s.sweeper, s.pressure.timer, s.balance.timer} {
 		if t != nil {
 			t.Stop()
 		}

@@ -29,6 +29,7 @@ type Dispatch struct {
 	Messages    prometheus.Counter
 	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
 	Released    prometheus.Counter // sockets that instances were told to forget
+	Rebalanced  prometheus.Counter // sockets assigned to another instance
 	Redelivered prometheus.Counter // dispatches given back to a queue since their instance went away
 
 	Handled   prometheus.Counter // results, by outcome
@@ -78,6 +79,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 	dispatches := vec("dispatches_total", "Dispatches handed to instances, redelivered ones each time, by kind.", "kind")
 	results := vec("results_total", "Dispatches resolved by instances, by outcome.", "outcome")
 	dropped := vec("dropped_total", "Dispatches that no instance resolved or will resolve, by cause.", "cause")
+	moved := vec("moved_sockets_total", "Idle sockets assigned to another instance of their service, by reason.", "reason")
 	connects := vec("connects_total", "Connects of sockets, by decision.", "decision")
 	return &Dispatch{
 		LocalInstances:    instances.WithLabelValues("local"),
@@ -98,6 +100,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Messages:          dispatches("message"),
 		Forwarded:         counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
 		Released:          counter("released_sockets_total", "Sockets that an instance was told to forget, since they went to another that handles what it does not."),
+		Rebalanced:        moved("rebalance"),
 		Redelivered:       counter("redelivered_total", "Dispatches taken back from instances that went away."),
 		Handled:           results("handled"),
 		Answered:          results("answered"),

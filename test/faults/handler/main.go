@@ -7,7 +7,8 @@
 //
 //	nanoseconds dispatch socket client number redeliveries
 //
-// The event "poison" ends the process. WORK is how long each event takes, like 5ms. CONNECTS=no asks for no connects.
+// The event "poison" ends the process. WORK is how long each event takes, like 5ms. CONNECTS=no asks for no connects. EVERY_REPLICA=1
+// attaches to every replica, not to one.
 package main
 
 import (
@@ -41,7 +42,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = book.Close() }()
-	svc := spanwire.NewService(env("SERVICE", "faults"), spanwire.Options{OneReplica: true})
+	svc := spanwire.NewService(env("SERVICE", "faults"), spanwire.Options{OneReplica: os.Getenv("EVERY_REPLICA") == ""})
 	if os.Getenv("CONNECTS") != "no" {
 		svc.OnConnect(func(context.Context, *spanwire.Socket) error { return nil })
 	}
