@@ -28,6 +28,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge"
 	"github.com/spanwire/spanwire/internal/forward"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/memory"
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/once"
@@ -80,10 +81,16 @@ type Broker struct {
 
 // Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called once all doors are open.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Broker)) error {
+	memory.SetLimit(c.Run.MemoryLimit, log)
 	b, err := Start(c, log)
 	if err != nil {
 		return err
 	}
+	var keeping sync.WaitGroup
+	kept, release := context.WithCancel(context.Background())
+	keeping.Go(func() { memory.GiveBack(kept) }) // ended below
+	defer keeping.Wait()
+	defer release()
 	ready(b)
 	<-ctx.Done()
 	return b.Drain()

@@ -13,6 +13,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/memory"
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -99,6 +100,7 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	e.MaxPayload, e.MaxPacketsPerPayload = int64(c.Engine.MaxPayload), c.Engine.MaxPacketsPerPayload
 	e.MaxPacketsPerAnswer, e.PacketLimitedAgents = c.Engine.MaxPacketsPerAnswer, c.Engine.PacketLimitedAgents
 	e.MaxPacketRate, e.MaxOutbound = c.Engine.MaxPacketRate, c.Engine.MaxOutbound
+	e.MaxOutboundTotal = outboundTotal(c)
 	e.MaxSessions, e.MaxSessionsPerAddress = c.Engine.MaxSessions, c.Engine.MaxSessionsPerAddr
 	e.PollingCompression, e.WebSocketCompression = c.Engine.PollingCompression, c.Engine.WebSocketCompression
 	e.CompressionThreshold = c.Engine.CompressionThreshold
@@ -133,6 +135,15 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 		RecoverySessions:   c.Socket.RecoverySessions,
 		ServeClient:        c.Socket.ServeClient,
 	}
+}
+
+// outboundTotal is the setting max-outbound-total, or a part of the memory that the process may have.
+func outboundTotal(c *config.Config) int64 {
+	const part, most = 4, 256 << 20
+	if n := c.Engine.MaxOutboundTotal; n > 0 {
+		return int64(n)
+	}
+	return min(memory.Limit()/part, most)
 }
 
 // journalOptions keep events for as long as a socket may come back that was cut off when the loss of its connection was noticed, and for as

@@ -64,6 +64,7 @@ type Engine struct {
 	PacketLimitedAgents  []string
 	MaxPacketRate        int
 	MaxOutbound          int
+	MaxOutboundTotal     int
 	AllowedOrigins       []string
 	RequireOrigin        bool
 	CORSMaxAge           time.Duration
@@ -172,6 +173,7 @@ type Cluster struct {
 type Run struct {
 	DrainTimeout   time.Duration
 	DrainSpread    time.Duration
+	MemoryLimit    int
 	LogLevel       string
 	LogFormat      string
 	Profiling      bool
@@ -242,7 +244,7 @@ func defaultEngine() Engine {
 		MaxPacketsPerPayload: 16_384,
 		MaxPacketsPerAnswer:  16,
 		PacketLimitedAgents:  []string{"python"},
-		MaxOutbound:          4 << 20,
+		MaxOutbound:          128 << 20,
 		CloseTimeout:         30 * time.Second,
 		BodyTimeout:          30 * time.Second,
 		WriteTimeout:         20 * time.Second,

@@ -77,8 +77,11 @@ func (e *Engine) settings() []Setting {
 		{Name: "max-sessions-per-address", value: number(&e.MaxSessionsPerAddr), Doc: "Most sessions of one client address on this replica; with IPv6 a " +
 			"network of 64 bits counts as one address. Many users can share one address, and behind a proxy all do unless trusted-proxies names it. " +
 			"Beyond it new ones are answered with 503. 0 is no limit."},
-		{Name: "max-outbound", value: size(&e.MaxOutbound), Doc: "Most bytes that wait for one browser. A browser that reads so slowly that more " +
-			"would wait is closed with `slow consumer`."},
+		{Name: "max-outbound", value: size(&e.MaxOutbound), Doc: "Most bytes that wait for one browser. A session for which more would wait is closed with " +
+			"`slow consumer`, and the emit counts as dropped for it. What handlers emit while a connect is pending has the same bound, apart from it."},
+		{Name: "max-outbound-total", value: size(&e.MaxOutboundTotal), Doc: "Most bytes that wait for all browsers of this replica together. Bytes of a " +
+			"broadcast count once, however many sessions they wait for. When it is reached, sessions are closed with `slow consumer`: the largest first, " +
+			"and those that take nothing before those that read. 0 stands for a quarter of memory-limit, at most 256 MiB."},
 		{Name: "allowed-origins", value: list(&e.AllowedOrigins), Doc: "Origins of pages that may connect besides the broker's own, like " +
 			"https://app.example.com. https://*.example.com matches any one label in place of the star, * matches all, and null matches pages without an " +
 			"origin, from files or in sandboxed frames. It holds for every transport."},
@@ -89,7 +92,8 @@ func (e *Engine) settings() []Setting {
 		{Name: "close-timeout", value: duration(&e.CloseTimeout), Doc: "How long a closed polling session waits for the request that fetches its " +
 			"last packets."},
 		{Name: "body-timeout", value: duration(&e.BodyTimeout), Doc: "Bounds the reading of one polling body."},
-		{Name: "write-timeout", value: duration(&e.WriteTimeout), Doc: "How long a browser may take nothing of what is written to it."},
+		{Name: "write-timeout", value: duration(&e.WriteTimeout), Doc: "How long a browser may take nothing of what is written to it, before its session is " +
+			"closed with `slow consumer`. A polling browser that does not come for what waits is found by ping-timeout."},
 		{Name: "polling-compression", value: toggle(&e.PollingCompression), Doc: "Compresses polling answers with gzip or deflate where the browser takes " +
 			"it. Events that were emitted without compression are compressed only in one answer with others."},
 		{Name: "websocket-compression", value: toggle(&e.WebSocketCompression), Doc: "Lets browsers and the broker compress WebSocket messages " +
@@ -236,6 +240,8 @@ func (r *Run) settings() []Setting {
 			"handlers finish. What is left then is cut off. Sessions get three fifths of it. `broker dev` sets it to 3 s."},
 		{Name: "drain-spread", value: duration(&r.DrainSpread), Doc: "Time over which a stopping broker closes its sessions, so that the browsers do " +
 			"not all reconnect at once; never more than half of drain-timeout. `broker dev` sets it to 0."},
+		{Name: "memory-limit", value: size(&r.MemoryLimit), Doc: "Memory that the broker tries not to exceed: near it, the runtime collects garbage more often. " +
+			"0 stands for GOMEMLIMIT when the environment sets it, else for 90 % of what the container may have (cgroup), and for no limit without one."},
 		{Name: "log-level", value: text(&r.LogLevel), Doc: "Least important lines to be logged: debug, info, warn or error."},
 		{Name: "log-format", value: text(&r.LogFormat), Doc: "Form of the log on standard error: text or json."},
 		{Name: "profiling", value: toggle(&r.Profiling), Doc: "Serves Go profiles at operator-address under /debug/pprof/."},

@@ -194,6 +194,9 @@ func (e *Engine) faults() (f faults) {
 	f.atLeast("max-packets-per-payload", e.MaxPacketsPerPayload, 1)
 	f.atLeast("max-packets-per-answer", e.MaxPacketsPerAnswer, 1)
 	f.atLeast("max-outbound", e.MaxOutbound, 1024)
+	if e.MaxOutboundTotal != 0 {
+		f.atLeast("max-outbound-total", e.MaxOutboundTotal, 1<<20)
+	}
 	if _, err := origin.ParseOrigins(e.AllowedOrigins); err != nil {
 		f.each("allowed-origins", err)
 	}

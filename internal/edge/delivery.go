@@ -70,11 +70,10 @@ func (s *Socket) left(d *hub.Delivery) {
 }
 
 // write queues the event. A lone receiver writes into a buffer of the pool; many share one encoding.
-func (s *Socket) write(d *hub.Delivery) {
+func (s *Socket) write(d *hub.Delivery) (queued bool) {
 	p, marked := s.client.protocol(), s.ticket != nil && d.Offset != ""
 	if d.Receivers > 1 {
-		s.client.session.QueueShared(p.shared(d, marked))
-		return
+		return s.client.session.QueueShared(p.shared(d, marked))
 	}
 	ev := d.Event
 	if marked {
@@ -82,18 +81,18 @@ func (s *Socket) write(d *hub.Delivery) {
 	}
 	packet := borrow()
 	*packet = p.appendDelivery(*packet, d, ev)
-	s.client.queue(*packet, d.Event.Attachments, d.NoCompress)
+	queued = s.client.queue(*packet, d.Event.Attachments, d.NoCompress)
 	giveBack(packet)
+	return queued
 }
 
 // queue queues a packet. It may be used again afterwards.
-func (c *client) queue(packet []byte, attachments [][]byte, noCompress bool) {
+func (c *client) queue(packet []byte, attachments [][]byte, noCompress bool) (queued bool) {
 	p := c.protocol()
 	if p == protocolMsgpack || len(attachments) == 0 {
-		c.session.Queue(engineio.Message{Data: packet, Binary: p == protocolMsgpack, NoCompress: noCompress})
-		return
+		return c.session.Queue(engineio.Message{Data: packet, Binary: p == protocolMsgpack, NoCompress: noCompress})
 	}
-	c.session.Queue(p.unit(packet, attachments, noCompress)...)
+	return c.session.Queue(p.unit(packet, attachments, noCompress)...)
 }
 
 // buffers holds buffers for packets that are copied when they are queued.

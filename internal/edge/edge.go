@@ -38,6 +38,7 @@ type Server struct {
 
 	unfinished atomic.Int64 // bytes of packets whose attachments have not all come, of all clients
 	breaches   quietlog.Limiter
+	overflows  quietlog.Limiter
 }
 
 // New makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with.

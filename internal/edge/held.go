@@ -56,7 +56,10 @@ func (s *Socket) holdLocked(it item, size int) bool {
 func (s *Socket) overflow() {
 	c := s.client
 	c.server.metrics.HeldOverflows.Inc()
-	c.server.log.Warn("session closed: too much was held while a connect was pending", "sid", s.id, "namespace", s.namespace, "setting", "max-outbound")
+	if ok, suppressed := c.server.overflows.Allow(); ok {
+		c.server.log.Warn("session closed: handlers emitted too much while a connect was pending", "session", c.name(), "socket", s.id,
+			"namespace", s.namespace, "reason", "max_outbound", "setting", "max-outbound", "suppressed", suppressed)
+	}
 	c.session.Close(sio.ReasonSlowConsumer)
 }
 

@@ -14,7 +14,7 @@ import (
 // Options says how the browsers' door behaves. DefaultOptions is the place to start from.
 type Options struct {
 	// Engine are the options of the sessions below. Engine.MaxPayload also bounds the attachments of one packet together, and
-	// Engine.MaxOutbound what is held for a socket whose connect is pending.
+	// Engine.MaxOutbound what is held for a socket whose connect is pending, apart from what waits for its browser.
 	Engine engineio.Options
 	// ConnectTimeout is how long a session may be without a joined namespace before it is closed: after it opened, and after the last
 	// namespace was left.

@@ -16,6 +16,8 @@ type Engine struct {
 	openWebSocket prometheus.Gauge
 	polling       engineTraffic
 	websocket     engineTraffic
+	cutOff        *prometheus.CounterVec
+	outbound      prometheus.Gauge
 }
 
 // engineTraffic are the counters of one transport, resolved once.
@@ -45,7 +47,11 @@ func NewEngine(r prometheus.Registerer) *Engine {
 	}
 	outcome := vec("spanwire_engine_upgrades_total", "Upgrades from polling to websocket, by outcome.", "outcome")
 	m.upgrades, m.failed = outcome.WithLabelValues("done"), outcome.WithLabelValues("failed")
-	r.MustRegister(m.open)
+	m.cutOff = vec("spanwire_engine_slow_sessions_total", "Sessions closed with `slow consumer`, by the limit that was reached.", "reason")
+	m.outbound = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "spanwire_engine_outbound_bytes", Help: "Bytes held for browsers that have not taken them yet; what many sessions share counts once.",
+	})
+	r.MustRegister(m.open, m.outbound)
 	m.openPolling, m.openWebSocket = m.open.WithLabelValues(enginePolling), m.open.WithLabelValues(engineWebSocket)
 
 	received := vec("spanwire_engine_messages_received_total", "Messages from browsers, by transport.", "transport")
@@ -83,6 +89,12 @@ func (m *Engine) Closed(transport, reason string) {
 	m.closed.WithLabelValues(transport, reason).Inc()
 	m.sessions(transport).Dec()
 }
+
+// CutOff counts a session that was closed with ReasonSlowConsumer.
+func (m *Engine) CutOff(reason string) { m.cutOff.WithLabelValues(reason).Inc() }
+
+// Outbound counts bytes that are held for browsers.
+func (m *Engine) Outbound(change int) { m.outbound.Add(float64(change)) }
 
 // Refused counts a request that was turned away.
 func (m *Engine) Refused(cause string) { m.refused.WithLabelValues(cause).Inc() }

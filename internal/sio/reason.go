@@ -26,7 +26,8 @@ const (
 	ReasonServerDisconnect Reason = "server namespace disconnect"
 	// ReasonPayloadTooLarge means that the browser sent more than the setting max-payload allows.
 	ReasonPayloadTooLarge Reason = "payload too large"
-	// ReasonSlowConsumer means that the browser read too slowly and its outbound queue (setting max-outbound) was full.
+	// ReasonSlowConsumer means that the browser took nothing for the setting write-timeout, that its outbound queue was full (setting
+	// max-outbound), or that the queues of the replica were, and it held much of them (setting max-outbound-total).
 	ReasonSlowConsumer Reason = "slow consumer"
 	// ReasonTooManyPackets means that the browser sent more packets per second than the setting max-packet-rate allows.
 	ReasonTooManyPackets Reason = "too many packets"

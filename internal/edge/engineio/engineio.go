@@ -51,8 +51,11 @@ type Options struct {
 	// MaxPacketRate bounds the packets that one session may send per second; what comes at once may be twice as much. One that passes it
 	// is closed with ReasonTooManyPackets. 0 is no bound.
 	MaxPacketRate int
-	// MaxOutbound bounds what waits for one browser, in bytes. One that would pass it is closed with ReasonSlowConsumer.
+	// MaxOutbound bounds what waits for one browser, in bytes. A session that would pass it is closed with ReasonSlowConsumer.
 	MaxOutbound int
+	// MaxOutboundTotal bounds what waits for all browsers together, in bytes that are held: what many wait for counts once. When it is
+	// reached, sessions are closed with ReasonSlowConsumer: the largest first, those that take nothing before those that do.
+	MaxOutboundTotal int64
 	// Transports are those that are offered.
 	Transports []Transport
 	// AllowUpgrades lets a polling session become a WebSocket session.
@@ -105,7 +108,8 @@ func DefaultOptions() Options {
 		MaxPacketsPerPayload: 16_384,
 		MaxPacketsPerAnswer:  16,
 		PacketLimitedAgents:  []string{"python"},
-		MaxOutbound:          4 << 20,
+		MaxOutbound:          128 << 20,
+		MaxOutboundTotal:     256 << 20,
 		Transports:           []Transport{Polling, WebSocket},
 		AllowUpgrades:        true,
 		Cookie:               DefaultCookie(),
@@ -149,6 +153,7 @@ func (o *Options) Validate() error {
 	fault(o.MaxPacketsPerPayload < 1, "max-packets-per-payload %d is not positive", o.MaxPacketsPerPayload)
 	fault(o.MaxPacketRate < 0, "max-packet-rate %d is negative", o.MaxPacketRate)
 	fault(o.MaxOutbound < 1, "max-outbound %d is not positive", o.MaxOutbound)
+	fault(o.MaxOutboundTotal < 1, "max-outbound-total %d is not positive", o.MaxOutboundTotal)
 	fault(len(o.Transports) == 0, "transports is empty")
 	for _, t := range o.Transports {
 		fault(t != Polling && t != WebSocket, "transport %q is neither polling nor websocket", t)
@@ -208,6 +213,10 @@ type Observer interface {
 	Received(transport string, bytes int)
 	// Sent counts messages to a browser.
 	Sent(transport string, messages, bytes int)
+	// CutOff counts a session that was closed with ReasonSlowConsumer, with one of a few reasons.
+	CutOff(reason string)
+	// Outbound counts bytes that are held for browsers which have not taken them, or no longer.
+	Outbound(change int)
 }
 
 // NopObserver counts nothing.
@@ -233,3 +242,9 @@ func (NopObserver) Received(string, int) {}
 
 // Sent implements Observer.
 func (NopObserver) Sent(string, int, int) {}
+
+// CutOff implements Observer.
+func (NopObserver) CutOff(string) {}
+
+// Outbound implements Observer.
+func (NopObserver) Outbound(int) {}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/edge/budget"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -21,13 +22,16 @@ import (
 // The deadline stands still while the receiver blocks, since then it is this side that does not read. In revision 4 the first packet
 // other than a pong sets it back once: the pong may stand behind a long upload.
 //
+// The ping may stand behind a burst. As long as the browser takes something of what waits for it, it lives, and the deadline is set back.
+//
 // Times are reckoned from when the timer was due, not from when it got to run, and a polling request that comes after the deadline
 // finds the session ended even if the timer is late: what a client can know does not depend on how busy this side is.
 type heartbeat struct {
 	// Guarded by Session.mu.
-	timer    *time.Timer
-	due      int64 // the server's time of the next ping
-	extended bool  // the deadline has been set back
+	timer     *time.Timer
+	due       int64 // the server's time of the next ping
+	delivered int64 // what the browser had taken of a backlog when the deadline was set
+	extended  bool  // the deadline has been set back
 
 	// since is the server's time from which the deadline counts: that of the ping whose pong is awaited, or of the browser's last ping.
 	// It is 0 while nothing is awaited, and changed under Session.mu.
@@ -38,7 +42,7 @@ type heartbeat struct {
 	receiving atomic.Bool
 }
 
-var pingFrame = []byte{0x81, 1, byte(PacketPing)}
+var pingFrame = budget.NewShared([]byte{0x81, 1, byte(PacketPing)})
 
 func (s *Session) startHeartbeat() {
 	s.mu.Lock()
@@ -88,6 +92,11 @@ func (s *Session) beat() {
 		s.mu.Unlock()
 		return
 	}
+	if awaiting && s.takingLocked() {
+		s.timer.Reset(timeout)
+		s.mu.Unlock()
+		return
+	}
 	if awaiting {
 		s.mu.Unlock()
 		s.end(sio.ReasonPingTimeout, endNow)
@@ -97,12 +106,13 @@ func (s *Session) beat() {
 	s.blocked.Store(0)
 	s.since.Store(max(s.due, now-int64(timeout/10)))
 	s.extended = false
+	_, s.delivered = s.backlogLocked()
 	s.timer.Reset(timeout - time.Duration(now-s.since.Load()))
 	// A full queue is no reason to close here: without a pong the deadline does it.
 	if ws := s.ws.Load(); ws != nil {
-		ws.QueueFramed(pingFrame)
+		ws.QueueShared(pingFrame)
 	} else {
-		s.polling.queue(outgoing{data: []byte{byte(PacketPing)}}, s.server.o.MaxOutbound)
+		s.polling.pinged = s.polling.queue(outgoing{data: []byte{byte(PacketPing)}}, s.server.o.MaxOutbound)
 	}
 	s.mu.Unlock()
 	s.Flush()
@@ -120,7 +130,24 @@ func (s *Session) left() time.Duration {
 // overdue tells that the deadline has passed, or as good as.
 func (s *Session) overdue() bool {
 	const slack = 2 * time.Millisecond // the precision of timers in browsers
-	return s.since.Load() != 0 && s.left() < min(slack, s.server.o.PingTimeout/50)
+	if s.since.Load() == 0 || s.left() >= min(slack, s.server.o.PingTimeout/50) {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.takingLocked()
+}
+
+// takingLocked sets the deadline back when the browser has taken some of what waits for it since it was set. It tells whether it did.
+func (s *Session) takingLocked() bool {
+	waits, delivered := s.backlogLocked()
+	if waits == 0 || delivered == s.delivered {
+		return false
+	}
+	s.delivered = delivered
+	s.blocked.Store(0)
+	s.since.Store(s.server.now())
+	return true
 }
 
 // pinged takes a ping.
@@ -157,6 +184,9 @@ func (s *Session) ponged() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p := s.polling; p != nil && p.pinged {
+		return // it has not fetched the ping
+	}
 	if s.since.Load() != 0 && !s.ended.Load() {
 		s.since.Store(0)
 		s.due = s.server.now() + int64(s.server.o.PingInterval)

@@ -4,7 +4,6 @@ package engineio
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"io"
 	"mime"
@@ -13,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/edge/budget"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -26,52 +25,11 @@ import (
 //   - Requests on different connections may overtake each other by a little. So the browser's own close waits a moment for a GET that
 //     was sent before it, and a GET that came just before the end of an upgrade counts as one that came after.
 
-// outgoing is one packet as polling sessions queue it: text with its type, or the bytes of a binary message.
-type outgoing struct {
-	data       []byte
-	binary     bool
-	noCompress bool
-}
-
-// newOutgoing copies m.
-func newOutgoing(m Message) outgoing {
-	if m.Binary {
-		return outgoing{data: bytes.Clone(m.Data), binary: true, noCompress: m.NoCompress}
-	}
-	data := make([]byte, 1+len(m.Data))
-	data[0] = byte(PacketMessage)
-	copy(data[1:], m.Data)
-	return outgoing{data: data, noCompress: m.NoCompress}
-}
-
-func (o outgoing) packet() Packet {
-	if o.binary {
-		return Packet{Type: PacketMessage, Binary: true, Data: o.data}
-	}
-	return Packet{Type: PacketType(o.data[0]), Data: o.data[1:]}
-}
-
-// queue queues the packet on a WebSocket.
-func (o outgoing) queue(ws *wsconn.Conn, f framing) error {
-	if o.binary {
-		return f.queue(ws, Message{Data: o.data, Binary: true}, false)
-	}
-	return ws.Queue(o.data, false)
-}
-
-var (
-	closePacket = outgoing{data: []byte{byte(PacketClose)}}
-	noopPacket  = outgoing{data: []byte{byte(PacketNoop)}}
-)
-
-// packetCost is what a packet counts against MaxOutbound besides its data. It covers a WebSocket header, so that all that was
-// queued here fits there after the upgrade.
-const packetCost = 10
-
 // polling is the part of a session that only polling needs. All of it is guarded by Session.mu.
 type polling struct {
+	budget  *budget.Budget
 	out     []outgoing
-	size    int
+	size    int           // of what is counted in out
 	getting bool          // a GET is being answered
 	waiting chan struct{} // closed to answer the GET that waits; nil when none does
 	posting bool          // a POST is being read or delivered
@@ -82,6 +40,10 @@ type polling struct {
 	why     *explanation  // of the end, until a POST has told it
 	telling bool          // a POST is to tell it: GETs wait
 	gone    bool          // the session is to be forgotten after that
+	pinged  bool          // a ping is in out
+	final   bool          // nobody fetches what is left after the present GET
+
+	answers answers
 }
 
 const (
@@ -92,25 +54,6 @@ const (
 	// refusedRest is how long the rest of a body that was refused is read.
 	refusedRest = time.Second
 )
-
-// queue tells whether the packet fitted.
-func (p *polling) queue(o outgoing, limit int) bool {
-	size := len(o.data) + packetCost
-	if size > limit-p.size {
-		return false
-	}
-	p.out = append(p.out, o)
-	p.size += size
-	return true
-}
-
-// queuePong queues the answer to a ping, unless the same one waits already: who sends pings and fetches nothing gets no longer queue.
-func (p *polling) queuePong(data []byte, limit int) {
-	pong := append([]byte{byte(PacketPong)}, data...)
-	if n := len(p.out); n == 0 || p.out[n-1].binary || !bytes.Equal(p.out[n-1].data, pong) {
-		p.queue(outgoing{data: pong}, limit)
-	}
-}
 
 // answer wakes the GET that waits.
 func (p *polling) answer() {
@@ -126,13 +69,16 @@ func (p *polling) end(how ending) (gone bool) {
 	case endAfterQueue, endNow:
 		p.out = append(p.out, closePacket)
 	case endAnswered:
+		p.drop()
 		p.out = []outgoing{noopPacket}
 		if !p.getting {
 			p.fetched = make(chan struct{})
 			return false
 		}
 	case endAbort:
+		p.drop()
 		p.out = []outgoing{closePacket}
+		p.answers.cut()
 	}
 	if !p.telling {
 		p.answer()
@@ -159,33 +105,6 @@ func (p *polling) stopLinger() {
 		close(p.fetched)
 		p.fetched = nil
 	}
-}
-
-// answerSize is about how many bytes the packet takes in an answer, with what stands around it.
-func (o outgoing) answerSize() int {
-	if o.binary {
-		return 2 + base64.StdEncoding.EncodedLen(len(o.data))
-	}
-	return 1 + len(o.data)
-}
-
-// take takes at most so many packets of about limit bytes, at least one. It tells whether any of them may be compressed.
-func (p *polling) take(most int, limit int64) (packets []Packet, compress bool) {
-	packets = make([]Packet, 0, min(most, len(p.out)))
-	var size int64
-	for _, o := range p.out {
-		size += int64(o.answerSize())
-		if len(packets) > 0 && size > limit || len(packets) == most {
-			break
-		}
-		p.size -= len(o.data) + packetCost
-		packets = append(packets, o.packet())
-		compress = compress || !o.noCompress
-	}
-	if p.out = p.out[len(packets):]; len(p.out) == 0 {
-		p.out, p.size = nil, 0
-	}
-	return packets, compress
 }
 
 // get answers a GET.
@@ -218,6 +137,9 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 	}
 	p.getting = false
 	packets, compress := p.take(s.server.mostPackets(r, len(p.out)), s.server.o.MaxPayload)
+	if p.final {
+		p.drop()
+	}
 	why := p.why
 	fetched := s.ended.Load() && len(p.out) == 0
 	if fetched {
@@ -236,8 +158,8 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		s.server.refuse(w, r, why.refusal)
 		return
 	}
-	if err := s.writePayload(w, r, packets, compress); err != nil && !upgraded {
-		s.end(sio.ReasonTransportError, endAbort)
+	if err := s.writePayload(w, r, p, packets, compress); err != nil && !upgraded {
+		s.unwritten(err)
 	}
 }
 
@@ -255,7 +177,7 @@ func (s *Session) wake() {
 	p.answer()
 }
 
-func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets []Packet, compress bool) error {
+func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, p *polling, packets []Packet, compress bool) error {
 	if err := r.Context().Err(); err != nil {
 		return err
 	}
@@ -269,15 +191,7 @@ func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, packets [
 	if agent := r.UserAgent(); strings.Contains(agent, ";MSIE") || strings.Contains(agent, "Trident/") {
 		h.Set("X-XSS-Protection", "0")
 	}
-	control := http.NewResponseController(w)
-	control.SetWriteDeadline(time.Now().Add(s.server.o.WriteTimeout)) // the HTTP server takes it back
-	if _, err := w.Write(body); err != nil {
-		return err
-	}
-	if err := control.Flush(); !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil
+	return s.writeAnswer(w, p, body)
 }
 
 // post takes a POST.

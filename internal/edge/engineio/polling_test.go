@@ -378,7 +378,7 @@ func TestSession_H4_NeverRead(t *testing.T) {
 		defer conn.Close()
 		io.WriteString(conn, "GET /engine.io/?"+p.query()+" HTTP/1.1\r\nHost: x\r\n\r\n")
 		begin := time.Now()
-		p.wantClosed(p.rec, sio.ReasonTransportError)
+		p.wantClosed(p.rec, sio.ReasonSlowConsumer)
 		if took := time.Since(begin); took != 5*time.Second {
 			t.Errorf("took %v", took)
 		}

@@ -124,10 +124,10 @@ func TestFraming(t *testing.T) {
 	for f, want := range map[framing]string{
 		framedPlain: "\x81\x024x\x82\x02\x01\xff", framedTyped: "\x81\x024x\x82\x03\x04\x01\xff", framedBase64: "\x81\x024x\x81\x06b4Af8=",
 	} {
-		if got := string(shared.frames(f, false, &Options{})); got != want {
+		if got := string(shared.frames(f, false, &Options{}).Data); got != want {
 			t.Errorf("%d: got %q, want %q", f, got, want)
 		}
-		if &textual.frames(f, false, &Options{})[0] != &textual.frames(framedPlain, false, &Options{})[0] {
+		if textual.frames(f, false, &Options{}) != textual.frames(framedPlain, false, &Options{}) {
 			t.Errorf("%d: text alone is framed twice", f)
 		}
 	}

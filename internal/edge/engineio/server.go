@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/api/querystring"
+	"github.com/spanwire/spanwire/internal/edge/budget"
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -32,6 +33,9 @@ type Server struct {
 	tooLarge *fault
 	tooMany  *fault
 
+	budget *budget.Budget
+	relief relief
+
 	quiet quietlog.ByCause
 
 	mu       sync.Mutex // guards the fields below
@@ -50,8 +54,10 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: quietlog.ByCause{PerSecond: 1},
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
+	s.budget = budget.New(o.MaxOutboundTotal, s.relieve, obs.Outbound)
 	s.upgrader = wsconn.NewUpgrader(wsconn.Options{
 		MaxMessage: o.MaxPayload, TooLarge: closeText(s.tooLarge.why.message), MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout,
+		Budget:  s.budget,
 		Deflate: o.WebSocketCompression,
 		Refuse: func(w http.ResponseWriter, r *http.Request, _ int, err error) {
 			s.log.Debug("websocket handshake refused", "error", err)
@@ -154,7 +160,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 // openPolling opens a session of a GET and answers with its open packet. It tells whether the server got to know the session.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, session *Session) bool {
 	open := append([]byte{byte(PacketOpen)}, s.openData(session.id, Polling)...)
-	session.polling = &polling{out: []outgoing{{data: open}}}
+	session.polling = &polling{budget: s.budget, out: []outgoing{{data: open}}}
 	if !s.add(session) {
 		s.refuse(w, r, refusedDraining)
 		return false

@@ -111,13 +111,13 @@ func (s *Session) Done() <-chan struct{} {
 	return s.done
 }
 
-// Queue appends messages that stay together, such as a packet and its attachments. It copies the data. A browser for which too
-// much waits already is closed with ReasonSlowConsumer. After the end the messages are dropped.
-func (s *Session) Queue(messages ...Message) {
+// Queue appends messages that stay together, such as a packet and its attachments, and tells whether it did. It copies the data. A session
+// for which MaxOutbound bytes wait already is closed with ReasonSlowConsumer. After the end the messages are dropped.
+func (s *Session) Queue(messages ...Message) (queued bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	fits, bytes := true, 0
 	if ws := s.ws.Load(); ws != nil {
@@ -131,35 +131,36 @@ func (s *Session) Queue(messages ...Message) {
 	for _, m := range messages {
 		bytes += len(m.Data)
 	}
-	s.queued(fits, len(messages), bytes)
+	return s.queued(fits, len(messages), bytes)
 }
 
 // QueueShared is Queue for messages that many sessions get. It copies nothing that it need not.
-func (s *Session) QueueShared(m *Shared) {
+func (s *Session) QueueShared(m *Shared) (queued bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	fits := true
 	if ws := s.ws.Load(); ws != nil {
-		fits = ws.QueueFramed(m.frames(s.framing, ws.Deflates(), &s.server.o)) != wsconn.ErrFull
+		fits = ws.QueueShared(m.frames(s.framing, ws.Deflates(), &s.server.o)) != wsconn.ErrFull
 	} else {
 		for _, packet := range m.packets() {
 			fits = fits && s.polling.queue(packet, s.server.o.MaxOutbound)
 		}
 	}
 	s.mu.Unlock()
-	s.queued(fits, len(m.messages), m.bytes)
+	return s.queued(fits, len(m.messages), m.bytes)
 }
 
-// queued counts what fitted and closes who is too slow.
-func (s *Session) queued(fits bool, messages, bytes int) {
+// queued counts what fitted and closes a session whose queue is full.
+func (s *Session) queued(fits bool, messages, bytes int) bool {
 	if !fits {
-		s.end(sio.ReasonSlowConsumer, endAbort)
-		return
+		s.cutOff(cutFull)
+		return false
 	}
 	s.server.obs.Sent(string(s.Transport()), messages, bytes)
+	return true
 }
 
 // Flush writes what is queued if the transport takes it now. It is cheap when nothing is queued.
@@ -192,12 +193,12 @@ func (s *Session) Close(reason sio.Reason) { s.end(reason, endAfterQueue) }
 // end is endWith for what needs no explanation.
 func (s *Session) end(reason sio.Reason, how ending) { s.endWith(reason, how, nil) }
 
-// endWith is the only way out of the state open.
-func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) {
+// endWith is the only way out of the state open. It tells whether it was the one that took it.
+func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) (ended bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	s.ended.Store(true)
 	s.stopHeartbeat()
@@ -241,6 +242,7 @@ func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) {
 		s.recv.Unlock()
 		s.server.obs.Closed(string(transport), string(reason))
 	}()
+	return true
 }
 
 // abort ends what is left of a session that was closed, without waiting for the browser.
@@ -256,8 +258,18 @@ func (s *Session) abort() {
 	s.forget()
 }
 
-// forget makes the session unknown to the server.
-func (s *Session) forget() { s.server.remove(s) }
+// forget makes the session unknown to the server. What is queued goes, but for what a GET is about to take.
+func (s *Session) forget() {
+	s.mu.Lock()
+	if p := s.polling; p != nil {
+		p.final = true
+		if !p.getting {
+			p.drop()
+		}
+	}
+	s.mu.Unlock()
+	s.server.remove(s)
+}
 
 // handle takes one packet of the browser and tells whether more may follow.
 func (s *Session) handle(p Packet) bool {

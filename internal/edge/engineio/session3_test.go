@@ -264,7 +264,7 @@ func TestSession3_Upgrade(t *testing.T) {
 
 // Base64 may make more of what waits than a browser may have waiting. Then it is too slow, rather than left without some of it.
 func TestSession3_UpgradeFull(t *testing.T) {
-	w := newWorld(t, func(o *Options) { allowEIO3(o); o.MaxOutbound = 2000 })
+	w := newWorld(t, func(o *Options) { allowEIO3(o); o.MaxOutbound = 2300 })
 	p := w.polling3("")
 	s, _, err := p.dialSocket("EIO=3&transport=websocket&b64=1&sid="+p.sid, nil)
 	if err != nil {

@@ -2,7 +2,11 @@
 
 package engineio
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/spanwire/spanwire/internal/edge/budget"
+)
 
 // Shared is a unit of messages for many sessions, encoded once for each way of writing them that is needed.
 type Shared struct {
@@ -19,7 +23,8 @@ type Shared struct {
 // frames is a unit as it is written to a WebSocket.
 type frames struct {
 	once sync.Once
-	data []byte
+	// shared is apart from the unit, so that a queue that holds it keeps nothing else alive.
+	shared *budget.Shared
 }
 
 // NewShared makes a Shared. It keeps the messages: they must not change any more.
@@ -34,7 +39,7 @@ func NewShared(messages ...Message) *Shared {
 
 // frames are the WebSocket frames of the messages, compressed where the connection and the options want it. Text alone is framed in one
 // way only.
-func (m *Shared) frames(f framing, deflates bool, o *Options) []byte {
+func (m *Shared) frames(f framing, deflates bool, o *Options) *budget.Shared {
 	if !m.binary {
 		f = framedPlain
 	}
@@ -44,12 +49,13 @@ func (m *Shared) frames(f framing, deflates bool, o *Options) []byte {
 	}
 	framed.once.Do(func() {
 		const header = 11 // the longest, and the type
-		framed.data = make([]byte, 0, m.bytes+header*len(m.messages))
+		data := make([]byte, 0, m.bytes+header*len(m.messages))
 		for _, message := range m.messages {
-			framed.data = f.append(framed.data, message, deflates && o.deflatable(message))
+			data = f.append(data, message, deflates && o.deflatable(message))
 		}
+		framed.shared = budget.NewShared(data)
 	})
-	return framed.data
+	return framed.shared
 }
 
 // packets are the messages as polling sessions queue them.
@@ -57,7 +63,9 @@ func (m *Shared) packets() []outgoing {
 	m.packetsOnce.Do(func() {
 		m.encoded = make([]outgoing, 0, len(m.messages))
 		for _, message := range m.messages {
-			m.encoded = append(m.encoded, newOutgoing(message))
+			packet := newOutgoing(message)
+			packet.shared = budget.NewShared(packet.data)
+			m.encoded = append(m.encoded, packet)
 		}
 	})
 	return m.encoded

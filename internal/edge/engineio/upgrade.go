@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
-	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // The upgrade: a polling session tries a WebSocket and, when it carries, moves to it.
@@ -149,10 +148,13 @@ func (s *Session) upgraded(p *probe) bool {
 	polling.takeProbe()
 	// All of it fits as it is, see packetCost, though maybe not as base64; a broken connection is seen by the reader.
 	fits := true
-	for _, o := range polling.out {
+	for i := range polling.out {
+		o := &polling.out[i]
 		fits = fits && o.queue(p.conn, p.framing) != wsconn.ErrFull
+		polling.left(o)
+		*o = outgoing{}
 	}
-	polling.out, polling.size = nil, 0
+	polling.out = nil
 	if polling.getting {
 		if time.Since(polling.since) > overtaking {
 			polling.out = append(polling.out, noopPacket)
@@ -165,7 +167,7 @@ func (s *Session) upgraded(p *probe) bool {
 	s.mu.Unlock()
 	s.server.obs.Upgraded()
 	if !fits {
-		s.end(sio.ReasonSlowConsumer, endAbort)
+		s.cutOff(cutFull)
 	}
 	p.conn.Flush()
 	return true

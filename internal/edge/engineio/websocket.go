@@ -53,7 +53,11 @@ func (s *Session) read(conn *wsconn.Conn) {
 	for {
 		data, binary, err := conn.Read()
 		if err != nil {
-			s.end(readReason(err), endAfterQueue)
+			if err == wsconn.ErrSlow {
+				s.cutOff(cutWrite)
+			} else {
+				s.end(readReason(err), endAfterQueue)
+			}
 			break
 		}
 		p, err := s.codec.parse(data, binary)

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/spanwire/spanwire/internal/edge/budget"
 )
 
 // held is a connection of which the test is both ends.
@@ -35,9 +37,9 @@ func TestConn_Allocations(t *testing.T) {
 	}
 	c, p := held(t)
 	payload := bytes.Repeat([]byte("x"), 100)
-	framed := AppendFrame(nil, payload, false)
+	framed := budget.NewShared(AppendFrame(nil, payload, false))
 	request := frame(0x81, string(payload))
-	answer := make([]byte, 4*len(framed)+1)
+	answer := make([]byte, 4*len(framed.Data)+1)
 	for name, budget := range map[string]struct {
 		max float64
 		run func()
@@ -49,7 +51,7 @@ func TestConn_Allocations(t *testing.T) {
 			p.conn.Read(answer)
 		}},
 		"shared": {0, func() {
-			c.QueueFramed(framed)
+			c.QueueShared(framed)
 			c.Flush()
 			p.conn.Read(answer)
 		}},

@@ -77,6 +77,12 @@ func (c *Conn) Abort() {
 	}
 }
 
+// Discard is Abort, and returns when what was queued is not held any more. It may be called by anyone but the reader.
+func (c *Conn) Discard() {
+	c.Abort()
+	c.writer.Wait()
+}
+
 // Finish ends the connection and returns when nothing of it is left. It writes what is still queued, closes the writing side and
 // throws away what the peer still sends, until it closes, too, or CloseTimeout has passed: closing at once would let the system
 // discard the close frame with the unread rest. It belongs to the reader.

@@ -49,17 +49,17 @@ func (c *Conn) Deflates() bool { return c.deflates }
 
 // QueueDeflated is Queue with a compressed message, which begins with the prefix.
 func (c *Conn) QueueDeflated(prefix string, data []byte, binary bool) error {
-	b := buffers.Get().(*buffer)
-	defer b.release()
-	b.b = AppendDeflatedFrame(b.b, prefix, data, binary)
+	k := chunks.Get().(*chunk)
+	defer k.recycle()
+	k.own = AppendDeflatedFrame(k.own, prefix, data, binary)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	room, err := c.roomLocked(len(b.b))
+	room, err := c.roomLocked(len(k.own))
 	if err != nil {
 		return err
 	}
-	room.b = append(room.b, b.b...)
-	c.queued += len(b.b)
+	room.own = append(room.own, k.own...)
+	c.appendedLocked(len(k.own))
 	return nil
 }
 

@@ -28,6 +28,8 @@ var (
 	ErrFull = errors.New("websocket: the outbound queue is full")
 	// ErrClosed means that the connection was closed from this side, or broke.
 	ErrClosed = errors.New("websocket: closed")
+	// ErrSlow means that the connection was closed from this side since the peer took nothing of what waited for it for WriteTimeout.
+	ErrSlow = errors.New("websocket: the peer took nothing for too long")
 	// ErrTooLarge means that the peer sent a larger message than is allowed.
 	ErrTooLarge = errors.New("websocket: message too large")
 	// ErrProtocol means that the peer broke a rule of RFC 6455.

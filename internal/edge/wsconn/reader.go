@@ -57,8 +57,8 @@ var scratches = sync.Pool{New: func() any { return &scratch{b: make([]byte, newS
 
 // Read waits for the next message. The slice is fresh, of about the message's size, and the caller's. Text is valid UTF-8. After an
 // error there is nothing more to read, the peer has been told why where a rule says so, and Finish is due. The error is a
-// *CloseError when the peer closed properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it broke a rule, ErrClosed
-// when this side closed, or else what the system said.
+// *CloseError when the peer closed properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it broke a rule, ErrSlow when
+// it took nothing for too long, ErrClosed when this side closed, or else what the system said.
 func (c *Conn) Read() (data []byte, binary bool, err error) {
 	kind, r, err := c.ws.NextReader()
 	if err != nil {
@@ -134,8 +134,11 @@ func checkUTF8(b []byte, checked int) (int, bool) {
 // readFailed tells the peer what it did wrong, if it does not know yet.
 func (c *Conn) readFailed(err error) error {
 	c.mu.Lock()
-	closeSent, dead := c.closeSent, c.dead
+	closeSent, dead, slow := c.closeSent, c.dead, c.slow
 	c.mu.Unlock()
+	if slow {
+		return ErrSlow
+	}
 	if dead {
 		return ErrClosed
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/spanwire/spanwire/internal/edge/budget"
 )
 
 // Options says how connections behave. The zero value of each field stands for its default.
@@ -30,8 +32,10 @@ type Options struct {
 	MaxFragments int
 	// MaxPings is how many pings a second are answered; the rest is ignored. Default 100.
 	MaxPings int
-	// MaxOutbound bounds the bytes that wait for the peer. Default 4 MiB.
+	// MaxOutbound bounds the bytes that wait for the peer. Default 128 MiB.
 	MaxOutbound int
+	// Budget counts what waits for peers that take no more. Default none.
+	Budget *budget.Budget
 	// WriteTimeout ends a connection whose peer takes nothing of what waits for it for so long. Default 20 s.
 	WriteTimeout time.Duration
 	// CloseTimeout bounds the wait for the peer's part of the close. Default 2 s.
@@ -48,7 +52,7 @@ const (
 	defaultMaxMessage   = 1_000_000
 	defaultMaxFragments = 1024
 	defaultMaxPings     = 100
-	defaultMaxOutbound  = 4 << 20
+	defaultMaxOutbound  = 128 << 20
 	defaultWriteTimeout = 20 * time.Second
 	defaultCloseTimeout = 2 * time.Second
 	defaultReadBuffer   = 512
@@ -143,7 +147,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error
 		return nil, err
 	}
 	c.ws = ws
-	c.deflates = u.o.Deflate && bytes.Contains(c.buffer.b, acceptedDeflate) // nobody else knows the connection yet
+	c.deflates = u.o.Deflate && bytes.Contains(c.first.own, acceptedDeflate) // nobody else knows the connection yet
 	c.meter.deflated = c.deflates
 	ws.SetReadLimit(u.o.MaxMessage)
 	ws.SetPingHandler(c.pinged)
