@@ -39,6 +39,9 @@ func (e echo) Message(data []byte, binary bool) {
 	e.session.Flush()
 }
 
+// Drain implements engineio.Receiver.
+func (echo) Drain() []<-chan struct{} { return nil }
+
 // Closed implements engineio.Receiver.
 func (echo) Closed(sio.Reason) {}
 

@@ -269,11 +269,11 @@ func (r reader) takeBatch(data []byte) error {
 		}
 		return nil
 	})
+	// The acks are written before the frame counts as worked on: what browsers send meanwhile goes into one frame, not into many.
+	r.attachment.Flush()
 	if err != nil {
 		return fmt.Errorf("a batch cannot be read: %w", err)
 	}
-	// The acks are written before the frame counts as worked on: what browsers send meanwhile goes into one frame, not into many.
-	r.attachment.Flush()
 	if !r.out.arrived(sequence, answered) {
 		return fmt.Errorf("batch frame %d, which answers frame %d, is out of sequence, or %d before it are unanswered",
 			sequence, answered, frameWindow)

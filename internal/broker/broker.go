@@ -206,9 +206,16 @@ func (b *Broker) join() error {
 	return nil
 }
 
-// sessionShare is the part of the drain that closing sessions may take; the rest is for handlers. Polling browsers that went away
-// without a word use all of it.
-const sessionShare = 0.6
+// The parts of a drain, from its beginning: for so long sessions wait for answers of handlers, and browsers fetch them; the rest is for
+// handlers, which are told of the disconnects. Polling browsers that went away without a word use all of sessionShare.
+const (
+	settleShare  = 0.6
+	sessionShare = 0.75
+)
+
+func share(part float64, whole time.Duration) time.Duration {
+	return time.Duration(part * float64(whole))
+}
 
 // Drain stops the replica within the setting drain-timeout, in the reverse order of the start: it turns unready, sends the browsers away,
 // lets the handlers finish, leaves the cluster, and closes the doors. The browsers' door stays open until then, because polling browsers
@@ -221,7 +228,7 @@ func (b *Broker) Drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 
-	sessions, cancelSessions := context.WithTimeout(ctx, time.Duration(sessionShare*float64(limit)))
+	sessions, cancelSessions := context.WithTimeout(ctx, share(sessionShare, limit))
 	defer cancelSessions()
 	parted := b.drainForwards(sessions)
 	b.bridge.Announce() // handlers turn to other replicas, and still hear of the sockets that go

@@ -118,6 +118,7 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	e.CloseTimeout, e.BodyTimeout, e.WriteTimeout = c.Engine.CloseTimeout, c.Engine.BodyTimeout, c.Engine.WriteTimeout
 	e.Replica = replica
 	e.DrainSpread = min(c.Run.DrainSpread, c.Run.DrainTimeout/2)
+	e.DrainSettle = share(settleShare, c.Run.DrainTimeout)
 	return edge.Options{
 		Engine:             e,
 		ConnectTimeout:     c.Socket.ConnectTimeout,

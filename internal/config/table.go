@@ -237,7 +237,8 @@ func (c *Cluster) settings() []Setting {
 func (r *Run) settings() []Setting {
 	return []Setting{
 		{Name: "drain-timeout", value: duration(&r.DrainTimeout), Doc: "Most time that a stopping broker takes to send browsers away and to let " +
-			"handlers finish. What is left then is cut off. Sessions get three fifths of it. `broker dev` sets it to 3 s."},
+			"handlers finish. What is left then is cut off. A session is closed when handlers have answered its events, after three fifths of it " +
+			"at the latest; sessions get three quarters of it. `broker dev` sets it to 3 s."},
 		{Name: "drain-spread", value: duration(&r.DrainSpread), Doc: "Time over which a stopping broker closes its sessions, so that the browsers do " +
 			"not all reconnect at once; never more than half of drain-timeout. `broker dev` sets it to 0."},
 		{Name: "memory-limit", value: size(&r.MemoryLimit), Doc: "Memory that the broker tries not to exceed: near it, the runtime collects garbage more often. " +

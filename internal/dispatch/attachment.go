@@ -45,6 +45,8 @@ type Attachment struct {
 	emptied     bool
 	detached    bool
 	dirty       bool
+	unflushed   bool          // it stands in service.unflushed
+	settling    []*settlement // told by the next flush
 }
 
 // Window tells how many dispatches may be open.
@@ -74,6 +76,7 @@ func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 		r = sio.Result{Outcome: sio.Failed, Message: "the handler refused something that is not a connect"}
 	}
 	since := dp.since
+	a.unflushedLocked()
 	a.closeLocked(dp, r.Outcome, false)
 	s.mu.Unlock()
 	m.OpenTime.Observe(time.Since(since).Seconds())
@@ -103,6 +106,7 @@ func (a *Attachment) Flush() {
 	}
 	a.touched = a.touched[:0]
 	a.service.mu.Lock()
+	a.flushedLocked()
 	a.pumpLocked()
 	a.service.unlockAndFlush()
 }
@@ -167,6 +171,7 @@ func (a *Attachment) Detach() {
 		}
 	}
 	dropped, poison := a.evictLocked()
+	s.resettleLocked()
 	s.unlockAndFlush()
 	close(a.done)
 	a.d.abandon(dropped, a.d.metrics.DroppedAtMostOnce, "its instance detached, and it wants each dispatch at most once")

@@ -289,6 +289,9 @@ func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	}
 	l.placeLocked()
 	l.finishLocked()
+	if s := l.service; s.settling != nil {
+		s.settledLocked(l)
+	}
 }
 
 // askLocked asks the service about the connect.

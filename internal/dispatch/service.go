@@ -39,6 +39,9 @@ type service struct {
 	pressure pressure
 	balance  balance
 
+	unflushed []*Attachment         // those whose last results may not have been concluded
+	settling  map[*lane]*settlement // what drains wait for; nil for most
+
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
 }

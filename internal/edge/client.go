@@ -19,6 +19,7 @@ import (
 //	...but the server has just disconnected it there            dropped: it was on its way
 //	a packet that cannot be read                                the session closes with ReasonForcedClose
 //	no namespace joined for ConnectTimeout                      the session closes with ReasonForcedServerClose
+//	a connect or an event while the server drains               dropped: nobody would answer it
 //	the session ends, for whatever reason                       every socket ends with the same reason
 
 // client is one session and the sockets on it.
@@ -33,6 +34,7 @@ type client struct {
 	events   bucket
 	held     int  // bytes counted in server.unfinished
 	broken   bool // a rule was broken: what still comes is not looked at
+	draining bool // nothing that is to be answered is taken
 
 	mu        sync.Mutex                 // guards the fields below
 	sockets   []*Socket                  // pending and joined; few
@@ -64,6 +66,10 @@ func (c *client) Message(data []byte, binary bool) {
 	p, complete, err := c.decode(data, binary)
 	if err != nil {
 		c.breakOff(err, data)
+		return
+	}
+	if c.draining && p.Type != socketio.Ack && p.Type != socketio.BinaryAck && p.Type != socketio.Disconnect {
+		c.server.metrics.Untaken.Inc()
 		return
 	}
 	if p.Type == socketio.Connect {
@@ -237,6 +243,20 @@ func (c *client) disconnectAll() {
 		s.kick()
 	}
 	c.session.Close(sio.ReasonForcedServerClose)
+}
+
+// Drain implements engineio.Receiver. What handlers ask of the browser is still answered, since they may need it for their own answers.
+func (c *client) Drain() (open []<-chan struct{}) {
+	c.draining = true
+	c.mu.Lock()
+	sockets := slices.Clone(c.sockets)
+	c.mu.Unlock()
+	for _, s := range sockets {
+		if settled := s.settled(); settled != nil {
+			open = append(open, settled)
+		}
+	}
+	return open
 }
 
 // Closed implements engineio.Receiver.

@@ -228,6 +228,17 @@ func (s *Socket) take(p *socketio.Packet) {
 	}
 }
 
+// settled gives a channel that is closed when the services have answered what they were given of the socket; nil when they have.
+func (s *Socket) settled() <-chan struct{} {
+	s.mu.Lock()
+	binding := s.binding
+	s.mu.Unlock()
+	if binding == nil {
+		return nil
+	}
+	return binding.Settled()
+}
+
 // Disconnect implements hub.Socket. While the connect is pending it waits for the decision, since a socket that is not connected cannot
 // be disconnected.
 func (s *Socket) Disconnect(closeSession bool) {

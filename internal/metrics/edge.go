@@ -30,6 +30,7 @@ type Edge struct {
 	AcksTooLate   prometheus.Counter // acks for browsers that are gone
 	AcksForgotten prometheus.Counter // acks given up since too many are outstanding on one socket
 	LatePackets   prometheus.Counter // packets from browsers that came after the server's disconnect
+	Untaken       prometheus.Counter // events and connects that came while the replica drained
 
 	VolatileDropped   prometheus.Counter // volatile events that could not be written at once
 	DeliveriesTooLate prometheus.Counter // events for sockets that were gone
@@ -67,6 +68,7 @@ func NewEdge(r prometheus.Registerer) *Edge {
 		AcksSent:          counter("acks_sent_total", "Acks queued for browsers."),
 		AcksTooLate:       counter("acks_too_late_total", "Acks for browsers that were gone."),
 		LatePackets:       counter("late_packets_total", "Packets from browsers that were on their way when the server disconnected the socket."),
+		Untaken:           counter("untaken_packets_total", "Events and connects from browsers dropped because the replica was draining."),
 		VolatileDropped:   counter("volatile_dropped_total", "Volatile events dropped because the browser could not take them at once."),
 		DeliveriesTooLate: counter("deliveries_too_late_total", "Events for sockets that were gone."),
 		HeldOverflows:     counter("held_overflows_total", "Sessions closed because too much was held while a connect was pending."),

@@ -30,6 +30,8 @@ func (e echo) Message(data []byte, binary bool) {
 	e.session.Flush()
 }
 
+func (echo) Drain() []<-chan struct{} { return nil }
+
 func (echo) Closed(sio.Reason) {}
 
 func serveEcho(t *testing.T, serve func(testing.TB, http.Handler) *Server) *Server {

@@ -27,7 +27,8 @@ func (e echoer) Message(data []byte, binary bool) {
 	e.session.Queue(Message{Data: data, Binary: binary})
 	e.session.Flush()
 }
-func (echoer) Closed(sio.Reason) {}
+func (echoer) Drain() []<-chan struct{} { return nil }
+func (echoer) Closed(sio.Reason)        {}
 
 func benchServer(tb testing.TB) (address string, sessions chan *Session) {
 	sessions = make(chan *Session, 100_000)

@@ -93,6 +93,8 @@ type Options struct {
 	WriteTimeout time.Duration
 	// DrainSpread is the time over which Drain closes the sessions, so that they do not all come back at once elsewhere.
 	DrainSpread time.Duration
+	// DrainSettle is how long Drain leaves sessions open that wait for answers to what they took.
+	DrainSettle time.Duration
 	// Replica is the beginning of session ids.
 	Replica sio.ReplicaID
 }
@@ -118,6 +120,7 @@ func DefaultOptions() Options {
 		CloseTimeout:         30 * time.Second,
 		BodyTimeout:          30 * time.Second,
 		WriteTimeout:         20 * time.Second,
+		DrainSettle:          15 * time.Second,
 		Replica:              sio.NewReplicaID(),
 	}
 }
@@ -148,6 +151,7 @@ func (o *Options) Validate() error {
 		faults = append(faults, err)
 	}
 	fault(o.DrainSpread < 0, "drain-spread %v is negative", o.DrainSpread)
+	fault(o.DrainSettle < 0, "drain-settle %v is negative", o.DrainSettle)
 	fault(o.MaxPayload < 1, "max-payload %d is not positive", o.MaxPayload)
 	fault(o.MaxPacketsPerAnswer < 1, "max-packets-per-answer %d is not positive", o.MaxPacketsPerAnswer)
 	fault(o.MaxPacketsPerPayload < 1, "max-packets-per-payload %d is not positive", o.MaxPacketsPerPayload)
@@ -193,6 +197,10 @@ type Receiver interface {
 	// is the receiver's. Blocking here is back-pressure: the session is not read, and its heartbeat deadline stands still;
 	// Session.Done tells when there is no use in blocking any more.
 	Message(data []byte, binary bool)
+	// Drain is called at most once, between two Messages, when the server is about to close the session. From then on the receiver takes
+	// nothing that it would have to answer; Message is still called, since what was taken before may wait for what the browser says. Each
+	// channel is closed when a part of what was taken before is answered, and the answer queued.
+	Drain() (open []<-chan struct{})
 	// Closed is called once, after the last Message has returned.
 	Closed(reason sio.Reason)
 }

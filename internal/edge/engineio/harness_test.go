@@ -68,6 +68,7 @@ type recorder struct {
 	messages []string
 	reason   sio.Reason
 	closed   chan struct{}
+	open     []<-chan struct{} // what Drain gives
 	inside   bool
 	t        testing.TB
 }
@@ -89,6 +90,15 @@ func (r *recorder) Message(data []byte, binary bool) {
 	r.mu.Unlock()
 	r.session.Queue(Message{Data: data, Binary: binary})
 	r.session.Flush()
+}
+
+func (r *recorder) Drain() []<-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inside {
+		r.t.Error("Drain within Message")
+	}
+	return r.open
 }
 
 func (r *recorder) Closed(reason sio.Reason) {

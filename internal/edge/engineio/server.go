@@ -3,7 +3,6 @@
 package engineio
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -195,56 +194,10 @@ func hasToken(lines []string, token string) bool {
 	})
 }
 
-// Drain opens no more sessions, closes all with ReasonServerShuttingDown, spread over DrainSpread, and waits until they and their
-// goroutines are gone. When ctx ends first it aborts the rest, and returns the error of ctx.
-func (s *Server) Drain(ctx context.Context) error {
-	s.mu.Lock()
-	first := !s.draining
-	s.draining = true
-	sessions := make([]*Session, 0, len(s.sessions))
-	for _, session := range s.sessions {
-		sessions = append(sessions, session)
-	}
-	if first && s.running == 0 {
-		close(s.empty)
-	}
-	s.mu.Unlock()
-
-	begin := time.Now()
-	for i, session := range sessions {
-		if s.o.DrainSpread > 0 {
-			due := begin.Add(s.o.DrainSpread * time.Duration(i) / time.Duration(len(sessions)))
-			wait(ctx, time.Until(due))
-		}
-		session.Close(sio.ReasonServerShuttingDown)
-	}
-	select {
-	case <-s.empty:
-		return nil
-	case <-ctx.Done():
-	}
-	for _, session := range sessions {
-		session.abort()
-	}
-	return ctx.Err()
-}
-
 // Wake answers the GET of a polling session that waits, if one does: the way that it came is about to end.
 func (s *Server) Wake(id sio.SessionID) {
 	if session := s.session(id); session != nil {
 		session.wake()
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	if d <= 0 || ctx.Err() != nil {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -194,4 +195,49 @@ func TestServer_Drain_Spread(t *testing.T) {
 			t.Errorf("closed after %v", times)
 		}
 	})
+}
+
+// A session stays open while its receiver waits for answers, and messages are delivered meanwhile; DrainSettle bounds the wait.
+func TestServer_Drain_Settle(t *testing.T) {
+	inBubble(t, func(o *Options) { o.DrainSettle = 10 * time.Second }, func(t *testing.T, w *world) {
+		s, never := w.websocket(), w.websocket()
+		answered := make(chan struct{})
+		s.rec.open = []<-chan struct{}{answered}
+		never.rec.open = []<-chan struct{}{make(chan struct{})}
+		begin := time.Now()
+		drained := make(chan error, 1)
+		go func() { drained <- w.engine.Drain(context.Background()) }()
+		synctest.Wait()
+		s.send("4hello")
+		s.wantPackets("4hello")
+		close(answered)
+		s.wantClose(websocket.CloseGoingAway)
+		if time.Since(begin) != 0 {
+			t.Error("the session was not closed as soon as all was answered")
+		}
+		never.wantClose(websocket.CloseGoingAway)
+		if took := time.Since(begin); took != 10*time.Second {
+			t.Errorf("the other was closed after %v", took)
+		}
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A receiver that blocks holds a drain up for DrainSettle, and no longer.
+func TestServer_Drain_Blocked(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.DrainSettle = 10 * time.Millisecond })
+	s := w.websocket()
+	inside := make(chan struct{})
+	s.rec.hold = func(string) {
+		close(inside)
+		<-s.rec.session.Done()
+	}
+	s.send("4hello")
+	<-inside
+	if err := w.engine.Drain(context.Background()); err != nil {
+		t.Error(err)
+	}
+	s.wantClosed(s.rec, sio.ReasonServerShuttingDown)
 }
