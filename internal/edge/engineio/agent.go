@@ -4,9 +4,10 @@ package engineio
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/spanwire/spanwire/api/querystring"
 )
 
 // Clients read any number of packets from one polling answer, with one exception: python-engineio raises an error over more than 16
@@ -36,8 +37,7 @@ func (s *Server) packetLimited(r *http.Request) bool {
 			return true
 		}
 	}
-	query, _ := url.ParseQuery(r.URL.RawQuery)
-	return len(s.o.PacketLimitedAgents) > 0 && slices.ContainsFunc(query[cacheBuster], isPythonTime)
+	return len(s.o.PacketLimitedAgents) > 0 && slices.ContainsFunc(querystring.Parse(r.URL.RawQuery)[cacheBuster], isPythonTime)
 }
 
 // isPythonTime tells a number as Python prints time.time(): digits, a point, and digits.
