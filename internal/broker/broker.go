@@ -71,6 +71,7 @@ type Broker struct {
 	callers *access.Callers
 
 	failedHandshakes *prometheus.CounterVec // by door
+	refused          *prometheus.CounterVec // by listener and reason
 
 	draining atomic.Bool
 	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
@@ -107,6 +108,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		registry: metrics.NewRegistry(Version),
 	}
 	b.failedHandshakes = metrics.NewHandshakes(b.registry)
+	b.refused = metrics.NewHTTPRefused(b.registry)
 	// Files and addresses first, so that what is missing or in use is said at once.
 	err := b.openCertificates()
 	if err == nil {
@@ -175,7 +177,8 @@ func (b *Broker) build() (err error) {
 	if err != nil {
 		return err
 	}
-	b.browsers = b.newHTTPServer("browsers", route(c.Engine.Paths, b.forwarding(b.edge), app))
+	b.browsers = b.newHTTPServer("browsers", b.guard("browsers").hosts(c.Listen.AllowedHosts, proxies,
+		route(c.Engine.Paths, b.forwarding(b.edge), app)))
 	b.operators = b.newHTTPServer("operators", admin.New(admin.Options{
 		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling, API: b.bridge.HTTP(b.httpOptions()),
 	}))

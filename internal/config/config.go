@@ -34,6 +34,7 @@ type Listen struct {
 	ReloadInterval   time.Duration
 	AdvertiseAddress string
 	Upstream         string
+	AllowedHosts     []string
 	TrustedProxies   []string
 	ProxyProtocol    bool
 	HeaderTimeout    time.Duration

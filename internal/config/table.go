@@ -37,6 +37,9 @@ func (l *Listen) settings() []Setting {
 			"names a host."},
 		{Name: "upstream", value: text(&l.Upstream), Doc: "URL of a web application that gets every request that is not Socket.IO, so that page " +
 			"and sockets share one origin. Empty means that such requests are answered with 404."},
+		{Name: "allowed-hosts", value: list(&l.AllowedHosts), Doc: "Hosts that requests to http-address may ask for, like app.example.com, app.example.com:8443, " +
+			"*.example.com for any one label, or an address. Without a port an entry matches every port. Others are answered with 403, which stops pages " +
+			"that let their own name lead here (DNS rebinding). Of trusted-proxies X-Forwarded-Host counts. Empty allows all."},
 		{Name: "trusted-proxies", value: list(&l.TrustedProxies), Doc: "Addresses and networks of the proxies in front of http-address, like " +
 			"10.0.0.0/8. The broker takes the client's address and its own origin from their X-Forwarded-For, X-Forwarded-Proto, " +
 			"X-Forwarded-Host and X-Forwarded-Port. It ignores these headers of others."},

@@ -106,6 +106,9 @@ func (l *Listen) faults() (f faults) {
 			"service-callers or service-tls-cert, or insecure-services if the network is trusted", l.ServiceAddress)
 	}
 	f.positive("reload-interval", l.ReloadInterval)
+	if _, err := origin.ParseHosts(l.AllowedHosts); err != nil {
+		f.each("allowed-hosts", err)
+	}
 	if _, err := l.Proxies(); err != nil {
 		f.add("trusted-proxies", "%v", err)
 	}

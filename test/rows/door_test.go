@@ -5,11 +5,14 @@ package rows
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // handshake is what a handler tells of the request that opened a session.
@@ -62,6 +65,26 @@ func (s *server) throughUpstream(t *testing.T, url string, headers ...string) (h
 		t.Fatalf("%s was answered %d %s", url, a.status, a.body)
 	}
 	return h
+}
+
+// raw sends bytes to an address and reads the answer to its end.
+func raw(t *testing.T, address, request string) (status int, answer string) {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", address, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(limit))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(c)
+	if err != nil && len(data) == 0 {
+		t.Fatal(err)
+	}
+	_, _ = fmt.Sscanf(string(data), "HTTP/1.1 %d", &status) // 0 is no status
+	return status, string(data)
 }
 
 var doorRows = []row{
@@ -161,6 +184,76 @@ var doorRows = []row{
 			if err == nil || !strings.Contains(said, "setting allowed-origins: \""+entry+"\" is no origin: ") || strings.Contains(said, "fine.example") {
 				t.Errorf("%s: %v, %s", entry, err, said)
 			}
+		}
+	}},
+	{"O14", "requests for hosts that are not allowed are refused on every path and transport", func(t *testing.T, w *world) {
+		flags := []string{"--allowed-hosts", "App.example.com,*.example.org:8443,[0:0::1],127.0.0.1", "--upstream", echoUpstream(t), "--allow-jsonp"}
+		s := w.with(t, flags...)
+		paths := []string{"/socket.io/?" + polling4, "/socket.io/?" + polling4 + "&j=0", "/socket.io/socket.io.js", "/", "/page", "/socket.io/nothing"}
+		for host, ok := range map[string]bool{
+			"app.example.com": true, "APP.EXAMPLE.COM.": true, "app.example.com:5000": true, "a.example.org:8443": true, "[::1]": true, "[::1]:5000": true, s.broker.HTTP: true,
+			"evil.example": false, "evil.example:5000": false, "app.example.com.evil.example": false, "evilapp.example.com": false, "a.example.org": false, "a.b.example.org:8443": false,
+			"[::2]": false, "localhost": false,
+		} {
+			for _, path := range paths {
+				a := s.doAt(t, "GET", path, nil, "Host", host, "X-Forwarded-Host", "app.example.com")
+				if ok && a.status == 403 || !ok && (a.status != 403 || !strings.Contains(a.body, "allowed-hosts")) {
+					t.Errorf("%s of %s was answered %d %s", path, host, a.status, a.body)
+				}
+			}
+			// A page of that host is same-origin for the browser.
+			_, response, err := s.dial(t, websocket4, "Host", host, "Origin", "http://"+strings.TrimSuffix(host, "."))
+			if refused := response != nil && response.StatusCode == 403; !ok && !refused || ok && refused && !strings.HasSuffix(host, ".") {
+				t.Errorf("a WebSocket for %s: %v, %v", host, response, err)
+			}
+		}
+		if n, err := s.broker.Metric("spanwire_http_refused_total", `listener="browsers"`, `reason="host"`); err != nil || n < 8*7 {
+			t.Errorf("%v are counted, %v", n, err)
+		}
+		if err := s.broker.WaitFor(`setting=allowed-hosts`, limit); err != nil {
+			t.Error(err)
+		}
+	}},
+	{"O14b", "the host that a trusted proxy says is the one that is checked", func(t *testing.T, w *world) {
+		s := w.with(t, "--allowed-hosts", "app.example.com:443", "--trusted-proxies", "127.0.0.0/8")
+		for _, test := range []struct {
+			host, forwarded, proto string
+			want                   int
+		}{
+			{"backend:5000", "app.example.com", "https", 200}, {"backend:5000", "app.example.com", "http", 403}, {"backend:5000", "app.example.com:443", "http", 200},
+			{"app.example.com", "evil.example", "https", 403}, {"app.example.com", "app.example.com, evil.example", "https", 403},
+		} {
+			a := s.do(t, "GET", polling4, "", "Host", test.host, "X-Forwarded-Host", test.forwarded, "X-Forwarded-Proto", test.proto)
+			if a.status != test.want {
+				t.Errorf("%+v was answered %d", test, a.status)
+			}
+		}
+		if a := w.with(t).do(t, "GET", polling4, "", "Host", "evil.example"); a.status != 200 {
+			t.Errorf("without the setting, a host was answered %d", a.status)
+		}
+	}},
+	{"O14c", "an entry of allowed-hosts that could never match stops the start and is named", func(t *testing.T, _ *world) {
+		for _, entry := range []string{"https://example.com", "example.com/", "*.com", "a.*.com", "::1", "example.com:x", "u@example.com", "1.2.3"} {
+			said, err := brokerSays("serve", "--http-address", "127.0.0.1:0", "--allowed-hosts", "fine.example,"+entry)
+			if err == nil || !strings.Contains(said, "setting allowed-hosts: \""+entry+"\" is no host: ") {
+				t.Errorf("%s: %v, %s", entry, err, said)
+			}
+		}
+	}},
+	{"O12d", "no HTTP listener takes CONNECT or TRACE", func(t *testing.T, w *world) {
+		s := w.with(t, "--upstream", echoUpstream(t))
+		for _, address := range []string{s.broker.HTTP, s.broker.Operators} {
+			for _, request := range []string{
+				"TRACE / HTTP/1.1\r\nHost: " + address, "TRACE /socket.io/?" + polling4 + " HTTP/1.1\r\nHost: " + address, "TRACE /metrics HTTP/1.1\r\nHost: " + address,
+				"CONNECT " + address + " HTTP/1.1\r\nHost: " + address, "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443", "CONNECT /socket.io/ HTTP/1.1\r\nHost: " + address,
+			} {
+				if status, head := raw(t, address, request+"\r\nConnection: close\r\nCookie: secret\r\n\r\n"); status != 405 || !strings.Contains(head, "\r\nAllow: ") || strings.Contains(head, "secret") {
+					t.Errorf("%s at %s was answered %d %s", request, address, status, head)
+				}
+			}
+		}
+		if n, err := s.broker.Metric("spanwire_http_refused_total", `reason="method"`); err != nil || n != 12 {
+			t.Errorf("%v are counted, %v", n, err)
 		}
 	}},
 }

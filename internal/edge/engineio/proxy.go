@@ -29,10 +29,19 @@ type caller struct {
 	secure  bool
 }
 
+// AskedHost tells the host that a browser asked for, with its port if it named one, and whether it came by TLS. What trusted proxies say of
+// that is believed.
+func AskedHost(r *http.Request, proxies []netip.Prefix) (secure bool, host string) {
+	c := callerOf(r, proxies)
+	return c.secure, c.host
+}
+
 // callerOf tells who sent a request.
-func (s *Server) callerOf(r *http.Request) caller {
+func (s *Server) callerOf(r *http.Request) caller { return callerOf(r, s.o.TrustedProxies) }
+
+func callerOf(r *http.Request, proxies []netip.Prefix) caller {
 	c := caller{address: hostOnly(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
-	if len(s.o.TrustedProxies) == 0 || !s.trusts(c.address) {
+	if len(proxies) == 0 || !trusts(proxies, c.address) {
 		return c
 	}
 	forwarded, hops := elements(r.Header["X-Forwarded-For"]), 1
@@ -42,7 +51,7 @@ func (s *Server) callerOf(r *http.Request) caller {
 			break // what stands further left cannot be trusted either
 		}
 		c.address = address
-		if !s.trusts(address) {
+		if !trusts(proxies, address) {
 			break
 		}
 		hops++
@@ -73,13 +82,15 @@ func withPort(host string, secure bool, port string) string {
 }
 
 // trusts tells whether an address is that of a trusted proxy.
-func (s *Server) trusts(address string) bool {
+func (s *Server) trusts(address string) bool { return trusts(s.o.TrustedProxies, address) }
+
+func trusts(proxies []netip.Prefix, address string) bool {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return false
 	}
 	a = a.Unmap().WithZone("")
-	for _, p := range s.o.TrustedProxies {
+	for _, p := range proxies {
 		if p.Contains(a) {
 			return true
 		}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package broker
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/origin"
+	"github.com/spanwire/spanwire/internal/quietlog"
+)
+
+// guard refuses requests at one HTTP listener before any handler sees them. It counts and logs each, with its reason.
+type guard struct {
+	listener string
+	refused  *prometheus.CounterVec
+	log      *slog.Logger
+	quiet    quietlog.ByCause // a line a second for each reason
+}
+
+func (b *Broker) guard(listener string) *guard {
+	return &guard{
+		listener: listener, refused: b.refused.MustCurryWith(prometheus.Labels{"listener": listener}),
+		log: b.log.With("listener", listener), quiet: quietlog.ByCause{PerSecond: 1},
+	}
+}
+
+// refusal is why a request is refused.
+type refusal struct {
+	status  int
+	reason  string // for the counter
+	setting string // what to change; empty when no setting governs it
+	text    string // for the client and the log
+}
+
+// refuse answers a request. The log gets more facts with args.
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why *refusal, args ...any) {
+	g.refused.WithLabelValues(why.reason).Inc()
+	if ok, suppressed := g.quiet.Allow(why.reason); ok {
+		args = append([]any{"reason", why.reason, "address", r.RemoteAddr}, args...)
+		if why.setting != "" {
+			args = append(args, "setting", why.setting)
+		}
+		g.log.Warn("request refused: "+why.text, append(args, "suppressed", suppressed)...)
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	explain(w, r, why.status, 0, why.text)
+}
+
+var wrongMethod = &refusal{status: http.StatusMethodNotAllowed, reason: "method", text: "the methods CONNECT and TRACE are not allowed"}
+
+// methods refuses CONNECT, which asks for a tunnel, and TRACE, whose answer shows a page the headers that a proxy or the browser keeps from it.
+func (g *guard) methods(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+			w.Header().Set("Connection", "close")
+			g.refuse(w, r, wrongMethod)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var wrongHost = &refusal{
+	status: http.StatusForbidden, reason: "host", setting: "allowed-hosts",
+	text: "the Host of the request is not in the setting allowed-hosts",
+}
+
+// hosts refuses requests for hosts that are not in the setting allowed-hosts. No entries allow all.
+func (g *guard) hosts(entries []string, proxies []netip.Prefix, next http.Handler) http.Handler {
+	if len(entries) == 0 {
+		return next
+	}
+	allowed, _ := origin.ParseHosts(entries) // Validate has read them
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if secure, host := engineio.AskedHost(r, proxies); !allowed.Match(origin.Scheme(secure), host) {
+			g.refuse(w, r, wrongHost, "host", shortened(host))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// shortened quotes what a stranger sent, for the log.
+func shortened(text string) string {
+	const most = 100
+	return strconv.QuoteToASCII(text[:min(len(text), most)])
+}
