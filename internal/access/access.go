@@ -25,6 +25,8 @@ const (
 	Emit Right = "emit"
 	// Query is to look: sockets, rooms, services, and what happens.
 	Query Right = "query"
+	// Retire is to forget absent services, so that connects do not wait for them.
+	Retire Right = "retire"
 )
 
 // Caller is somebody who showed who it is. Nil may do everything: nobody was told to ask.
@@ -62,6 +64,17 @@ func (c *Caller) MayRegister(service sio.ServiceName, all []sio.Registration) er
 		if err := c.in(all[i].Namespace, all[i].Pattern); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// MayRetire tells whether the caller may retire the service. That has an effect in all of its namespaces. An error has CodeDenied.
+func (c *Caller) MayRetire(service sio.ServiceName) error {
+	if err := c.Everywhere(Retire); c == nil || err != nil {
+		return err
+	}
+	if len(c.services) > 0 && !slices.Contains(c.services, service) {
+		return c.denied("retire the service %q", service)
 	}
 	return nil
 }
@@ -123,8 +136,11 @@ type Callers struct {
 	Unknown func()
 }
 
+// all are the rights that there are.
+var all = []Right{Register, Emit, Query, Retire}
+
 // everything is who shows one of the tokens that may do everything.
-var everything = &Caller{name: "service-tokens", rights: []Right{Register, Emit, Query}}
+var everything = &Caller{name: "service-tokens", rights: all}
 
 // Open reads who may call: whoever shows one of the tokens may do everything, whoever stands in the file what is said there. Either may be
 // empty.

@@ -28,6 +28,13 @@ type Status struct {
 type Service struct {
 	Name      string   `json:"name"`
 	Instances []string `json:"instances"`
+	// Elsewhere counts the instances that are attached to other replicas only.
+	Elsewhere int `json:"instances_elsewhere"`
+	// Absent says that no instance takes sockets anywhere in the cluster, AbsentSince since when.
+	Absent      bool       `json:"absent"`
+	AbsentSince *time.Time `json:"absent_since,omitempty"`
+	// Held counts the connects of this replica that wait meanwhile.
+	Held int `json:"held_connects"`
 }
 
 // count is one gauge, the sum over its labels.
@@ -70,8 +77,10 @@ th{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}
 <tr><th>replica<td>{{.Replica}}, up {{.Uptime}}
 <tr><th>cluster<td>{{.Cluster}}{{range .Replicas}} · {{.}}{{else}}, no other replica{{end}}
 <tr><th>version<td>{{.Version}}
-{{range .Services}}<tr><th>service<td>{{.Name}}: {{range $i, $x := .Instances}}{{if $i}}, {{end}}{{$x}}{{else}}no instance here{{end}}
-{{else}}<tr><th>services<td>none is attached here
+{{range .Services}}<tr><th>service<td>{{.Name}}: {{range $i, $x := .Instances}}{{if $i}}, {{end}}{{$x}}{{end}}{{if .Absent}}{{if .Instances}}; {{end -}}
+<strong>absent, holds {{.Held}} connects</strong> since {{.AbsentSince.UTC.Format "2006-01-02 15:04:05"}} UTC; start it again, or
+<code>broker services retire {{.Name}}</code>{{else if not .Instances}}no instance here, {{.Elsewhere}} on other replicas{{end}}
+{{else}}<tr><th>services<td>none is known
 {{end}}</table>
 <h2>Now</h2>
 <table>{{range .Counts}}

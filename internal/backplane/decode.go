@@ -162,7 +162,7 @@ func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
 		r.Namespaces = append(r.Namespaces, sio.Registration{
 			Namespace: namespaceFromWire(n.GetNamespace()), Pattern: n.GetPattern(), Events: n.GetEvents(), CatchAll: n.GetCatchAll(),
 			Connect: n.GetConnect(), ConnectOrder: int(n.GetConnectOrder()), Disconnect: n.GetDisconnect(), RoomEvents: n.GetRoomEvents(),
-			Messages: n.GetMessages(),
+			Messages: n.GetMessages(), Advisory: n.GetConnectAdvisory(),
 		})
 	}
 	return r, nil

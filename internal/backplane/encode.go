@@ -155,7 +155,8 @@ func registerToWire(r *sio.Register) *spanwirev1.Register {
 	for _, n := range r.Namespaces {
 		m.Registrations = append(m.Registrations, &spanwirev1.Registration{
 			Namespace: string(n.Namespace), Pattern: n.Pattern, Events: n.Events, CatchAll: n.CatchAll, Connect: n.Connect,
-			ConnectOrder: uint32(n.ConnectOrder), Disconnect: n.Disconnect, RoomEvents: n.RoomEvents, Messages: n.Messages,
+			ConnectOrder: uint32(n.ConnectOrder), ConnectAdvisory: n.Advisory, Disconnect: n.Disconnect, RoomEvents: n.RoomEvents,
+			Messages: n.Messages,
 		})
 	}
 	return m

@@ -58,6 +58,8 @@ func (q *query) add(f *sio.Found) {
 	q.found.Rooms = append(q.found.Rooms, rooms...)
 	q.found.Calls = append(q.found.Calls, f.Calls...)
 	q.found.Reached += f.Reached
+	q.found.Retired.Add(&f.Retired)
+	q.found.Absent = append(q.found.Absent, f.Absent...)
 	if f.Set != nil {
 		q.found.Set, q.found.Conflict = f.Set, f.Conflict
 	}

@@ -29,6 +29,12 @@ func queryToWire(r *QueryRequest) *backplanev1.QueryRequest {
 		m.Query = &backplanev1.QueryRequest_FindCall{FindCall: &backplanev1.FindCall{Caller: utf8(q.Key.Caller), Key: utf8(q.Key.Key)}}
 	case *sio.Counted:
 		m.Query = &backplanev1.QueryRequest_Command{Command: commandToWire(q.Command)}
+	case *sio.RetireService:
+		m.Query = &backplanev1.QueryRequest_RetireService{RetireService: &backplanev1.RetireService{
+			Service: string(q.Service), InstanceId: string(q.Instance),
+		}}
+	case *sio.ListAbsent:
+		m.Query = &backplanev1.QueryRequest_ListAbsent{ListAbsent: &backplanev1.ListAbsent{}}
 	case nil:
 		if r.Message != nil {
 			m.Query = &backplanev1.QueryRequest_Message{Message: messageToWire(r.Message)}
@@ -90,6 +96,7 @@ func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 	for _, x := range a.Asked {
 		m.Asked = append(m.Asked, addresseeToWire(x))
 	}
+	absenceToWire(m, &a.Found)
 	for i := range a.Acks {
 		x := &a.Acks[i]
 		m.Acks = append(m.Acks, &spanwirev1.InstanceAck{
@@ -135,6 +142,14 @@ func queryFromWire(m *backplanev1.QueryRequest) (*QueryRequest, error) {
 		}
 		r.Query = &sio.Counted{Command: command}
 		return r, err
+	case *backplanev1.QueryRequest_RetireService:
+		r.Query = &sio.RetireService{
+			Service: sio.ServiceName(q.RetireService.GetService()), Instance: sio.InstanceID(q.RetireService.GetInstanceId()),
+		}
+		return r, nil
+	case *backplanev1.QueryRequest_ListAbsent:
+		r.Query = &sio.ListAbsent{}
+		return r, nil
 	case *backplanev1.QueryRequest_Message:
 		var err error
 		r.Message, err = messageFromWire(q.Message)
@@ -186,6 +201,7 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 	for _, x := range m.GetAsked() {
 		a.Asked = append(a.Asked, addresseeFromWire(x))
 	}
+	absenceFromWire(&a.Found, m)
 	for _, x := range m.GetAcks() {
 		a.Acks = append(a.Acks, sio.InstanceAck{
 			Addressee: sio.Addressee{Service: sio.ServiceName(x.GetService()), Instance: sio.InstanceID(x.GetInstanceId())},

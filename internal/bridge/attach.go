@@ -62,6 +62,9 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		<-in.ended
 	}
 	a.Detach()
+	if a.Retires() {
+		s.retireElsewhere(in)
+	}
 	in.close()
 	in.log.Info("an instance's stream ended", "status", status.Convert(in.err).Message())
 	return in.err
@@ -196,6 +199,13 @@ func (r reader) take(frame []byte) error {
 			return fmt.Errorf("frame_ack answers frame %d, which was never sent", m.GetAnswered())
 		}
 	case wire.FrameDrain:
+		var m spanwirev1.Drain
+		if err := proto.Unmarshal(arm.Data, &m); err != nil {
+			return fmt.Errorf("a drain frame cannot be read: %w", err)
+		}
+		if m.GetRetire() {
+			r.attachment.Retire()
+		}
 		r.drain()
 	case wire.FrameRegistrations:
 		r.declare(arm.Data)

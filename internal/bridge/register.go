@@ -63,7 +63,7 @@ func registrationsOf(frame string, list []*spanwirev1.Registration) ([]sio.Regis
 func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration {
 	r := sio.Registration{
 		Namespace: namespaceOf(m.GetNamespace()), Pattern: m.GetPattern(), Events: m.GetEvents(), CatchAll: m.GetCatchAll(), Connect: m.GetConnect(),
-		ConnectOrder: int(m.GetConnectOrder()), Disconnect: m.GetDisconnect(), RoomEvents: m.GetRoomEvents(), Messages: m.GetMessages(),
+		ConnectOrder: int(m.GetConnectOrder()), Advisory: m.GetConnectAdvisory(), Disconnect: m.GetDisconnect(), RoomEvents: m.GetRoomEvents(), Messages: m.GetMessages(),
 	}
 	ns := string(r.Namespace)
 	if r.Pattern {

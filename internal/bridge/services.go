@@ -6,6 +6,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/access"
@@ -22,7 +26,10 @@ func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesReq
 	elsewhere := s.o.Whereabouts()
 	r := &spanwirev1.ListServicesResponse{Replica: string(s.o.Replica), Topology: s.topology()}
 	for _, v := range s.dispatcher.Survey() {
-		service := &spanwirev1.ServiceInfo{Service: string(v.Service), WaitingSockets: uint32(v.Waiting)}
+		service := &spanwirev1.ServiceInfo{Service: string(v.Service), WaitingSockets: uint32(v.Waiting), HeldConnects: uint32(v.Held)}
+		if !v.Absent.IsZero() {
+			service.AbsentSinceMs = v.Absent.UnixMilli()
+		}
 		for i := range v.Declared {
 			service.Registrations = append(service.Registrations, registrationInfo(&v.Declared[i]))
 		}
@@ -32,7 +39,67 @@ func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesReq
 		}
 		r.Services = append(r.Services, service)
 	}
+	s.addAbsent(ctx, r)
 	return r, nil
+}
+
+// absentTimeout bounds the wait for what other replicas hold: a list should come soon, also when one of them hangs.
+const absentTimeout = 2 * time.Second
+
+// addAbsent adds what absent services hold on the other replicas.
+func (s *Server) addAbsent(ctx context.Context, r *spanwirev1.ListServicesResponse) {
+	ctx, cancel := context.WithTimeout(ctx, absentTimeout)
+	defer cancel()
+	all, silent := s.dispatcher.AbsentElsewhere(ctx)
+	r.SilentReplicas = stringsOf(silent)
+	for _, x := range all {
+		i := slices.IndexFunc(r.GetServices(), func(known *spanwirev1.ServiceInfo) bool { return known.GetService() == string(x.Service) })
+		if i < 0 {
+			i = len(r.GetServices())
+			r.Services = append(r.Services, &spanwirev1.ServiceInfo{Service: string(x.Service), AbsentSinceMs: x.Since.UnixMilli()})
+		}
+		r.Services[i].HeldConnects += uint32(x.Held)
+	}
+	slices.SortFunc(r.GetServices(), func(a, b *spanwirev1.ServiceInfo) int { return strings.Compare(a.GetService(), b.GetService()) })
+}
+
+// RetireService implements spanwire.v1.EmitterService.
+func (s *Server) RetireService(ctx context.Context, m *spanwirev1.RetireServiceRequest) (*spanwirev1.RetireServiceResponse, error) {
+	name := sio.ServiceName(m.GetService())
+	if name == "" {
+		return nil, status.Error(codes.InvalidArgument, "retire: it names no service")
+	}
+	caller := callerIn(ctx)
+	if err := caller.MayRetire(name); err != nil {
+		s.metrics.Denied.Inc()
+		return nil, grpcError(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTimeout)
+	defer cancel()
+	r, silent, err := s.dispatcher.RetireEverywhere(ctx, name)
+	switch {
+	case sio.CodeOf(err) == sio.CodeConflict:
+		return nil, status.Error(codes.FailedPrecondition, err.Error())
+	case err != nil:
+		return nil, grpcError(err)
+	}
+	s.log.Info("service retired in the cluster by a call", "service", name, "caller", caller.Name(), "count", r.Connects, "dropped", r.Dropped,
+		"peer", strings.Join(stringsOf(silent), ", "))
+	return &spanwirev1.RetireServiceResponse{
+		Connects: uint32(r.Connects), Dropped: uint32(r.Dropped), SilentReplicas: stringsOf(silent),
+	}, nil
+}
+
+// retireElsewhere tells the other replicas that a service has left with the instance.
+func (s *Server) retireElsewhere(in *Instance) {
+	ctx, cancel := context.WithTimeout(s.life, s.o.QueryTimeout)
+	finish := s.dispatcher.RetireElsewhere(ctx, in.register.Service, in.register.Instance)
+	s.running.Add(1)
+	go func() { // ends when the others have answered, after the timeout, or with the replica
+		defer s.running.Done()
+		defer cancel()
+		finish()
+	}()
 }
 
 func (s *Server) instanceInfo(x *dispatch.InstanceSurvey, elsewhere []sio.ReplicaID) *spanwirev1.InstanceInfo {
@@ -50,6 +117,6 @@ func (s *Server) instanceInfo(x *dispatch.InstanceSurvey, elsewhere []sio.Replic
 func registrationInfo(r *sio.Registration) *spanwirev1.Registration {
 	return &spanwirev1.Registration{
 		Namespace: string(r.Namespace), Pattern: r.Pattern, Events: r.Events, CatchAll: r.CatchAll, Connect: r.Connect,
-		ConnectOrder: uint32(r.ConnectOrder), Disconnect: r.Disconnect, RoomEvents: r.RoomEvents, Messages: r.Messages,
+		ConnectOrder: uint32(r.ConnectOrder), ConnectAdvisory: r.Advisory, Disconnect: r.Disconnect, RoomEvents: r.RoomEvents, Messages: r.Messages,
 	}
 }

@@ -153,6 +153,7 @@ func (b *Broker) build() (err error) {
 	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry)).WithTap(board)
 	toInstances := dispatchOptions(c, b.replica)
 	toInstances.Others, toInstances.Tap = publisher, board
+	toInstances.Connected = func() bool { return b.bus.Healthy() == nil }
 	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
 	remember := b.onceOptions()
 	remember.Others = publisher

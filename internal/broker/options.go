@@ -50,6 +50,8 @@ func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options
 		AbsentBytes:     orNone(c.AbsentBytes),
 		RebalanceRate:   orNone(c.RebalanceRate),
 		RebalanceRatio:  c.RebalanceRatio,
+		Retention:       c.ServiceRetention,
+		RetainLast:      c.RetainLastService,
 		MaxRedeliveries: c.MaxRedeliveries,
 		HandlerTimeout:  c.HandlerTimeout,
 		DefaultWindow:   c.InstanceWindow,

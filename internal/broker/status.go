@@ -5,11 +5,10 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/admin"
+	"github.com/spanwire/spanwire/internal/dispatch"
 )
 
 // status is what operators see of the replica.
@@ -24,16 +23,24 @@ func (b *Broker) status() admin.Status {
 	for _, r := range b.mesh.Replicas()[1:] {
 		s.Replicas = append(s.Replicas, string(r.ID))
 	}
-	instances := make(map[string][]string)
-	for _, a := range b.dispatch.Attached() {
-		name := string(a.Register.Service)
-		instances[name] = append(instances[name], string(a.Register.Instance))
+	for _, v := range b.dispatch.Survey() {
+		s.Services = append(s.Services, serviceStatus(&v))
 	}
-	for name, all := range instances {
-		slices.Sort(all)
-		s.Services = append(s.Services, admin.Service{Name: name, Instances: all})
+	return s
+}
+
+func serviceStatus(v *dispatch.Survey) admin.Service {
+	s := admin.Service{Name: string(v.Service), Instances: []string{}, Held: v.Held, Absent: !v.Absent.IsZero()}
+	if s.Absent {
+		s.AbsentSince = &v.Absent
 	}
-	slices.SortFunc(s.Services, func(a, b admin.Service) int { return strings.Compare(a.Name, b.Name) })
+	for i := range v.Instances {
+		if x := &v.Instances[i]; x.Distance == dispatch.Local {
+			s.Instances = append(s.Instances, string(x.Register.Instance))
+		} else {
+			s.Elsewhere++
+		}
+	}
 	return s
 }
 

@@ -40,6 +40,7 @@ const usage = `Spanwire: a Socket.IO server whose handlers live somewhere else.
   broker sockets [flags]           lists sockets
   broker rooms [flags]             lists rooms
   broker services [flags]          lists services, their instances, and replicas
+  broker services retire NAME      forgets an absent service, so that connects do not wait for it
   broker settings                  prints what can be set, as Markdown
   broker metrics                   prints what is counted, as Markdown
   broker version                   prints the version
@@ -122,10 +123,14 @@ func (t *terminal) load(c *config.Config, args []string) (rest []string, code in
 func laptop() *config.Config {
 	c := config.Default()
 	c.Run.DrainSpread, c.Run.DrainTimeout = 0, laptopDrain
+	c.Services.ServiceRetention, c.Services.RetainLastService = laptopRetention, true
 	return c
 }
 
-const laptopDrain = 3 * time.Second
+const (
+	laptopDrain     = 3 * time.Second
+	laptopRetention = 2 * time.Second // a service that was renamed must not hold up the page, one that restarts must lose nothing
+)
 
 // serve runs a broker until a signal ends it.
 func (t *terminal) serve(args []string) int {

@@ -35,8 +35,20 @@ Flags:
 const servicesUsage = `broker services [flags] lists the services of a cluster and their instances, through a running broker.
 
 Each instance is a line: the replicas that it is attached to; and, as the replica that answers counts them, its window, the dispatches that are
-open on it, the sockets that are assigned to it, and those whose events wait for its window. A service that is away has a line without an
-instance. The replicas follow. With --json each service, with what it handles, is a JSON object on a line of its own.
+open on it, the sockets that are assigned to it, and those whose events wait for its window. An absent service has a line without an
+instance, with the number of connects that it holds in the whole cluster. The replicas follow. With --json each service, with what it handles,
+is a JSON object on a line of its own.
+
+"broker services retire NAME" forgets an absent service; "broker services retire -h" tells more.
+
+Flags:
+`
+
+const retireUsage = `broker services retire [flags] NAME forgets an absent service in a whole cluster, through a running broker.
+
+Connects that wait for the service go on without it, and events that wait for it are dropped. A service that has instances is not retired: stop
+them first. When an instance attaches later, the service is known again. The exit code is 1 when a replica did not answer: it may still know the
+service.
 
 Flags:
 `
@@ -111,6 +123,9 @@ func (t *terminal) rooms(args []string) int {
 
 // services lists services.
 func (t *terminal) services(args []string) int {
+	if len(args) > 0 && args[0] == "retire" {
+		return t.retire(args[1:])
+	}
 	var c caller
 	flags := t.callerFlags("services", &c)
 	asJSON := flags.Bool("json", false, "print a JSON object for each service, on a line of its own")
@@ -138,14 +153,46 @@ func (t *terminal) services(args []string) int {
 		rows = append(rows, []string{x.GetId(), x.GetAddress()})
 	}
 	t.print("\n")
-	return t.table(rows)
+	return t.lacking(r.GetSilentReplicas(), "the connects that they hold are not counted", t.table(rows))
+}
+
+// retire forgets an absent service.
+func (t *terminal) retire(args []string) int {
+	var c caller
+	flags := t.callerFlags("services retire", &c)
+	if code, ok := t.parse(flags, retireUsage, args); !ok {
+		return code
+	}
+	if flags.NArg() != 1 {
+		return t.misused(fmt.Errorf("services retire takes the name of one service, not %q", flags.Args()))
+	}
+	name := flags.Arg(0)
+	r, err := call(context.Background(), &c, 0, func(ctx context.Context, client spanwirev1.EmitterServiceClient) (*spanwirev1.RetireServiceResponse, error) {
+		return client.RetireService(ctx, &spanwirev1.RetireServiceRequest{Service: name})
+	})
+	if err != nil {
+		return t.failed(err)
+	}
+	code := t.print(fmt.Sprintf("The service %s is retired: %d connects go on without it, %d queued dispatches were dropped.\n",
+		harmless(name), r.GetConnects(), r.GetDropped()))
+	return t.lacking(r.GetSilentReplicas(), "they may still wait for the service; repeat the command when they are back", code)
+}
+
+// lacking says which replicas did not answer, and what that means.
+func (t *terminal) lacking(silent []string, meaning string, code int) int {
+	if len(silent) == 0 {
+		return code
+	}
+	t.say("replicas that did not answer in time: %s; %s", strings.Join(silent, ", "), meaning)
+	return exitFailed
 }
 
 func serviceRows(services []*spanwirev1.ServiceInfo) [][]string {
 	rows := [][]string{{"SERVICE", "INSTANCE", "REPLICAS", "WINDOW", "OPEN", "SOCKETS", "WAITING", "STATE", "SDK"}}
 	for _, s := range services {
 		if len(s.GetInstances()) == 0 {
-			rows = append(rows, []string{s.GetService(), "", "", "", "", "", number(s.GetWaitingSockets()), "away", ""})
+			state := fmt.Sprintf("absent, holds %d connects", s.GetHeldConnects())
+			rows = append(rows, []string{s.GetService(), "", "", "", "", "", number(s.GetWaitingSockets()), state, ""})
 		}
 		for _, x := range s.GetInstances() {
 			state := "serves"

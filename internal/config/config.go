@@ -121,6 +121,8 @@ type Services struct {
 	AbsentBytes         int
 	RebalanceRate       int
 	RebalanceRatio      int
+	ServiceRetention    time.Duration
+	RetainLastService   bool
 	MaxRedeliveries     int
 	DrainGrace          time.Duration
 	HandlerTimeout      time.Duration

@@ -159,6 +159,11 @@ func (s *Services) settings() []Setting {
 			"sent it before they heard of the drain is not given to another."},
 		{Name: "absent-service-bytes", value: size(&s.AbsentBytes), Doc: "Most bytes of events that wait for one service while it is absent, " +
 			"on one replica. One socket may take half of what the others leave. Only beyond it socket-queue-events and socket-queue-bytes stop the reading from a browser. 0 is none."},
+		{Name: "service-retention", value: duration(&s.ServiceRetention), Doc: "How long an absent service is known. Then it is retired, as by `broker services " +
+			"retire`: connects do not wait for it any more. 0 means until it is retired, which keeps a namespace closed whose service for " +
+			"authentication is absent. `broker dev` sets it to 2 s. The time does not run out while the replica cannot hear of others."},
+		{Name: "retain-last-service", value: toggle(&s.RetainLastService), Doc: "Keeps an absent service beyond service-retention until a connect waits for " +
+			"it alone. Without another service for the namespace, connects and events wait for it as without service-retention. `broker dev` turns it on."},
 		{Name: "hold-sockets", value: number(&s.HoldSockets), Doc: "Most sockets whose disconnects wait for one service that is away."},
 		{Name: "handler-timeout", value: duration(&s.HandlerTimeout), Doc: "Time that a handler has for one event, before the broker gives up on " +
 			"the result."},

@@ -274,6 +274,9 @@ func (s *Services) faults() (f faults) {
 	f.atLeast("socket-queue-bytes", s.QueueBytes, 1)
 	f.positive("connect-hold", s.ConnectHold)
 	f.positive("hold-timeout", s.HoldTimeout)
+	if s.ServiceRetention < 0 {
+		f.add("service-retention", "%v is negative; 0 keeps absent services until they are retired", s.ServiceRetention)
+	}
 	f.atLeast("hold-sockets", s.HoldSockets, 1)
 	f.atLeast("absent-service-bytes", s.AbsentBytes, 0)
 	f.atLeast("rebalance-rate", s.RebalanceRate, 0)

@@ -5,7 +5,6 @@ package dispatch
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -29,9 +28,10 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	}
 	a.declared, a.register.Namespaces = &declared, nil
 	d.mu.Lock()
+	var evicted *service
 	old, err := d.conflictLocked(reg, distance)
 	if err == nil {
-		a.service, err = d.serviceLocked(reg.Service)
+		a.service, evicted, err = d.serviceLocked(reg.Service)
 	}
 	if err != nil {
 		d.mu.Unlock()
@@ -44,6 +44,7 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	s.attachments = append(s.attachments, a)
 	d.instances(distance)[reg.Instance] = a
 	d.gauge(distance).Inc()
+	s.stayLocked()
 	d.rerouteLocked(s)
 	s.mu.Lock()
 	s.joinLocked(a)
@@ -51,6 +52,9 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	known := d.releaseKnownLocked()
 	d.mu.Unlock()
 
+	if evicted != nil {
+		d.retired(evicted, nil, "max-services")
+	}
 	if old != nil {
 		old.Detach()
 	}
@@ -115,27 +119,28 @@ func (d *Dispatcher) conflictLocked(reg *sio.Register, distance Distance) (old *
 	return old, nil
 }
 
-// serviceLocked finds or makes the service. When too many are known, the one that has been away longest gives way.
-func (d *Dispatcher) serviceLocked(name sio.ServiceName) (*service, error) {
+// serviceLocked finds or makes the service. When too many are known, the one that has been away longest gives way: what waits for it is the
+// caller's to let go.
+func (d *Dispatcher) serviceLocked(name sio.ServiceName) (s, evicted *service, err error) {
 	if s := d.services[name]; s != nil {
-		return s, nil
+		return s, nil, nil
 	}
 	if len(d.services) >= d.options.MaxServices {
-		var oldest *service
 		for _, s := range d.services {
-			if len(s.attachments) == 0 && (oldest == nil || s.left.Before(oldest.left)) {
-				oldest = s
+			if len(s.attachments) == 0 && (evicted == nil || s.left.Before(evicted.left)) {
+				evicted = s
 			}
 		}
-		if oldest == nil {
-			return nil, sio.E(sio.CodeTooLarge, "attach", fmt.Sprintf("%d services are attached, which is the most allowed (setting max-services)",
+		if evicted == nil {
+			return nil, nil, sio.E(sio.CodeTooLarge, "attach", fmt.Sprintf("%d services are attached, which is the most allowed (setting max-services)",
 				len(d.services)))
 		}
-		delete(d.services, oldest.name)
+		d.retireLocked(evicted) // the table is made again; held connects are released with the new service's
 	}
-	s := &service{d: d, name: name, homeless: ring{gauge: d.metrics.WaitingInstance}}
+	s = &service{d: d, name: name, homeless: ring{gauge: d.metrics.WaitingInstance}}
+	s.absence.service = s
 	d.services[name] = s
-	return s, nil
+	return s, evicted, nil
 }
 
 // rerouteLocked follows a change of the service's attachments.
@@ -145,21 +150,25 @@ func (d *Dispatcher) rerouteLocked(s *service) {
 	d.unhandled.forget()
 }
 
-// forget takes the attachment out of the lists, and tells whether it was there.
-func (d *Dispatcher) forget(a *Attachment) bool {
+// forget takes the attachment out of the lists, and tells whether it was there. The service is retired if it leaves with the attachment; then
+// known are the held connects that can be decided.
+func (d *Dispatcher) forget(a *Attachment) (was, retired bool, known []*Binding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := a.service
 	i := slices.Index(s.attachments, a)
 	if i < 0 {
-		return false
+		return false, false, nil
 	}
 	s.attachments = slices.Delete(s.attachments, i, i+1)
-	s.left = time.Now()
 	if list := d.instances(a.distance); list[a.register.Instance] == a {
 		delete(list, a.register.Instance)
 	}
 	d.gauge(a.distance).Dec()
+	if s.leftLocked(a) {
+		d.retireLocked(s)
+		return true, true, d.releaseKnownLocked()
+	}
 	d.rerouteLocked(s)
-	return true
+	return true, false, nil
 }

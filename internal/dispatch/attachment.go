@@ -24,6 +24,8 @@ type Attachment struct {
 
 	touched []Socket // to be flushed; owned by the goroutine that resolves
 
+	retires bool // the service is forgotten with it; guarded by the dispatcher's mu
+
 	declared *sio.Register // never changed, but replaced; guarded by the dispatcher's mu and service.mu, either to read
 
 	// guarded by service.mu
@@ -158,7 +160,8 @@ func (a *Attachment) graceOver() {
 // Detach ends the attachment. Its open dispatches go to other instances of the service in the order in which they were handed out,
 // or wait for one; under at most once they are dropped. When it returns, Instance.Queue is not called again.
 func (a *Attachment) Detach() {
-	if !a.d.forget(a) {
+	was, retired, known := a.d.forget(a)
+	if !was {
 		return
 	}
 	s := a.service
@@ -177,6 +180,9 @@ func (a *Attachment) Detach() {
 	a.d.abandon(dropped, a.d.metrics.DroppedAtMostOnce, "its instance detached, and it wants each dispatch at most once")
 	a.setAside(poison)
 	a.d.log.Info("instance detached", "service", s.name, "instance", a.register.Instance)
+	if retired {
+		a.d.retired(s, known, "drain")
+	}
 	a.d.changed(a.distance)
 }
 

@@ -122,7 +122,10 @@ func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 
 // enter lets the socket into its namespace, or says why not. Of a namespace that is not known yet it says nothing.
 func (b *Binding) enter() (refusal DecisionKind) {
-	if b.place.Load() != nil {
+	if p := b.place.Load(); p != nil {
+		if p.routes.Load() == nowhere && !b.d.routes.Load().empty() {
+			return UnknownNamespace // by now
+		}
 		return 0
 	}
 	p, refusal := b.d.places.enter(b.socket.Namespace())
@@ -237,12 +240,34 @@ func (b *Binding) askNext() {
 	}
 	b.mu.Unlock()
 	if len(lanes) == 0 {
+		b.advise() // first, so that nothing of the socket comes before its connect
 		b.decide(Decision{Kind: Accepted})
 	}
+	askAll(lanes, false)
+}
+
+// advise tells the connect to the services whose answer nobody waits for.
+func (b *Binding) advise() {
+	r := b.routes()
+	if r == nil || len(r.advised) == 0 {
+		return
+	}
+	var lanes []*lane
+	b.mu.Lock()
+	if !b.closed {
+		for _, s := range r.advised {
+			lanes = append(lanes, b.laneLocked(s))
+		}
+	}
+	b.mu.Unlock()
+	askAll(lanes, true)
+}
+
+func askAll(lanes []*lane, advise bool) {
 	for _, l := range lanes {
 		l.service.mu.Lock()
 		if !l.gone { // a service before it may have refused by now
-			l.askLocked()
+			l.askLocked(advise)
 		}
 		l.service.unlockAndFlush()
 	}

@@ -12,6 +12,8 @@ func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 	switch {
 	case dp.foreign():
 		dp.resolved(dp.ID, r)
+	case dp.advisory:
+		d.logAdvice(dp, &r)
 	case dp.Kind == Connect:
 		dp.lane.binding.answered(&r)
 	case r.Outcome == sio.Answered && dp.WantsAck && (dp.first == nil || dp.first.CompareAndSwap(false, true)):
@@ -36,6 +38,17 @@ func (d *Dispatcher) abandon(list []*Dispatch, counter metrics.Counter, why stri
 		}
 		d.noteDrop(nil, dp, why)
 		d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: why})
+	}
+}
+
+// logAdvice says that a refusal had no effect.
+func (d *Dispatcher) logAdvice(dp *Dispatch, r *sio.Result) {
+	if r.Outcome != sio.Refused {
+		return
+	}
+	if ok, missed := d.failures.Allow(); ok {
+		d.log.Warn("refusal of a connect ignored: the connect handler is registered as advisory", "service", dp.lane.service.name,
+			"namespace", dp.Socket.Namespace(), "socket", dp.Socket.ID(), "suppressed", missed)
 	}
 }
 

@@ -85,6 +85,12 @@ type Options struct {
 	ConnectHold time.Duration
 	// HoldTimeout is how long events and disconnects wait for a service that is away. Default 5 min (setting hold-timeout).
 	HoldTimeout time.Duration
+	// Retention is how long a service is known that is away; zero means for ever (setting service-retention).
+	Retention time.Duration
+	// RetainLast keeps a service beyond Retention until a connect waits for it alone (setting retain-last-service).
+	RetainLast bool
+	// Connected tells whether other replicas can be heard. While they cannot, their instances are not known to be away. Nil means always.
+	Connected func() bool
 	// HoldSockets bounds the sockets whose disconnects wait for one service that is away. Default 10,000 (setting hold-sockets).
 	HoldSockets int
 	// AbsentBytes bounds what is queued for one service while it is absent, before QueueEvents and QueueBytes hold; one socket may take half of
@@ -183,7 +189,7 @@ type Dispatcher struct {
 	services    map[sio.ServiceName]*service
 	local       map[sio.InstanceID]*Attachment
 	remote      map[sio.InstanceID]*Attachment
-	held        map[*Binding]*time.Timer // connects whose namespace has no instance at all
+	held        map[*Binding]held // connects whose namespace has no instance at all
 	generations uint64
 }
 
@@ -203,7 +209,7 @@ func New(o Options, m *metrics.Dispatch, log *slog.Logger) *Dispatcher {
 		services: map[sio.ServiceName]*service{},
 		local:    map[sio.InstanceID]*Attachment{},
 		remote:   map[sio.InstanceID]*Attachment{},
-		held:     map[*Binding]*time.Timer{},
+		held:     map[*Binding]held{},
 	}
 	d.routes.Store(&table{})
 	d.places = places{max: d.options.MaxDynamic, gauge: m.DynamicNamespaces, tables: &d.routes, here: map[sio.Namespace]*place{}}

@@ -4,6 +4,12 @@ package dispatch
 
 import "time"
 
+// held is a connect whose namespace has no instance at all.
+type held struct {
+	timer    *time.Timer
+	services []*service // that the namespace waits for; none when it is not known
+}
+
 // admit lets the socket into its namespace, and asks its services about it or waits for them. One whose namespace no service ever
 // registered is refused at once, unless nothing was ever registered: then the services are likely to be starting too.
 func (d *Dispatcher) admit(b *Binding) {
@@ -22,19 +28,35 @@ func (d *Dispatcher) admit(b *Binding) {
 	}
 }
 
-// hold lets a connect wait whose namespace has no instance at all. It returns false if it has one by now.
+// hold lets a connect wait whose namespace has no instance at all. It returns false if that has changed by now.
 func (d *Dispatcher) hold(b *Binding) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case b.isClosed():
-	case b.place.Load() == nil && !d.routes.Load().empty(), !b.routes().away():
-		return false
-	default:
-		d.held[b] = time.AfterFunc(d.options.ConnectHold, func() { d.giveUp(b) })
-		d.metrics.Held.Inc()
+	if b.isClosed() {
+		return true
 	}
+	if !d.waitsLocked(b) {
+		return false
+	}
+	h := held{timer: time.AfterFunc(d.options.ConnectHold, func() { d.giveUp(b) })} // ended by release
+	if r := b.routes(); r != nil {
+		h.services = r.services
+	}
+	for _, s := range h.services {
+		s.absence.hold(b.socket.Namespace())
+	}
+	d.held[b] = h
+	d.metrics.Held.Inc()
 	return true
+}
+
+// waitsLocked tells whether there is nothing to do for a connect but to wait.
+func (d *Dispatcher) waitsLocked(b *Binding) bool {
+	r, nothing := b.routes(), d.routes.Load().empty()
+	if r == nil || r == nowhere {
+		return nothing // or else its namespace has become known, or is unknown since its services were forgotten
+	}
+	return r.away()
 }
 
 // release takes the binding out of the held ones, and tells whether it was there.
@@ -45,21 +67,25 @@ func (d *Dispatcher) release(b *Binding) bool {
 }
 
 func (d *Dispatcher) releaseLocked(b *Binding) bool {
-	timer := d.held[b]
-	if timer == nil {
+	h, known := d.held[b]
+	if !known {
 		return false
 	}
-	timer.Stop()
+	h.timer.Stop()
+	for _, s := range h.services {
+		s.absence.release()
+	}
 	delete(d.held, b)
 	d.metrics.Held.Dec()
 	return true
 }
 
-// releaseKnownLocked takes out those that can be asked about now.
+// releaseKnownLocked takes out those that can be asked about now, and those whose namespace nobody registers any more.
 func (d *Dispatcher) releaseKnownLocked() (known []*Binding) {
 	t := d.routes.Load()
 	for b := range d.held {
-		if t.there(b.socket.Namespace()) {
+		gone := b.routes() == nowhere && !t.empty()
+		if gone || t.there(b.socket.Namespace()) {
 			d.releaseLocked(b)
 			known = append(known, b)
 		}

@@ -29,11 +29,13 @@ type lane struct {
 	queue list
 
 	connecting bool       // a connect is queued or open
+	advised    bool       // nobody waits for the answer to it
 	told       bool       // the service accepted the socket or was handed events of it
 	gone       bool       // the socket is; nothing but its disconnect is to come
 	parted     *departure // set when the socket is gone
 
 	timer  *time.Timer   // while a connect waits for a service that is away
+	absent bool          // the connect waits since the service has no instance
 	wait   chan struct{} // closed when the queue has room again; nil while nobody waits
 	listed bool          // in the ring of at, or homeless
 	turn   int           // dispatches handed out in its present turn
@@ -281,6 +283,9 @@ func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	case Connect:
 		l.connecting = false
 		l.told = outcome == sio.Handled || outcome == sio.Answered || late
+		if dp.advisory && !l.told {
+			l.met = false // the instance may have forgotten the socket, which is there all the same
+		}
 		if l.gone && l.told {
 			l.tellLocked()
 		}
@@ -294,13 +299,13 @@ func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	}
 }
 
-// askLocked asks the service about the connect.
-func (l *lane) askLocked() {
+// askLocked asks the service about the connect, or only tells it.
+func (l *lane) askLocked(advise bool) {
 	dp := newDispatch()
 	dp.ID = l.service.d.nextID()
-	dp.Socket, dp.Kind, dp.WantsAck = l.binding.socket, Connect, true
+	dp.Socket, dp.Kind, dp.WantsAck, dp.advisory = l.binding.socket, Connect, true, advise
 	dp.lane, dp.size, dp.share = l, overhead, connectShare
-	l.connecting = true
+	l.connecting, l.advised = true, advise
 	l.addLocked(dp)
 }
 
@@ -388,10 +393,14 @@ func (l *lane) waitsLocked() bool {
 
 // holdConnectLocked bounds the wait of a connect for a service that is away.
 func (l *lane) holdConnectLocked() {
-	if !l.connecting || l.gone || l.timer != nil {
+	if !l.connecting || l.advised || l.gone || l.timer != nil || l.service.retired {
 		return
 	}
 	l.service.d.metrics.Held.Inc()
+	if l.absent = !l.service.there.Load(); l.absent {
+		l.service.absence.hold(l.binding.socket.Namespace())
+		l.service.blockLocked()
+	}
 	l.timer = time.AfterFunc(l.service.d.options.ConnectHold, l.connectHeld)
 }
 
@@ -400,6 +409,10 @@ func (l *lane) releaseConnectLocked() {
 		l.timer.Stop()
 		l.timer = nil
 		l.service.d.metrics.Held.Dec()
+		if l.absent {
+			l.service.absence.release()
+			l.service.blocked--
+		}
 	}
 }
 

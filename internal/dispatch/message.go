@@ -16,6 +16,9 @@ type Others interface {
 	// Tell sends the message to the other replicas before it returns. collect, to be called once, gathers the acks of their instances, if
 	// the message wants any, until all came or ctx ended. What came is valid also beside an error.
 	Tell(ctx context.Context, m *sio.Message) (collect func() (sio.InstanceAcks, error))
+	// Query asks the other replicas before it returns. collect, to be called once, gathers what they found until all answered or ctx ended, and
+	// names those that did not. It is nil when nobody is asked.
+	Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error))
 }
 
 // Tell hands the message to every other instance in the cluster that registered for it, at most once per replica that the instance is

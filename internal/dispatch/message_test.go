@@ -145,8 +145,10 @@ func TestDispatcher_Tell_window(t *testing.T) {
 
 // others is a cluster in which one instance answers.
 type others struct {
-	told *sio.Message
-	err  error
+	told  *sio.Message
+	asked sio.Query
+	found sio.Found
+	err   error
 }
 
 func (o *others) Tell(_ context.Context, m *sio.Message) func() (sio.InstanceAcks, error) {
@@ -154,6 +156,11 @@ func (o *others) Tell(_ context.Context, m *sio.Message) func() (sio.InstanceAck
 	return func() (sio.InstanceAcks, error) {
 		return sio.InstanceAcks{Came: make([]sio.InstanceAck, 1), Missing: 2, Silent: []sio.ReplicaID{"r"}}, o.err
 	}
+}
+
+func (o *others) Query(_ context.Context, q sio.Query) func() (sio.Found, error) {
+	o.asked = q
+	return func() (sio.Found, error) { return o.found, o.err }
 }
 
 // The other replicas are told too, and who has got the message already; what they answer is added.

@@ -30,10 +30,11 @@ type routes struct {
 	byName     map[string][]route
 	catchAll   []route      // for events that stand not in byName
 	connect    [][]*service // those of a group are asked at the same time, when those of the group before have accepted
+	advised    []*service   // are told of a connect when all that were asked have accepted
 	disconnect []*service
 	roomEvents []*service
 
-	asked []asked // what connect is made of
+	asked []asked // what connect and advised are made of
 }
 
 // route leads an event to a service.
@@ -43,8 +44,9 @@ type route struct {
 }
 
 type asked struct {
-	service *service
-	order   int
+	service  *service
+	order    int
+	advisory bool
 }
 
 // nowhere are the routes of a namespace that no service registers any more.
@@ -208,9 +210,9 @@ func (r *routes) find(event string) []route {
 	return r.catchAll
 }
 
-// away tells whether no service of the namespace has an instance.
+// away tells whether no service of the namespace has an instance. One that is only told of connects is not waited for.
 func (r *routes) away() bool {
-	return r == nil || !slices.ContainsFunc(r.services, func(s *service) bool { return s.there.Load() })
+	return r == nil || len(r.advised) == 0 && !slices.ContainsFunc(r.services, func(s *service) bool { return s.there.Load() })
 }
 
 func (r *routes) add(s *service, reg *sio.Registration) {
@@ -222,7 +224,7 @@ func (r *routes) add(s *service, reg *sio.Registration) {
 		r.catchAll = withRoute(r.catchAll, route{s, s.shareOf(reg, "")})
 	}
 	if reg.Connect {
-		r.addAsked(asked{s, reg.ConnectOrder})
+		r.addAsked(asked{s, reg.ConnectOrder, reg.Advisory})
 	}
 	if reg.Disconnect {
 		r.disconnect = with(r.disconnect, s)
@@ -259,7 +261,7 @@ func (r *routes) addRoutes(other *routes) {
 	}
 }
 
-// addAsked notes who is to be asked. A service is asked once: at the earliest of its orders.
+// addAsked notes who is to be asked. A service is asked once: at the earliest of its orders, and for good if one registration wants that.
 func (r *routes) addAsked(a asked) {
 	i := slices.IndexFunc(r.asked, func(b asked) bool { return b.service == a.service })
 	if i < 0 {
@@ -267,13 +269,20 @@ func (r *routes) addAsked(a asked) {
 		return
 	}
 	r.asked[i].order = min(r.asked[i].order, a.order)
+	r.asked[i].advisory = r.asked[i].advisory && a.advisory
 }
 
-// group makes connect of asked.
+// group makes connect and advised of asked.
 func (r *routes) group() {
 	slices.SortStableFunc(r.asked, func(a, b asked) int { return cmp.Compare(a.order, b.order) })
-	for i, a := range r.asked {
-		if i == 0 || a.order != r.asked[i-1].order {
+	order := -1
+	for _, a := range r.asked {
+		if a.advisory {
+			r.advised = append(r.advised, a.service)
+			continue
+		}
+		if a.order != order {
+			order = a.order
 			r.connect = append(r.connect, nil)
 		}
 		last := len(r.connect) - 1

@@ -18,13 +18,16 @@ type service struct {
 	d    *Dispatcher
 	name sio.ServiceName
 
-	there atomic.Bool // an instance is attached that takes new sockets
+	there   atomic.Bool // an instance is attached that takes new sockets
+	absence absence
 
 	// guarded by the dispatcher's mu
 	attachments []*Attachment
 	declared    []sio.Registration // of all attachments, or of the last that left
 	shares      map[eventOf]int    // the number of each event's share
 	left        time.Time          // when the last attachment left
+	retiring    sio.InstanceID     // with which the service is retired if it is the last to leave; empty for none
+	retention   *time.Timer        // while the service is absent and is to be forgotten; ended by retireLocked and closeLocked
 
 	mu       sync.Mutex // guards what follows, the attachments' and the lanes' fields
 	local    []*Attachment
@@ -41,6 +44,9 @@ type service struct {
 
 	unflushed []*Attachment         // those whose last results may not have been concluded
 	settling  map[*lane]*settlement // what drains wait for; nil for most
+	retired   bool                  // it is not known any more: nothing waits for it
+	overdue   bool                  // it is forgotten as soon as a connect waits for it alone
+	blocked   int                   // connects that wait for it alone
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
@@ -97,6 +103,7 @@ func (s *service) joinLocked(a *Attachment) {
 		s.remote = append(s.remote, a)
 	}
 	s.there.Store(true)
+	s.absence.over()
 	for range s.homeless.len {
 		s.homeless.pop().placeLocked()
 	}
@@ -108,7 +115,11 @@ func (s *service) partLocked(a *Attachment) {
 	is := func(other *Attachment) bool { return other == a }
 	s.local = slices.DeleteFunc(s.local, is)
 	s.remote = slices.DeleteFunc(s.remote, is)
-	s.there.Store(len(s.local)+len(s.remote) > 0)
+	there := len(s.local)+len(s.remote) > 0
+	s.there.Store(there)
+	if !there {
+		s.absence.begin()
+	}
 }
 
 // dirtyLocked notes that the attachment's instance has something to flush.
@@ -143,19 +154,26 @@ func (s *service) unlockAndFlush() {
 	}
 }
 
-// armHoldLocked sees to it that homeless lanes do not wait for ever.
+// armHoldLocked sees to it that homeless lanes do not wait for ever, and those of a retired service not at all.
 func (s *service) armHoldLocked() {
-	if s.sweeping || s.closed || s.d.options.HoldTimeout < 0 {
+	switch {
+	case s.sweeping || s.closed:
 		return
+	case s.retired:
+		s.sweeper = time.AfterFunc(0, s.sweepRetired) // ends at once
+	case s.d.options.HoldTimeout < 0:
+		return
+	default:
+		s.sweeper = time.AfterFunc(s.d.options.HoldTimeout/4, s.sweep) // ended by closeLocked
 	}
 	s.sweeping = true
-	s.sweeper = time.AfterFunc(s.d.options.HoldTimeout/4, s.sweep) // ended by closeLocked
 }
 
 // closeLocked ends what would look after homeless lanes later.
 func (s *service) closeLocked() {
 	s.closed = true
-	for _, t := range []*time.Timer{s.sweeper, s.pressure.timer, s.balance.timer} {
+	s.absence.end()
+	for _, t := range []*time.Timer{s.sweeper, s.pressure.timer, s.balance.timer, s.retention} {
 		if t != nil {
 			t.Stop()
 		}
@@ -167,7 +185,7 @@ func (s *service) sweep() {
 	var dropped []*Dispatch
 	s.mu.Lock()
 	s.sweeping = false
-	if s.closed {
+	if s.closed || s.retired { // what waits for a retired one is dropped otherwise
 		s.mu.Unlock()
 		return
 	}

@@ -5,6 +5,7 @@ package dispatch
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -15,6 +16,8 @@ type Survey struct {
 	Declared  []sio.Registration // of its instances, or of the last that left; equal ones once
 	Instances []InstanceSurvey   // by id
 	Waiting   int                // sockets of this replica that wait for an instance to come
+	Absent    time.Time          // since when no instance takes sockets; zero while one does
+	Held      int                // connects of this replica that wait meanwhile
 }
 
 // InstanceSurvey is what is known of one instance. What is counted is this replica's.
@@ -40,9 +43,23 @@ func (d *Dispatcher) Survey() []Survey {
 	return all
 }
 
+// Absent lists the services that have no instance that takes sockets, by name.
+func (d *Dispatcher) Absent() (all []sio.Absent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.services {
+		if since, held := s.absence.state(); !since.IsZero() {
+			all = append(all, sio.Absent{Service: s.name, Since: since, Held: held})
+		}
+	}
+	slices.SortFunc(all, func(a, b sio.Absent) int { return cmp.Compare(a.Service, b.Service) })
+	return all
+}
+
 // surveyLocked is called under the dispatcher's mu, and takes the service's.
 func (s *service) surveyLocked() Survey {
 	v := Survey{Service: s.name}
+	v.Absent, v.Held = s.absence.state()
 	for i := range s.declared {
 		if r := &s.declared[i]; !slices.ContainsFunc(v.Declared, func(known sio.Registration) bool { return known.Equal(r) }) {
 			v.Declared = append(v.Declared, *r)

@@ -45,6 +45,7 @@ type Dispatch struct {
 	ack        sio.AckID
 	first      *atomic.Bool // shared by the dispatches of one event that wants an ack and goes to several services
 	lane       *lane
+	advisory   bool                             // a connect whose answer nobody waits for
 	resolved   func(sio.DispatchID, sio.Result) // of what other replicas opened, and of messages; nil for what sockets here do
 	size       int
 	share      int       // of its instance's window

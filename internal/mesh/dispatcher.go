@@ -25,6 +25,10 @@ type Dispatcher interface {
 	Flush(instance sio.InstanceID)
 	// TellHere hands a message of another replica to the instances here that take it. It does not block.
 	TellHere(m *sio.Message) Replies
+	// Retire forgets a service that has no instance, or leaves with one, for another replica.
+	Retire(q *sio.RetireService) sio.Retired
+	// Absent lists the services that have no instance.
+	Absent() []sio.Absent
 	// Attach offers an instance of another replica. The remote may be called before Attach returns. CodeConflict means that it cannot
 	// be taken now.
 	Attach(r *sio.Register, remote Remote) (Attachment, error)

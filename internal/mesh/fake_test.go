@@ -281,6 +281,12 @@ func (d *fakeDispatcher) Flush(id sio.InstanceID) {
 // TellHere implements Dispatcher: nobody takes messages.
 func (d *fakeDispatcher) TellHere(*sio.Message) Replies { return nobody{} }
 
+// Retire implements Dispatcher: no service is known.
+func (d *fakeDispatcher) Retire(*sio.RetireService) sio.Retired { return sio.Retired{} }
+
+// Absent implements Dispatcher.
+func (d *fakeDispatcher) Absent() []sio.Absent { return nil }
+
 type nobody struct{}
 
 func (nobody) Asked() []sio.Addressee                 { return nil }

@@ -48,6 +48,17 @@ func (l *Local) Flush(instance sio.InstanceID) { l.dispatcher.FlushForwarded(ins
 // TellHere implements Dispatcher.
 func (l *Local) TellHere(m *sio.Message) Replies { return l.dispatcher.TellHere(m) }
 
+// Retire implements Dispatcher.
+func (l *Local) Retire(q *sio.RetireService) sio.Retired {
+	if q.Instance != "" {
+		return l.dispatcher.RetireWith(q.Service, q.Instance)
+	}
+	return l.dispatcher.Retire(q.Service)
+}
+
+// Absent implements Dispatcher.
+func (l *Local) Absent() []sio.Absent { return l.dispatcher.Absent() }
+
 // Attach implements Dispatcher.
 func (l *Local) Attach(r *sio.Register, remote Remote) (Attachment, error) {
 	a, err := l.dispatcher.Attach(r, instanceOf{remote}, dispatch.Remote)

@@ -23,6 +23,12 @@ func (m *Mesh) query(origin sio.ReplicaID, request *backplane.QueryRequest) {
 	case *sio.FindCall:
 		m.findCall(origin, request.ID, q)
 		return
+	case *sio.RetireService:
+		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Found: sio.Found{Retired: m.dispatcher.Retire(q)}, Last: true})
+		return
+	case *sio.ListAbsent:
+		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Found: sio.Found{Absent: m.dispatcher.Absent()}, Last: true})
+		return
 	}
 	if !m.mayGather() {
 		m.send(origin, &backplane.QueryAnswer{ID: request.ID, Refused: true, Last: true})

@@ -22,6 +22,8 @@ type Dispatch struct {
 
 	DynamicNamespaces prometheus.Gauge // with sockets, registered by pattern only
 
+	absentHeld *prometheus.GaugeVec // connects that wait for an absent service, by its name
+
 	Connects    prometheus.Counter // dispatches handed out, by kind
 	Events      prometheus.Counter
 	Disconnects prometheus.Counter
@@ -48,6 +50,7 @@ type Dispatch struct {
 	DroppedLeft       prometheus.Counter
 	DroppedRoom       prometheus.Counter
 	DroppedMessage    prometheus.Counter
+	DroppedRetired    prometheus.Counter
 
 	Accepted         prometheus.Counter // connects, by decision
 	ConnectRefused   prometheus.Counter
@@ -82,16 +85,19 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 	moved := vec("moved_sockets_total", "Idle sockets assigned to another instance of their service, by reason.", "reason")
 	connects := vec("connects_total", "Connects of sockets, by decision.", "decision")
 	return &Dispatch{
-		LocalInstances:    instances.WithLabelValues("local"),
-		RemoteInstances:   instances.WithLabelValues("remote"),
-		Open:              gauge("open", "Dispatches handed out and not resolved."),
-		Queued:            gauge("queued", "Dispatches that wait for a window or for an instance."),
-		Blocked:           gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
-		Held:              gauge("held_connects", "Connects that wait for a service to attach."),
-		WaitingWindow:     waiting.WithLabelValues("window"),
-		WaitingShare:      waiting.WithLabelValues("share"),
-		WaitingInstance:   waiting.WithLabelValues("instance"),
-		WaitingForward:    gauge("waiting_forwards", "Dispatches of other replicas, and messages, that wait for the window of an instance here."),
+		LocalInstances:  instances.WithLabelValues("local"),
+		RemoteInstances: instances.WithLabelValues("remote"),
+		Open:            gauge("open", "Dispatches handed out and not resolved."),
+		Queued:          gauge("queued", "Dispatches that wait for a window or for an instance."),
+		Blocked:         gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
+		Held:            gauge("held_connects", "Connects that wait for a service to attach."),
+		WaitingWindow:   waiting.WithLabelValues("window"),
+		WaitingShare:    waiting.WithLabelValues("share"),
+		WaitingInstance: waiting.WithLabelValues("instance"),
+		WaitingForward:  gauge("waiting_forwards", "Dispatches of other replicas, and messages, that wait for the window of an instance here."),
+		absentHeld: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "spanwire_dispatch_absent_service_held_connects", Help: "Connects that wait for an absent service, by service.",
+		}, []string{"service"}),
 		DynamicNamespaces: gauge("dynamic_namespaces", "Namespaces that have sockets and that services registered by pattern only."),
 		Connects:          dispatches("connect"),
 		Events:            dispatches("event"),
@@ -120,6 +126,7 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		DroppedLeft:       dropped("left"),
 		DroppedRoom:       dropped("room_events"),
 		DroppedMessage:    dropped("messages"),
+		DroppedRetired:    dropped("retired"),
 		Accepted:          connects("accepted"),
 		ConnectRefused:    connects("refused"),
 		UnknownNamespace:  connects("unknown_namespace"),
@@ -127,3 +134,10 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Away:              connects("away"),
 	}
 }
+
+// AbsentHeld is the gauge of the connects that wait for the service while it is absent. Instances choose the names of services, the setting
+// max-services bounds them.
+func (d *Dispatch) AbsentHeld(service string) Gauge { return d.absentHeld.WithLabelValues(service) }
+
+// ForgetService removes what is measured of a service that is not known any more.
+func (d *Dispatch) ForgetService(service string) { d.absentHeld.DeleteLabelValues(service) }

@@ -2,7 +2,13 @@
 
 package sio
 
-// Query is what a service may ask of the cluster: FetchSockets, ListRooms, SetData or Counted.
+import (
+	"slices"
+	"time"
+)
+
+// Query is what a service may ask of the cluster: FetchSockets, ListRooms, SetData or Counted; and what operators may: RetireService and
+// ListAbsent.
 type Query interface{ query() }
 
 // FetchSockets asks which sockets a target has.
@@ -32,10 +38,21 @@ type SetData struct {
 // gathered as one.
 type Counted struct{ Command Command }
 
-func (*FetchSockets) query() {}
-func (*ListRooms) query()    {}
-func (*SetData) query()      {}
-func (*Counted) query()      {}
+// RetireService asks replicas to forget a service that has no instance.
+type RetireService struct {
+	Service  ServiceName
+	Instance InstanceID // the one that it leaves with, when that said so; empty when an operator did
+}
+
+// ListAbsent asks for the services that have no instance.
+type ListAbsent struct{}
+
+func (*FetchSockets) query()  {}
+func (*ListRooms) query()     {}
+func (*SetData) query()       {}
+func (*Counted) query()       {}
+func (*RetireService) query() {}
+func (*ListAbsent) query()    {}
 
 // Found is the answer to a Query.
 type Found struct {
@@ -45,8 +62,35 @@ type Found struct {
 	Conflict  bool         // of SetData: another version was there, and stays
 	Reached   int          // of Counted, how many sockets
 	Calls     []Call       // of FindCall, one for each replica that knows the key
+	Retired   Retired      // of RetireService
+	Absent    []Absent     // of ListAbsent, one for each replica and service
 	Truncated bool         // there is more than the limit allowed to tell
 	Silent    []ReplicaID  // replicas that did not answer in time
+}
+
+// Retired is what became of a service that was to be forgotten.
+type Retired struct {
+	Known     bool         // a replica knew it, and has forgotten it
+	Instances []InstanceID // that are attached, so that it was not forgotten
+	Connects  int          // that waited for it and go on
+	Dropped   int          // dispatches that waited for it
+}
+
+// Add adds what another replica did.
+func (r *Retired) Add(other *Retired) {
+	r.Known = r.Known || other.Known
+	r.Connects += other.Connects
+	r.Dropped += other.Dropped
+	r.Instances = append(r.Instances, other.Instances...)
+	slices.Sort(r.Instances)
+	r.Instances = slices.Compact(r.Instances)
+}
+
+// Absent is a service that has no instance, as one replica sees it.
+type Absent struct {
+	Service ServiceName
+	Since   time.Time
+	Held    int // connects that wait for it
 }
 
 // Data is what handlers keep with a socket. It is never changed.

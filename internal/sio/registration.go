@@ -24,7 +24,8 @@ type Registration struct {
 	Events       []string
 	CatchAll     bool // every event that no service registered by name
 	Connect      bool
-	ConnectOrder int // services with a lower one are asked first
+	ConnectOrder int  // services with a lower one are asked first
+	Advisory     bool // with Connect: the service is told of connects, nobody waits for its answer
 	Disconnect   bool
 	RoomEvents   bool
 	Messages     []string // names of messages of other instances; "*" for all
@@ -33,7 +34,7 @@ type Registration struct {
 // Equal tells whether both declare the same.
 func (r *Registration) Equal(other *Registration) bool {
 	return r.Namespace == other.Namespace && r.Pattern == other.Pattern && r.CatchAll == other.CatchAll && r.Connect == other.Connect &&
-		r.ConnectOrder == other.ConnectOrder && r.Disconnect == other.Disconnect && r.RoomEvents == other.RoomEvents &&
+		r.ConnectOrder == other.ConnectOrder && r.Advisory == other.Advisory && r.Disconnect == other.Disconnect && r.RoomEvents == other.RoomEvents &&
 		slices.Equal(r.Events, other.Events) && slices.Equal(r.Messages, other.Messages)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-var leavingRows = slices.Concat(absentRows)
+var leavingRows = slices.Concat(absentRows, retireRows)
 
 // apart starts a service of its own, which handles the event of its name.
 func (w *world) apart(t *testing.T, s *server, name string) *process.Process {

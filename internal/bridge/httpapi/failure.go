@@ -45,15 +45,17 @@ func (c *call) fail(err error) {
 func failureOf(err error) *failure {
 	s := status.Convert(err)
 	table := map[codes.Code]int{
-		codes.InvalidArgument:   http.StatusBadRequest,
-		codes.Unauthenticated:   http.StatusUnauthorized,
-		codes.PermissionDenied:  http.StatusForbidden,
-		codes.NotFound:          http.StatusNotFound,
-		codes.AlreadyExists:     http.StatusConflict,
-		codes.ResourceExhausted: http.StatusRequestEntityTooLarge,
-		codes.Unimplemented:     http.StatusNotImplemented,
-		codes.Unavailable:       http.StatusServiceUnavailable,
-		codes.DeadlineExceeded:  http.StatusGatewayTimeout,
+		codes.InvalidArgument:  http.StatusBadRequest,
+		codes.Unauthenticated:  http.StatusUnauthorized,
+		codes.PermissionDenied: http.StatusForbidden,
+		codes.NotFound:         http.StatusNotFound,
+		codes.AlreadyExists:    http.StatusConflict,
+
+		codes.FailedPrecondition: http.StatusConflict,
+		codes.ResourceExhausted:  http.StatusRequestEntityTooLarge,
+		codes.Unimplemented:      http.StatusNotImplemented,
+		codes.Unavailable:        http.StatusServiceUnavailable,
+		codes.DeadlineExceeded:   http.StatusGatewayTimeout,
 	}
 	code, known := table[s.Code()]
 	if !known {

@@ -75,6 +75,7 @@ func New(o Options) http.Handler {
 		"sockets":          {look, (*call).sockets},
 		"rooms":            {look, (*call).rooms},
 		"services":         {look, (*call).services},
+		"services/retire":  {change, (*call).retire},
 		"tail":             {[]string{http.MethodGet}, (*call).tail},
 	}
 	return d

@@ -100,6 +100,32 @@ func (c *call) services() error {
 	return c.answer(http.StatusOK, plainjson.Message(r))
 }
 
+// retire forgets an absent service.
+func (c *call) retire() error {
+	var b struct {
+		Service string `json:"service"`
+	}
+	if err := c.read(&b); err != nil {
+		return err
+	}
+	r, err := c.Emitter.RetireService(c.ctx, &spanwirev1.RetireServiceRequest{Service: b.Service})
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Connects       uint32   `json:"connects"`
+		Dropped        uint32   `json:"dropped"`
+		SilentReplicas []string `json:"silent_replicas"`
+		Error          *problem `json:"error,omitempty"`
+	}
+	code := http.StatusOK
+	body.Connects, body.Dropped, body.SilentReplicas = r.GetConnects(), r.GetDropped(), plainjson.NotNil(r.GetSilentReplicas())
+	if len(r.GetSilentReplicas()) > 0 {
+		body.Error, code = late("some replicas did not answer in time; they may still wait for the service")
+	}
+	return c.answer(code, body)
+}
+
 // tail writes what happens, one line for each occurrence, until the caller goes away.
 func (c *call) tail() error {
 	var b struct {

@@ -139,9 +139,11 @@ type ListServicesResponse struct {
 	// Names the replica that answered.
 	Replica string `protobuf:"bytes,2,opt,name=replica,proto3" json:"replica,omitempty"`
 	// Tells the replicas of the cluster.
-	Topology      *Topology `protobuf:"bytes,3,opt,name=topology,proto3" json:"topology,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Topology *Topology `protobuf:"bytes,3,opt,name=topology,proto3" json:"topology,omitempty"`
+	// Lists the replicas that did not answer in time: the connects that they hold are not counted.
+	SilentReplicas []string `protobuf:"bytes,4,rep,name=silent_replicas,json=silentReplicas,proto3" json:"silent_replicas,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListServicesResponse) Reset() {
@@ -195,6 +197,123 @@ func (x *ListServicesResponse) GetTopology() *Topology {
 	return nil
 }
 
+func (x *ListServicesResponse) GetSilentReplicas() []string {
+	if x != nil {
+		return x.SilentReplicas
+	}
+	return nil
+}
+
+// RetireServiceRequest asks to forget a service.
+type RetireServiceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the service.
+	Service       string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireServiceRequest) Reset() {
+	*x = RetireServiceRequest{}
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireServiceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireServiceRequest) ProtoMessage() {}
+
+func (x *RetireServiceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireServiceRequest.ProtoReflect.Descriptor instead.
+func (*RetireServiceRequest) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RetireServiceRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+// RetireServiceResponse tells what became of what waited for the service.
+type RetireServiceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts the connects that waited for the service, in the whole cluster. They go on without it.
+	Connects uint32 `protobuf:"varint,1,opt,name=connects,proto3" json:"connects,omitempty"`
+	// Counts the events and other dispatches that waited for the service, in the whole cluster. They are dropped.
+	Dropped uint32 `protobuf:"varint,2,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Lists the replicas that did not answer in time. They may still know the service; call again when they are back.
+	SilentReplicas []string `protobuf:"bytes,3,rep,name=silent_replicas,json=silentReplicas,proto3" json:"silent_replicas,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RetireServiceResponse) Reset() {
+	*x = RetireServiceResponse{}
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireServiceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireServiceResponse) ProtoMessage() {}
+
+func (x *RetireServiceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireServiceResponse.ProtoReflect.Descriptor instead.
+func (*RetireServiceResponse) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RetireServiceResponse) GetConnects() uint32 {
+	if x != nil {
+		return x.Connects
+	}
+	return 0
+}
+
+func (x *RetireServiceResponse) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+func (x *RetireServiceResponse) GetSilentReplicas() []string {
+	if x != nil {
+		return x.SilentReplicas
+	}
+	return nil
+}
+
 // ServiceInfo is what a replica knows of a service.
 type ServiceInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -206,13 +325,17 @@ type ServiceInfo struct {
 	Instances []*InstanceInfo `protobuf:"bytes,3,rep,name=instances,proto3" json:"instances,omitempty"`
 	// Counts the sockets that wait for an instance to come.
 	WaitingSockets uint32 `protobuf:"varint,4,opt,name=waiting_sockets,json=waitingSockets,proto3" json:"waiting_sockets,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Counts the connects that the service holds while it is absent, in the whole cluster.
+	HeldConnects uint32 `protobuf:"varint,5,opt,name=held_connects,json=heldConnects,proto3" json:"held_connects,omitempty"`
+	// Holds the time since which no instance takes sockets, in milliseconds since the Unix epoch. Zero while one does.
+	AbsentSinceMs int64 `protobuf:"varint,6,opt,name=absent_since_ms,json=absentSinceMs,proto3" json:"absent_since_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceInfo) Reset() {
 	*x = ServiceInfo{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[2]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +347,7 @@ func (x *ServiceInfo) String() string {
 func (*ServiceInfo) ProtoMessage() {}
 
 func (x *ServiceInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[2]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +360,7 @@ func (x *ServiceInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceInfo.ProtoReflect.Descriptor instead.
 func (*ServiceInfo) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{2}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServiceInfo) GetService() string {
@@ -268,6 +391,20 @@ func (x *ServiceInfo) GetWaitingSockets() uint32 {
 	return 0
 }
 
+func (x *ServiceInfo) GetHeldConnects() uint32 {
+	if x != nil {
+		return x.HeldConnects
+	}
+	return 0
+}
+
+func (x *ServiceInfo) GetAbsentSinceMs() int64 {
+	if x != nil {
+		return x.AbsentSinceMs
+	}
+	return 0
+}
+
 // InstanceInfo is what a replica knows of an instance.
 type InstanceInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -293,7 +430,7 @@ type InstanceInfo struct {
 
 func (x *InstanceInfo) Reset() {
 	*x = InstanceInfo{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[3]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +442,7 @@ func (x *InstanceInfo) String() string {
 func (*InstanceInfo) ProtoMessage() {}
 
 func (x *InstanceInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[3]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +455,7 @@ func (x *InstanceInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceInfo.ProtoReflect.Descriptor instead.
 func (*InstanceInfo) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{3}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InstanceInfo) GetInstanceId() string {
@@ -394,7 +531,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[4]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +543,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[4]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +556,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{4}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TailRequest) GetNamespace() string {
@@ -461,7 +598,7 @@ type TailResponse struct {
 
 func (x *TailResponse) Reset() {
 	*x = TailResponse{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[5]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +610,7 @@ func (x *TailResponse) String() string {
 func (*TailResponse) ProtoMessage() {}
 
 func (x *TailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[5]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +623,7 @@ func (x *TailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
 func (*TailResponse) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{5}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TailResponse) GetOccurrences() []*Occurrence {
@@ -527,7 +664,7 @@ type Occurrence struct {
 
 func (x *Occurrence) Reset() {
 	*x = Occurrence{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[6]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +676,7 @@ func (x *Occurrence) String() string {
 func (*Occurrence) ProtoMessage() {}
 
 func (x *Occurrence) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[6]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +689,7 @@ func (x *Occurrence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Occurrence.ProtoReflect.Descriptor instead.
 func (*Occurrence) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{6}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Occurrence) GetTimeUs() int64 {
@@ -647,7 +784,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[7]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +796,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[7]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +809,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{7}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecuteRequest) GetCommand() *Command {
@@ -702,7 +839,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[8]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +851,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[8]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +864,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{8}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExecuteResponse) GetAnswer() *Answer {
@@ -757,7 +894,7 @@ type EmitRequest struct {
 
 func (x *EmitRequest) Reset() {
 	*x = EmitRequest{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[9]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +906,7 @@ func (x *EmitRequest) String() string {
 func (*EmitRequest) ProtoMessage() {}
 
 func (x *EmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[9]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +919,7 @@ func (x *EmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmitRequest.ProtoReflect.Descriptor instead.
 func (*EmitRequest) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{9}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EmitRequest) GetEmit() *Emit {
@@ -824,7 +961,7 @@ type EmitResponse struct {
 
 func (x *EmitResponse) Reset() {
 	*x = EmitResponse{}
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[10]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +973,7 @@ func (x *EmitResponse) String() string {
 func (*EmitResponse) ProtoMessage() {}
 
 func (x *EmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_emitter_proto_msgTypes[10]
+	mi := &file_spanwire_v1_emitter_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +986,7 @@ func (x *EmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmitResponse.ProtoReflect.Descriptor instead.
 func (*EmitResponse) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{10}
+	return file_spanwire_v1_emitter_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EmitResponse) GetSockets() uint32 {
@@ -906,16 +1043,25 @@ var File_spanwire_v1_emitter_proto protoreflect.FileDescriptor
 const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\n" +
 	"\x19spanwire/v1/emitter.proto\x12\vspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\x1a\x19spanwire/v1/handler.proto\"\x15\n" +
-	"\x13ListServicesRequest\"\x99\x01\n" +
+	"\x13ListServicesRequest\"\xc2\x01\n" +
 	"\x14ListServicesResponse\x124\n" +
 	"\bservices\x18\x01 \x03(\v2\x18.spanwire.v1.ServiceInfoR\bservices\x12\x18\n" +
 	"\areplica\x18\x02 \x01(\tR\areplica\x121\n" +
-	"\btopology\x18\x03 \x01(\v2\x15.spanwire.v1.TopologyR\btopology\"\xca\x01\n" +
+	"\btopology\x18\x03 \x01(\v2\x15.spanwire.v1.TopologyR\btopology\x12'\n" +
+	"\x0fsilent_replicas\x18\x04 \x03(\tR\x0esilentReplicas\"0\n" +
+	"\x14RetireServiceRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"v\n" +
+	"\x15RetireServiceResponse\x12\x1a\n" +
+	"\bconnects\x18\x01 \x01(\rR\bconnects\x12\x18\n" +
+	"\adropped\x18\x02 \x01(\rR\adropped\x12'\n" +
+	"\x0fsilent_replicas\x18\x03 \x03(\tR\x0esilentReplicas\"\x97\x02\n" +
 	"\vServiceInfo\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12?\n" +
 	"\rregistrations\x18\x02 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\x127\n" +
 	"\tinstances\x18\x03 \x03(\v2\x19.spanwire.v1.InstanceInfoR\tinstances\x12'\n" +
-	"\x0fwaiting_sockets\x18\x04 \x01(\rR\x0ewaitingSockets\"\xe8\x01\n" +
+	"\x0fwaiting_sockets\x18\x04 \x01(\rR\x0ewaitingSockets\x12#\n" +
+	"\rheld_connects\x18\x05 \x01(\rR\fheldConnects\x12&\n" +
+	"\x0fabsent_since_ms\x18\x06 \x01(\x03R\rabsentSinceMs\"\xe8\x01\n" +
 	"\fInstanceInfo\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x10\n" +
@@ -973,11 +1119,12 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\x1aOCCURRENCE_KIND_DISPATCHED\x10\x03\x12\x1c\n" +
 	"\x18OCCURRENCE_KIND_RESOLVED\x10\x04\x12\x1b\n" +
 	"\x17OCCURRENCE_KIND_EMITTED\x10\x05\x12\x1b\n" +
-	"\x17OCCURRENCE_KIND_DROPPED\x10\x062\xa7\x02\n" +
+	"\x17OCCURRENCE_KIND_DROPPED\x10\x062\xff\x02\n" +
 	"\x0eEmitterService\x12;\n" +
 	"\x04Emit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponse\x12D\n" +
 	"\aExecute\x12\x1b.spanwire.v1.ExecuteRequest\x1a\x1c.spanwire.v1.ExecuteResponse\x12S\n" +
-	"\fListServices\x12 .spanwire.v1.ListServicesRequest\x1a!.spanwire.v1.ListServicesResponse\x12=\n" +
+	"\fListServices\x12 .spanwire.v1.ListServicesRequest\x1a!.spanwire.v1.ListServicesResponse\x12V\n" +
+	"\rRetireService\x12!.spanwire.v1.RetireServiceRequest\x1a\".spanwire.v1.RetireServiceResponse\x12=\n" +
 	"\x04Tail\x12\x18.spanwire.v1.TailRequest\x1a\x19.spanwire.v1.TailResponse0\x01B\xa9\x01\n" +
 	"\x0fcom.spanwire.v1B\fEmitterProtoP\x01Z;github.com/spanwire/spanwire/api/gen/spanwire/v1;spanwirev1\xa2\x02\x03SXX\xaa\x02\vSpanwire.V1\xca\x02\vSpanwire\\V1\xe2\x02\x17Spanwire\\V1\\GPBMetadata\xea\x02\fSpanwire::V1b\x06proto3"
 
@@ -994,52 +1141,56 @@ func file_spanwire_v1_emitter_proto_rawDescGZIP() []byte {
 }
 
 var file_spanwire_v1_emitter_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spanwire_v1_emitter_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_spanwire_v1_emitter_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_spanwire_v1_emitter_proto_goTypes = []any{
-	(OccurrenceKind)(0),          // 0: spanwire.v1.OccurrenceKind
-	(*ListServicesRequest)(nil),  // 1: spanwire.v1.ListServicesRequest
-	(*ListServicesResponse)(nil), // 2: spanwire.v1.ListServicesResponse
-	(*ServiceInfo)(nil),          // 3: spanwire.v1.ServiceInfo
-	(*InstanceInfo)(nil),         // 4: spanwire.v1.InstanceInfo
-	(*TailRequest)(nil),          // 5: spanwire.v1.TailRequest
-	(*TailResponse)(nil),         // 6: spanwire.v1.TailResponse
-	(*Occurrence)(nil),           // 7: spanwire.v1.Occurrence
-	(*ExecuteRequest)(nil),       // 8: spanwire.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),      // 9: spanwire.v1.ExecuteResponse
-	(*EmitRequest)(nil),          // 10: spanwire.v1.EmitRequest
-	(*EmitResponse)(nil),         // 11: spanwire.v1.EmitResponse
-	(*Topology)(nil),             // 12: spanwire.v1.Topology
-	(*Registration)(nil),         // 13: spanwire.v1.Registration
-	(*Event)(nil),                // 14: spanwire.v1.Event
-	(*Command)(nil),              // 15: spanwire.v1.Command
-	(*Answer)(nil),               // 16: spanwire.v1.Answer
-	(*Emit)(nil),                 // 17: spanwire.v1.Emit
-	(*SocketAck)(nil),            // 18: spanwire.v1.SocketAck
-	(*Fault)(nil),                // 19: spanwire.v1.Fault
+	(OccurrenceKind)(0),           // 0: spanwire.v1.OccurrenceKind
+	(*ListServicesRequest)(nil),   // 1: spanwire.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),  // 2: spanwire.v1.ListServicesResponse
+	(*RetireServiceRequest)(nil),  // 3: spanwire.v1.RetireServiceRequest
+	(*RetireServiceResponse)(nil), // 4: spanwire.v1.RetireServiceResponse
+	(*ServiceInfo)(nil),           // 5: spanwire.v1.ServiceInfo
+	(*InstanceInfo)(nil),          // 6: spanwire.v1.InstanceInfo
+	(*TailRequest)(nil),           // 7: spanwire.v1.TailRequest
+	(*TailResponse)(nil),          // 8: spanwire.v1.TailResponse
+	(*Occurrence)(nil),            // 9: spanwire.v1.Occurrence
+	(*ExecuteRequest)(nil),        // 10: spanwire.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),       // 11: spanwire.v1.ExecuteResponse
+	(*EmitRequest)(nil),           // 12: spanwire.v1.EmitRequest
+	(*EmitResponse)(nil),          // 13: spanwire.v1.EmitResponse
+	(*Topology)(nil),              // 14: spanwire.v1.Topology
+	(*Registration)(nil),          // 15: spanwire.v1.Registration
+	(*Event)(nil),                 // 16: spanwire.v1.Event
+	(*Command)(nil),               // 17: spanwire.v1.Command
+	(*Answer)(nil),                // 18: spanwire.v1.Answer
+	(*Emit)(nil),                  // 19: spanwire.v1.Emit
+	(*SocketAck)(nil),             // 20: spanwire.v1.SocketAck
+	(*Fault)(nil),                 // 21: spanwire.v1.Fault
 }
 var file_spanwire_v1_emitter_proto_depIdxs = []int32{
-	3,  // 0: spanwire.v1.ListServicesResponse.services:type_name -> spanwire.v1.ServiceInfo
-	12, // 1: spanwire.v1.ListServicesResponse.topology:type_name -> spanwire.v1.Topology
-	13, // 2: spanwire.v1.ServiceInfo.registrations:type_name -> spanwire.v1.Registration
-	4,  // 3: spanwire.v1.ServiceInfo.instances:type_name -> spanwire.v1.InstanceInfo
-	7,  // 4: spanwire.v1.TailResponse.occurrences:type_name -> spanwire.v1.Occurrence
+	5,  // 0: spanwire.v1.ListServicesResponse.services:type_name -> spanwire.v1.ServiceInfo
+	14, // 1: spanwire.v1.ListServicesResponse.topology:type_name -> spanwire.v1.Topology
+	15, // 2: spanwire.v1.ServiceInfo.registrations:type_name -> spanwire.v1.Registration
+	6,  // 3: spanwire.v1.ServiceInfo.instances:type_name -> spanwire.v1.InstanceInfo
+	9,  // 4: spanwire.v1.TailResponse.occurrences:type_name -> spanwire.v1.Occurrence
 	0,  // 5: spanwire.v1.Occurrence.kind:type_name -> spanwire.v1.OccurrenceKind
-	14, // 6: spanwire.v1.Occurrence.event:type_name -> spanwire.v1.Event
-	15, // 7: spanwire.v1.ExecuteRequest.command:type_name -> spanwire.v1.Command
-	16, // 8: spanwire.v1.ExecuteResponse.answer:type_name -> spanwire.v1.Answer
-	17, // 9: spanwire.v1.EmitRequest.emit:type_name -> spanwire.v1.Emit
-	18, // 10: spanwire.v1.EmitResponse.acks:type_name -> spanwire.v1.SocketAck
-	19, // 11: spanwire.v1.EmitResponse.fault:type_name -> spanwire.v1.Fault
-	10, // 12: spanwire.v1.EmitterService.Emit:input_type -> spanwire.v1.EmitRequest
-	8,  // 13: spanwire.v1.EmitterService.Execute:input_type -> spanwire.v1.ExecuteRequest
+	16, // 6: spanwire.v1.Occurrence.event:type_name -> spanwire.v1.Event
+	17, // 7: spanwire.v1.ExecuteRequest.command:type_name -> spanwire.v1.Command
+	18, // 8: spanwire.v1.ExecuteResponse.answer:type_name -> spanwire.v1.Answer
+	19, // 9: spanwire.v1.EmitRequest.emit:type_name -> spanwire.v1.Emit
+	20, // 10: spanwire.v1.EmitResponse.acks:type_name -> spanwire.v1.SocketAck
+	21, // 11: spanwire.v1.EmitResponse.fault:type_name -> spanwire.v1.Fault
+	12, // 12: spanwire.v1.EmitterService.Emit:input_type -> spanwire.v1.EmitRequest
+	10, // 13: spanwire.v1.EmitterService.Execute:input_type -> spanwire.v1.ExecuteRequest
 	1,  // 14: spanwire.v1.EmitterService.ListServices:input_type -> spanwire.v1.ListServicesRequest
-	5,  // 15: spanwire.v1.EmitterService.Tail:input_type -> spanwire.v1.TailRequest
-	11, // 16: spanwire.v1.EmitterService.Emit:output_type -> spanwire.v1.EmitResponse
-	9,  // 17: spanwire.v1.EmitterService.Execute:output_type -> spanwire.v1.ExecuteResponse
-	2,  // 18: spanwire.v1.EmitterService.ListServices:output_type -> spanwire.v1.ListServicesResponse
-	6,  // 19: spanwire.v1.EmitterService.Tail:output_type -> spanwire.v1.TailResponse
-	16, // [16:20] is the sub-list for method output_type
-	12, // [12:16] is the sub-list for method input_type
+	3,  // 15: spanwire.v1.EmitterService.RetireService:input_type -> spanwire.v1.RetireServiceRequest
+	7,  // 16: spanwire.v1.EmitterService.Tail:input_type -> spanwire.v1.TailRequest
+	13, // 17: spanwire.v1.EmitterService.Emit:output_type -> spanwire.v1.EmitResponse
+	11, // 18: spanwire.v1.EmitterService.Execute:output_type -> spanwire.v1.ExecuteResponse
+	2,  // 19: spanwire.v1.EmitterService.ListServices:output_type -> spanwire.v1.ListServicesResponse
+	4,  // 20: spanwire.v1.EmitterService.RetireService:output_type -> spanwire.v1.RetireServiceResponse
+	8,  // 21: spanwire.v1.EmitterService.Tail:output_type -> spanwire.v1.TailResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -1059,7 +1210,7 @@ func file_spanwire_v1_emitter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_v1_emitter_proto_rawDesc), len(file_spanwire_v1_emitter_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,10 +23,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EmitterService_Emit_FullMethodName         = "/spanwire.v1.EmitterService/Emit"
-	EmitterService_Execute_FullMethodName      = "/spanwire.v1.EmitterService/Execute"
-	EmitterService_ListServices_FullMethodName = "/spanwire.v1.EmitterService/ListServices"
-	EmitterService_Tail_FullMethodName         = "/spanwire.v1.EmitterService/Tail"
+	EmitterService_Emit_FullMethodName          = "/spanwire.v1.EmitterService/Emit"
+	EmitterService_Execute_FullMethodName       = "/spanwire.v1.EmitterService/Execute"
+	EmitterService_ListServices_FullMethodName  = "/spanwire.v1.EmitterService/ListServices"
+	EmitterService_RetireService_FullMethodName = "/spanwire.v1.EmitterService/RetireService"
+	EmitterService_Tail_FullMethodName          = "/spanwire.v1.EmitterService/Tail"
 )
 
 // EmitterServiceClient is the client API for EmitterService service.
@@ -43,8 +44,13 @@ type EmitterServiceClient interface {
 	// as Emit does, and for queries until all replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the
 	// command; any other fault is in the answer, beside what came. Of sockets, neither cookies nor authorization nor auth are told.
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
-	// Tells the services that this replica knows, with their instances wherever in the cluster they are attached, and the replicas.
+	// Tells the services that this replica knows, with their instances wherever in the cluster they are attached, and the replicas. Services
+	// that are absent are told also if only another replica knows them.
 	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
+	// Forgets an absent service in the whole cluster: the connects that wait for it go on without it, and the events that wait for it are
+	// dropped. A namespace that no other service registered is unknown afterwards. The service is known again when an instance attaches.
+	// NOT_FOUND says that no replica knows the service; FAILED_PRECONDITION says that it has instances, and how many.
+	RetireService(ctx context.Context, in *RetireServiceRequest, opts ...grpc.CallOption) (*RetireServiceResponse, error)
 	// Follows what happens to the sockets of this replica, live, until the caller goes away. A caller that reads too slowly is not waited
 	// for: what it missed is counted in Occurrence.missed. To follow a cluster, call each replica of ListServicesResponse.topology.
 	Tail(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailResponse], error)
@@ -88,6 +94,16 @@ func (c *emitterServiceClient) ListServices(ctx context.Context, in *ListService
 	return out, nil
 }
 
+func (c *emitterServiceClient) RetireService(ctx context.Context, in *RetireServiceRequest, opts ...grpc.CallOption) (*RetireServiceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetireServiceResponse)
+	err := c.cc.Invoke(ctx, EmitterService_RetireService_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *emitterServiceClient) Tail(ctx context.Context, in *TailRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TailResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &EmitterService_ServiceDesc.Streams[0], EmitterService_Tail_FullMethodName, cOpts...)
@@ -121,8 +137,13 @@ type EmitterServiceServer interface {
 	// as Emit does, and for queries until all replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the
 	// command; any other fault is in the answer, beside what came. Of sockets, neither cookies nor authorization nor auth are told.
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
-	// Tells the services that this replica knows, with their instances wherever in the cluster they are attached, and the replicas.
+	// Tells the services that this replica knows, with their instances wherever in the cluster they are attached, and the replicas. Services
+	// that are absent are told also if only another replica knows them.
 	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
+	// Forgets an absent service in the whole cluster: the connects that wait for it go on without it, and the events that wait for it are
+	// dropped. A namespace that no other service registered is unknown afterwards. The service is known again when an instance attaches.
+	// NOT_FOUND says that no replica knows the service; FAILED_PRECONDITION says that it has instances, and how many.
+	RetireService(context.Context, *RetireServiceRequest) (*RetireServiceResponse, error)
 	// Follows what happens to the sockets of this replica, live, until the caller goes away. A caller that reads too slowly is not waited
 	// for: what it missed is counted in Occurrence.missed. To follow a cluster, call each replica of ListServicesResponse.topology.
 	Tail(*TailRequest, grpc.ServerStreamingServer[TailResponse]) error
@@ -144,6 +165,9 @@ func (UnimplementedEmitterServiceServer) Execute(context.Context, *ExecuteReques
 }
 func (UnimplementedEmitterServiceServer) ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListServices not implemented")
+}
+func (UnimplementedEmitterServiceServer) RetireService(context.Context, *RetireServiceRequest) (*RetireServiceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetireService not implemented")
 }
 func (UnimplementedEmitterServiceServer) Tail(*TailRequest, grpc.ServerStreamingServer[TailResponse]) error {
 	return status.Error(codes.Unimplemented, "method Tail not implemented")
@@ -223,6 +247,24 @@ func _EmitterService_ListServices_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EmitterService_RetireService_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetireServiceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EmitterServiceServer).RetireService(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EmitterService_RetireService_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EmitterServiceServer).RetireService(ctx, req.(*RetireServiceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _EmitterService_Tail_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(TailRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -252,6 +294,10 @@ var EmitterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListServices",
 			Handler:    _EmitterService_ListServices_Handler,
+		},
+		{
+			MethodName: "RetireService",
+			Handler:    _EmitterService_RetireService_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

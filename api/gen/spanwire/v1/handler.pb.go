@@ -592,9 +592,12 @@ type Registration struct {
 	// refusal ends the asking. What an earlier service kept with SetData is in the introduction of the later.
 	ConnectOrder uint32 `protobuf:"varint,8,opt,name=connect_order,json=connectOrder,proto3" json:"connect_order,omitempty"`
 	// Lists the messages (ServerSideEmit) to be dispatched to each instance of the service, by exact name; "*" stands for all.
-	Messages      []string `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Messages []string `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
+	// With `connect`: the service is told of each connect that the other services have accepted. Nothing waits for its answer: a refusal, a
+	// failure or the absence of the service does not hold the connect up. A broker that does not know this field waits for the answer.
+	ConnectAdvisory bool `protobuf:"varint,10,opt,name=connect_advisory,json=connectAdvisory,proto3" json:"connect_advisory,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Registration) Reset() {
@@ -688,6 +691,13 @@ func (x *Registration) GetMessages() []string {
 		return x.Messages
 	}
 	return nil
+}
+
+func (x *Registration) GetConnectAdvisory() bool {
+	if x != nil {
+		return x.ConnectAdvisory
+	}
+	return false
 }
 
 // Registrations declare anew what the instance handles.
@@ -1196,7 +1206,10 @@ func (x *FrameAck) GetAnswered() uint64 {
 
 // Drain says that its sender is about to leave.
 type Drain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From an instance: if no other instance of the service remains in the cluster when this one has left, the service is retired, as
+	// EmitterService.RetireService does. Ignored from a broker.
+	Retire        bool `protobuf:"varint,1,opt,name=retire,proto3" json:"retire,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1229,6 +1242,13 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
 	return file_spanwire_v1_handler_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Drain) GetRetire() bool {
+	if x != nil {
+		return x.Retire
+	}
+	return false
 }
 
 // Dispatch hands one event of one socket to the instance. It is open until its Result.
@@ -2049,7 +2069,7 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\rregistrations\x18\x06 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\x12\x16\n" +
 	"\x06window\x18\a \x01(\rR\x06window\x12>\n" +
 	"\rdelivery_mode\x18\b \x01(\x0e2\x19.spanwire.v1.DeliveryModeR\fdeliveryMode\x12 \n" +
-	"\vcredentials\x18\t \x01(\bR\vcredentials\"\x97\x02\n" +
+	"\vcredentials\x18\t \x01(\bR\vcredentials\"\xc2\x02\n" +
 	"\fRegistration\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06events\x18\x02 \x03(\tR\x06events\x12\x1b\n" +
@@ -2062,7 +2082,9 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\vroom_events\x18\a \x01(\bR\n" +
 	"roomEvents\x12#\n" +
 	"\rconnect_order\x18\b \x01(\rR\fconnectOrder\x12\x1a\n" +
-	"\bmessages\x18\t \x03(\tR\bmessages\"P\n" +
+	"\bmessages\x18\t \x03(\tR\bmessages\x12)\n" +
+	"\x10connect_advisory\x18\n" +
+	" \x01(\bR\x0fconnectAdvisory\"P\n" +
 	"\rRegistrations\x12?\n" +
 	"\rregistrations\x18\x01 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\"6\n" +
 	"\n" +
@@ -2097,8 +2119,9 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\banswered\x18\x02 \x01(\x04R\banswered\x12-\n" +
 	"\aactions\x18\x03 \x03(\v2\x13.spanwire.v1.ActionR\aactions\"&\n" +
 	"\bFrameAck\x12\x1a\n" +
-	"\banswered\x18\x01 \x01(\x04R\banswered\"\a\n" +
-	"\x05Drain\"\xe7\x03\n" +
+	"\banswered\x18\x01 \x01(\x04R\banswered\"\x1f\n" +
+	"\x05Drain\x12\x16\n" +
+	"\x06retire\x18\x01 \x01(\bR\x06retire\"\xe7\x03\n" +
 	"\bDispatch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x1b\n" +
 	"\tsocket_id\x18\x02 \x01(\tR\bsocketId\x12\x1c\n" +

@@ -3,12 +3,14 @@
 // Command go is the service behind the broker in the interoperability suite, in Go. handler.py beside it is the same in Python, event
 // for event; the suite runs against each.
 //
-// Its environment: HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
+// Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of which it handles connects,
+// disconnects and the event "small", and nothing else. HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
 // APART=NAME makes it another service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after
 // as many milliseconds as its first argument says. With arguments it is no service, but emits once: emit ROOM EVENT JSON...
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,17 +39,12 @@ func main() {
 		serve(ctx, apart(name))
 		return
 	}
-	svc := spanwire.NewService("interop", spanwire.Options{OneReplica: os.Getenv("ONE_REPLICA") != ""})
-	main := svc.Namespace("/")
-	lifecycle(main)
-	echoes(main)
-	rooms(main)
-	work(svc)
-	surface(main)
-	admin(svc.Namespace("/admin"))
-	dynamic(svc.NamespacePattern(`/room-\d+`))
-	told(svc.Namespace("/rooms"))
-	custom(svc.Namespace("/custom"))
+	svc := spanwire.NewService(cmp.Or(os.Getenv("SERVICE"), "interop"), spanwire.Options{OneReplica: os.Getenv("ONE_REPLICA") != ""})
+	if name := os.Getenv("ONLY"); name != "" {
+		only(svc.Namespace(name))
+	} else {
+		everything(svc)
+	}
 	serve(ctx, svc)
 }
 
@@ -73,6 +70,19 @@ func apart(name string) *spanwire.Service {
 		return e.Ack(args...)
 	})
 	return svc
+}
+
+func everything(svc *spanwire.Service) {
+	main := svc.Namespace("/")
+	lifecycle(main)
+	echoes(main)
+	rooms(main)
+	work(svc)
+	surface(main)
+	admin(svc.Namespace("/admin"))
+	dynamic(svc.NamespacePattern(`/room-\d+`))
+	told(svc.Namespace("/rooms"))
+	custom(svc.Namespace("/custom"))
 }
 
 // emit is what a script does.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service behind the broker in the interoperability suite, in Python. main.go beside it is the same in Go, event for event.
 
-Its environment: HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
+Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of which it handles connects,
+disconnects and the event "small", and nothing else. HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
 named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first
 argument says. With arguments it is no service, but emits once: emit ROOM EVENT JSON...
 """
@@ -15,6 +16,7 @@ import time
 from typing import Any
 
 import spanwire
+from only import only
 from surface import dynamic, surface, told
 
 if len(sys.argv) > 3 and sys.argv[1] == "emit":
@@ -23,7 +25,7 @@ if len(sys.argv) > 3 and sys.argv[1] == "emit":
     sys.exit()
 
 APART = os.environ.get("APART")
-service = spanwire.Service(APART or "interop")
+service = spanwire.Service(APART or os.environ.get("SERVICE") or "interop")
 ANSWER_TIME = 10.0  # seconds for clients to answer the server; generous, since machines that run suites are busy
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
@@ -44,6 +46,12 @@ if APART:
         time.sleep(milliseconds / 1000)
         return milliseconds, *args
 
+    threading.Thread(target=tell, daemon=True).start()
+    service.run()
+    sys.exit()
+
+if os.environ.get("ONLY"):
+    only(service, os.environ["ONLY"])
     threading.Thread(target=tell, daemon=True).start()
     service.run()
     sys.exit()

@@ -1215,6 +1215,8 @@ type QueryRequest struct {
 	//	*QueryRequest_Message
 	//	*QueryRequest_FindCall
 	//	*QueryRequest_Command
+	//	*QueryRequest_RetireService
+	//	*QueryRequest_ListAbsent
 	Query isQueryRequest_Query `protobuf_oneof:"query"`
 	// Bounds the rooms in the answer to `list_rooms`.
 	Limit         uint32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -1334,6 +1336,24 @@ func (x *QueryRequest) GetCommand() *Command {
 	return nil
 }
 
+func (x *QueryRequest) GetRetireService() *RetireService {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_RetireService); ok {
+			return x.RetireService
+		}
+	}
+	return nil
+}
+
+func (x *QueryRequest) GetListAbsent() *ListAbsent {
+	if x != nil {
+		if x, ok := x.Query.(*QueryRequest_ListAbsent); ok {
+			return x.ListAbsent
+		}
+	}
+	return nil
+}
+
 func (x *QueryRequest) GetLimit() uint32 {
 	if x != nil {
 		return x.Limit
@@ -1375,6 +1395,16 @@ type QueryRequest_Command struct {
 	Command *Command `protobuf:"bytes,10,opt,name=command,proto3,oneof"`
 }
 
+type QueryRequest_RetireService struct {
+	// Asks to forget a service that has no instance.
+	RetireService *RetireService `protobuf:"bytes,11,opt,name=retire_service,json=retireService,proto3,oneof"`
+}
+
+type QueryRequest_ListAbsent struct {
+	// Asks for the services that have no instance.
+	ListAbsent *ListAbsent `protobuf:"bytes,12,opt,name=list_absent,json=listAbsent,proto3,oneof"`
+}
+
 func (*QueryRequest_FetchSockets) isQueryRequest_Query() {}
 
 func (*QueryRequest_ListRooms) isQueryRequest_Query() {}
@@ -1386,6 +1416,10 @@ func (*QueryRequest_Message) isQueryRequest_Query() {}
 func (*QueryRequest_FindCall) isQueryRequest_Query() {}
 
 func (*QueryRequest_Command) isQueryRequest_Query() {}
+
+func (*QueryRequest_RetireService) isQueryRequest_Query() {}
+
+func (*QueryRequest_ListAbsent) isQueryRequest_Query() {}
 
 // Message is a message of one instance to others.
 type Message struct {
@@ -1569,7 +1603,11 @@ type QueryAnswer struct {
 	// Holds the call that `find_call` found. Absent when the receiver knows none.
 	Call *Call `protobuf:"bytes,11,opt,name=call,proto3" json:"call,omitempty"`
 	// Counts the sockets that `command` reached.
-	Sockets       uint32 `protobuf:"varint,12,opt,name=sockets,proto3" json:"sockets,omitempty"`
+	Sockets uint32 `protobuf:"varint,12,opt,name=sockets,proto3" json:"sockets,omitempty"`
+	// Tells what `retire_service` did.
+	Retired *Retired `protobuf:"bytes,13,opt,name=retired,proto3" json:"retired,omitempty"`
+	// Lists the services that `list_absent` found.
+	Absent        []*AbsentService `protobuf:"bytes,14,rep,name=absent,proto3" json:"absent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1688,6 +1726,250 @@ func (x *QueryAnswer) GetSockets() uint32 {
 	return 0
 }
 
+func (x *QueryAnswer) GetRetired() *Retired {
+	if x != nil {
+		return x.Retired
+	}
+	return nil
+}
+
+func (x *QueryAnswer) GetAbsent() []*AbsentService {
+	if x != nil {
+		return x.Absent
+	}
+	return nil
+}
+
+// RetireService asks to forget a service that has no instance.
+type RetireService struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Names the instance that the service leaves with: it is forgotten now, or when that instance has left, unless it has another one. Empty
+	// when an operator asked.
+	InstanceId    string `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetireService) Reset() {
+	*x = RetireService{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetireService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetireService) ProtoMessage() {}
+
+func (x *RetireService) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetireService.ProtoReflect.Descriptor instead.
+func (*RetireService) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RetireService) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *RetireService) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+// Retired tells what a replica did with a service that it was to forget.
+type Retired struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Says that the replica knew the service, and has forgotten it.
+	Known bool `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	// Lists the instances because of which it did not.
+	InstanceIds []string `protobuf:"bytes,2,rep,name=instance_ids,json=instanceIds,proto3" json:"instance_ids,omitempty"`
+	// Counts the connects that waited for the service.
+	Connects uint32 `protobuf:"varint,3,opt,name=connects,proto3" json:"connects,omitempty"`
+	// Counts the dispatches that were dropped.
+	Dropped       uint32 `protobuf:"varint,4,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retired) Reset() {
+	*x = Retired{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retired) ProtoMessage() {}
+
+func (x *Retired) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retired.ProtoReflect.Descriptor instead.
+func (*Retired) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Retired) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *Retired) GetInstanceIds() []string {
+	if x != nil {
+		return x.InstanceIds
+	}
+	return nil
+}
+
+func (x *Retired) GetConnects() uint32 {
+	if x != nil {
+		return x.Connects
+	}
+	return 0
+}
+
+func (x *Retired) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
+// ListAbsent asks for the services that have no instance.
+type ListAbsent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAbsent) Reset() {
+	*x = ListAbsent{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAbsent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAbsent) ProtoMessage() {}
+
+func (x *ListAbsent) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAbsent.ProtoReflect.Descriptor instead.
+func (*ListAbsent) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{18}
+}
+
+// AbsentService is a service that has no instance.
+type AbsentService struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Holds the time since which it has none, in milliseconds since the Unix epoch.
+	SinceMs int64 `protobuf:"varint,2,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	// Counts the connects that the replica holds because of it.
+	HeldConnects  uint32 `protobuf:"varint,3,opt,name=held_connects,json=heldConnects,proto3" json:"held_connects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbsentService) Reset() {
+	*x = AbsentService{}
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbsentService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbsentService) ProtoMessage() {}
+
+func (x *AbsentService) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbsentService.ProtoReflect.Descriptor instead.
+func (*AbsentService) Descriptor() ([]byte, []int) {
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AbsentService) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *AbsentService) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *AbsentService) GetHeldConnects() uint32 {
+	if x != nil {
+		return x.HeldConnects
+	}
+	return 0
+}
+
 // FindCall asks for a call with an idempotency key.
 type FindCall struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1701,7 +1983,7 @@ type FindCall struct {
 
 func (x *FindCall) Reset() {
 	*x = FindCall{}
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1995,7 @@ func (x *FindCall) String() string {
 func (*FindCall) ProtoMessage() {}
 
 func (x *FindCall) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[16]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +2008,7 @@ func (x *FindCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindCall.ProtoReflect.Descriptor instead.
 func (*FindCall) Descriptor() ([]byte, []int) {
-	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{16}
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FindCall) GetCaller() string {
@@ -1760,7 +2042,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[17]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +2054,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[17]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +2067,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{17}
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Call) GetRequest() []byte {
@@ -1829,7 +2111,7 @@ type Data struct {
 
 func (x *Data) Reset() {
 	*x = Data{}
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[18]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +2123,7 @@ func (x *Data) String() string {
 func (*Data) ProtoMessage() {}
 
 func (x *Data) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[18]
+	mi := &file_spanwire_backplane_v1_envelope_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +2136,7 @@ func (x *Data) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Data.ProtoReflect.Descriptor instead.
 func (*Data) Descriptor() ([]byte, []int) {
-	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{18}
+	return file_spanwire_backplane_v1_envelope_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Data) GetValue() []byte {
@@ -1961,7 +2243,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x06Result\x12+\n" +
 	"\x06result\x18\x01 \x01(\v2\x13.spanwire.v1.ResultR\x06result\x12\x1c\n" +
 	"\tabandoned\x18\x02 \x01(\bR\tabandoned\"\x06\n" +
-	"\x04Lost\"\xe4\x03\n" +
+	"\x04Lost\"\xf9\x04\n" +
 	"\fQueryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x1d\n" +
 	"\n" +
@@ -1974,7 +2256,10 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\amessage\x18\a \x01(\v2\x1e.spanwire.backplane.v1.MessageH\x00R\amessage\x12>\n" +
 	"\tfind_call\x18\t \x01(\v2\x1f.spanwire.backplane.v1.FindCallH\x00R\bfindCall\x12:\n" +
 	"\acommand\x18\n" +
-	" \x01(\v2\x1e.spanwire.backplane.v1.CommandH\x00R\acommand\x12\x14\n" +
+	" \x01(\v2\x1e.spanwire.backplane.v1.CommandH\x00R\acommand\x12M\n" +
+	"\x0eretire_service\x18\v \x01(\v2$.spanwire.backplane.v1.RetireServiceH\x00R\rretireService\x12D\n" +
+	"\vlist_absent\x18\f \x01(\v2!.spanwire.backplane.v1.ListAbsentH\x00R\n" +
+	"listAbsent\x12\x14\n" +
 	"\x05limit\x18\b \x01(\rR\x05limitB\a\n" +
 	"\x05query\"\xfd\x01\n" +
 	"\aMessage\x12\x1f\n" +
@@ -1989,7 +2274,7 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\tAddressee\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
-	"instanceId\"\xc1\x03\n" +
+	"instanceId\"\xb9\x04\n" +
 	"\vQueryAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12-\n" +
 	"\x05found\x18\x02 \x03(\v2\x17.spanwire.v1.SocketInfoR\x05found\x12+\n" +
@@ -2003,7 +2288,24 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\arefused\x18\n" +
 	" \x01(\bR\arefused\x12/\n" +
 	"\x04call\x18\v \x01(\v2\x1b.spanwire.backplane.v1.CallR\x04call\x12\x18\n" +
-	"\asockets\x18\f \x01(\rR\asockets\"4\n" +
+	"\asockets\x18\f \x01(\rR\asockets\x128\n" +
+	"\aretired\x18\r \x01(\v2\x1e.spanwire.backplane.v1.RetiredR\aretired\x12<\n" +
+	"\x06absent\x18\x0e \x03(\v2$.spanwire.backplane.v1.AbsentServiceR\x06absent\"J\n" +
+	"\rRetireService\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\tR\n" +
+	"instanceId\"x\n" +
+	"\aRetired\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\x12!\n" +
+	"\finstance_ids\x18\x02 \x03(\tR\vinstanceIds\x12\x1a\n" +
+	"\bconnects\x18\x03 \x01(\rR\bconnects\x12\x18\n" +
+	"\adropped\x18\x04 \x01(\rR\adropped\"\f\n" +
+	"\n" +
+	"ListAbsent\"i\n" +
+	"\rAbsentService\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x19\n" +
+	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\x12#\n" +
+	"\rheld_connects\x18\x03 \x01(\rR\fheldConnects\"4\n" +
 	"\bFindCall\x12\x16\n" +
 	"\x06caller\x18\x01 \x01(\tR\x06caller\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\x8a\x01\n" +
@@ -2035,7 +2337,7 @@ func file_spanwire_backplane_v1_envelope_proto_rawDescGZIP() []byte {
 }
 
 var file_spanwire_backplane_v1_envelope_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spanwire_backplane_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_spanwire_backplane_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_spanwire_backplane_v1_envelope_proto_goTypes = []any{
 	(CallState)(0),          // 0: spanwire.backplane.v1.CallState
 	(*Envelope)(nil),        // 1: spanwire.backplane.v1.Envelope
@@ -2054,24 +2356,28 @@ var file_spanwire_backplane_v1_envelope_proto_goTypes = []any{
 	(*Message)(nil),         // 14: spanwire.backplane.v1.Message
 	(*Addressee)(nil),       // 15: spanwire.backplane.v1.Addressee
 	(*QueryAnswer)(nil),     // 16: spanwire.backplane.v1.QueryAnswer
-	(*FindCall)(nil),        // 17: spanwire.backplane.v1.FindCall
-	(*Call)(nil),            // 18: spanwire.backplane.v1.Call
-	(*Data)(nil),            // 19: spanwire.backplane.v1.Data
-	(*v1.Emit)(nil),         // 20: spanwire.v1.Emit
-	(*v1.Join)(nil),         // 21: spanwire.v1.Join
-	(*v1.Leave)(nil),        // 22: spanwire.v1.Leave
-	(*v1.Disconnect)(nil),   // 23: spanwire.v1.Disconnect
-	(*v1.SocketAck)(nil),    // 24: spanwire.v1.SocketAck
-	(*v1.Register)(nil),     // 25: spanwire.v1.Register
-	(*v1.Dispatch)(nil),     // 26: spanwire.v1.Dispatch
-	(*v1.Result)(nil),       // 27: spanwire.v1.Result
-	(*v1.FetchSockets)(nil), // 28: spanwire.v1.FetchSockets
-	(*v1.ListRooms)(nil),    // 29: spanwire.v1.ListRooms
-	(*v1.SetData)(nil),      // 30: spanwire.v1.SetData
-	(*v1.Event)(nil),        // 31: spanwire.v1.Event
-	(*v1.SocketInfo)(nil),   // 32: spanwire.v1.SocketInfo
-	(*v1.RoomInfo)(nil),     // 33: spanwire.v1.RoomInfo
-	(*v1.InstanceAck)(nil),  // 34: spanwire.v1.InstanceAck
+	(*RetireService)(nil),   // 17: spanwire.backplane.v1.RetireService
+	(*Retired)(nil),         // 18: spanwire.backplane.v1.Retired
+	(*ListAbsent)(nil),      // 19: spanwire.backplane.v1.ListAbsent
+	(*AbsentService)(nil),   // 20: spanwire.backplane.v1.AbsentService
+	(*FindCall)(nil),        // 21: spanwire.backplane.v1.FindCall
+	(*Call)(nil),            // 22: spanwire.backplane.v1.Call
+	(*Data)(nil),            // 23: spanwire.backplane.v1.Data
+	(*v1.Emit)(nil),         // 24: spanwire.v1.Emit
+	(*v1.Join)(nil),         // 25: spanwire.v1.Join
+	(*v1.Leave)(nil),        // 26: spanwire.v1.Leave
+	(*v1.Disconnect)(nil),   // 27: spanwire.v1.Disconnect
+	(*v1.SocketAck)(nil),    // 28: spanwire.v1.SocketAck
+	(*v1.Register)(nil),     // 29: spanwire.v1.Register
+	(*v1.Dispatch)(nil),     // 30: spanwire.v1.Dispatch
+	(*v1.Result)(nil),       // 31: spanwire.v1.Result
+	(*v1.FetchSockets)(nil), // 32: spanwire.v1.FetchSockets
+	(*v1.ListRooms)(nil),    // 33: spanwire.v1.ListRooms
+	(*v1.SetData)(nil),      // 34: spanwire.v1.SetData
+	(*v1.Event)(nil),        // 35: spanwire.v1.Event
+	(*v1.SocketInfo)(nil),   // 36: spanwire.v1.SocketInfo
+	(*v1.RoomInfo)(nil),     // 37: spanwire.v1.RoomInfo
+	(*v1.InstanceAck)(nil),  // 38: spanwire.v1.InstanceAck
 }
 var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	2,  // 0: spanwire.backplane.v1.Envelope.command:type_name -> spanwire.backplane.v1.Command
@@ -2084,39 +2390,43 @@ var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	12, // 7: spanwire.backplane.v1.Envelope.lost:type_name -> spanwire.backplane.v1.Lost
 	13, // 8: spanwire.backplane.v1.Envelope.query_request:type_name -> spanwire.backplane.v1.QueryRequest
 	16, // 9: spanwire.backplane.v1.Envelope.query_answer:type_name -> spanwire.backplane.v1.QueryAnswer
-	20, // 10: spanwire.backplane.v1.Command.emit:type_name -> spanwire.v1.Emit
-	21, // 11: spanwire.backplane.v1.Command.join:type_name -> spanwire.v1.Join
-	22, // 12: spanwire.backplane.v1.Command.leave:type_name -> spanwire.v1.Leave
-	23, // 13: spanwire.backplane.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
-	20, // 14: spanwire.backplane.v1.GatherRequest.emit:type_name -> spanwire.v1.Emit
-	24, // 15: spanwire.backplane.v1.GatherAnswer.acks:type_name -> spanwire.v1.SocketAck
+	24, // 10: spanwire.backplane.v1.Command.emit:type_name -> spanwire.v1.Emit
+	25, // 11: spanwire.backplane.v1.Command.join:type_name -> spanwire.v1.Join
+	26, // 12: spanwire.backplane.v1.Command.leave:type_name -> spanwire.v1.Leave
+	27, // 13: spanwire.backplane.v1.Command.disconnect:type_name -> spanwire.v1.Disconnect
+	24, // 14: spanwire.backplane.v1.GatherRequest.emit:type_name -> spanwire.v1.Emit
+	28, // 15: spanwire.backplane.v1.GatherAnswer.acks:type_name -> spanwire.v1.SocketAck
 	6,  // 16: spanwire.backplane.v1.Heartbeat.instances:type_name -> spanwire.backplane.v1.Instance
 	7,  // 17: spanwire.backplane.v1.Heartbeat.sent:type_name -> spanwire.backplane.v1.Sent
-	25, // 18: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
+	29, // 18: spanwire.backplane.v1.Instance.register:type_name -> spanwire.v1.Register
 	7,  // 19: spanwire.backplane.v1.Bye.sent:type_name -> spanwire.backplane.v1.Sent
-	26, // 20: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
+	30, // 20: spanwire.backplane.v1.DispatchBatch.dispatches:type_name -> spanwire.v1.Dispatch
 	11, // 21: spanwire.backplane.v1.ResultBatch.results:type_name -> spanwire.backplane.v1.Result
-	27, // 22: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
-	28, // 23: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
-	29, // 24: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
-	30, // 25: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
+	31, // 22: spanwire.backplane.v1.Result.result:type_name -> spanwire.v1.Result
+	32, // 23: spanwire.backplane.v1.QueryRequest.fetch_sockets:type_name -> spanwire.v1.FetchSockets
+	33, // 24: spanwire.backplane.v1.QueryRequest.list_rooms:type_name -> spanwire.v1.ListRooms
+	34, // 25: spanwire.backplane.v1.QueryRequest.set_data:type_name -> spanwire.v1.SetData
 	14, // 26: spanwire.backplane.v1.QueryRequest.message:type_name -> spanwire.backplane.v1.Message
-	17, // 27: spanwire.backplane.v1.QueryRequest.find_call:type_name -> spanwire.backplane.v1.FindCall
+	21, // 27: spanwire.backplane.v1.QueryRequest.find_call:type_name -> spanwire.backplane.v1.FindCall
 	2,  // 28: spanwire.backplane.v1.QueryRequest.command:type_name -> spanwire.backplane.v1.Command
-	31, // 29: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
-	15, // 30: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
-	32, // 31: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
-	33, // 32: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
-	19, // 33: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
-	15, // 34: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
-	34, // 35: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
-	18, // 36: spanwire.backplane.v1.QueryAnswer.call:type_name -> spanwire.backplane.v1.Call
-	0,  // 37: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	17, // 29: spanwire.backplane.v1.QueryRequest.retire_service:type_name -> spanwire.backplane.v1.RetireService
+	19, // 30: spanwire.backplane.v1.QueryRequest.list_absent:type_name -> spanwire.backplane.v1.ListAbsent
+	35, // 31: spanwire.backplane.v1.Message.event:type_name -> spanwire.v1.Event
+	15, // 32: spanwire.backplane.v1.Message.sender:type_name -> spanwire.backplane.v1.Addressee
+	36, // 33: spanwire.backplane.v1.QueryAnswer.found:type_name -> spanwire.v1.SocketInfo
+	37, // 34: spanwire.backplane.v1.QueryAnswer.rooms:type_name -> spanwire.v1.RoomInfo
+	23, // 35: spanwire.backplane.v1.QueryAnswer.set:type_name -> spanwire.backplane.v1.Data
+	15, // 36: spanwire.backplane.v1.QueryAnswer.asked:type_name -> spanwire.backplane.v1.Addressee
+	38, // 37: spanwire.backplane.v1.QueryAnswer.acks:type_name -> spanwire.v1.InstanceAck
+	22, // 38: spanwire.backplane.v1.QueryAnswer.call:type_name -> spanwire.backplane.v1.Call
+	18, // 39: spanwire.backplane.v1.QueryAnswer.retired:type_name -> spanwire.backplane.v1.Retired
+	20, // 40: spanwire.backplane.v1.QueryAnswer.absent:type_name -> spanwire.backplane.v1.AbsentService
+	0,  // 41: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_backplane_v1_envelope_proto_init() }
@@ -2149,6 +2459,8 @@ func file_spanwire_backplane_v1_envelope_proto_init() {
 		(*QueryRequest_Message)(nil),
 		(*QueryRequest_FindCall)(nil),
 		(*QueryRequest_Command)(nil),
+		(*QueryRequest_RetireService)(nil),
+		(*QueryRequest_ListAbsent)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2156,7 +2468,7 @@ func file_spanwire_backplane_v1_envelope_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_backplane_v1_envelope_proto_rawDesc), len(file_spanwire_backplane_v1_envelope_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

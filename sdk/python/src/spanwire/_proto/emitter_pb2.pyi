@@ -32,26 +32,48 @@ class ListServicesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ListServicesResponse(_message.Message):
-    __slots__ = ("services", "replica", "topology")
+    __slots__ = ("services", "replica", "topology", "silent_replicas")
     SERVICES_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
+    SILENT_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     services: _containers.RepeatedCompositeFieldContainer[ServiceInfo]
     replica: str
     topology: _handler_pb2.Topology
-    def __init__(self, services: _Optional[_Iterable[_Union[ServiceInfo, _Mapping]]] = ..., replica: _Optional[str] = ..., topology: _Optional[_Union[_handler_pb2.Topology, _Mapping]] = ...) -> None: ...
+    silent_replicas: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, services: _Optional[_Iterable[_Union[ServiceInfo, _Mapping]]] = ..., replica: _Optional[str] = ..., topology: _Optional[_Union[_handler_pb2.Topology, _Mapping]] = ..., silent_replicas: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RetireServiceRequest(_message.Message):
+    __slots__ = ("service",)
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    def __init__(self, service: _Optional[str] = ...) -> None: ...
+
+class RetireServiceResponse(_message.Message):
+    __slots__ = ("connects", "dropped", "silent_replicas")
+    CONNECTS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    SILENT_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    connects: int
+    dropped: int
+    silent_replicas: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, connects: _Optional[int] = ..., dropped: _Optional[int] = ..., silent_replicas: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServiceInfo(_message.Message):
-    __slots__ = ("service", "registrations", "instances", "waiting_sockets")
+    __slots__ = ("service", "registrations", "instances", "waiting_sockets", "held_connects", "absent_since_ms")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     WAITING_SOCKETS_FIELD_NUMBER: _ClassVar[int]
+    HELD_CONNECTS_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
     service: str
     registrations: _containers.RepeatedCompositeFieldContainer[_handler_pb2.Registration]
     instances: _containers.RepeatedCompositeFieldContainer[InstanceInfo]
     waiting_sockets: int
-    def __init__(self, service: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[_handler_pb2.Registration, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[InstanceInfo, _Mapping]]] = ..., waiting_sockets: _Optional[int] = ...) -> None: ...
+    held_connects: int
+    absent_since_ms: int
+    def __init__(self, service: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[_handler_pb2.Registration, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[InstanceInfo, _Mapping]]] = ..., waiting_sockets: _Optional[int] = ..., held_connects: _Optional[int] = ..., absent_since_ms: _Optional[int] = ...) -> None: ...
 
 class InstanceInfo(_message.Message):
     __slots__ = ("instance_id", "sdk", "replicas", "window", "open", "sockets", "waiting_sockets", "draining")

@@ -86,7 +86,7 @@ class Register(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., instance_id: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[Registration, _Mapping]]] = ..., window: _Optional[int] = ..., delivery_mode: _Optional[_Union[DeliveryMode, str]] = ..., credentials: bool = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect", "pattern", "room_events", "connect_order", "messages")
+    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect", "pattern", "room_events", "connect_order", "messages", "connect_advisory")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     CATCH_ALL_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +96,7 @@ class Registration(_message.Message):
     ROOM_EVENTS_FIELD_NUMBER: _ClassVar[int]
     CONNECT_ORDER_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    CONNECT_ADVISORY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     events: _containers.RepeatedScalarFieldContainer[str]
     catch_all: bool
@@ -105,7 +106,8 @@ class Registration(_message.Message):
     room_events: bool
     connect_order: int
     messages: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ..., pattern: bool = ..., room_events: bool = ..., connect_order: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ...) -> None: ...
+    connect_advisory: bool
+    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ..., pattern: bool = ..., room_events: bool = ..., connect_order: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ..., connect_advisory: bool = ...) -> None: ...
 
 class Registrations(_message.Message):
     __slots__ = ("registrations",)
@@ -186,8 +188,10 @@ class FrameAck(_message.Message):
     def __init__(self, answered: _Optional[int] = ...) -> None: ...
 
 class Drain(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("retire",)
+    RETIRE_FIELD_NUMBER: _ClassVar[int]
+    retire: bool
+    def __init__(self, retire: bool = ...) -> None: ...
 
 class Dispatch(_message.Message):
     __slots__ = ("id", "socket_id", "namespace", "event", "connect", "disconnected", "room_event", "message", "wants_ack", "redeliveries", "introduction")

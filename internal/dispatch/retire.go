@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Retire forgets a service that has no instance: connects do not wait for it any more, and what is queued for it is dropped. With an
+// instance attached nothing happens, and the answer names it; so it does when the service is not known.
+func (d *Dispatcher) Retire(name sio.ServiceName) (r sio.Retired) {
+	d.mu.Lock()
+	s := d.services[name]
+	if s == nil {
+		d.mu.Unlock()
+		return sio.Retired{}
+	}
+	if r.Instances = s.attachedLocked(); len(r.Instances) > 0 {
+		d.mu.Unlock()
+		return r
+	}
+	d.retireLocked(s)
+	known := d.releaseKnownLocked()
+	d.mu.Unlock()
+	r.Known = true
+	r.Connects, r.Dropped = d.retired(s, known, "retire")
+	return r
+}
+
+// RetireWith forgets the service as soon as the instance has left, if it is the last one. It is what other replicas say of an instance
+// that left them for good.
+func (d *Dispatcher) RetireWith(name sio.ServiceName, instance sio.InstanceID) (r sio.Retired) {
+	d.mu.Lock()
+	if s := d.services[name]; s != nil {
+		if r.Instances = s.attachedLocked(); len(r.Instances) == 1 && r.Instances[0] == instance {
+			s.retiring = instance
+		}
+	}
+	d.mu.Unlock()
+	if len(r.Instances) > 0 {
+		return r
+	}
+	return d.Retire(name)
+}
+
+// Retire says that the service is forgotten when this instance leaves and no other is there.
+func (a *Attachment) Retire() {
+	a.d.mu.Lock()
+	defer a.d.mu.Unlock()
+	a.retires = true
+}
+
+// Retires tells whether the instance said that its service is to be forgotten with it.
+func (a *Attachment) Retires() bool {
+	a.d.mu.Lock()
+	defer a.d.mu.Unlock()
+	return a.retires
+}
+
+// attachedLocked lists the service's instances, each once. Under the dispatcher's mu.
+func (s *service) attachedLocked() (all []sio.InstanceID) {
+	for _, a := range s.attachments {
+		all = append(all, a.register.Instance)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// leftLocked follows the end of the service's last attachment, and tells whether the service is to be forgotten with it. Under the
+// dispatcher's mu.
+func (s *service) leftLocked(a *Attachment) (retires bool) {
+	s.left = time.Now()
+	if len(s.attachments) > 0 {
+		return false
+	}
+	if wait := s.d.options.Retention; wait > 0 {
+		s.retention = time.AfterFunc(wait, s.expire)
+	}
+	return a.retires || s.retiring == a.register.Instance
+}
+
+// stayLocked follows an attachment. Under the dispatcher's mu.
+func (s *service) stayLocked() {
+	s.retiring = ""
+	if s.retention != nil {
+		s.retention.Stop()
+		s.retention = nil
+	}
+	s.mu.Lock()
+	s.overdue = false
+	s.mu.Unlock()
+}
+
+// expire forgets the service, since it was away for the time of Options.Retention.
+func (s *service) expire() {
+	d := s.d
+	d.mu.Lock()
+	if d.services[s.name] != s || len(s.attachments) > 0 || time.Since(s.left) < d.options.Retention {
+		d.mu.Unlock()
+		return
+	}
+	if connected := d.options.Connected; connected != nil && !connected() {
+		s.retention.Reset(d.options.Retention) // its instances may be where this replica cannot hear of them
+		d.mu.Unlock()
+		return
+	}
+	s.mu.Lock()
+	s.overdue = d.options.RetainLast && s.blocked == 0
+	wait := s.overdue || s.closed
+	s.mu.Unlock()
+	if wait {
+		d.mu.Unlock()
+		return
+	}
+	d.retireLocked(s)
+	known := d.releaseKnownLocked()
+	d.mu.Unlock()
+	d.retired(s, known, "service-retention")
+}
+
+// blockLocked counts a connect that waits for this service alone. Under the service's mu.
+func (s *service) blockLocked() {
+	s.blocked++
+	if s.overdue {
+		s.overdue = false
+		time.AfterFunc(0, s.expire) // ends at once
+	}
+}
+
+// retireLocked forgets the service. Under the dispatcher's mu; retired follows.
+func (d *Dispatcher) retireLocked(s *service) {
+	delete(d.services, s.name)
+	if s.retention != nil {
+		s.retention.Stop()
+	}
+	d.places.follow(buildTable(d.services))
+	d.unhandled.forget()
+	s.mu.Lock()
+	s.retired, s.sweeping = true, false
+	if s.sweeper != nil {
+		s.sweeper.Stop()
+	}
+	s.mu.Unlock()
+	s.absence.end()
+	d.metrics.ForgetService(string(s.name))
+}
+
+// retired lets go of all that waits for a service that is forgotten, and of held connects that can be decided now. The reason is for the log.
+func (d *Dispatcher) retired(s *service, known []*Binding, reason string) (connects, dropped int) {
+	connects, dropped = s.dropAll()
+	for _, b := range known {
+		d.admit(b)
+	}
+	connects += len(known)
+	d.log.Warn("service retired: connects do not wait for it any more, and what was queued for it is dropped", "service", s.name,
+		"reason", reason, "count", connects, "dropped", dropped)
+	return connects, dropped
+}
+
+// sweepRetired drops what came to wait for the service while it was being forgotten.
+func (s *service) sweepRetired() {
+	s.mu.Lock()
+	s.sweeping = false
+	s.mu.Unlock()
+	s.dropAll()
+}
+
+// dropAll drops what waits for a service that is forgotten. Its connects go on without it.
+func (s *service) dropAll() (connects, dropped int) {
+	var all, asking []*Dispatch
+	s.mu.Lock()
+	for l := s.homeless.pop(); l != nil; l = s.homeless.pop() {
+		l.listed = true // so that dropping does not place it
+		l.releaseConnectLocked()
+		for _, dp := range l.dropLocked(time.Time{}) {
+			if dp.Kind == Connect && !dp.advisory {
+				asking = append(asking, dp)
+			} else {
+				all = append(all, dp)
+			}
+		}
+		l.listed = false
+	}
+	s.unlockAndFlush()
+	s.d.abandon(all, s.d.metrics.DroppedRetired, "the service was retired")
+	for _, dp := range asking {
+		s.d.conclude(dp, sio.Result{Outcome: sio.Handled})
+	}
+	return len(asking), len(all)
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	spanwire "github.com/spanwire/spanwire/sdk/go"
+)
+
+// only registers what a small service handles, which says what it hears of.
+func only(n *spanwire.Namespace) {
+	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {
+		fmt.Println("connect", s.ID())
+		var a auth
+		if err := s.Handshake().BindAuth(&a); err == nil && a.Refuse != "" {
+			return spanwire.Refuse(a.Refuse)
+		}
+		return nil
+	})
+	n.OnDisconnect(func(_ context.Context, s *spanwire.Socket, _ string) { fmt.Println("disconnect", s.ID()) })
+	n.On("small", func(_ context.Context, e *spanwire.Event) error {
+		fmt.Println("event", e.Socket.ID())
+		return e.Ack("small")
+	})
+}
