@@ -30,8 +30,9 @@ const (
 // Decision is what became of a connect.
 type Decision struct {
 	Kind    DecisionKind
-	Message string // Refused
-	Data    []byte // Refused: one JSON value, or nil
+	Message string          // Refused
+	Data    []byte          // Refused: one JSON value, or nil
+	Service sio.ServiceName // Refused: by whom
 }
 
 const (
@@ -82,6 +83,7 @@ func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wa
 	routes := b.routes().find(ev.Name)
 	if len(routes) == 0 {
 		b.d.reportUnhandled(b.socket.Namespace(), ev.Name)
+		b.noteUnhandled(ev)
 		return nil
 	}
 	var first *atomic.Bool
@@ -273,8 +275,8 @@ func askAll(lanes []*lane, advise bool) {
 	}
 }
 
-// answered takes one service's answer to the connect.
-func (b *Binding) answered(r *sio.Result) {
+// answered takes the service's answer to the connect.
+func (b *Binding) answered(s *service, r *sio.Result) {
 	switch r.Outcome {
 	case sio.Handled, sio.Answered:
 		b.mu.Lock()
@@ -289,9 +291,9 @@ func (b *Binding) answered(r *sio.Result) {
 		if message == "" {
 			message = refusedMessage
 		}
-		b.decide(Decision{Kind: Refused, Message: message, Data: r.Data})
+		b.decide(Decision{Kind: Refused, Message: message, Data: r.Data, Service: s.name})
 	default:
-		b.decide(Decision{Kind: Refused, Message: failedMessage})
+		b.decide(Decision{Kind: Refused, Message: failedMessage, Service: s.name})
 	}
 }
 

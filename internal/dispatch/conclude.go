@@ -4,6 +4,7 @@ package dispatch
 
 import (
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -15,7 +16,7 @@ func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 	case dp.advisory:
 		d.logAdvice(dp, &r)
 	case dp.Kind == Connect:
-		dp.lane.binding.answered(&r)
+		dp.lane.binding.answered(dp.lane.service, &r)
 	case r.Outcome == sio.Answered && dp.WantsAck && (dp.first == nil || dp.first.CompareAndSwap(false, true)):
 		acked = dp.Socket
 		acked.Acknowledge(dp.ack, r.Ack)
@@ -62,10 +63,7 @@ func (dp *Dispatch) what() string {
 	case RoomEvent:
 		return "room event"
 	}
-	name := dp.Event.Name
-	if len(name) > maxLoggedName {
-		name = name[:maxLoggedName]
-	}
+	name := quietlog.Cut(dp.Event.Name)
 	if dp.Kind == Message {
 		return "message " + name
 	}

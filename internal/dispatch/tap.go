@@ -22,6 +22,14 @@ func (d *Dispatcher) listened(dp *Dispatch) bool {
 	return t != nil && t.Following() && (!dp.foreign() || dp.Kind == Message)
 }
 
+// noteUnhandled tells that no service registered for the event of a socket.
+func (b *Binding) noteUnhandled(ev *sio.Event) {
+	if t := b.d.options.Tap; t != nil && t.Following() {
+		t.Happened(&sio.Occurrence{Kind: sio.Unhandled, Namespace: b.socket.Namespace(), Socket: b.socket.ID(), Event: *ev,
+			Detail: "no service registered for the event"})
+	}
+}
+
 // noteHandOut tells that the instance was given the dispatch.
 func (a *Attachment) noteHandOut(dp *Dispatch) {
 	if a.d.listened(dp) {

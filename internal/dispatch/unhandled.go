@@ -21,10 +21,7 @@ type unhandledName struct {
 	event     string
 }
 
-const (
-	maxUnhandledNames = 1000
-	maxLoggedName     = 128
-)
+const maxUnhandledNames = 1000
 
 func (u *unhandled) news(ns sio.Namespace, event string) bool {
 	u.mu.Lock()
@@ -49,9 +46,7 @@ func (u *unhandled) forget() {
 
 func (d *Dispatcher) reportUnhandled(ns sio.Namespace, event string) {
 	d.metrics.Unhandled.Inc()
-	if len(event) > maxLoggedName {
-		event = event[:maxLoggedName]
-	}
+	ns, event = quietlog.Cut(ns), quietlog.Cut(event)
 	if !d.unhandled.news(ns, event) {
 		return
 	}
@@ -61,9 +56,12 @@ func (d *Dispatcher) reportUnhandled(ns sio.Namespace, event string) {
 	}
 }
 
+// NothingRegistered tells whether no service ever registered anything here.
+func (d *Dispatcher) NothingRegistered() bool { return d.routes.Load().empty() }
+
 func (d *Dispatcher) reportFull(ns sio.Namespace) {
 	if ok, missed := d.full.Allow(); ok {
 		d.log.Warn("a connect was refused: as many namespaces by pattern have sockets as the setting max-dynamic-namespaces allows",
-			"namespace", ns, "namespaces", d.options.MaxDynamic, "lines_left_out", missed)
+			"namespace", quietlog.Cut(ns), "setting", "max-dynamic-namespaces", "namespaces", d.options.MaxDynamic, "lines_left_out", missed)
 	}
 }

@@ -4,8 +4,11 @@ package edge
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
 	"strconv"
 
+	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -31,35 +34,81 @@ const (
 var errUnfinished = sio.E(sio.CodeTooLarge, "decode packet", "too many attachments wait for others, see the setting max-unfinished")
 
 // breakOff closes the session for a packet that could not be read.
-func (c *client) breakOff(err error, data []byte) {
+func (c *client) breakOff(err error, data []byte, binary bool) {
 	cause := causeUnfinished
 	if v, ok := socketio.VerdictOf(err); ok {
 		cause = v.String()
 	}
-	c.breakRule(cause, data)
+	c.breakRule(cause, message{data: data, binary: binary})
 }
 
 // breakRule closes the session since the browser broke a rule. It is called from within Message.
-func (c *client) breakRule(cause string, data []byte) {
+func (c *client) breakRule(cause string, m message) {
 	c.broken = true
-	c.report(cause, data)
-	c.closeFor(cause)
+	c.closeFor(cause, m)
 }
 
-// report counts a breach and says it once per session.
-func (c *client) report(cause string, data []byte) {
+// closeFor counts a breach and closes the session, with an explanation to the browser where it is of a limit.
+func (c *client) closeFor(cause string, m message) {
 	c.server.metrics.Breaches.WithLabelValues(cause).Inc()
-	if ok, unlogged := c.server.breaches.Allow(); ok {
-		c.server.log.Warn("session closed: the browser broke a rule", "cause", cause, "session", c.name(), "sid", c.anySocket(),
-			"address", c.session.Handshake().Address, "packet", c.excerpt(data), "unlogged", unlogged)
+	c.debug(cause, m)
+	l, limited := c.server.explained[cause]
+	n := &engineio.Notice{Level: slog.LevelWarn, Cause: cause, Setting: l.setting, Text: "the browser broke a rule: " + c.rule(cause)}
+	n.Facts = append(n.Facts, "sid", c.anySocket())
+	if m.data != nil {
+		n.Facts = append(n.Facts, "packet", m.kind(), "bytes", len(m.data))
 	}
+	if limited {
+		c.session.CloseWith(sio.ReasonForcedClose, l.kind, l.text, n)
+		return
+	}
+	c.session.CloseNoted(sio.ReasonForcedClose, n)
 }
 
-// name is enough of the session's id to find it again, and too little to take the session over.
-func (c *client) name() string {
-	const shown = 12
-	id := string(c.session.ID())
-	return id[:min(shown, len(id))]
+// rule says which rule was broken.
+func (c *client) rule(cause string) string {
+	if l, ok := c.server.explained[cause]; ok {
+		return l.text
+	}
+	for _, v := range socketio.Verdicts() {
+		if v.String() == cause {
+			return v.Rule()
+		}
+	}
+	return map[string]string{
+		causeState:        "a packet of a namespace that it has not joined, or one that browsers never send",
+		causeConnectTwice: "a connect to a namespace that it has joined or asked for",
+	}[cause]
+}
+
+// message is what broke a rule. Its content is for debugging only: it may hold what users keep to themselves.
+type message struct {
+	data   []byte
+	binary bool
+	packet *socketio.Packet // set when it was decoded, which may have altered data
+}
+
+// kind names the packet's type without what it says.
+func (m *message) kind() string {
+	switch {
+	case m.binary:
+		return "binary"
+	case len(m.data) == 0:
+		return "empty"
+	}
+	return socketio.PacketType(m.data[0]).String()
+}
+
+// debug shows the packet to who asked for it by the setting log-level.
+func (c *client) debug(cause string, m message) {
+	log, ctx := c.server.log, context.Background()
+	if m.data == nil || !log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	if m.packet != nil {
+		m.packet.Restore(m.data)
+	}
+	log.Debug("packet that broke a rule", "cause", cause, "session", c.session.Name(), "packet", c.excerpt(m.data))
 }
 
 // anySocket is the id of the client's first socket, or nothing.

@@ -65,7 +65,7 @@ func (c *client) Message(data []byte, binary bool) {
 	}
 	p, complete, err := c.decode(data, binary)
 	if err != nil {
-		c.breakOff(err, data)
+		c.breakOff(err, data, binary)
 		return
 	}
 	if c.draining && p.Type != socketio.Ack && p.Type != socketio.BinaryAck && p.Type != socketio.Disconnect {
@@ -84,10 +84,10 @@ func (c *client) Message(data []byte, binary bool) {
 	case late:
 		c.server.metrics.LatePackets.Inc()
 	case s == nil || p.Type == socketio.ConnectError:
-		c.breakRule(causeState, data)
+		c.breakRule(causeState, message{data, binary, &p})
 	case !complete:
 	case c.tooFast(&p):
-		c.breakRule(causeEventRate, data)
+		c.breakRule(causeEventRate, message{data, binary, &p})
 	default:
 		s.take(&p)
 	}
@@ -164,7 +164,7 @@ func (c *client) findLocked(ns sio.Namespace) *Socket {
 // connect makes a socket and asks the services.
 func (c *client) connect(p *socketio.Packet, data []byte) {
 	if o := &c.server.options; !c.connects.take(time.Since(c.server.birth), o.MaxNamespaces, o.ConnectRate) {
-		c.breakRule(causeConnectRate, data)
+		c.breakRule(causeConnectRate, message{data: data})
 		return
 	}
 	c.mu.Lock()
@@ -180,7 +180,7 @@ func (c *client) connect(p *socketio.Packet, data []byte) {
 	}
 	if cause != "" {
 		c.mu.Unlock()
-		c.breakRule(cause, data)
+		c.breakRule(cause, message{data: data})
 		return
 	}
 	delete(c.left, p.Namespace)
@@ -282,13 +282,11 @@ func (c *client) expectAttachments() {
 
 func (c *client) tooLonely() {
 	c.server.metrics.ConnectTimeouts.Inc()
-	c.server.log.Debug("session closed: no namespace was joined in time", "session", c.name(), "setting", "connect-timeout")
-	c.session.Close(sio.ReasonForcedServerClose)
+	c.session.CloseNoted(sio.ReasonForcedServerClose, noticeLonely)
 }
 
 func (c *client) attachmentsOverdue() {
-	c.report(causeOverdue, nil)
-	c.closeFor(causeOverdue)
+	c.closeFor(causeOverdue, message{})
 }
 
 // armLocked sets a timer. It runs on the runtime's goroutine and ends by itself; a setting that was changed meanwhile does not ring.

@@ -36,9 +36,9 @@ type Server struct {
 	birth      time.Time
 	recovery   *recovery // nil when no socket can come back
 
-	unfinished atomic.Int64 // bytes of packets whose attachments have not all come, of all clients
-	breaches   quietlog.Limiter
-	overflows  quietlog.Limiter
+	unfinished atomic.Int64     // bytes of packets whose attachments have not all come, of all clients
+	quiet      quietlog.ByCause // a line a second for each cause
+	minutely   quietlog.ByCause // a line a minute, of what goes on for hours
 }
 
 // New makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with.
@@ -53,6 +53,8 @@ func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine 
 		log:        log,
 		bundle:     newBundle(o.Engine.Paths),
 		birth:      time.Now(),
+		quiet:      quietlog.ByCause{PerSecond: 1},
+		minutely:   quietlog.ByCause{PerSecond: 1, Window: time.Minute},
 	}
 	s.recovery = newRecovery(s)
 	s.engine = engineio.NewServer(o.Engine, s.open, engine, log)

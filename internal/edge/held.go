@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -56,11 +57,9 @@ func (s *Socket) holdLocked(it item, size int) bool {
 func (s *Socket) overflow() {
 	c := s.client
 	c.server.metrics.HeldOverflows.Inc()
-	if ok, suppressed := c.server.overflows.Allow(); ok {
-		c.server.log.Warn("session closed: handlers emitted too much while a connect was pending", "session", c.name(), "socket", s.id,
-			"namespace", s.namespace, "reason", "max_outbound", "setting", "max-outbound", "suppressed", suppressed)
-	}
-	c.session.Close(sio.ReasonSlowConsumer)
+	n := *noticeHeld
+	n.Facts = []any{"sid", s.id, "namespace", quietlog.Cut(s.namespace)}
+	c.session.CloseNoted(sio.ReasonSlowConsumer, &n)
 }
 
 // release writes what is held, until nothing is, and tells how the server wants the socket to end.

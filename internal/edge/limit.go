@@ -8,7 +8,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/edge/socketio"
-	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // Some breaches are of a rule of the protocol, and some of a limit that an operator can move. Of the former a browser is told nothing, as
@@ -16,15 +15,16 @@ import (
 
 // limit is what a browser is told of a limit that it passed.
 type limit struct {
-	kind engineio.Limit
-	text string
+	kind    engineio.Limit
+	setting string
+	text    string
 }
 
 // newLimits says for each cause of a breach that is about a limit what the browser is told.
 func newLimits(o *Options) map[string]limit {
 	count, size := engineio.LimitCount, engineio.LimitSize
 	say := func(kind engineio.Limit, what, setting string, value any) limit {
-		return limit{kind, fmt.Sprintf("%s than the setting %s allows (%v)", what, setting, value)}
+		return limit{kind, setting, fmt.Sprintf("%s than the setting %s allows (%v)", what, setting, value)}
 	}
 	return map[string]limit{
 		socketio.VerdictTooManyAttachments.String(): say(count, "more attachments", "max-attachments", o.MaxAttachments),
@@ -36,17 +36,8 @@ func newLimits(o *Options) map[string]limit {
 		causeEventRate:                              say(engineio.LimitRate, "more events per second", "max-event-rate", o.MaxEventRate),
 		causeConnectRate:                            say(engineio.LimitRate, "more connects per second", "connect-rate", o.ConnectRate),
 		causeNamespaces:                             say(count, "more namespaces", "max-namespaces-per-session", o.MaxNamespaces),
-		causeUnfinished:                             {count, "no room for another packet whose attachments have not come, see the setting max-unfinished"},
+		causeUnfinished:                             {count, "max-unfinished", "no room for another packet whose attachments have not come, see the setting max-unfinished"},
 		causeOverdue: say(count, "attachments that took longer", "attachment-timeout",
 			o.AttachmentTimeout.Round(time.Millisecond)),
 	}
-}
-
-// closeFor closes the session for a breach, and explains it where it is of a limit.
-func (c *client) closeFor(cause string) {
-	if l, ok := c.server.explained[cause]; ok {
-		c.session.CloseWith(sio.ReasonForcedClose, l.kind, l.text)
-		return
-	}
-	c.session.Close(sio.ReasonForcedClose)
 }

@@ -82,6 +82,7 @@ func (s *Socket) joined() bool {
 func (s *Socket) ask() {
 	server := s.client.server
 	server.metrics.Pending.Inc()
+	s.noteNoHandlers()
 	if !s.recovered() {
 		server.hub.Add(s.namespace, s)
 	}
@@ -107,6 +108,7 @@ func (s *Socket) ask() {
 // decided carries out what the services decided.
 func (s *Socket) decided(d dispatch.Decision) {
 	m := s.client.server.metrics
+	s.noteRefusal(&d)
 	switch d.Kind {
 	case dispatch.Accepted:
 		s.accept()
@@ -134,7 +136,7 @@ func (s *Socket) decided(d dispatch.Decision) {
 		if s.giveUp() {
 			m.Away.Inc()
 			// Standard clients try again after the loss of the transport, and give up after a connect error.
-			s.client.session.Close(sio.ReasonForcedServerClose)
+			s.client.session.CloseNoted(sio.ReasonForcedServerClose, noticeAway)
 		}
 	}
 }

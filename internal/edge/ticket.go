@@ -43,7 +43,7 @@ func (s *Socket) issue() {
 			return
 		}
 		server.metrics.Recoveries.WithLabelValues(failure).Inc()
-		server.log.Debug("socket not recovered", "namespace", s.namespace, "session", s.client.name(), "cause", failure)
+		server.log.Debug("socket not recovered", "namespace", s.namespace, "session", s.client.session.Name(), "cause", failure)
 	}
 	s.id = server.newSocketID()
 	s.ticket.record = &record{pid: sio.NewPrivateID(server.options.Engine.Replica), id: s.id, namespace: s.namespace}

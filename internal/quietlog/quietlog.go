@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package quietlog keeps a log readable when strangers cause its lines: a few lines a second pass, the rest is counted and told with
-// the next line that passes. Any room may use it; it writes nothing itself.
+// the next line that passes; and what strangers wrote is cut. Any room may use it; it writes nothing itself.
 package quietlog
 
 import (
+	"cmp"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,24 +16,23 @@ const perSecond = 10
 
 // Limiter lets a few lines a second through. Its zero value is ready.
 type Limiter struct {
-	// PerSecond is how many lines pass within a second. Zero stands for 10.
+	// PerSecond is how many lines pass within a second, or within Window. Zero stands for 10.
 	PerSecond int
+	// Window is the time in which so many lines pass. Zero stands for a second.
+	Window time.Duration
 
 	mu       sync.Mutex // guards the fields below
-	second   time.Time
+	second   time.Time  // when the present window began
 	lines    int
 	unlogged int
 }
 
 // Allow tells whether a line may be written, and how many were left out before it.
 func (l *Limiter) Allow() (ok bool, unlogged int) {
-	limit := l.PerSecond
-	if limit == 0 {
-		limit = perSecond
-	}
+	limit := cmp.Or(l.PerSecond, perSecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.second) >= time.Second {
+	if now := time.Now(); now.Sub(l.second) >= cmp.Or(l.Window, time.Second) {
 		l.second, l.lines = now, 0
 	}
 	if l.lines >= limit {
@@ -46,8 +47,10 @@ func (l *Limiter) Allow() (ok bool, unlogged int) {
 // ByCause has a Limiter for each cause, so that a flood of one cause hides no other. Causes are of a closed list: each is kept for
 // ever. Its zero value is ready.
 type ByCause struct {
-	// PerSecond is how many lines of one cause pass within a second. Zero stands for 10.
+	// PerSecond is how many lines of one cause pass within a second, or within Window. Zero stands for 10.
 	PerSecond int
+	// Window is the time in which so many lines of one cause pass. Zero stands for a second.
+	Window time.Duration
 
 	mu       sync.Mutex // guards limiters
 	limiters map[string]*Limiter
@@ -61,9 +64,20 @@ func (b *ByCause) Allow(cause string) (ok bool, unlogged int) {
 		if b.limiters == nil {
 			b.limiters = make(map[string]*Limiter)
 		}
-		l = &Limiter{PerSecond: b.PerSecond}
+		l = &Limiter{PerSecond: b.PerSecond, Window: b.Window}
 		b.limiters[cause] = l
 	}
 	b.mu.Unlock()
 	return l.Allow()
+}
+
+// mostShown bounds what a line shows of a text that a browser chose.
+const mostShown = 128
+
+// Cut shortens a text that a browser chose, such as a name, for a line.
+func Cut[T ~string](text T) T {
+	if len(text) <= mostShown {
+		return text
+	}
+	return T(strings.ToValidUTF8(string(text[:mostShown]), "")) + "..."
 }

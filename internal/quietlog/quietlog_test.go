@@ -3,6 +3,7 @@
 package quietlog
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,4 +53,27 @@ func TestByCause(t *testing.T) {
 			t.Errorf("later: got %v %d", ok, n)
 		}
 	})
+}
+
+// With a window of its own a limiter lets lines through once in that time.
+func TestLimiter_Window(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := ByCause{PerSecond: 1, Window: time.Minute}
+		for i, want := range []bool{true, false, true} {
+			if ok, _ := l.Allow("x"); ok != want {
+				t.Errorf("line %d: %v", i, ok)
+			}
+			time.Sleep(30 * time.Second)
+		}
+	})
+}
+
+// What a browser chose is cut, and never within a character.
+func TestCut(t *testing.T) {
+	if got := Cut("short"); got != "short" {
+		t.Error(got)
+	}
+	if got := Cut(strings.Repeat("x", 127) + "€" + strings.Repeat("y", 1000)); got != strings.Repeat("x", 127)+"..." {
+		t.Error(got)
+	}
 }

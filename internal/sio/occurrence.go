@@ -18,6 +18,10 @@ const (
 	Emitted
 	// Dropped means that a dispatch was dropped, or set aside.
 	Dropped
+	// Unhandled means that no service registered for an event of a socket.
+	Unhandled
+	// ConnectRefused means that a connect was not accepted: no service registered the namespace, or a handler refused.
+	ConnectRefused
 )
 
 // Occurrence is one thing that happened, for those who follow. Whoever is told of it keeps none of it without a copy.

@@ -84,5 +84,5 @@ func (s *Session) unwritten(err error) {
 		s.cutOff(cutWrite)
 		return
 	}
-	s.end(sio.ReasonTransportError, endAbort)
+	s.endWith(sio.ReasonTransportError, endAbort, nil, noticeCut)
 }

@@ -24,14 +24,16 @@ const (
 )
 
 // refusal is an answer that turns a request away. Code and message are the protocol's, for clients; cause is for counters and the log,
-// and setting for whoever reads the log.
+// and say and setting for whoever reads the log.
 type refusal struct {
 	code    int
 	status  int
 	message string
 	cause   string
 	setting string
-	quiet   bool // it is logged elsewhere
+	say     string // what is wrong and what to do; empty when the message says it
+	proxy   bool   // a proxy is wrong: a warning a minute
+	quiet   bool   // it is logged elsewhere
 }
 
 var (
@@ -42,18 +44,16 @@ var (
 	refusedMismatch = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch"}
 	refusedUpgrade  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch",
 		setting: "allow-upgrades"}
+	refusedNoUpgrade = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "upgrade header", proxy: true,
+		say: "no Upgrade header arrived: a proxy in front drops it; have it pass on the headers Upgrade and Connection, or the client is no WebSocket client"}
 	refusedHandshake = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "websocket handshake"}
 	refusedPayload   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload"}
-	refusedVersion   = &refusal{code: codeVersion, status: http.StatusBadRequest, message: "Unsupported protocol version",
-		cause: "protocol version"}
-	refusedJSONP    = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
-	refusedDraining = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
-	refusedOverlap  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
-	refusedSlowBody = &refusal{code: codeBadRequest, status: http.StatusRequestTimeout,
+	refusedJSONP     = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
+	refusedDraining  = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
+	refusedOverlap   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
+	refusedSlowBody  = &refusal{code: codeBadRequest, status: http.StatusRequestTimeout,
 		message: "The body did not come within the time of the setting body-timeout", cause: "slow body", setting: "body-timeout"}
 	refusedVerb = &refusal{code: codeMethod, status: http.StatusMethodNotAllowed, cause: "method"}
-	refusedPath = &refusal{code: codeBadRequest, status: http.StatusNotFound,
-		message: "Nothing is served at this path, see the setting path", cause: "path", setting: "path"}
 )
 
 // tooLarge is what becomes of a session whose browser sends a body that is larger than MaxPayload.
@@ -73,20 +73,6 @@ func limited(reason sio.Reason, limit Limit, cause, setting, message string) *fa
 	return &fault{reason: reason, refusal: why, why: &explanation{limit.closeCode(), why}}
 }
 
-// originRefused names what was received and what to change.
-func originRefused(origin string) *refusal {
-	const shown = 200
-	if len(origin) > shown {
-		origin = origin[:shown] + "..."
-	}
-	why := &refusal{code: codeForbidden, status: http.StatusForbidden, cause: "origin", setting: "allowed-origins",
-		message: "Origin " + strconv.Quote(origin) + " is not allowed: add it to the setting allowed-origins"}
-	if origin == "" {
-		why.setting, why.message = "require-origin", "A request without Origin is not allowed: clear the setting require-origin"
-	}
-	return why
-}
-
 // retryAfter is when a browser that was turned away since there is no room may come again, in seconds.
 const retryAfter = "5"
 
@@ -103,6 +89,9 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	case isUpgrade(r) && why.status != http.StatusForbidden:
 		h.Set("Content-Type", "text/html")
 		body = []byte(why.message)
+		if why.code == codeVersion {
+			body = []byte(why.message + ": " + why.say) // no client reads it, but people do
+		}
 	default:
 		h.Set("Content-Type", "application/json")
 		body, _ = json.Marshal(struct { // two plain fields always marshal
@@ -132,19 +121,32 @@ func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	if why.quiet {
 		return
 	}
-	ok, unlogged := s.quiet.Allow(why.cause)
+	limiter := &s.quiet
+	if why.proxy {
+		limiter = &s.minutely
+	}
+	ok, unlogged := limiter.Allow(why.cause)
 	if !ok {
 		return
 	}
 	const shown = 200
 	cut := func(text string) string { return text[:min(len(text), shown)] }
-	args := []any{"cause", why.cause, "address", s.callerOf(r).address, "method", r.Method, "unlogged", unlogged}
-	if why.setting == "" {
-		s.log.Info("request refused", args...)
+	text, args := "request refused", []any{"cause", why.cause, "address", s.callerOf(r).address, "method", r.Method, "unlogged", unlogged}
+	if why.say != "" {
+		text += ": " + why.say
+	}
+	if why.setting == "" && !why.proxy {
+		if why.cause == causePath {
+			args = append(args, "path", cut(r.URL.Path))
+		}
+		s.log.Info(text, args...)
 		return
 	}
-	args = append(args, "setting", why.setting, "origin", cut(r.Header.Get("Origin")), "host", cut(r.Host), "path", cut(r.URL.Path))
-	s.log.Warn("request refused", args...)
+	if why.setting != "" {
+		args = append(args, "setting", why.setting)
+	}
+	args = append(args, "origin", cut(r.Header.Get("Origin")), "host", cut(r.Host), "path", cut(r.URL.Path))
+	s.log.Warn(text, args...)
 }
 
 // discardRest takes what follows of a body that was refused, for a moment: a client that is still sending when its connection is closed

@@ -153,7 +153,7 @@ func (s *Session) takingLocked() bool {
 // pinged takes a ping.
 func (s *Session) pinged(p Packet) {
 	if !s.codec.clientPings() {
-		s.end(sio.ReasonTransportError, endNow)
+		s.endWith(sio.ReasonTransportError, endNow, nil, noticeWrongPing)
 		return
 	}
 	s.mu.Lock()
@@ -176,7 +176,7 @@ func (s *Session) pinged(p Packet) {
 // ponged takes a pong.
 func (s *Session) ponged() {
 	if s.codec.clientPings() {
-		s.end(sio.ReasonTransportError, endNow)
+		s.endWith(sio.ReasonTransportError, endNow, nil, noticeWrongPing)
 		return
 	}
 	if s.since.Load() == 0 {

@@ -56,12 +56,12 @@ type explanation struct {
 }
 
 // CloseWith is Close with an explanation for the browser: one short sentence, without anything that the browser must not know. What
-// does not fit into a close frame is cut off there.
-func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string) {
-	// Who calls counts and logs, so the refusal does not.
+// does not fit into a close frame is cut off there. The notice may be nil.
+func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string, n *Notice) {
+	// The end is logged, so the refusal is not.
 	s.endWith(reason, endAfterQueue, &explanation{limit.closeCode(), &refusal{
 		code: codeBadRequest, status: limit.status(), message: text, cause: "limit", quiet: true,
-	}})
+	}}, n)
 }
 
 // explain answers the POST that ended the session with the limit that it passed, and the GET that waits a moment later: the standard client
@@ -122,10 +122,6 @@ func (s *Session) tooFast() bool {
 	if most == 0 || s.packets.take(s.server.now(), most) {
 		return false
 	}
-	if ok, unlogged := s.server.quiet.Allow("packet rate"); ok {
-		s.server.log.Warn("session closed: the browser sends too many packets", "address", s.handshake.Address, "setting", "max-packet-rate",
-			"unlogged", unlogged)
-	}
-	s.CloseWith(sio.ReasonTooManyPackets, LimitRate, "more packets per second than the setting max-packet-rate allows")
+	s.CloseWith(sio.ReasonTooManyPackets, LimitRate, "more packets per second than the setting max-packet-rate allows", nil)
 	return true
 }

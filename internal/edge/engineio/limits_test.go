@@ -32,14 +32,14 @@ func TestSession_CloseWith_WebSocket(t *testing.T) {
 	for limit, code := range map[Limit]int{LimitCount: 1008, LimitRate: 1008, LimitSize: 1009} {
 		s := w.websocket()
 		s.rec.session.Queue(Message{Data: []byte("last")})
-		s.rec.session.CloseWith(sio.ReasonForcedClose, limit, "more than the setting allows")
+		s.rec.session.CloseWith(sio.ReasonForcedClose, limit, "more than the setting allows", nil)
 		s.wantPackets("4last")
 		s.wantExplained(code, "more than the setting allows")
 		s.wantClosed(s.rec, sio.ReasonForcedClose)
 	}
 	long := strings.Repeat("x", 122) + "€"
 	s := w.websocket()
-	s.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, long)
+	s.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, long, nil)
 	s.wantExplained(1008, long[:122])
 }
 
@@ -60,7 +60,7 @@ func TestSession_CloseWith_Post(t *testing.T) {
 		p := w.polling()
 		answer := p.begin()
 		p.rec.hold = func(string) {
-			p.rec.session.CloseWith(sio.ReasonForcedClose, limit, "too much")
+			p.rec.session.CloseWith(sio.ReasonForcedClose, limit, "too much", nil)
 			select {
 			case r := <-answer:
 				t.Errorf("the GET was answered before the POST: %+v", r)
@@ -81,7 +81,7 @@ func TestSession_CloseWith_Post(t *testing.T) {
 func TestSession_CloseWith_LateGet(t *testing.T) {
 	inBubble(t, func(o *Options) { o.MaxPayload = 100 }, func(t *testing.T, w *world) {
 		p := w.polling()
-		p.rec.hold = func(string) { p.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much") }
+		p.rec.hold = func(string) { p.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil) }
 		p.want(p.post("4a"), 400, refused(3, "too much"))
 		begin := time.Now()
 		p.want(p.get(), 200, "1")
@@ -107,17 +107,17 @@ func TestSession_CloseWith_Get(t *testing.T) {
 	w := newWorld(t, nil)
 	waits := w.polling()
 	answer := waits.begin()
-	waits.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much")
+	waits.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil)
 	w.want(<-answer, 400, refused(3, "too much"))
 
 	later := w.polling()
-	later.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much")
+	later.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil)
 	w.want(later.get(), 400, refused(3, "too much"))
 	w.want(later.get(), 400, refused(1, "Session ID unknown"))
 
 	full := w.polling()
 	full.rec.session.Queue(Message{Data: []byte("last")})
-	full.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much")
+	full.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil)
 	w.want(full.get(), 200, "4last\x1e1")
 }
 
@@ -128,7 +128,7 @@ func TestSession_CloseWith_DuringUpgrade(t *testing.T) {
 	s := p.probing()
 	s.send("2probe")
 	s.wantPackets("3probe")
-	p.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much")
+	p.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil)
 	s.wantClose(1005)
 	p.want(p.get(), 400, refused(3, "too much"))
 }

@@ -67,7 +67,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 		v = s.origins.check(r, c.ownOrigin())
 	}
 	if !v.ok {
-		s.refuse(w, r, originRefused(page))
+		s.refuse(w, r, s.originRefused(r))
 		return false
 	}
 	h := w.Header()

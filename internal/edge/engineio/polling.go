@@ -118,7 +118,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.getting {
 		s.mu.Unlock()
-		s.end(sio.ReasonTransportError, endNow)
+		s.endWith(sio.ReasonTransportError, endNow, nil, noticeOverlap)
 		s.server.refuse(w, r, refusedOverlap)
 		return
 	}
@@ -145,7 +145,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 	if fetched {
 		p.stopLinger()
 	}
-	upgraded := s.polling == nil
+	upgraded, since := s.polling == nil, p.since
 	s.mu.Unlock()
 	if fetched {
 		s.forget()
@@ -159,6 +159,9 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.writePayload(w, r, p, packets, compress); err != nil && !upgraded {
+		if len(packets) == 0 {
+			s.server.lost(time.Since(since))
+		}
 		s.unwritten(err)
 	}
 }
@@ -205,7 +208,7 @@ func (s *Session) post(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.posting {
 		s.mu.Unlock()
-		s.end(sio.ReasonTransportError, endNow)
+		s.endWith(sio.ReasonTransportError, endNow, nil, noticeOverlap)
 		s.server.refuse(w, r, refusedOverlap)
 		return
 	}
@@ -220,7 +223,7 @@ func (s *Session) post(w http.ResponseWriter, r *http.Request) {
 	}
 
 	if fault != nil {
-		s.endWith(fault.reason, endNow, fault.why)
+		s.endWith(fault.reason, endNow, fault.why, fault.notice())
 	}
 	s.mu.Lock()
 	why, fetched := p.why, p.fetched
@@ -262,6 +265,13 @@ type fault struct {
 	reason  sio.Reason
 	refusal *refusal
 	why     *explanation // of a limit, with the same refusal
+}
+
+// notice names the refusal in the line of the session's end.
+func (f *fault) notice() *Notice {
+	n := *endings[f.reason]
+	n.Cause, n.Setting = strings.ReplaceAll(f.refusal.cause, " ", "_"), f.refusal.setting
+	return &n
 }
 
 // readPayload reads the packets of a POST, or says what is wrong.

@@ -35,7 +35,9 @@ type Server struct {
 	budget *budget.Budget
 	relief relief
 
-	quiet quietlog.ByCause
+	quiet    quietlog.ByCause // a line a second for each cause
+	minutely quietlog.ByCause // a line a minute, of what goes on for hours
+	losses   losses
 
 	mu       sync.Mutex // guards the fields below
 	sessions map[sio.SessionID]*Session
@@ -51,6 +53,7 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 	s := &Server{
 		o: o, open: open, obs: obs, log: log, origins: newOrigins(&o), birth: time.Now(),
 		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: quietlog.ByCause{PerSecond: 1},
+		minutely: quietlog.ByCause{PerSecond: 1, Window: time.Minute},
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
 	s.budget = budget.New(o.MaxOutboundTotal, s.relieve, obs.Outbound)
@@ -59,10 +62,11 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 		Budget:  s.budget,
 		Deflate: o.WebSocketCompression,
 		Refuse: func(w http.ResponseWriter, r *http.Request, _ int, err error) {
-			s.log.Debug("websocket handshake refused", "error", err)
 			w.Header().Del("Set-Cookie")
 			w.Header().Set("Sec-Websocket-Version", "13")
-			s.refuse(w, r, refusedHandshake)
+			why := *refusedHandshake
+			why.say = err.Error() // of the handshake's form; it quotes nothing
+			s.refuse(w, r, &why)
 		},
 	})
 	return s
@@ -71,7 +75,7 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 // ServeHTTP implements http.Handler. The order of its checks is the protocol's, with the origin before all.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(s.o.Paths, r.URL.Path) {
-		s.refuse(w, r, refusedPath)
+		s.refuse(w, r, s.refusedPath(r))
 		return
 	}
 	if !s.allow(w, r) || s.preflight(w, r) {
@@ -79,8 +83,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	query := querystring.Parse(r.URL.RawQuery)
 	t, upgrade := Transport(single(query, "transport")), isUpgrade(r)
-	if t != Polling && t != WebSocket || !s.o.offers(t) {
-		s.refuse(w, r, refusedTransport)
+	if why := s.refusedKind(r, query, t); why != nil {
+		s.refuse(w, r, why)
 		return
 	}
 	if query.Has("sid") {
@@ -91,10 +95,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method != http.MethodGet:
 		s.refuse(w, r, refusedMethod)
-	case upgrade != (t == WebSocket):
-		s.refuse(w, r, refusedHandshake)
 	case codec == nil:
-		s.refuse(w, r, refusedVersion)
+		s.refuse(w, r, s.versionRefused(query, upgrade || t == Polling))
+	case t == WebSocket && !upgrade:
+		s.refuse(w, r, refusedNoUpgrade)
+	case upgrade && t == Polling:
+		s.refuse(w, r, refusedHandshake)
 	default:
 		s.openSession(w, r, t, codec, query)
 	}
@@ -136,6 +142,8 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	switch {
 	case session == nil:
 		s.refuse(w, r, refusedSession)
+	case t == WebSocket && !upgrade && r.Method == http.MethodGet:
+		s.refuse(w, r, refusedNoUpgrade)
 	case upgrade && t == Polling:
 		s.refuse(w, r, refusedMismatch)
 	case upgrade && !s.o.AllowUpgrades:

@@ -190,11 +190,14 @@ func (s *Session) Writable() bool {
 // Close ends the session after what is queued. Only the first reason counts. Closed follows.
 func (s *Session) Close(reason sio.Reason) { s.end(reason, endAfterQueue) }
 
-// end is endWith for what needs no explanation.
-func (s *Session) end(reason sio.Reason, how ending) { s.endWith(reason, how, nil) }
+// CloseNoted is Close with a log line that knows more than the reason.
+func (s *Session) CloseNoted(reason sio.Reason, n *Notice) { s.endWith(reason, endAfterQueue, nil, n) }
 
-// endWith is the only way out of the state open. It tells whether it was the one that took it.
-func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) (ended bool) {
+// end is endWith for what needs no explanation, to the browser or in the log.
+func (s *Session) end(reason sio.Reason, how ending) { s.endWith(reason, how, nil, nil) }
+
+// endWith is the only way out of the state open. It tells whether it was the one that took it. A nil notice stands for that of the reason.
+func (s *Session) endWith(reason sio.Reason, how ending, why *explanation, n *Notice) (ended bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
 		s.mu.Unlock()
@@ -235,6 +238,7 @@ func (s *Session) endWith(reason sio.Reason, how ending, why *explanation) (ende
 	if gone {
 		s.forget()
 	}
+	s.server.noteEnd(s, transport, reason, n)
 	go func() {
 		defer s.server.leave()
 		s.recv.Lock()

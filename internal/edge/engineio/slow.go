@@ -2,34 +2,29 @@
 
 package engineio
 
-import "github.com/spanwire/spanwire/internal/sio"
+import (
+	"log/slog"
 
-// cut is why a session was closed with ReasonSlowConsumer.
-type cut struct {
-	reason  string // for counters
-	setting string
-	message string // for the log
-}
+	"github.com/spanwire/spanwire/internal/sio"
+)
 
+// The notices of sessions that are closed with ReasonSlowConsumer. Their causes are metric labels.
 var (
-	cutFull  = &cut{"max_outbound", "max-outbound", "session closed: its outbound queue is full"}
-	cutTotal = &cut{"max_outbound_total", "max-outbound-total",
-		"session closed: the outbound queues of this replica are full, and its queue is the largest of those that are not read"}
-	cutWrite = &cut{"write_timeout", "write-timeout", "session closed: the browser took nothing of what waits for it"}
+	cutFull = &Notice{Level: slog.LevelWarn, Cause: "max_outbound", Setting: "max-outbound",
+		Text: "slow consumer: its outbound queue is full; emit less to it, or raise max-outbound"}
+	cutTotal = &Notice{Level: slog.LevelWarn, Cause: "max_outbound_total", Setting: "max-outbound-total",
+		Text: "slow consumer: the outbound queues of this replica are full, and its queue is the largest of those that are not read"}
+	cutWrite = &Notice{Level: slog.LevelWarn, Cause: "write_timeout", Setting: "write-timeout",
+		Text: "slow consumer: the browser took nothing of what waits for it within write-timeout"}
 )
 
 // cutOff closes the session and drops what waits for its browser. It counts, and says once, why.
-func (s *Session) cutOff(why *cut) {
+func (s *Session) cutOff(why *Notice) {
 	bytes, _ := s.backlog()
-	if !s.endWith(sio.ReasonSlowConsumer, endAbort, nil) {
-		return
-	}
-	s.server.obs.CutOff(why.reason)
-	if ok, suppressed := s.server.quiet.Allow(why.reason); ok {
-		const shown = 12 // enough to find the session again, and too little to take it over
-		id := string(s.id)
-		s.server.log.Warn(why.message, "session", id[:min(len(id), shown)], "address", s.handshake.Address, "transport", s.Transport(),
-			"bytes", bytes, "reason", why.reason, "setting", why.setting, "suppressed", suppressed)
+	n := *why
+	n.Facts = []any{"bytes", bytes}
+	if s.endWith(sio.ReasonSlowConsumer, endAbort, nil, &n) {
+		s.server.obs.CutOff(why.Cause)
 	}
 }
 

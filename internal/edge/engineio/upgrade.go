@@ -54,13 +54,13 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, f framing) {
 	s.mu.Lock()
 	if s.ended.Load() || s.polling == nil || s.polling.probe != nil {
 		s.mu.Unlock()
-		s.server.obs.UpgradeFailed()
+		s.upgradeFailed(upgradeRepeated)
 		conn.Close(wsconn.CodeNone, "")
 		conn.Finish()
 		return
 	}
 	p := &probe{conn: conn, framing: f}
-	p.deadline = time.AfterFunc(s.server.o.UpgradeTimeout, func() { s.dropProbe(p) })
+	p.deadline = time.AfterFunc(s.server.o.UpgradeTimeout, func() { s.dropProbe(p, upgradeLate) })
 	s.polling.probe = p
 	s.server.enter()
 	s.mu.Unlock()
@@ -68,34 +68,41 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, f framing) {
 	// Ends with the connection, which the probe's timer or the session's end closes; Drain waits for it.
 	go func() {
 		defer s.server.leave()
-		if s.tryProbe(p) {
+		failure := s.tryProbe(p)
+		if failure == "" {
 			s.read(conn)
 			return
 		}
-		s.dropProbe(p)
+		s.dropProbe(p, failure)
 		conn.Finish()
 	}()
 }
 
-// tryProbe reads until the session is on the WebSocket, or is not to be.
-func (s *Session) tryProbe(p *probe) bool {
+// tryProbe reads until the session is on the WebSocket, or is not to be: then it says why.
+func (s *Session) tryProbe(p *probe) (failure string) {
 	for {
 		data, binary, err := p.conn.Read()
-		if err != nil || binary {
-			return false
+		if err != nil {
+			return upgradeEnd(err)
+		}
+		if binary {
+			return upgradePacket
 		}
 		packet, err := s.codec.parse(data, false)
 		switch {
 		case err != nil:
-			return false
+			return upgradePacket
 		case packet.Type == PacketPing && string(packet.Data) == probeData:
 			p.conn.QueuePrefixed(byte(PacketPong), packet.Data)
 			p.conn.Flush()
 			s.startNoops(p)
 		case packet.Type == PacketUpgrade:
-			return s.upgraded(p)
+			if !s.upgraded(p) {
+				return upgradeRepeated
+			}
+			return ""
 		default:
-			return false
+			return upgradePacket
 		}
 	}
 }
@@ -174,7 +181,7 @@ func (s *Session) upgraded(p *probe) bool {
 }
 
 // dropProbe gives an upgrade up, unless it is over.
-func (s *Session) dropProbe(p *probe) {
+func (s *Session) dropProbe(p *probe, cause string) {
 	s.mu.Lock()
 	current := s.polling != nil && s.polling.probe == p
 	if current {
@@ -183,6 +190,6 @@ func (s *Session) dropProbe(p *probe) {
 	s.mu.Unlock()
 	if current {
 		p.conn.Close(wsconn.CodeNone, "")
-		s.server.obs.UpgradeFailed()
+		s.upgradeFailed(cause)
 	}
 }

@@ -55,9 +55,13 @@ func (s *Session) read(conn *wsconn.Conn) {
 		if err != nil {
 			if err == wsconn.ErrSlow {
 				s.cutOff(cutWrite)
-			} else {
-				s.end(readReason(err), endAfterQueue)
+				break
 			}
+			reason := readReason(err)
+			if !closedProperly(err) {
+				s.server.lost(conn.Idle())
+			}
+			s.endWith(reason, endAfterQueue, nil, noticeBroken(reason, err))
 			break
 		}
 		p, err := s.codec.parse(data, binary)
@@ -82,6 +86,12 @@ func readReason(err error) sio.Reason {
 		return sio.ReasonTransportClose
 	}
 	return sio.ReasonTransportError
+}
+
+// closedProperly tells whether anybody said why the WebSocket ended, on either side.
+func closedProperly(err error) bool {
+	var closed *wsconn.CloseError
+	return errors.As(err, &closed) || errors.Is(err, wsconn.ErrTooLarge) || errors.Is(err, wsconn.ErrProtocol) || errors.Is(err, wsconn.ErrClosed)
 }
 
 // closeCode is what the browser is told. Standard clients read nothing from it.

@@ -85,6 +85,17 @@ func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 	return p, false, nil
 }
 
+// Restore undoes what Text altered in the message of a packet that it decoded, so that the message can be shown as it came. The packet's
+// event must not be used any more.
+func (p *Packet) Restore(message []byte) {
+	// The arguments are a part of the message that begins where a comma was.
+	comma := cap(message) - cap(p.Event.Args)
+	if p.Event.Name == "" || len(p.Event.Args) < 2 || comma <= 0 || comma >= len(message) || &message[comma] != &p.Event.Args[0] {
+		return
+	}
+	message[comma] = ','
+}
+
 // Binary takes one binary message, which belongs to the packet from now on. When complete is false, more attachments are due.
 func (d *Decoder) Binary(data []byte) (p Packet, complete bool, err error) {
 	if d.format == formatUnknown && !d.Protocol4 {

@@ -96,6 +96,9 @@ var errs = [verdicts]*Error{
 // String is the metric label.
 func (v Verdict) String() string { return errs[v].label }
 
+// Rule says what was wrong, in a clause.
+func (v Verdict) Rule() string { return errs[v].err.Message }
+
 // Verdicts lists all of them.
 func Verdicts() []Verdict {
 	all := make([]Verdict, verdicts)

@@ -54,6 +54,9 @@ func (t *tap) Read(p []byte) (int, error) {
 	}
 	n, err := c.sock.Read(p)
 	c.meter.wire += int64(n)
+	if n > 0 {
+		c.touch()
+	}
 	return n, err
 }
 

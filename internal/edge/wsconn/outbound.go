@@ -149,6 +149,7 @@ func (c *Conn) write(b batch) {
 	if c.raw != nil {
 		for rounds := 0; rounds < maxRounds*fullChunks; rounds += b.weight() {
 			n, err := c.writeNow(b.data)
+			c.touch()
 			b.data = b.data[n:]
 			if err != nil {
 				c.broken(b)
@@ -199,6 +200,7 @@ func (c *Conn) writeBlocking(b batch) {
 			n, err := c.sock.Write(b.data[:min(len(b.data), piece)])
 			b.data = b.data[n:]
 			c.taken.Add(int64(n))
+			c.touch()
 			if err != nil {
 				c.broken(b)
 				return

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,8 @@ type Options struct {
 	ReadBuffer int
 	// Deflate lets the peer and this side compress messages, when the peer offers it. Messages count with their inflated size.
 	Deflate bool
+	birth   time.Time // of the upgrader: what its connections' times count from
+
 	// Refuse answers a request that is no proper WebSocket handshake. Default: http.Error with the status.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
@@ -69,6 +72,7 @@ func (o Options) withDefaults() *Options {
 	fill(&o.CloseTimeout, defaultCloseTimeout)
 	fill(&o.ReadBuffer, defaultReadBuffer)
 	o.ReadBuffer = max(o.ReadBuffer, minReadBuffer)
+	o.birth = time.Now()
 	return &o
 }
 
@@ -116,8 +120,16 @@ type Conn struct {
 	pings   window
 	pongDue bool
 
+	touched atomic.Int64 // when bytes last went either way, since the upgrader's birth
+
 	outbound
 }
+
+// touch takes note of bytes that went either way. It is called once for each read or write of the socket.
+func (c *Conn) touch() { c.touched.Store(int64(time.Since(c.o.birth))) }
+
+// Idle is the time since bytes last went either way.
+func (c *Conn) Idle() time.Duration { return time.Since(c.o.birth) - time.Duration(c.touched.Load()) }
 
 // Upgrade answers r with 101 and takes its connection over, or refuses it and says why. The answer leaves with the first Flush, in
 // one write with what was queued until then. The first subprotocol that the client offers is accepted. Cookies that were set on w go

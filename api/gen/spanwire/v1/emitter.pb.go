@@ -43,6 +43,10 @@ const (
 	OccurrenceKind_OCCURRENCE_KIND_EMITTED OccurrenceKind = 5
 	// Says that a dispatch was dropped, or set aside.
 	OccurrenceKind_OCCURRENCE_KIND_DROPPED OccurrenceKind = 6
+	// Says that no service registered for an event of a socket.
+	OccurrenceKind_OCCURRENCE_KIND_UNHANDLED OccurrenceKind = 7
+	// Says that a connect was not accepted: no service registered the namespace, or a handler refused.
+	OccurrenceKind_OCCURRENCE_KIND_CONNECT_REFUSED OccurrenceKind = 8
 )
 
 // Enum value maps for OccurrenceKind.
@@ -55,15 +59,19 @@ var (
 		4: "OCCURRENCE_KIND_RESOLVED",
 		5: "OCCURRENCE_KIND_EMITTED",
 		6: "OCCURRENCE_KIND_DROPPED",
+		7: "OCCURRENCE_KIND_UNHANDLED",
+		8: "OCCURRENCE_KIND_CONNECT_REFUSED",
 	}
 	OccurrenceKind_value = map[string]int32{
-		"OCCURRENCE_KIND_UNSPECIFIED":  0,
-		"OCCURRENCE_KIND_CONNECTED":    1,
-		"OCCURRENCE_KIND_DISCONNECTED": 2,
-		"OCCURRENCE_KIND_DISPATCHED":   3,
-		"OCCURRENCE_KIND_RESOLVED":     4,
-		"OCCURRENCE_KIND_EMITTED":      5,
-		"OCCURRENCE_KIND_DROPPED":      6,
+		"OCCURRENCE_KIND_UNSPECIFIED":     0,
+		"OCCURRENCE_KIND_CONNECTED":       1,
+		"OCCURRENCE_KIND_DISCONNECTED":    2,
+		"OCCURRENCE_KIND_DISPATCHED":      3,
+		"OCCURRENCE_KIND_RESOLVED":        4,
+		"OCCURRENCE_KIND_EMITTED":         5,
+		"OCCURRENCE_KIND_DROPPED":         6,
+		"OCCURRENCE_KIND_UNHANDLED":       7,
+		"OCCURRENCE_KIND_CONNECT_REFUSED": 8,
 	}
 )
 
@@ -1111,7 +1119,7 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\x0fsilent_replicas\x18\x04 \x03(\tR\x0esilentReplicas\x12\x1a\n" +
 	"\breplayed\x18\x05 \x01(\bR\breplayed\x12(\n" +
 	"\x05fault\x18\x06 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\x12%\n" +
-	"\x0eother_replicas\x18\a \x01(\rR\rotherReplicas*\xea\x01\n" +
+	"\x0eother_replicas\x18\a \x01(\rR\rotherReplicas*\xae\x02\n" +
 	"\x0eOccurrenceKind\x12\x1f\n" +
 	"\x1bOCCURRENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19OCCURRENCE_KIND_CONNECTED\x10\x01\x12 \n" +
@@ -1119,7 +1127,9 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\x1aOCCURRENCE_KIND_DISPATCHED\x10\x03\x12\x1c\n" +
 	"\x18OCCURRENCE_KIND_RESOLVED\x10\x04\x12\x1b\n" +
 	"\x17OCCURRENCE_KIND_EMITTED\x10\x05\x12\x1b\n" +
-	"\x17OCCURRENCE_KIND_DROPPED\x10\x062\xff\x02\n" +
+	"\x17OCCURRENCE_KIND_DROPPED\x10\x06\x12\x1d\n" +
+	"\x19OCCURRENCE_KIND_UNHANDLED\x10\a\x12#\n" +
+	"\x1fOCCURRENCE_KIND_CONNECT_REFUSED\x10\b2\xff\x02\n" +
 	"\x0eEmitterService\x12;\n" +
 	"\x04Emit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponse\x12D\n" +
 	"\aExecute\x12\x1b.spanwire.v1.ExecuteRequest\x1a\x1c.spanwire.v1.ExecuteResponse\x12S\n" +

@@ -19,6 +19,8 @@ class OccurrenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OCCURRENCE_KIND_RESOLVED: _ClassVar[OccurrenceKind]
     OCCURRENCE_KIND_EMITTED: _ClassVar[OccurrenceKind]
     OCCURRENCE_KIND_DROPPED: _ClassVar[OccurrenceKind]
+    OCCURRENCE_KIND_UNHANDLED: _ClassVar[OccurrenceKind]
+    OCCURRENCE_KIND_CONNECT_REFUSED: _ClassVar[OccurrenceKind]
 OCCURRENCE_KIND_UNSPECIFIED: OccurrenceKind
 OCCURRENCE_KIND_CONNECTED: OccurrenceKind
 OCCURRENCE_KIND_DISCONNECTED: OccurrenceKind
@@ -26,6 +28,8 @@ OCCURRENCE_KIND_DISPATCHED: OccurrenceKind
 OCCURRENCE_KIND_RESOLVED: OccurrenceKind
 OCCURRENCE_KIND_EMITTED: OccurrenceKind
 OCCURRENCE_KIND_DROPPED: OccurrenceKind
+OCCURRENCE_KIND_UNHANDLED: OccurrenceKind
+OCCURRENCE_KIND_CONNECT_REFUSED: OccurrenceKind
 
 class ListServicesRequest(_message.Message):
     __slots__ = ()

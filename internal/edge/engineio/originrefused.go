@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engineio
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spanwire/spanwire/internal/origin"
+	"github.com/spanwire/spanwire/internal/quietlog"
+)
+
+// Behind a proxy a page of the broker's own origin is refused when the proxy alters what the origin is made of, or says it in headers that are
+// not believed. Then allowed-origins would hide the mistake, so that the refusal names what is wrong in its place.
+
+const settingProxies = "trusted-proxies"
+
+// originRefused names what was received and what to change.
+func (s *Server) originRefused(r *http.Request) *refusal {
+	page := r.Header.Get("Origin")
+	why := &refusal{code: codeForbidden, status: http.StatusForbidden, cause: "origin", setting: "allowed-origins"}
+	if page == "" {
+		why.setting, why.message = "require-origin", "A request without Origin is not allowed: clear the setting require-origin"
+		return why
+	}
+	advice := "add it to the setting allowed-origins"
+	if said := s.proxyAdvice(r, page); said != "" {
+		why.setting, why.say, advice = settingProxies, said, said
+	}
+	why.message = "Origin " + strconv.Quote(quietlog.Cut(page)) + " is not allowed: " + advice
+	return why
+}
+
+// proxyAdvice says what is wrong with a proxy in front if the origin is that of the page that the proxy serves. It is empty when nothing
+// tells that.
+func (s *Server) proxyAdvice(r *http.Request, said string) string {
+	page, err := url.Parse(strings.ToLower(said))
+	if _, ok := origin.Normal(said); !ok || err != nil {
+		return ""
+	}
+	c := s.callerOf(r)
+	switch {
+	case !s.trusts(hostOnly(r.RemoteAddr)) && forwardedOrigin(r, said):
+		return "X-Forwarded-Host and X-Forwarded-Proto say that it is the broker's own, but the proxy that sent them is not trusted: add its address " +
+			"to the setting trusted-proxies"
+	case strings.EqualFold(page.Host, c.host) && page.Scheme == "https" && !c.secure:
+		return "it is the broker's own but for https: TLS ends at a proxy in front; have it send X-Forwarded-Proto, and add its address to the setting " +
+			"trusted-proxies"
+	case page.Hostname() == strings.ToLower(hostOnly(c.host)) && (proxied(r) || !c.asksHere(r)):
+		return "it is the broker's own but for scheme or port: a proxy in front changes the Host header; have it pass Host on with its port (in nginx " +
+			"$http_host), or send X-Forwarded-Host and X-Forwarded-Proto and add its address to the setting trusted-proxies"
+	case proxied(r) && c.asksHere(r):
+		return "a proxy in front replaces the Host header by the broker's address; have it pass Host on (in nginx proxy_set_header Host $http_host), " +
+			"or add the origin to the setting allowed-origins"
+	}
+	return ""
+}
+
+// forwardedOrigin tells whether the origin is the one that a proxy says the browser used. Proxies that say the host alone count too.
+func forwardedOrigin(r *http.Request, page string) bool {
+	host, scheme := said(r.Header["X-Forwarded-Host"], 1), strings.ToLower(said(r.Header["X-Forwarded-Proto"], 1))
+	if host == "" && scheme == "" {
+		return false
+	}
+	if host == "" {
+		host = r.Host
+	}
+	host = withPort(host, scheme == "https", said(r.Header["X-Forwarded-Port"], 1))
+	normal, _ := origin.Normal(page)
+	if scheme == "" {
+		return normal == origin.Of("https", host) || normal == origin.Of("http", host)
+	}
+	return normal == origin.Of(scheme, host)
+}
+
+// proxied tells whether a proxy shows itself in the request.
+func proxied(r *http.Request) bool {
+	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-Ip", "Forwarded", "Via"} {
+		if r.Header.Get(name) != "" {
+			return true
+		}
+	}
+	return r.ProtoMinor == 0 && r.ProtoMajor == 1 // as nginx speaks unless it is told otherwise, and no browser does
+}
+
+// asksHere tells whether the port of Host is the one at which the request came in.
+func (c *caller) asksHere(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return true
+	}
+	_, port, err := net.SplitHostPort(local.String())
+	return err != nil || strings.HasSuffix(c.ownOrigin(), ":"+port)
+}
