@@ -200,11 +200,11 @@ func TestServer_Attach_connect(t *testing.T) {
 	}{
 		{&spanwirev1.Result{}, dispatch.Decision{Kind: dispatch.Accepted}},
 		{&spanwirev1.Result{Outcome: &spanwirev1.Result_Refusal{Refusal: &spanwirev1.Refusal{Message: "no", Data: []byte(` {"a":1} `)}}},
-			dispatch.Decision{Kind: dispatch.Refused, Message: "no", Data: []byte(`{"a":1}`)}},
+			dispatch.Decision{Kind: dispatch.Refused, Message: "no", Data: []byte(`{"a":1}`), Service: "chat"}},
 		{&spanwirev1.Result{Outcome: &spanwirev1.Result_Refusal{Refusal: &spanwirev1.Refusal{Data: []byte(`{`)}}},
-			dispatch.Decision{Kind: dispatch.Refused, Message: "Connection rejected by server"}},
+			dispatch.Decision{Kind: dispatch.Refused, Message: "Connection rejected by server", Service: "chat"}},
 		{&spanwirev1.Result{Outcome: &spanwirev1.Result_Failure{Failure: &spanwirev1.Failure{Message: "secret trace"}}},
-			dispatch.Decision{Kind: dispatch.Refused, Message: "Connection failed"}},
+			dispatch.Decision{Kind: dispatch.Refused, Message: "Connection failed", Service: "chat"}},
 	} {
 		b := h.dial(sio.SocketID(fmt.Sprint("socket", i)))
 		d := p.dispatches(1)[0]

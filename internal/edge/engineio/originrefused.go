@@ -53,8 +53,8 @@ func (s *Server) proxyAdvice(r *http.Request, said string) string {
 		return "it is the broker's own but for scheme or port: a proxy in front changes the Host header; have it pass Host on with its port (in nginx " +
 			"$http_host), or send X-Forwarded-Host and X-Forwarded-Proto and add its address to the setting trusted-proxies"
 	case proxied(r) && c.asksHere(r):
-		return "a proxy in front replaces the Host header by the broker's address; have it pass Host on (in nginx proxy_set_header Host $http_host), " +
-			"or add the origin to the setting allowed-origins"
+		return "a proxy in front replaces the Host header; have it pass Host on (in nginx proxy_set_header Host $http_host), or send X-Forwarded-Host and " +
+			"add its address to the setting trusted-proxies; a page of another site belongs in allowed-origins"
 	}
 	return ""
 }
