@@ -17,6 +17,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -110,6 +111,7 @@ type auth struct {
 	Refuse string   `json:"refuse"`
 	Data   any      `json:"data"`
 	Hello  []any    `json:"hello"`
+	Large  []int    `json:"large"` // sizes of texts to be greeted with
 	Rooms  []string `json:"rooms"`
 	Admin  bool     `json:"admin"`
 }
@@ -129,6 +131,11 @@ func lifecycle(n *spanwire.Namespace) {
 		}
 		if len(a.Rooms) > 0 {
 			if err := s.Join(a.Rooms...); err != nil {
+				return err
+			}
+		}
+		for _, size := range a.Large {
+			if err := s.Emit("hello", strings.Repeat("x", size)); err != nil {
 				return err
 			}
 		}
@@ -194,6 +201,15 @@ func echoes(n *spanwire.Namespace) {
 	handle(n, "burst", func(_ context.Context, e *spanwire.Event, args []any) error {
 		for i := range int(args[0].(float64)) {
 			if err := e.Socket.Emit("burst", append([]any{i}, args[1:]...)...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	handle(n, "burst to", func(_ context.Context, _ *spanwire.Event, args []any) error {
+		room, count := n.To(args[0].(string)), int(args[1].(float64))
+		for i := range count {
+			if err := room.Emit("burst", append([]any{i}, args[2:]...)...); err != nil {
 				return err
 			}
 		}

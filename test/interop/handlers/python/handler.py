@@ -63,6 +63,8 @@ def connect(socket: spanwire.Socket, auth: Any) -> None:
     if auth.get("refuse"):
         raise spanwire.ConnectionRefusedError(auth["refuse"], *([auth["data"]] if "data" in auth else []))
     socket.join(auth.get("rooms", []))
+    for size in auth.get("large", []):
+        socket.emit("hello", "x" * size)
     for hello in auth.get("hello", []):
         socket.emit("hello", hello)
 
@@ -102,6 +104,12 @@ def fail(_socket: spanwire.Socket, *_args: Any) -> None:
 def burst(socket: spanwire.Socket, count: int, *more: Any) -> None:
     for i in range(count):
         socket.emit("burst", i, *more)
+
+
+@service.on("burst to")
+def burst_to(_socket: spanwire.Socket, room: str, count: int, *more: Any) -> None:
+    for i in range(count):
+        service.emit("burst", i, *more, to=room)
 
 
 @service.on("handshake")
