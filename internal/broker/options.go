@@ -100,6 +100,7 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	e.Paths = c.Engine.Paths
 	e.PingInterval, e.PingTimeout, e.UpgradeTimeout = c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout
 	e.MaxPayload, e.MaxPacketsPerPayload = int64(c.Engine.MaxPayload), c.Engine.MaxPacketsPerPayload
+	e.ExplainTooLarge = c.Engine.ExplainTooLarge
 	e.MaxPacketsPerAnswer, e.PacketLimitedAgents = c.Engine.MaxPacketsPerAnswer, c.Engine.PacketLimitedAgents
 	e.MaxPacketRate, e.MaxOutbound = c.Engine.MaxPacketRate, c.Engine.MaxOutbound
 	e.MaxOutboundTotal = outboundTotal(c)

@@ -63,6 +63,7 @@ type Engine struct {
 	MaxPacketsPerPayload int
 	MaxPacketsPerAnswer  int
 	PacketLimitedAgents  []string
+	ExplainTooLarge      bool
 	MaxPacketRate        int
 	MaxOutbound          int
 	MaxOutboundTotal     int

@@ -67,6 +67,8 @@ func (e *Engine) settings() []Setting {
 			"`ping timeout`."},
 		{Name: "max-payload", value: size(&e.MaxPayload), Doc: "Largest polling body and WebSocket message that a browser may send. A larger " +
 			"one closes its session with `payload too large`."},
+		{Name: "explain-too-large", value: toggle(&e.ExplainTooLarge), Doc: "Names the limit in the body of an answer with 413 and in the text of a close " +
+			"with 1009. Both are empty otherwise, as those of the reference server; the log names the limit always."},
 		{Name: "max-packets-per-payload", value: number(&e.MaxPacketsPerPayload), Doc: "Most packets in one polling body."},
 		{Name: "max-packets-per-answer", value: number(&e.MaxPacketsPerAnswer), Doc: "Most packets in one polling answer to a client of " +
 			"packet-limited-agents; the rest waits for its next request. All other clients get everything that waits, up to max-payload bytes."},

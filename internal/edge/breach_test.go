@@ -117,6 +117,7 @@ func TestClient_BreachesExplained(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bothTransports(t, func(s *setup) {
 				s.edge.MaxNamespaces, s.edge.ConnectRate, s.edge.Engine.MaxPayload, s.edge.MaxUnfinished = 2, 1, 90_000, 90_000
+				s.edge.Engine.ExplainTooLarge = true
 			}, func(t *testing.T, w *world, o edgetest.Options) {
 				w.edge.unfinished.Add(1001)
 				defer w.edge.unfinished.Add(-1001)

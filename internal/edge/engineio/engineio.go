@@ -48,6 +48,8 @@ type Options struct {
 	MaxPacketsPerAnswer int
 	// PacketLimitedAgents are words in the User-Agent of such clients, in any case; "*" stands for all clients.
 	PacketLimitedAgents []string
+	// ExplainTooLarge names the limit in answers with 413 and closes with 1009, which are empty otherwise.
+	ExplainTooLarge bool
 	// MaxPacketRate bounds the packets that one session may send per second; what comes at once may be twice as much. One that passes it
 	// is closed with ReasonTooManyPackets. 0 is no bound.
 	MaxPacketRate int

@@ -48,6 +48,7 @@ var (
 		say: "no Upgrade header arrived: a proxy in front drops it; have it pass on the headers Upgrade and Connection, or the client is no WebSocket client"}
 	refusedHandshake = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "websocket handshake"}
 	refusedPayload   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload"}
+	refusedRevision  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "protocol version of session"}
 	refusedJSONP     = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
 	refusedDraining  = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
 	refusedOverlap   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
@@ -58,8 +59,10 @@ var (
 
 // tooLarge is what becomes of a session whose browser sends a body that is larger than MaxPayload.
 func tooLarge(o *Options) *fault {
-	return limited(sio.ReasonPayloadTooLarge, LimitSize, "payload too large", "max-payload",
-		fmt.Sprintf("The body or message is larger than the setting max-payload allows (%d bytes)", o.MaxPayload))
+	f := limited(sio.ReasonPayloadTooLarge, LimitSize, "payload too large", "max-payload",
+		o.explain(LimitSize, fmt.Sprintf("The body or message is larger than the setting max-payload allows (%d bytes)", o.MaxPayload)))
+	f.refusal.quiet = true // the end of the session is logged
+	return f
 }
 
 // tooMany is what becomes of a session whose browser sends more packets in one body than MaxPacketsPerPayload.

@@ -26,9 +26,33 @@ func (s *socket) wantExplained(code int, text string) {
 	}
 }
 
+func explaining(o *Options) { o.ExplainTooLarge = true }
+
+// Unless it is asked for, sizes are not explained: clients' suites expect an empty body and an empty text.
+func TestSession_CloseWith_Size(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
+	s := w.websocket()
+	s.rec.session.CloseWith(sio.ReasonForcedClose, LimitSize, "more than the setting allows", nil)
+	s.wantExplained(1009, "")
+	s = w.websocket()
+	s.send("4" + strings.Repeat("x", 1000))
+	s.wantExplained(1009, "")
+	s.wantClosed(s.rec, sio.ReasonPayloadTooLarge)
+	p := w.polling()
+	p.want(p.post("4"+strings.Repeat("x", 1000)), 413, "")
+	p.wantClosed(p.rec, sio.ReasonPayloadTooLarge)
+	p = w.polling()
+	p.rec.hold = func(string) { p.rec.session.CloseWith(sio.ReasonForcedClose, LimitSize, "too much", nil) }
+	r := p.post("4x")
+	p.want(r, 413, "")
+	if r.header.Get("Content-Type") != "" || r.header.Get("Content-Length") != "0" {
+		t.Errorf("the empty answer has the header %v", r.header)
+	}
+}
+
 // On WebSocket the close frame carries the explanation after what was queued, with the code of the kind of limit.
 func TestSession_CloseWith_WebSocket(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, explaining)
 	for limit, code := range map[Limit]int{LimitCount: 1008, LimitRate: 1008, LimitSize: 1009} {
 		s := w.websocket()
 		s.rec.session.Queue(Message{Data: []byte("last")})
@@ -56,7 +80,7 @@ func TestCloseText(t *testing.T) {
 // The POST whose packet passed the limit is answered with the explanation, and a GET that waits ends after it.
 func TestSession_CloseWith_Post(t *testing.T) {
 	for limit, status := range map[Limit]int{LimitCount: 400, LimitRate: 429, LimitSize: 413} {
-		w := newWorld(t, nil)
+		w := newWorld(t, explaining)
 		p := w.polling()
 		answer := p.begin()
 		p.rec.hold = func(string) {
@@ -79,7 +103,7 @@ func TestSession_CloseWith_Post(t *testing.T) {
 
 // A GET that comes between the end and the moment after the POST's answer ends after it, too, whoever ended the session.
 func TestSession_CloseWith_LateGet(t *testing.T) {
-	inBubble(t, func(o *Options) { o.MaxPayload = 100 }, func(t *testing.T, w *world) {
+	inBubble(t, func(o *Options) { o.MaxPayload, o.ExplainTooLarge = 100, true }, func(t *testing.T, w *world) {
 		p := w.polling()
 		p.rec.hold = func(string) { p.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil) }
 		p.want(p.post("4a"), 400, refused(3, "too much"))

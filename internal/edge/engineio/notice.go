@@ -58,11 +58,16 @@ var (
 
 // noticeBroken says why reading from a WebSocket failed. The error is of the connection or of the WebSocket protocol, and holds nothing
 // that the browser sent.
-func noticeBroken(reason sio.Reason, err error) *Notice {
-	if reason != sio.ReasonTransportError {
+func (s *Server) noticeBroken(reason sio.Reason, err error) *Notice {
+	n := *endings[reason]
+	switch reason {
+	case sio.ReasonPayloadTooLarge:
+		n.Facts = []any{"limit", s.o.MaxPayload}
+		return &n
+	case sio.ReasonTransportError:
+	default:
 		return nil
 	}
-	n := *endings[reason]
 	if errors.Is(err, wsconn.ErrProtocol) {
 		n.Level, n.Cause, n.Text = slog.LevelWarn, "websocket_protocol", "the browser, or a proxy, broke a rule of WebSocket"
 	}

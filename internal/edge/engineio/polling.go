@@ -223,7 +223,7 @@ func (s *Session) post(w http.ResponseWriter, r *http.Request) {
 	}
 
 	if fault != nil {
-		s.endWith(fault.reason, endNow, fault.why, fault.notice())
+		s.endWith(fault.reason, endNow, fault.why, fault.notice(r, &s.server.o))
 	}
 	s.mu.Lock()
 	why, fetched := p.why, p.fetched
@@ -267,10 +267,16 @@ type fault struct {
 	why     *explanation // of a limit, with the same refusal
 }
 
-// notice names the refusal in the line of the session's end.
-func (f *fault) notice() *Notice {
+// notice names the refusal of a request in the line of the session's end.
+func (f *fault) notice(r *http.Request, o *Options) *Notice {
 	n := *endings[f.reason]
 	n.Cause, n.Setting = strings.ReplaceAll(f.refusal.cause, " ", "_"), f.refusal.setting
+	if f.reason == sio.ReasonPayloadTooLarge {
+		n.Facts = []any{"limit", o.MaxPayload}
+		if r.ContentLength > 0 {
+			n.Facts = append(n.Facts, "bytes", r.ContentLength)
+		}
+	}
 	return &n
 }
 

@@ -165,7 +165,7 @@ func TestSession_H1_H2_TooManyPackets(t *testing.T) {
 
 // P5, H3: a body over MaxPayload is refused before it is read, and the session ends with its own reason.
 func TestSession_P5_H3_TooLarge(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
+	w := newWorld(t, func(o *Options) { o.MaxPayload, o.ExplainTooLarge = 1000, true })
 	p := w.polling()
 	p.want(p.post("4"+strings.Repeat("x", 999)), 200, "ok")
 	body := refused(3, "The body or message is larger than the setting max-payload allows (1000 bytes)")

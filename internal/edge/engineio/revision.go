@@ -5,6 +5,7 @@ package engineio
 import (
 	"net/url"
 	"slices"
+	"strconv"
 
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 )
@@ -41,6 +42,11 @@ func (s *Server) codecOf(query url.Values) codec {
 		return revision3{base64: asksBase64(query)}
 	}
 	return nil
+}
+
+// speaks tells that a request names the session's revision. One that names none is taken, since nothing in it differs.
+func (s *Session) speaks(query url.Values) bool {
+	return !query.Has("EIO") || single(query, "EIO") == strconv.Itoa(s.codec.revision())
 }
 
 // asksBase64 tells that the browser cannot take binary data as such on the transport of this request.

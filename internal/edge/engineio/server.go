@@ -142,6 +142,8 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	switch {
 	case session == nil:
 		s.refuse(w, r, refusedSession)
+	case !session.speaks(query):
+		s.refuse(w, r, refusedRevision)
 	case t == WebSocket && !upgrade && r.Method == http.MethodGet:
 		s.refuse(w, r, refusedNoUpgrade)
 	case upgrade && t == Polling:

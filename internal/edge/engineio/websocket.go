@@ -61,7 +61,7 @@ func (s *Session) read(conn *wsconn.Conn) {
 			if !closedProperly(err) {
 				s.server.lost(conn.Idle())
 			}
-			s.endWith(reason, endAfterQueue, nil, noticeBroken(reason, err))
+			s.endWith(reason, endAfterQueue, nil, s.server.noticeBroken(reason, err))
 			break
 		}
 		p, err := s.codec.parse(data, binary)

@@ -52,7 +52,7 @@ func TestSession_Queue_Unit(t *testing.T) {
 
 // W2, W3: too large closes with 1009, invalid UTF-8 with 1007.
 func TestSession_W2_W3_Broken(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
+	w := newWorld(t, func(o *Options) { o.MaxPayload, o.ExplainTooLarge = 1000, true })
 	s := w.websocket()
 	s.sendBinary(strings.Repeat("x", 1001))
 	s.wantExplained(websocket.CloseMessageTooBig, "The body or message is larger than the setting max-payload allows (1000 bytes)")
