@@ -332,9 +332,21 @@ func (r reader) resolve(data []byte) error {
 		result.Message = clip(result.Message, maxFailure)
 	}
 	if err := r.attachment.Resolve(id, result); err != nil {
-		r.fault(faultOf(err).GetCode(), fmt.Sprintf("the result of dispatch %d was dropped: %v", id, err))
+		r.unresolved(id, err)
 	}
 	return nil
+}
+
+// unresolved tells the instance why a result had no effect. One that came too late is no fault of its protocol: it was slow, which the dispatcher has
+// logged and counted.
+func (r reader) unresolved(id sio.DispatchID, err error) {
+	if sio.CodeOf(err) != sio.CodeDeadline {
+		r.fault(faultOf(err).GetCode(), fmt.Sprintf("the result of dispatch %d was dropped: %v", id, err))
+		return
+	}
+	r.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
+		Fault: &spanwirev1.Fault{Code: spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND, Message: err.Error()},
+	}})
 }
 
 // maxFailure bounds the text of a failure, which only goes to logs.

@@ -168,7 +168,7 @@ func (s *Services) settings() []Setting {
 			"it alone. Without another service for the namespace, connects and events wait for it as without service-retention. `broker dev` turns it on."},
 		{Name: "hold-sockets", value: number(&s.HoldSockets), Doc: "Most sockets whose disconnects wait for one service that is away."},
 		{Name: "handler-timeout", value: duration(&s.HandlerTimeout), Doc: "Time that a handler has for one event, before the broker gives up on " +
-			"the result."},
+			"the result. It counts from when the instance has the event, and what the same socket sent before it has ended."},
 		{Name: "instance-window", value: number(&s.InstanceWindow), Doc: "Open dispatches of an instance that asks for no window of its own."},
 		{Name: "max-instance-window", value: number(&s.MaxWindow), Doc: "Largest window that an instance may ask for."},
 		{Name: "instance-window-bytes", value: size(&s.WindowBytes), Doc: "Most bytes of the open dispatches of one instance."},

@@ -31,6 +31,7 @@ type Attachment struct {
 	// guarded by service.mu
 	open        map[sio.DispatchID]*Dispatch
 	order       list     // the open dispatches, oldest first
+	late        lateBook // what was given up, and may be resolved yet
 	ring        ring     // lanes that wait for the window
 	shares      []*share // of the window, by number; nil where never used
 	redelivered share    // of the window: what was redelivered
@@ -61,16 +62,15 @@ func (a *Attachment) Generation() uint64 { return a.generation }
 func (a *Attachment) Done() <-chan struct{} { return a.done }
 
 // Resolve ends an open dispatch. An ack is queued on its socket, and written by Flush. An error has CodeNotFound when the dispatch is not
-// open on this attachment: it was resolved already, went elsewhere or was never handed out here; nothing has happened then. It
-// has CodeInvalid when something other than a connect is refused; that counts as a failure of the handler.
+// open on this attachment: it was resolved already, went elsewhere or was never handed out here; nothing has happened then. It has
+// CodeDeadline when the dispatch had been given up after the handler timeout, which was logged. It has CodeInvalid when something other than a connect is refused; that counts as a failure of the handler.
 func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 	m, s := a.d.metrics, a.service
+	now := time.Now()
 	s.mu.Lock()
 	dp := a.open[id]
 	if dp == nil {
-		s.mu.Unlock()
-		m.NotOpen.Inc()
-		return sio.E(sio.CodeNotFound, "resolve", "the dispatch is not open on this instance")
+		return a.resolveLate(id, &r)
 	}
 	var err error
 	if r.Outcome == sio.Refused && dp.Kind != Connect && !dp.foreign() {
@@ -79,9 +79,9 @@ func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 	}
 	since := dp.since
 	a.unflushedLocked()
-	a.closeLocked(dp, r.Outcome, false)
+	a.closeLocked(dp, r.Outcome, false, now)
 	s.mu.Unlock()
-	m.OpenTime.Observe(time.Since(since).Seconds())
+	m.OpenTime.Observe(now.Sub(since).Seconds())
 	switch r.Outcome {
 	case sio.Handled:
 		m.Handled.Inc()
@@ -122,7 +122,7 @@ func (a *Attachment) Abandon(id sio.DispatchID, why string) {
 		s.mu.Unlock()
 		return
 	}
-	a.closeLocked(dp, sio.Abandoned, false)
+	a.closeLocked(dp, sio.Abandoned, false, time.Now())
 	a.pumpLocked()
 	s.unlockAndFlush()
 	a.d.abandon([]*Dispatch{dp}, a.d.metrics.DroppedTooLarge, why)
@@ -196,6 +196,7 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 		a.order.remove(dp)
 		m.Open.Dec()
 		l := dp.lane
+		l.forgetOpenLocked(dp)
 		switch {
 		case l.isGuest():
 			dp.loseLocked()
@@ -211,10 +212,10 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 			l.queuedLocked(dp)
 			m.Redelivered.Inc()
 		}
-		l.open--
 		lanes = append(lanes, l)
 	}
 	clear(a.open)
+	a.late = lateBook{}
 	slices.Reverse(lanes)
 	for _, list := range [][]*Dispatch{dropped, poison} {
 		slices.Reverse(list)
@@ -319,7 +320,6 @@ func (a *Attachment) serveLaneLocked(r *ring) {
 func (a *Attachment) handOutLocked(dp *Dispatch) {
 	m := a.d.metrics
 	l := dp.lane
-	l.open++
 	if !dp.foreign() {
 		if dp.Introduce = !l.met; dp.Introduce {
 			l.met = true
@@ -344,6 +344,7 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	}
 	m.Open.Inc()
 	dp.since = time.Now()
+	l.openLocked(dp)
 	a.open[dp.ID] = dp
 	a.order.push(dp)
 	a.countLocked(dp)
@@ -361,12 +362,12 @@ func (a *Attachment) releaseLocked(id sio.SocketID) {
 }
 
 // closeLocked takes a dispatch out of the open ones.
-func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
+func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool, now time.Time) {
 	delete(a.open, dp.ID)
 	a.order.remove(dp)
 	a.uncountLocked(dp)
 	a.d.metrics.Open.Dec()
-	dp.lane.open--
+	dp.lane.shutLocked(dp, outcome, now)
 	dp.lane.settleLocked(dp, outcome, late)
 	a.emptyLocked()
 }
@@ -376,43 +377,6 @@ func (a *Attachment) emptyLocked() {
 		a.emptied = true
 		close(a.empty)
 	}
-}
-
-// armLocked starts the timer of deadlines, one for all open dispatches: they are ordered by deadline, since each has the same time.
-// It is not reset when the oldest is resolved, but finds then that there is nothing to do, and starts anew if need be.
-func (a *Attachment) armLocked(wait time.Duration) {
-	if a.armed || a.d.options.HandlerTimeout < 0 {
-		return
-	}
-	a.armed = true
-	if a.timer == nil {
-		a.timer = time.AfterFunc(wait, a.expire)
-	} else {
-		a.timer.Reset(wait)
-	}
-}
-
-func (a *Attachment) expire() {
-	s, timeout := a.service, a.d.options.HandlerTimeout
-	var late []*Dispatch
-	s.mu.Lock()
-	a.armed = false
-	if a.detached {
-		s.mu.Unlock()
-		return
-	}
-	now := time.Now()
-	for dp := a.order.head; dp != nil; dp = a.order.head {
-		if wait := timeout - now.Sub(dp.since); wait > 0 {
-			a.armLocked(wait)
-			break
-		}
-		late = append(late, dp)
-		a.closeLocked(dp, sio.Abandoned, true)
-	}
-	a.pumpLocked()
-	s.unlockAndFlush()
-	a.d.abandon(late, a.d.metrics.DroppedDeadline, "its handler did not finish within the setting handler-timeout")
 }
 
 func (a *Attachment) logFailure(dp *Dispatch, message string) {

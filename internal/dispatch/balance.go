@@ -178,7 +178,7 @@ func (a *Attachment) idleLaneLocked(scan *int) *lane {
 
 // idleLocked tells whether nothing of the socket is on its way to its instance or back.
 func (l *lane) idleLocked() bool {
-	return l.open == 0 && l.queue.len == 0 && !l.gone && !l.connecting && !l.listed && !l.waitsLocked()
+	return l.open == 0 && l.queue.len == 0 && l.late == nil && !l.gone && !l.connecting && !l.listed && !l.waitsLocked()
 }
 
 // moveLocked assigns an idle lane to another instance.

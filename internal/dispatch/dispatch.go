@@ -108,7 +108,7 @@ type Options struct {
 	// DrainGrace is how long a draining instance stays at least, for what other replicas sent before they heard of the drain (setting
 	// drain-grace).
 	DrainGrace time.Duration
-	// HandlerTimeout bounds the time from hand-out to result. Default 30 s; negative means for ever (setting handler-timeout).
+	// HandlerTimeout bounds the time to the result, from when a dispatch is the oldest open one of its socket at its instance. Default 30 s; negative means for ever (setting handler-timeout).
 	HandlerTimeout time.Duration
 	// DefaultWindow bounds the open dispatches of an instance that names no window, MaxWindow those of one that names more.
 	// Defaults 1,024 and 16,384.
@@ -183,6 +183,7 @@ type Dispatcher struct {
 	unhandled unhandled
 	drops     quietlog.Limiter // lines about dropped dispatches
 	failures  quietlog.Limiter // lines about failed handlers
+	lates     quietlog.Limiter // lines about results that came too late
 	full      quietlog.Limiter // lines about connects refused for lack of room
 
 	mu          sync.Mutex // guards what follows; taken before a service's lock

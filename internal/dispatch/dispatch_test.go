@@ -162,7 +162,7 @@ func TestAttachment_deadline(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		same(t, "given", i.names(), "s:event slow", "s:event next")
-		if err := i.a.Resolve(i.list[0].ID, answered(`[]`)); sio.CodeOf(err) != sio.CodeNotFound {
+		if err := i.a.Resolve(i.list[0].ID, answered(`[]`)); sio.CodeOf(err) != sio.CodeDeadline {
 			t.Errorf("late result: %v", err)
 		}
 		time.Sleep(9 * time.Second)

@@ -57,7 +57,7 @@ func (g *guests) leaveLocked(dp *Dispatch) {
 
 // partLocked forgets a guest of whom nothing is left.
 func (g *guests) partLocked(l *lane) {
-	if l.open == 0 && l.queue.len == 0 {
+	if l.open == 0 && l.queue.len == 0 && l.late == nil {
 		delete(g.lanes, l.guest)
 	}
 }

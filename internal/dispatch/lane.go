@@ -23,9 +23,13 @@ type lane struct {
 	service *service
 	guest   guest // whose lane it is, when it is that of no socket here
 
-	at    *Attachment // the instance of this socket; nil while there is none
-	met   bool        // at has been introduced to the socket
-	open  int         // dispatches open on at
+	at   *Attachment // the instance of this socket; nil while there is none
+	met  bool        // at has been introduced to the socket
+	open int         // dispatches open on at
+	late *lates      // dispatches that were given up and that at may not have finished
+
+	oldest, newest *Dispatch // of the open ones that at runs one after another
+
 	queue list
 
 	connecting bool       // a connect is queued or open
@@ -262,7 +266,7 @@ func (l *lane) assignLocked(a *Attachment) {
 		l.at.lanes.remove(l)
 		l.at.backlog.sub(waits)
 	}
-	l.at, l.met = a, false
+	l.at, l.met, l.late = a, false, nil
 	if a == nil {
 		return
 	}

@@ -51,6 +51,9 @@ type Dispatch struct {
 	share      int       // of its instance's window
 	since      time.Time // when it was queued, or handed out
 	prev, next *Dispatch
+
+	clock        time.Time // when its turn came at the instance; zero while others of its lane come first
+	older, newer *Dispatch // of the open ones of its lane
 }
 
 // pool spares an allocation for each event: a dispatch is dead when it is resolved, since no Instance keeps it.

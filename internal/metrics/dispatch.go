@@ -38,11 +38,13 @@ type Dispatch struct {
 	Answered  prometheus.Counter
 	Refused   prometheus.Counter
 	Failed    prometheus.Counter
-	NotOpen   prometheus.Counter // results of dispatches that were not open: late, twice or foreign
+	NotOpen   prometheus.Counter // results of dispatches that were not open: twice or foreign
+	Late      prometheus.Counter // results of dispatches that had been given up
 	OpenTime  prometheus.Histogram
 	Unhandled prometheus.Counter // events that no service registered for
 
 	DroppedDeadline   prometheus.Counter // dispatches that nobody will handle, by cause
+	DroppedNotStarted prometheus.Counter
 	DroppedAtMostOnce prometheus.Counter
 	DroppedHold       prometheus.Counter
 	DroppedPoison     prometheus.Counter
@@ -113,12 +115,14 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 		Refused:           results("refused"),
 		Failed:            results("failed"),
 		NotOpen:           results("not_open"),
+		Late:              results("late"),
 		OpenTime: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "spanwire_dispatch_open_seconds", Help: "Time from handing a dispatch out to its result.",
 			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		Unhandled:         counter("unhandled_total", "Events that no service registered for."),
 		DroppedDeadline:   dropped("deadline"),
+		DroppedNotStarted: dropped("not_started"),
 		DroppedAtMostOnce: dropped("at_most_once"),
 		DroppedHold:       dropped("hold"),
 		DroppedPoison:     dropped("max_redeliveries"),

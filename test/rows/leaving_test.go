@@ -12,7 +12,7 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-var leavingRows = slices.Concat(absentRows, retireRows)
+var leavingRows = slices.Concat(absentRows, retireRows, lateRows)
 
 // apart starts a service of its own, which handles the event of its name.
 func (w *world) apart(t *testing.T, s *server, name string) *process.Process {
@@ -144,5 +144,71 @@ var absentRows = []row{
 		w.apart(t, s, "o5d")
 		c.send(numbered("o5d", 1000, 1)...)
 		wantAcks(t, c.next, 1000, 1)
+	}},
+}
+
+// hasty is a broker that gives up soon on what handlers do.
+var hasty = []string{"--handler-timeout", "1s"}
+
+// silent checks that the broker has written no line with all of the parts.
+func (s *server) silent(t *testing.T, parts ...string) {
+	t.Helper()
+	for line := range strings.Lines(s.broker.Log()) {
+		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+			t.Errorf("the broker says %q", line)
+		}
+	}
+}
+
+var lateRows = []row{
+	{"O30", "an event that waits behind a slow one has its own time, and the late result is one line that says which", func(t *testing.T, w *world) {
+		s := w.with(t, append(hasty, "--log-level", "info")...)
+		service := w.apart(t, s, "o30")
+		c := s.connected(t)
+		c.send(`421["o30 slow",1600]`, `422["o30","quick"]`)
+		c.want(`432["quick"]`)
+		s.says(t, "dispatch dropped", "service=o30", "event o30 slow", "handler did not finish", "handler-timeout")
+		s.says(t, "level=WARN", "too late", "service=o30", "instance=", "event o30 slow", "late=", "handler-timeout")
+		s.metric(t, 1, "spanwire_dispatch_results_total", `outcome="late"`)
+		s.metric(t, 1, "spanwire_dispatch_dropped_total")
+		s.metric(t, 0, "spanwire_bridge_faults_total")
+		s.silent(t, "level=WARN", `"event o30"`)
+		if err := service.WaitFor("o30 slow", limit); err != nil {
+			t.Errorf("the SDK says nothing of the late result: %v", err)
+		}
+		c.send(`423["o30","again"]`)
+		c.want(`433["again"]`)
+		s.silent(t, "instance detached", "service=o30")
+	}},
+	{"O30b", "an event behind one that does not end is dropped with a line that says that it never started, and behind what", func(t *testing.T, w *world) {
+		s := w.with(t, append(hasty, "--log-level", "warn")...)
+		w.apart(t, s, "o30b")
+		c, other := s.connected(t), s.connected(t)
+		c.send(`421["o30b slow",6000]`, `422["o30b","quick"]`)
+		other.send(`421["o30b","beside"]`)
+		other.want(`431["beside"]`)
+		line := s.says(t, "dispatch dropped", "service=o30b", `dispatch="event o30b"`)
+		if !strings.Contains(line, "never started") || !strings.Contains(line, "o30b slow") || strings.Contains(line, "did not finish") {
+			t.Errorf("the broker says %q", line)
+		}
+		s.says(t, "dispatch dropped", "service=o30b", `dispatch="event o30b slow"`, "handler did not finish")
+		s.metric(t, 1, "spanwire_dispatch_dropped_total", `cause="deadline"`)
+		s.metric(t, 1, "spanwire_dispatch_dropped_total", `cause="not_started"`)
+		s.metric(t, 2, "spanwire_dispatch_results_total", `outcome="late"`)
+		s.metric(t, 0, "spanwire_bridge_faults_total")
+		c.send(`423["o30b","again"]`)
+		c.want(`433["again"]`)
+	}},
+	{"O30c", "many events that are handled one after another all have their time", func(t *testing.T, w *world) {
+		s := w.with(t, append(hasty, "--log-level", "error")...)
+		w.apart(t, s, "o30c")
+		c := s.connected(t)
+		for n := 1; n <= 12; n++ {
+			c.send(fmt.Sprintf(`42%d["o30c slow",300]`, n))
+		}
+		for n := 1; n <= 12; n++ {
+			c.want(fmt.Sprintf(`43%d[300]`, n))
+		}
+		s.metric(t, 0, "spanwire_dispatch_dropped_total")
 	}},
 }
