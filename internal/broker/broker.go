@@ -71,6 +71,7 @@ type Broker struct {
 	callers *access.Callers
 
 	failedHandshakes *prometheus.CounterVec // by door
+	wrongProtocols   *prometheus.CounterVec // by listener and reason
 	refused          *prometheus.CounterVec // by listener and reason
 
 	draining atomic.Bool
@@ -108,6 +109,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		registry: metrics.NewRegistry(Version),
 	}
 	b.failedHandshakes = metrics.NewHandshakes(b.registry)
+	b.wrongProtocols = metrics.NewWrongProtocols(b.registry)
 	b.refused = metrics.NewHTTPRefused(b.registry)
 	// Files and addresses first, so that what is missing or in use is said at once.
 	err := b.openCertificates()
@@ -169,7 +171,7 @@ func (b *Broker) build() (err error) {
 	bridgeMetrics := metrics.NewBridge(b.registry)
 	b.callers.Unknown = bridgeMetrics.Strangers.Inc
 	b.bridge = bridge.New(options, b.dispatch, b.hub, bridgeMetrics, b.log)
-	b.services, b.health = newServices(b.secured.services, b.handshakes("services"), options.ServerOptions(), b.bridge.Register)
+	b.services, b.health = newServices(b.secured.services, b.handshakes("services"), b.firstBytes("services", nil, b.wrongAtServices()), options.ServerOptions(), b.bridge.Register)
 	proxies, err := c.Listen.Proxies()
 	if err != nil {
 		return err

@@ -67,7 +67,9 @@ func route(paths []string, door, app http.Handler) http.Handler {
 // serve opens the doors, the browsers' last. Each goroutine ends with its server.
 func (b *Broker) serve() {
 	if l := b.listeners.operators; l != nil {
-		b.serving.Go(func() { b.served("operators", b.operators.Serve(secure(l, b.secured.operators))) })
+		b.serving.Go(func() {
+			b.served("operators", b.operators.Serve(secure(b.listening("operators", l, b.wrongAtOperators()), b.secured.operators)))
+		})
 	}
 	if l := b.listeners.forward; l != nil {
 		b.serving.Go(func() { b.served("replicas", b.others.Serve(secure(l, b.secured.cluster))) })
@@ -78,6 +80,7 @@ func (b *Broker) serve() {
 		proxies, _ := c.Proxies() // build has read them
 		browsers = &proxyListener{Listener: browsers, proxies: proxies, timeout: c.HeaderTimeout, log: b.log}
 	}
+	browsers = b.listening("browsers", browsers, b.wrongAtBrowsers())
 	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(secure(browsers, b.secured.http))) })
 }
 

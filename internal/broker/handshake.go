@@ -49,15 +49,17 @@ func (e httpErrors) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// watchedCredentials tells of handshakes with services that came to nothing.
+// watchedCredentials tells of handshakes with services that came to nothing, and of connections that begin with something else. The listener
+// cannot look at those, since gRPC sets options of the TCP connections that it accepts.
 type watchedCredentials struct {
 	credentials.TransportCredentials
 	*handshakes
+	first *firstBytes
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (w watchedCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secured, info, err := w.TransportCredentials.ServerHandshake(conn)
+	secured, info, err := w.TransportCredentials.ServerHandshake(w.first.watch(conn))
 	if err != nil {
 		w.failed(conn.RemoteAddr().String() + ": " + err.Error())
 	}
@@ -66,5 +68,5 @@ func (w watchedCredentials) ServerHandshake(conn net.Conn) (net.Conn, credential
 
 // Clone implements credentials.TransportCredentials.
 func (w watchedCredentials) Clone() credentials.TransportCredentials {
-	return watchedCredentials{w.TransportCredentials.Clone(), w.handshakes}
+	return watchedCredentials{w.TransportCredentials.Clone(), w.handshakes, w.first}
 }

@@ -5,6 +5,7 @@ package broker
 import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
@@ -14,10 +15,12 @@ import (
 )
 
 // newServices makes the gRPC server of the handlers' door, with health and reflection on.
-func newServices(s *certs.Store, h *handshakes, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server) {
+func newServices(s *certs.Store, h *handshakes, first *firstBytes, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server) {
+	secrecy := insecure.NewCredentials()
 	if s != nil {
-		options = append(options, grpc.Creds(watchedCredentials{credentials.NewTLS(s.Config()), h}))
+		secrecy = credentials.NewTLS(s.Config())
 	}
+	options = append(options, grpc.Creds(watchedCredentials{secrecy, h, first}))
 	server := grpc.NewServer(options...)
 	register(server)
 	state := health.NewServer()

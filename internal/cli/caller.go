@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/api/probe"
 	"github.com/spanwire/spanwire/internal/config"
 )
 
@@ -105,8 +106,10 @@ func (c *caller) prepare() (err error) {
 	return err
 }
 
+func (c *caller) usesTLS() bool { return c.tls || c.tlsCA != "" || c.tlsCert != "" || c.tlsID != "" }
+
 func (c *caller) credentials() (credentials.TransportCredentials, error) {
-	if !c.tls && c.tlsCA == "" && c.tlsCert == "" && c.tlsID == "" {
+	if !c.usesTLS() {
 		return insecure.NewCredentials(), nil
 	}
 	use := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -158,9 +161,9 @@ func call[T any](ctx context.Context, c *caller, extra time.Duration, do func(co
 	for _, address := range c.addresses() {
 		answer, err = callOne(ctx, c, address, extra, do)
 		if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
-			return answer, explain(address, err)
+			return answer, c.explain(ctx, address, err)
 		}
-		err = explain(address, err)
+		err = c.explain(ctx, address, err)
 		if ctx.Err() != nil {
 			return answer, err
 		}
@@ -182,7 +185,7 @@ func callOne[T any](ctx context.Context, c *caller, address string, extra time.D
 }
 
 // explain turns what gRPC says into what to do.
-func explain(address string, err error) error {
+func (c *caller) explain(ctx context.Context, address string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -194,6 +197,9 @@ func explain(address string, err error) error {
 	case codes.OK:
 		return nil
 	case codes.Unavailable, codes.DeadlineExceeded:
+		if advice := probe.Advice(ctx, address, c.usesTLS()); advice != "" {
+			return errors.New(advice + " (flags --address, --tls and --tls-ca set the same)")
+		}
 		return fmt.Errorf("the broker at %s (flag --address, variable SPANWIRE_ADDRESS) did not take the call: %s", address, s.Message())
 	case codes.Unauthenticated:
 		return fmt.Errorf("the broker at %s asks for a token (flag --token, variable SPANWIRE_TOKEN): %s", address, s.Message())

@@ -88,7 +88,7 @@ func (f *following) run(ctx context.Context) error {
 			f.follow(ctx, f.given(), "")
 		case ctx.Err() != nil:
 		case first || fatal(err):
-			return explain(address, err)
+			return f.explain(ctx, address, err)
 		}
 		first = false
 		select {
@@ -167,7 +167,7 @@ func (f *following) followOne(ctx context.Context, replica, address string) {
 	switch {
 	case ctx.Err() != nil:
 	case fatal(err):
-		f.cancel(explain(address, err))
+		f.cancel(f.explain(ctx, address, err))
 	default:
 		f.say("replica %s went away: %s", replica, status.Convert(err).Message())
 	}

@@ -35,6 +35,7 @@ var rules = []rule{
 	{"internal/memory", nil, nil, "it knows the process and no room"},
 	{"internal/quietlog", nil, nil, "any room may keep its log readable with it"},
 	{"api/gen", []string{"api/gen"}, []string{"google.golang.org/"}, "generated code stands alone"},
+	{"api/probe", nil, nil, "handlers and the command line find out in the same way what listens"},
 	{"api/querystring", nil, nil, "the broker and handlers read a browser's query in the same way"},
 	{"api/wire", nil, []string{"google.golang.org/protobuf"}, "both sides of the contract read and write with it"},
 
@@ -65,7 +66,7 @@ var rules = []rule{
 
 	{"internal/broker", []string{"internal", "api/gen"}, []string{"google.golang.org/grpc", "github.com/prometheus/"},
 		"the one place that knows all rooms"},
-	{"internal/cli", []string{"internal/broker", "internal/config", "internal/metrics", "internal/plainjson", "api/gen"}, []string{"google.golang.org/grpc"},
+	{"internal/cli", []string{"internal/broker", "internal/config", "internal/metrics", "internal/plainjson", "api/gen", "api/probe"}, []string{"google.golang.org/grpc"},
 		"the command line starts a broker or calls one"},
 	{"cmd/broker", []string{"internal/cli"}, nil, "the program is the command line"},
 	{"cmd/engineio-echo", []string{"internal/edge/engineio", "internal/sio"}, nil, "the echo shows Engine.IO alone"},

@@ -52,6 +52,7 @@ func described() []description {
 	NewTail(&c)
 	NewReload(&c)
 	NewHandshakes(&c)
+	NewWrongProtocols(&c)
 	NewHTTPRefused(&c)
 	NewCertificate(&c)
 	slices.SortFunc(c.all, func(a, b description) int { return cmp.Compare(a.name, b.name) })

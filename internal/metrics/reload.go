@@ -38,6 +38,14 @@ func NewHandshakes(r prometheus.Registerer) *prometheus.CounterVec {
 	}, []string{"door"})
 }
 
+// NewWrongProtocols makes and registers the counter of connections that begin with a protocol that their listener does not speak.
+func NewWrongProtocols(r prometheus.Registerer) *prometheus.CounterVec {
+	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{
+		Name: "spanwire_listener_wrong_protocol_total",
+		Help: "Connections that began with another protocol than the listener's, by listener and by what they began with.",
+	}, []string{"listener", "reason"})
+}
+
 // NewCertificate makes and registers the gauge of when a listener's certificate ends.
 func NewCertificate(r prometheus.Registerer) *prometheus.GaugeVec {
 	return promauto.With(r).NewGaugeVec(prometheus.GaugeOpts{

@@ -35,7 +35,7 @@ func NewEmitter(options Options) (*Emitter, error) {
 		if err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
-		m.peers = append(m.peers, &peer{conn, spanwirev1.NewEmitterServiceClient(conn)})
+		m.peers = append(m.peers, &peer{address, conn, spanwirev1.NewEmitterServiceClient(conn)})
 	}
 	if len(m.peers) == 0 {
 		return nil, errors.New("spanwire: no address of a broker is given")

@@ -58,6 +58,7 @@ func (svc *Service) linkLocked(l *link) {
 
 func (l *link) run(ctx context.Context) {
 	log := l.service.options.Logger.With("address", l.address)
+	advisor := adviser{options: &l.service.options, address: l.address}
 	for attempt := 0; ctx.Err() == nil; attempt++ {
 		start := time.Now()
 		attached, err := l.attach(ctx)
@@ -81,7 +82,11 @@ func (l *link) run(ctx context.Context) {
 		case attached:
 			log.Info("the stream ended; attaching again", "error", err)
 		default:
-			log.Warn("cannot attach; trying again", "error", err)
+			text := "cannot attach; trying again"
+			if advice := advisor.about(err); advice != "" {
+				text += ": " + advice
+			}
+			log.Warn(text, "error", err)
 		}
 		l.pause(ctx, attempt)
 		l.park(ctx)

@@ -3,6 +3,7 @@
 package spanwire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -23,8 +24,9 @@ import (
 
 // peer is one of an emitter's addresses.
 type peer struct {
-	conn   *grpc.ClientConn
-	client spanwirev1.EmitterServiceClient
+	address string
+	conn    *grpc.ClientConn
+	client  spanwirev1.EmitterServiceClient
 }
 
 // attempt is what became of a call on its way. It is filled by callWatch.
@@ -63,7 +65,7 @@ func (m *Emitter) call(ctx context.Context, key string, do func(ctx context.Cont
 	if len(key) > maxKey {
 		return fmt.Errorf("spanwire: the idempotency key has %d bytes; at most %d are allowed", len(key), maxKey)
 	}
-	reason := "no connection"
+	var reason string
 	for pause := m.options.MinBackoff; ; pause = min(2*pause, m.options.MaxBackoff) {
 		first := int(m.first.Load())
 		for i := range m.peers {
@@ -89,9 +91,20 @@ func (m *Emitter) call(ctx context.Context, key string, do func(ctx context.Cont
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w: %s", ErrBrokerUnavailable, reason)
+			return fmt.Errorf("%w: %s", ErrBrokerUnavailable, cmp.Or(reason, m.advice(), "no connection"))
 		}
 	}
+}
+
+// advice says what is wrong with the first address of which anything can be said.
+func (m *Emitter) advice() string {
+	for _, p := range m.peers {
+		a := adviser{options: &m.options, address: p.address}
+		if advice := a.about(errSlow); advice != "" {
+			return advice
+		}
+	}
+	return ""
 }
 
 // ready waits until the peer is connected, or cannot be. The time is shared among the peers, so that one that does not even refuse leaves

@@ -3,6 +3,7 @@
 package rows
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/certs/certstest"
 	"github.com/spanwire/spanwire/test/process"
 )
 
@@ -64,6 +66,7 @@ const (
 	closedSessions = "spanwire_engine_closed_total"
 	refusals       = "spanwire_engine_refused_total"
 	breaches       = "spanwire_edge_breaches_total"
+	wrongProtocols = "spanwire_listener_wrong_protocol_total"
 	connects       = "spanwire_edge_connects_total"
 )
 
@@ -177,6 +180,58 @@ var silenceRows = []row{
 		refuse([]string{"EIO=3"}, func() { refusedWith(t, s.do(t, "GET", "EIO=3&transport=polling", ""), 400, badVersion) })
 		refuse([]string{"EIO=3"}, func() { dial("EIO=3&transport=websocket", "EIO=3") })
 		refuse([]string{"EIO and transport are missing"}, func() { refusedWith(t, s.do(t, "GET", "", ""), 400, badVersion) })
+	}},
+
+	{"O25", "a handler that dials the browsers' port hears what listens there, and so does the operator", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "5")
+		s.provokes(t, wrongProtocols, `reason="http2"`, func() { w.dials(t, s.broker.HTTP, "speaks HTTP/1", "50051") },
+			"level=WARN", "HTTP/2, as gRPC speaks it, arrived at http-address", "listener=browsers", s.broker.Services, "setting=service-address")
+	}},
+	{"O25b", "a handler without TLS at a port with TLS hears that, and so does the operator", func(t *testing.T, w *world) {
+		cert, key, _ := certstest.New(t).Write(t.TempDir(), "127.0.0.1")
+		s := alone(t, "--service-tls-cert", cert, "--service-tls-key", key)
+		s.provokes(t, wrongProtocols, `reason="http2"`, func() { w.dials(t, s.broker.Services, "speaks TLS", "SPANWIRE_TLS_CA") },
+			"level=WARN", "gRPC without TLS arrived at service-address", "setting=service-tls-cert")
+	}},
+	{"O25c", "a handler with TLS at a port without hears that, and so does the operator", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "5")
+		s.provokes(t, wrongProtocols, `reason="tls"`, func() { w.dials(t, s.broker.Services, "does not speak TLS", "service-tls-cert", "SPANWIRE_TLS=true") },
+			"level=WARN", "TLS arrived at service-address", "setting=service-tls-cert")
+	}},
+	{"O25d", "what arrives at the wrong listener is named by it", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "5")
+		send := func(address, text string) {
+			t.Helper()
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			if _, err := io.WriteString(c, text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const get = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n\r\n"
+		s.provokes(t, wrongProtocols, `reason="http1"`, func() { send(s.broker.Services, get) },
+			"HTTP/1 arrived at service-address", "listener=services", s.broker.HTTP, "setting=http-address")
+		s.provokes(t, wrongProtocols, `reason="tls"`, func() { send(s.broker.HTTP, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03") },
+			"TLS arrived at http-address", "listener=browsers", "setting=http-tls-cert")
+		s.provokes(t, wrongProtocols, `reason="proxy_protocol"`, func() { send(s.broker.HTTP, "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"+get) },
+			"PROXY protocol arrived at http-address", "setting=proxy-protocol")
+		s.provokes(t, wrongProtocols, `listener="operators"`, func() { send(s.broker.Operators, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") },
+			"arrived at operator-address", "setting=service-address")
+	}},
+	{"O25e", "a command that dials the wrong port says what listens there", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "5")
+		for address, words := range map[string]string{s.broker.HTTP: "speaks HTTP/1", s.broker.Operators: "speaks HTTP/1", "127.0.0.1:1": "nothing listens"} {
+			out, err := brokerSays("services", "--address", address, "--timeout", "5s")
+			if err == nil || !strings.Contains(out, words) {
+				t.Errorf("%s: %v, %s", address, err, out)
+			}
+		}
+		if out, err := brokerSays("sockets", "--address", s.broker.Services, "--tls", "--timeout", "5s"); err == nil || !strings.Contains(out, "does not speak TLS") {
+			t.Errorf("with TLS: %v, %s", err, out)
+		}
 	}},
 
 	{"O29", "a message that is too large ends the session with a line", func(t *testing.T, w *world) {
@@ -356,6 +411,26 @@ var silenceRows = []row{
 			}
 		}
 	}},
+}
+
+// dials starts a handler that dials an address where it finds no broker, and expects a line of it with the words. A last word with a = is a
+// variable of its environment.
+func (w *world) dials(t *testing.T, address string, words ...string) {
+	t.Helper()
+	env := []string{"SPANWIRE_ADDRESS=" + address}
+	if last := words[len(words)-1]; strings.Contains(last, "=") {
+		env, words = append(env, last), words[:len(words)-1]
+	}
+	p, err := process.Start("handler", "", env, w.handler...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	for _, word := range words {
+		if err := p.WaitFor(word, limit); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // idleProxy passes TCP on, and cuts connections on which nothing went either way for a time. It gives its address.

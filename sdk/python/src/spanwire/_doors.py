@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from ._probe import advice
 from ._settings import Settings
 from .exceptions import BrokerUnavailableError, CommandError
 
@@ -94,7 +95,8 @@ class Doors:
         for _ in range(several):
             door = self._open()
             if several > 1 and not door.reached(min(timeout, _CONNECT_TIMEOUT)):
-                trouble = BrokerUnavailableError(_unreachable(door.address, "nothing answers there"), address=door.address)
+                details = advice(door.address, tls=self._settings.tls) or "no connection came about"
+                trouble = BrokerUnavailableError(_unreachable(door.address, details), address=door.address)
                 self._next(door)
                 continue
             call = door.channel.unary_unary(
@@ -103,7 +105,7 @@ class Doors:
             try:
                 return call(request, timeout=timeout, metadata=self._settings.metadata)
             except grpc.RpcError as error:
-                trouble = _translate(error, door.address)
+                trouble = _translate(error, door.address, tls=self._settings.tls)
                 code = error.code()
             if several > 1 and code is grpc.StatusCode.UNAVAILABLE:
                 self._next(door)
@@ -135,8 +137,10 @@ def _unreachable(address: str, details: str) -> str:
     return f"cannot emit through the broker at {address}: {details}. Is it running? SPANWIRE_ADDRESS says where to look"
 
 
-def _translate(error: Any, address: str) -> Exception:
+def _translate(error: Any, address: str, *, tls: bool) -> Exception:
     code, details = error.code(), error.details()
+    if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (details or ""):
+        details = advice(address, tls=tls) or details
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return BrokerUnavailableError(
             _unreachable(address, details),

@@ -21,6 +21,7 @@ import grpc
 
 from ._core import Conversation, Entry, State
 from ._lane import Item
+from ._probe import advice
 from ._proto import command_pb2, handler_pb2
 from ._records import Received
 from .exceptions import QueueFullError, RegistrationError
@@ -78,6 +79,7 @@ class Link:
         self._timer: threading.Timer | None = None
         self._attempt = 0
         self._failures_told = 0
+        self._trouble = ""  # what was wrong with the address when it was looked at last
         # Guarded by sending.
         self._sending = threading.Lock()
         self._frames: queue.SimpleQueue[bytes | None] | None = None
@@ -283,7 +285,7 @@ class Link:
         if not self._connected(channel):
             channel.close()
             if not links.stopping.is_set():
-                self._tell(f"cannot reach the broker at {self.address}: nothing answers there. {HINT}")
+                self._tell(f"cannot reach the broker at {self.address}: {self._advice()}. {HINT}")
             return
         frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         with self._sending:
@@ -303,6 +305,13 @@ class Link:
         if links.stopping.is_set():
             self._call.cancel()
         self._guard(self._call)
+
+    def _advice(self) -> str:
+        """What is wrong with the address; looked for when it will be told, and else as it was."""
+        told = self._failures_told + 1
+        if not self._trouble or told & (told - 1) == 0:
+            self._trouble = advice(self.address, tls=self._links.settings.tls) or "no connection came about"
+        return self._trouble
 
     def _park(self) -> None:
         """Waits until no other link is attached to the replica that this one's address led to."""
