@@ -57,6 +57,9 @@ func newUpstream(target, enginePath string, proxies []netip.Prefix, log *slog.Lo
 			if errors.Is(err, context.Canceled) {
 				return // the browser went away
 			}
+			if u, ok := w.(*upgrading); ok && u.refused {
+				return // answered
+			}
 			log.Warn("the web application does not answer", "upstream", target, "path", r.URL.Path, "error", err)
 			explain(w, r, http.StatusBadGateway, time.Second, fmt.Sprintf("The web application at %s (setting upstream) does not answer: %v. "+
 				"If it is starting, it will be here in a moment. If it is running, it listens elsewhere: under broker dev it must listen at the "+

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/spanwire/spanwire/internal/hijack"
 )
 
 // mostAhead bounds the answers that may come ahead of the one to a handshake.
@@ -75,7 +77,11 @@ func (e *errand) shakeHands(owner net.Conn, in *bufio.Reader, out *http.Request)
 
 // join takes the browser's connection over, passes the owner's answer on, and lets both connections be carried from then on.
 func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Conn, in *bufio.Reader) bool {
-	browser, early, err := http.NewResponseController(w).Hijack()
+	browser, _, err := hijack.Take(w)
+	if errors.Is(err, hijack.ErrEarly) {
+		e.refuseEarly(w, browser)
+		return false
+	}
 	if err != nil {
 		e.f.metrics.Broken.Inc()
 		return false
@@ -85,7 +91,7 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 		_ = browser.Close()
 		return false
 	}
-	if err := e.begin(l, answer, in, early.Reader); err != nil {
+	if err := e.begin(l, answer, in); err != nil {
 		e.f.drop(l)
 		return false
 	}
@@ -93,13 +99,25 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 	return true
 }
 
-// begin passes the answer on, and what either side has sent meanwhile. The browser should wait for the answer, but may not have.
-func (e *errand) begin(l *link, answer *http.Response, fromOwner, fromBrowser *bufio.Reader) error {
+// refuseEarly answers a browser that did not wait, as its own replica would have.
+func (e *errand) refuseEarly(w http.ResponseWriter, browser net.Conn) {
+	e.f.metrics.Early.Inc()
+	if ok, suppressed := e.f.quiet.Allow("early"); ok {
+		e.f.log.Info("request refused: "+hijack.ErrEarly.Error(), "address", browser.RemoteAddr(), "peer", e.owner, "suppressed", suppressed)
+	}
+	a := hijack.NewAnswer(browser, w.Header())
+	a.Header().Set("Content-Type", "text/html")
+	a.Header().Set("Cache-Control", "no-store")
+	a.Header().Set("X-Content-Type-Options", "nosniff")
+	a.WriteHeader(http.StatusBadRequest)
+	_, _ = io.WriteString(a, "Bad request") // of no effect when the browser is gone
+	a.Close()
+}
+
+// begin passes the answer on, and what the owner has sent meanwhile.
+func (e *errand) begin(l *link, answer *http.Response, fromOwner *bufio.Reader) error {
 	soon := time.Now().Add(e.f.o.WriteTimeout)
 	if err := errors.Join(l.browser.SetDeadline(soon), l.owner.SetDeadline(soon)); err != nil {
-		return err
-	}
-	if _, err := io.CopyN(l.owner, fromBrowser, int64(fromBrowser.Buffered())); err != nil {
 		return err
 	}
 	answer.Header.Del(answerHeader)

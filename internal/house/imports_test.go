@@ -33,6 +33,7 @@ var rules = []rule{
 	{"internal/certs", nil, nil, "any listener may have a certificate"},
 	{"internal/reload", []string{"internal/metrics"}, nil, "it knows files, and not what they are for"},
 	{"internal/memory", nil, nil, "it knows the process and no room"},
+	{"internal/hijack", nil, nil, "any listener may hand a connection to an upgrade with it"},
 	{"internal/quietlog", nil, nil, "any room may keep its log readable with it"},
 	{"api/gen", []string{"api/gen"}, []string{"google.golang.org/"}, "generated code stands alone"},
 	{"api/probe", nil, nil, "handlers and the command line find out in the same way what listens"},
@@ -49,8 +50,8 @@ var rules = []rule{
 		"the contract between replicas does not know what carries it"},
 
 	{"internal/edge/budget", nil, nil, "both transports count with it"},
-	{"internal/edge/wsconn", []string{"internal/edge/budget"}, []string{"github.com/gorilla/websocket", "golang.org/x/sys/unix"}, "one WebSocket connection knows nothing above it"},
-	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/edge/budget", "internal/edge/wsconn", "internal/origin", "api/querystring"}, nil, "Engine.IO knows nothing of Socket.IO"},
+	{"internal/edge/wsconn", []string{"internal/hijack", "internal/edge/budget"}, []string{"github.com/gorilla/websocket", "golang.org/x/sys/unix"}, "one WebSocket connection knows nothing above it"},
+	{"internal/edge/engineio", []string{"internal/sio", "internal/quietlog", "internal/hijack", "internal/edge/budget", "internal/edge/wsconn", "internal/origin", "api/querystring"}, nil, "Engine.IO knows nothing of Socket.IO"},
 	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan", "api/querystring"}, nil, "the codec does no I/O and knows no transport"},
 	{"internal/edge", []string{"internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "internal/quietlog"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},
@@ -60,7 +61,7 @@ var rules = []rule{
 		[]string{"google.golang.org/"}, "doors do not know each other: the handlers' door meets browsers through hub and dispatch only"},
 	{"internal/mesh", []string{"internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},
-	{"internal/forward", []string{"internal/sio", "internal/metrics", "internal/quietlog"}, nil,
+	{"internal/forward", []string{"internal/sio", "internal/metrics", "internal/quietlog", "internal/hijack"}, nil,
 		"what stands before the browsers' door knows an http.Handler, and is told where the replicas are"},
 	{"internal/admin", []string{"internal/sio", "internal/metrics"}, []string{"github.com/prometheus/"}, "operators only look"},
 

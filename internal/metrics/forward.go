@@ -20,6 +20,7 @@ type Forward struct {
 	Stranger    prometheus.Counter // who answered is not it
 	Broken      prometheus.Counter // it did not answer
 	TooMany     prometheus.Counter // beyond the setting max-forwards
+	Early       prometheus.Counter // its browser did not wait for the answer to its handshake
 
 	Taken  prometheus.Counter // of other replicas
 	Denied prometheus.Counter // without the cluster's secret
@@ -46,6 +47,7 @@ func NewForward(r prometheus.Registerer) *Forward {
 		Stranger:    failed.WithLabelValues("stranger"),
 		Broken:      failed.WithLabelValues("broken"),
 		TooMany:     failed.WithLabelValues("too many"),
+		Early:       failed.WithLabelValues("data before handshake"),
 		Taken: f.NewCounter(prometheus.CounterOpts{
 			Name: "spanwire_forward_taken_total", Help: "Requests that other replicas forwarded to this one.",
 		}),

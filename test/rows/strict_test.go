@@ -3,8 +3,12 @@
 package rows
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 // otherRevision sends requests for a session of revision 4 that name another, by all ways, to a server that may not be the session's.
@@ -23,7 +27,92 @@ func otherRevision(t *testing.T, to *server, p *poller) {
 	p.want("40{*")
 }
 
+// eager is a WebSocket handshake with a frame right behind it, in one write.
+func eager(url string) string {
+	const frame = "\x81\x81\x00\x00\x00\x005" // "5", masked with zeros
+	return "GET " + url + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" + frame
+}
+
+// refusesEager sends such a handshake and expects an answer, a log line and a count.
+func refusesEager(t *testing.T, s *server, url, metric, label string) {
+	t.Helper()
+	counted := func() float64 {
+		n, err := s.broker.Metric(metric, label)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := counted()
+	got := conversation(t, plainly(s.broker.HTTP), eager(url))
+	if !strings.HasPrefix(got, "HTTP/1.1 400 Bad Request\r\n") || !strings.Contains(got, "\r\nConnection: close\r\n") || strings.Count(got, "HTTP/1.1") != 1 {
+		t.Errorf("answered with %q", got)
+	}
+	if n := counted() - before; n != 1 {
+		t.Errorf("counted %v times", n)
+	}
+	s.logs(t, "before its handshake was answered", "address=127.0.0.1")
+}
+
 var strictRows = []row{
+	{"O16", "a frame in the packet of the WebSocket handshake is refused with 400, a log line and a count", func(t *testing.T, w *world) {
+		s := w.with(t, "--ping-timeout", "28s")
+		refusesEager(t, s, "/socket.io/?"+websocket4, "spanwire_engine_refused_total", `cause="data before handshake"`)
+		s.connected(t).echo()
+	}},
+	{"O16b", "so it is at an upgrade, and the session stays on polling", func(t *testing.T, w *world) {
+		s := w.with(t, "--ping-timeout", "29s")
+		p := s.polling(t)
+		refusesEager(t, s, "/socket.io/?"+websocket4+"&sid="+p.open.SID, "spanwire_engine_refused_total", `cause="data before handshake"`)
+		p.must("40")
+		p.want("40{*")
+		c := s.mustDial(t, websocket4+"&sid="+p.open.SID)
+		c.send("2probe", "5")
+		c.want("3probe")
+		c.echo()
+	}},
+	{"O16c", "so it is at another replica than the session's", func(t *testing.T, w *world) {
+		near, far := w.replicas(t)
+		p := far.polling(t)
+		refusesEager(t, near, "/socket.io/?"+websocket4+"&sid="+p.open.SID, "spanwire_forward_failed_total", `cause="data before handshake"`)
+		p.must("40")
+		p.want("40{*")
+	}},
+	{"O16d", "so it is for a WebSocket of the upstream application, which serves those who wait", func(t *testing.T, w *world) {
+		upgrader := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
+		app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := upgrader.Upgrade(w, r, nil)
+			if err != nil {
+				return // answered
+			}
+			defer func() { _ = c.Close() }()
+			for {
+				kind, data, err := c.ReadMessage()
+				if err != nil || c.WriteMessage(kind, data) != nil {
+					return
+				}
+			}
+		}))
+		t.Cleanup(app.Close)
+		s := w.with(t, "--upstream", app.URL)
+		refusesEager(t, s, "/chat", "spanwire_http_refused_total", `reason="early_data"`)
+		if strings.Contains(s.broker.Log(), "does not answer") {
+			t.Error("the application is blamed")
+		}
+		c, response, err := websocket.DefaultDialer.Dial("ws://"+s.broker.HTTP+"/chat", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		defer func() { _ = c.Close() }()
+		if err := c.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+			t.Error(err)
+		}
+		if _, data, err := c.ReadMessage(); err != nil || string(data) != "hello" {
+			t.Errorf("got %q %v", data, err)
+		}
+	}},
 	{"O17", "a request with another EIO than its session's is refused with code 3, and does the session no harm", func(t *testing.T, w *world) {
 		s := w.with(t)
 		otherRevision(t, s, s.polling(t))

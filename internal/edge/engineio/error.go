@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/hijack"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -47,12 +48,14 @@ var (
 	refusedNoUpgrade = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "upgrade header", proxy: true,
 		say: "no Upgrade header arrived: a proxy in front drops it; have it pass on the headers Upgrade and Connection, or the client is no WebSocket client"}
 	refusedHandshake = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "websocket handshake"}
-	refusedPayload   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload"}
-	refusedRevision  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "protocol version of session"}
-	refusedJSONP     = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
-	refusedDraining  = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
-	refusedOverlap   = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
-	refusedSlowBody  = &refusal{code: codeBadRequest, status: http.StatusRequestTimeout,
+	refusedEarly     = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "data before handshake",
+		say: hijack.ErrEarly.Error()}
+	refusedPayload  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload"}
+	refusedRevision = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "protocol version of session"}
+	refusedJSONP    = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
+	refusedDraining = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
+	refusedOverlap  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
+	refusedSlowBody = &refusal{code: codeBadRequest, status: http.StatusRequestTimeout,
 		message: "The body did not come within the time of the setting body-timeout", cause: "slow body", setting: "body-timeout"}
 	refusedVerb = &refusal{code: codeMethod, status: http.StatusMethodNotAllowed, cause: "method"}
 )

@@ -3,6 +3,7 @@
 package engineio
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"github.com/spanwire/spanwire/api/querystring"
 	"github.com/spanwire/spanwire/internal/edge/budget"
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/hijack"
 	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -66,6 +68,9 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 			w.Header().Set("Sec-Websocket-Version", "13")
 			why := *refusedHandshake
 			why.say = err.Error() // of the handshake's form; it quotes nothing
+			if errors.Is(err, hijack.ErrEarly) {
+				why = *refusedEarly
+			}
 			s.refuse(w, r, &why)
 		},
 	})

@@ -39,7 +39,6 @@ var (
 var (
 	errUTF8      = fmt.Errorf("%w: text is not UTF-8", ErrProtocol)
 	errFragments = fmt.Errorf("%w: too many fragments in one message", ErrProtocol)
-	errEarly     = fmt.Errorf("%w: data before the handshake was complete", ErrProtocol)
 	errCloseBody = fmt.Errorf("%w: close frame with one byte", ErrProtocol)
 )
 

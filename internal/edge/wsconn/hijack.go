@@ -5,29 +5,30 @@ package wsconn
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/spanwire/spanwire/internal/hijack"
 )
 
 // hijacker hands gorilla a tap instead of the real connection.
 type hijacker struct {
 	http.ResponseWriter
-	c   *Conn
-	err error // of a connection that was taken over and is of no use
+	c      *Conn
+	answer *hijack.Answer // to a client that did not wait, on the connection that was taken over
 }
 
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	sock, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	sock, rw, err := hijack.Take(h.ResponseWriter)
+	if errors.Is(err, hijack.ErrEarly) {
+		h.answer = hijack.NewAnswer(sock, h.Header())
+	}
 	if err != nil {
 		return nil, nil, err
-	}
-	// The HTTP server may have left deadlines of its own.
-	h.err = sock.SetDeadline(time.Time{})
-	if rw.Reader.Buffered() > 0 {
-		h.err = errEarly
 	}
 	c := h.c
 	c.sock = sock

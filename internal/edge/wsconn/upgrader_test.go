@@ -58,7 +58,7 @@ func TestUpgrader_ErrHandshake(t *testing.T) {
 	}
 }
 
-// Bytes that came together with the handshake have no place in the protocol, and are not lost silently.
+// Bytes that came together with the handshake have no place in the protocol: they are refused with an answer.
 func TestUpgrader_ErrEarlyData(t *testing.T) {
 	address := serve(t, Options{}, echo)
 	conn, err := net.Dial("tcp", address)
@@ -68,7 +68,7 @@ func TestUpgrader_ErrEarlyData(t *testing.T) {
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
 	conn.Write(append([]byte(upgradeRequest+"\r\n"), frame(0x81, "early")...))
-	if b, _ := io.ReadAll(conn); bytes.Contains(b, []byte("early")) {
-		t.Errorf("got %q", b)
+	if b, err := io.ReadAll(conn); err != nil || !bytes.HasPrefix(b, []byte("HTTP/1.1 400 Bad Request\r\n")) || bytes.Contains(b, []byte("early")) {
+		t.Errorf("got %q %v", b, err)
 	}
 }

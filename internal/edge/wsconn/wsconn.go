@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/spanwire/spanwire/internal/edge/budget"
+	"github.com/spanwire/spanwire/internal/hijack"
 )
 
 // Options says how connections behave. The zero value of each field stands for its default.
@@ -47,7 +48,8 @@ type Options struct {
 	Deflate bool
 	birth   time.Time // of the upgrader: what its connections' times count from
 
-	// Refuse answers a request that is no proper WebSocket handshake. Default: http.Error with the status.
+	// Refuse answers a request that is no proper WebSocket handshake, or whose client did not wait for its answer: then the error is
+	// hijack.ErrEarly. Default: http.Error with the status.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
@@ -96,11 +98,28 @@ func NewUpgrader(o Options) *Upgrader {
 		upgrader: websocket.Upgrader{
 			// The origin is the caller's to check, before.
 			CheckOrigin:       func(*http.Request) bool { return true },
-			Error:             o.Refuse,
+			Error:             refuse(o.Refuse),
 			EnableCompression: o.Deflate,
 			// With a pool gorilla keeps no write buffer; it never takes one from it, since all messages are framed here.
 			WriteBufferPool: new(sync.Pool),
 		},
+	}
+}
+
+// refuse answers a client that did not wait on the connection that was taken over.
+func refuse(o func(w http.ResponseWriter, r *http.Request, status int, err error)) func(http.ResponseWriter, *http.Request, int, error) {
+	if o == nil {
+		o = func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
+			w.Header().Set("Sec-Websocket-Version", "13")
+			http.Error(w, http.StatusText(status), status)
+		}
+	}
+	return func(w http.ResponseWriter, r *http.Request, status int, err error) {
+		if h, ok := w.(*hijacker); ok && h.answer != nil {
+			o(h.answer, r, http.StatusBadRequest, hijack.ErrEarly)
+			return
+		}
+		o(w, r, status, err)
 	}
 }
 
@@ -151,8 +170,8 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error
 	}
 	h := &hijacker{ResponseWriter: w, c: c}
 	ws, err := u.upgrader.Upgrade(h, r, header)
-	if err == nil {
-		err = h.err
+	if h.answer != nil {
+		h.answer.Close()
 	}
 	if err != nil {
 		c.Abort()
