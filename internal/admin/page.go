@@ -35,6 +35,10 @@ type Service struct {
 	AbsentSince *time.Time `json:"absent_since,omitempty"`
 	// Held counts the connects of this replica that wait meanwhile.
 	Held int `json:"held_connects"`
+	// Queued counts the dispatches of this replica's sockets that wait for the service, Unread the sockets that are not read, since too much
+	// of them waits.
+	Queued int `json:"waiting_events"`
+	Unread int `json:"unread_sockets"`
 }
 
 // count is one gauge, the sum over its labels.
@@ -79,7 +83,8 @@ th{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}
 <tr><th>version<td>{{.Version}}
 {{range .Services}}<tr><th>service<td>{{.Name}}: {{range $i, $x := .Instances}}{{if $i}}, {{end}}{{$x}}{{end}}{{if .Absent}}{{if .Instances}}; {{end -}}
 <strong>absent, holds {{.Held}} connects</strong> since {{.AbsentSince.UTC.Format "2006-01-02 15:04:05"}} UTC; start it again, or
-<code>broker services retire {{.Name}}</code>{{else if not .Instances}}no instance here, {{.Elsewhere}} on other replicas{{end}}
+<code>broker services retire {{.Name}}</code>{{else if not .Instances}}no instance here, {{.Elsewhere}} on other replicas{{end}}{{if .Queued}}; {{.Queued}} events wait{{end}}{{if .Unread}};
+<strong>{{.Unread}} sockets are not read</strong>, since too many of their events wait{{end}}
 {{else}}<tr><th>services<td>none is known
 {{end}}</table>
 <h2>Now</h2>

@@ -107,10 +107,21 @@ func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 }
 
 func socketToWire(s *sio.SocketInfo) *spanwirev1.SocketInfo {
-	return &spanwirev1.SocketInfo{
+	x := &spanwirev1.SocketInfo{
 		SocketId: string(s.ID), Rooms: toStrings(s.Rooms), Handshake: handshakeToWire(s.Handshake, s.Auth),
 		Data: s.Data.Value, DataVersion: s.Data.Version, Replica: string(s.Replica),
 	}
+	for _, w := range s.Waiting {
+		x.Waiting = append(x.Waiting, &spanwirev1.SocketWait{Service: string(w.Service), Events: uint32(w.Events), Unread: w.Unread})
+	}
+	return x
+}
+
+func waitingFromWire(list []*spanwirev1.SocketWait) (all []sio.Wait) {
+	for _, w := range list {
+		all = append(all, sio.Wait{Service: sio.ServiceName(w.GetService()), Events: int(w.GetEvents()), Unread: w.GetUnread()})
+	}
+	return all
 }
 
 func queryFromWire(m *backplanev1.QueryRequest) (*QueryRequest, error) {
@@ -186,7 +197,7 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 		a.Found.Sockets = append(a.Found.Sockets, sio.SocketInfo{
 			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings[sio.Room](s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
 			Auth: s.GetHandshake().GetAuth(), Data: sio.Data{Value: s.GetData(), Version: s.GetDataVersion()},
-			Replica: sio.ReplicaID(s.GetReplica()),
+			Replica: sio.ReplicaID(s.GetReplica()), Waiting: waitingFromWire(s.GetWaiting()),
 		})
 	}
 	for _, r := range m.GetRooms() {

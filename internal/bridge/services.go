@@ -27,6 +27,7 @@ func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesReq
 	r := &spanwirev1.ListServicesResponse{Replica: string(s.o.Replica), Topology: s.topology()}
 	for _, v := range s.dispatcher.Survey() {
 		service := &spanwirev1.ServiceInfo{Service: string(v.Service), WaitingSockets: uint32(v.Waiting), HeldConnects: uint32(v.Held)}
+		service.WaitingEvents, service.UnreadSockets = uint32(v.Queued), uint32(v.Unread)
 		if !v.Absent.IsZero() {
 			service.AbsentSinceMs = v.Absent.UnixMilli()
 		}
@@ -111,6 +112,7 @@ func (s *Server) instanceInfo(x *dispatch.InstanceSurvey, elsewhere []sio.Replic
 	return &spanwirev1.InstanceInfo{
 		InstanceId: string(x.Register.Instance), Sdk: strings.TrimSpace(x.Register.SDKName + " " + x.Register.SDKVersion), Replicas: replicas,
 		Window: uint32(x.Window), Open: uint32(x.Open), Sockets: uint32(x.Sockets), WaitingSockets: uint32(x.Waiting), Draining: x.Draining,
+		WaitingEvents: uint32(x.Queued), UnreadSockets: uint32(x.Unread),
 	}
 }
 

@@ -30,7 +30,7 @@ func (b *Broker) status() admin.Status {
 }
 
 func serviceStatus(v *dispatch.Survey) admin.Service {
-	s := admin.Service{Name: string(v.Service), Instances: []string{}, Held: v.Held, Absent: !v.Absent.IsZero()}
+	s := admin.Service{Name: string(v.Service), Instances: []string{}, Held: v.Held, Absent: !v.Absent.IsZero(), Queued: v.Queued, Unread: v.Unread}
 	if s.Absent {
 		s.AbsentSince = &v.Absent
 	}

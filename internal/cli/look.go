@@ -18,7 +18,8 @@ import (
 
 const socketsUsage = `broker sockets [flags] lists the sockets of a cluster, through a running broker.
 
-Each socket is a line: its id, the replica, the transport that it began with, the browser's address, its rooms, and the data that handlers keep
+Each socket is a line: its id, the replica, the transport that it began with, the browser's address, the events of it that wait by service
+("unread" says that the broker does not read from it meanwhile), its rooms, and the data that handlers keep
 with it. With --json each is a JSON object on a line of its own. The exit code is 1 when a replica did not tell what it knows.
 
 Flags:
@@ -35,7 +36,8 @@ Flags:
 const servicesUsage = `broker services [flags] lists the services of a cluster and their instances, through a running broker.
 
 Each instance is a line: the replicas that it is attached to; and, as the replica that answers counts them, its window, the dispatches that are
-open on it, the sockets that are assigned to it, and those whose events wait for its window. An absent service has a line without an
+open on it, the sockets that are assigned to it, those whose events wait for it (WAITING), these events (QUEUED), and the sockets that the broker does
+not read because too many of their events wait (UNREAD). An absent service has a line without an
 instance, with the number of connects that it holds in the whole cluster. The replicas follow. With --json each service, with what it handles,
 is a JSON object on a line of its own.
 
@@ -77,15 +79,27 @@ func (t *terminal) sockets(args []string) int {
 	if *asJSON {
 		return t.told(a, printLines(t, plainjson.Sockets(found)))
 	}
-	rows := [][]string{{"SOCKET", "REPLICA", "TRANSPORT", "ADDRESS", "ROOMS", "DATA"}}
+	rows := [][]string{{"SOCKET", "REPLICA", "TRANSPORT", "ADDRESS", "WAITING", "ROOMS", "DATA"}}
 	for _, s := range found {
 		h := s.GetHandshake()
 		own := func(room string) bool { return room == s.GetSocketId() }
 		rows = append(rows, []string{
-			s.GetSocketId(), s.GetReplica(), h.GetTransport(), h.GetAddress(), strings.Join(slices.DeleteFunc(s.GetRooms(), own), ","), string(s.GetData()),
+			s.GetSocketId(), s.GetReplica(), h.GetTransport(), h.GetAddress(), waiting(s.GetWaiting()), strings.Join(slices.DeleteFunc(s.GetRooms(), own), ","), string(s.GetData()),
 		})
 	}
 	return t.told(a, t.table(rows))
+}
+
+// waiting tells what waits of a socket, by service.
+func waiting(list []*spanwirev1.SocketWait) string {
+	all := make([]string, len(list))
+	for i, w := range list {
+		all[i] = fmt.Sprintf("%s:%d", w.GetService(), w.GetEvents())
+		if w.GetUnread() {
+			all[i] += " (unread)"
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 // rooms lists rooms.
@@ -188,11 +202,13 @@ func (t *terminal) lacking(silent []string, meaning string, code int) int {
 }
 
 func serviceRows(services []*spanwirev1.ServiceInfo) [][]string {
-	rows := [][]string{{"SERVICE", "INSTANCE", "REPLICAS", "WINDOW", "OPEN", "SOCKETS", "WAITING", "STATE", "SDK"}}
+	rows := [][]string{{"SERVICE", "INSTANCE", "REPLICAS", "WINDOW", "OPEN", "SOCKETS", "WAITING", "QUEUED", "UNREAD", "STATE", "SDK"}}
 	for _, s := range services {
 		if len(s.GetInstances()) == 0 {
 			state := fmt.Sprintf("absent, holds %d connects", s.GetHeldConnects())
-			rows = append(rows, []string{s.GetService(), "", "", "", "", "", number(s.GetWaitingSockets()), state, ""})
+			rows = append(rows, []string{
+				s.GetService(), "", "", "", "", "", number(s.GetWaitingSockets()), number(s.GetWaitingEvents()), number(s.GetUnreadSockets()), state, "",
+			})
 		}
 		for _, x := range s.GetInstances() {
 			state := "serves"
@@ -201,7 +217,7 @@ func serviceRows(services []*spanwirev1.ServiceInfo) [][]string {
 			}
 			rows = append(rows, []string{
 				s.GetService(), x.GetInstanceId(), strings.Join(x.GetReplicas(), ","), number(x.GetWindow()), number(x.GetOpen()),
-				number(x.GetSockets()), number(x.GetWaitingSockets()), state, x.GetSdk(),
+				number(x.GetSockets()), number(x.GetWaitingSockets()), number(x.GetWaitingEvents()), number(x.GetUnreadSockets()), state, x.GetSdk(),
 			})
 		}
 	}

@@ -27,8 +27,7 @@ type balance struct {
 }
 
 const (
-	// balanceDelay is the time from a change to the first look: instances that start together or flap cause few moves. It is the default of an
-	// option that only tests set.
+	// balanceDelay is the time from a change to the first look: instances that start together or flap cause few moves.
 	balanceDelay = 2 * time.Second
 	// balanceStep is the least time between two looks while sockets move.
 	balanceStep = 100 * time.Millisecond

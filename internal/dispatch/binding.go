@@ -208,8 +208,12 @@ func (b *Binding) finished() bool {
 	return !slices.ContainsFunc(b.more, func(l *lane) bool { return !l.isFinished() })
 }
 
-func (b *Binding) closeLocked() (lanes []*lane) {
+func (b *Binding) closeLocked() []*lane {
 	b.closed = true
+	return b.lanesLocked()
+}
+
+func (b *Binding) lanesLocked() (lanes []*lane) {
 	if b.used {
 		lanes = append(lanes, &b.first)
 	}

@@ -131,8 +131,6 @@ type Options struct {
 	Others Others
 	// Tap is told what becomes of dispatches. Nil means that nobody is.
 	Tap Tap
-
-	balanceDelay time.Duration // from a change to the first look at the loads
 }
 
 func (o Options) withDefaults() Options {
@@ -151,7 +149,6 @@ func (o Options) withDefaults() Options {
 	wait(&o.ConnectHold, 20*time.Second)
 	wait(&o.HoldTimeout, 5*time.Minute)
 	wait(&o.HandlerTimeout, 30*time.Second)
-	wait(&o.balanceDelay, balanceDelay)
 	defaults(&o.DefaultWindow, 1024)
 	defaults(&o.MaxWindow, 16384)
 	defaults(&o.WindowBytes, 32<<20)
@@ -171,11 +168,12 @@ func (o Options) withDefaults() Options {
 // Dispatcher knows the services and where their instances are.
 type Dispatcher struct {
 	// fixed at birth
-	options Options
-	metrics *metrics.Dispatch
-	log     *slog.Logger
-	tag     uint64
-	changes chan struct{}
+	options      Options
+	metrics      *metrics.Dispatch
+	log          *slog.Logger
+	tag          uint64
+	changes      chan struct{}
+	balanceDelay time.Duration // from a change to the first look at the loads
 
 	counter   atomic.Uint64
 	routes    atomic.Pointer[table] // stored by places, under mu
@@ -202,15 +200,16 @@ const (
 // New makes a dispatcher that knows no service.
 func New(o Options, m *metrics.Dispatch, log *slog.Logger) *Dispatcher {
 	d := &Dispatcher{
-		options:  o.withDefaults(),
-		metrics:  m,
-		log:      log,
-		tag:      newTag(o.Replica),
-		changes:  make(chan struct{}, 1),
-		services: map[sio.ServiceName]*service{},
-		local:    map[sio.InstanceID]*Attachment{},
-		remote:   map[sio.InstanceID]*Attachment{},
-		held:     map[*Binding]held{},
+		options:      o.withDefaults(),
+		metrics:      m,
+		log:          log,
+		tag:          newTag(o.Replica),
+		changes:      make(chan struct{}, 1),
+		balanceDelay: balanceDelay,
+		services:     map[sio.ServiceName]*service{},
+		local:        map[sio.InstanceID]*Attachment{},
+		remote:       map[sio.InstanceID]*Attachment{},
+		held:         map[*Binding]held{},
 	}
 	d.routes.Store(&table{})
 	d.places = places{max: d.options.MaxDynamic, gauge: m.DynamicNamespaces, tables: &d.routes, here: map[sio.Namespace]*place{}}

@@ -367,7 +367,7 @@ func (l *lane) finishLocked() {
 	if l.at != nil {
 		l.assignLocked(nil)
 		l.forgottenLocked()
-		l.service.armBalanceLocked(l.service.d.options.balanceDelay)
+		l.service.armBalanceLocked(l.service.d.balanceDelay)
 	}
 	if heir := l.heir; heir != nil {
 		l.heir = nil

@@ -278,10 +278,11 @@ func runModel(t *testing.T, seed uint64) (moved int) {
 		o.MaxRedeliveries = 1
 	}
 	if seed%3 != 1 {
-		o.RebalanceRate, o.RebalanceRatio, o.balanceDelay = 1000, 100, 5*time.Millisecond
+		o.RebalanceRate, o.RebalanceRatio = 1000, 100
 	}
 	w := &world{t: t, f: newFixture(t, o), logs: map[string]*history{}, namespaces: []sio.Namespace{"/"},
 		ordered: seed%2 == 0, mixed: seed%7 == 1, aside: seed%5 == 0}
+	w.f.balanceDelay = 5 * time.Millisecond
 	if seed%4 > 1 {
 		w.namespaces = []sio.Namespace{"/", "/d1", "/d2", "/d3"}
 	}

@@ -107,7 +107,7 @@ func (s *service) joinLocked(a *Attachment) {
 	for range s.homeless.len {
 		s.homeless.pop().placeLocked()
 	}
-	s.armBalanceLocked(s.d.options.balanceDelay)
+	s.armBalanceLocked(s.d.balanceDelay)
 }
 
 // partLocked gives the attachment no new sockets any more.

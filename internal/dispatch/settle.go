@@ -24,11 +24,7 @@ func (w *settlement) leave() {
 // when that is so. What waits for a service that is away is not waited for. Nothing of the socket may be given meanwhile.
 func (b *Binding) Settled() <-chan struct{} {
 	b.mu.Lock()
-	var lanes []*lane
-	if b.used {
-		lanes = append(lanes, &b.first)
-	}
-	lanes = append(lanes, b.more...)
+	lanes := b.lanesLocked()
 	b.mu.Unlock()
 	w := &settlement{done: make(chan struct{})}
 	w.parts.Store(1)

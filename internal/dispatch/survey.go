@@ -18,6 +18,8 @@ type Survey struct {
 	Waiting   int                // sockets of this replica that wait for an instance to come
 	Absent    time.Time          // since when no instance takes sockets; zero while one does
 	Held      int                // connects of this replica that wait meanwhile
+	Queued    int                // dispatches of this replica that wait, whatever for
+	Unread    int                // sockets of this replica that are not read, since too much of them waits
 }
 
 // InstanceSurvey is what is known of one instance. What is counted is this replica's.
@@ -27,7 +29,9 @@ type InstanceSurvey struct {
 	Window   int
 	Open     int // dispatches
 	Sockets  int // that are assigned to it
-	Waiting  int // sockets that wait for its window, or for their share of it
+	Waiting  int // sockets that wait for its window, for their share of it, or for their turn
+	Queued   int // dispatches that wait for it
+	Unread   int // sockets that are not read, since too much of them waits for it
 	Draining bool
 }
 
@@ -67,17 +71,30 @@ func (s *service) surveyLocked() Survey {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.Waiting = s.homeless.len
+	v.Waiting, v.Queued, v.Unread = s.homeless.len, s.backlog.events, s.backlog.blocked
 	for _, a := range s.attachments {
 		x := InstanceSurvey{
 			Register: a.declared, Distance: a.distance, Window: a.register.Window, Open: len(a.open), Sockets: a.assigned,
-			Waiting: a.ring.len, Draining: a.draining,
-		}
-		for _, share := range a.crowded {
-			x.Waiting += share.waiting.len
+			Waiting: a.backlog.sockets, Queued: a.backlog.events, Unread: a.backlog.blocked, Draining: a.draining,
 		}
 		v.Instances = append(v.Instances, x)
 	}
 	slices.SortFunc(v.Instances, func(a, b InstanceSurvey) int { return cmp.Compare(a.Register.Instance, b.Register.Instance) })
 	return v
+}
+
+// Waiting tells what waits of the socket, by service; nothing of most.
+func (b *Binding) Waiting() (all []sio.Wait) {
+	b.mu.Lock()
+	lanes := b.lanesLocked()
+	b.mu.Unlock()
+	for _, l := range lanes {
+		l.service.mu.Lock()
+		x := l.backlogLocked()
+		l.service.mu.Unlock()
+		if x.events > 0 {
+			all = append(all, sio.Wait{Service: l.service.name, Events: x.events, Unread: x.blocked > 0})
+		}
+	}
+	return all
 }

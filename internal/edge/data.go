@@ -6,7 +6,11 @@ import "github.com/spanwire/spanwire/internal/sio"
 
 // Describe implements hub.Keeper.
 func (s *Socket) Describe() sio.SocketInfo {
-	return sio.SocketInfo{ID: s.id, Handshake: s.client.session.Handshake(), Auth: s.auth, Data: s.kept()}
+	info := sio.SocketInfo{ID: s.id, Handshake: s.client.session.Handshake(), Auth: s.auth, Data: s.kept()}
+	if b := s.bound(); b != nil {
+		info.Waiting = b.Waiting()
+	}
+	return info
 }
 
 // Keep implements hub.Keeper.

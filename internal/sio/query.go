@@ -107,6 +107,14 @@ type SocketInfo struct {
 	Auth      []byte // of the connect: one JSON value, or nil
 	Data      Data
 	Replica   ReplicaID
+	Waiting   []Wait
+}
+
+// Wait is what waits of one socket for one service.
+type Wait struct {
+	Service ServiceName
+	Events  int
+	Unread  bool // the socket is not read meanwhile
 }
 
 // RoomInfo is one room.

@@ -161,7 +161,7 @@ func (s *server) silent(t *testing.T, parts ...string) {
 }
 
 var lateRows = []row{
-	{"O30", "an event that waits behind a slow one has its own time, and the late result is one line that says which", func(t *testing.T, w *world) {
+	{"O30k", "an event that waits behind a slow one has its own time, and the late result is one line that says which", func(t *testing.T, w *world) {
 		s := w.with(t, append(hasty, "--log-level", "info")...)
 		service := w.apart(t, s, "o30")
 		c := s.connected(t)
@@ -180,7 +180,7 @@ var lateRows = []row{
 		c.want(`433["again"]`)
 		s.silent(t, "instance detached", "service=o30")
 	}},
-	{"O30b", "an event behind one that does not end is dropped with a line that says that it never started, and behind what", func(t *testing.T, w *world) {
+	{"O30l", "an event behind one that does not end is dropped with a line that says that it never started, and behind what", func(t *testing.T, w *world) {
 		s := w.with(t, append(hasty, "--log-level", "warn")...)
 		w.apart(t, s, "o30b")
 		c, other := s.connected(t), s.connected(t)
@@ -199,7 +199,7 @@ var lateRows = []row{
 		c.send(`423["o30b","again"]`)
 		c.want(`433["again"]`)
 	}},
-	{"O30c", "many events that are handled one after another all have their time", func(t *testing.T, w *world) {
+	{"O30m", "many events that are handled one after another all have their time", func(t *testing.T, w *world) {
 		s := w.with(t, append(hasty, "--log-level", "error")...)
 		w.apart(t, s, "o30c")
 		c := s.connected(t)
@@ -211,4 +211,43 @@ var lateRows = []row{
 		}
 		s.metric(t, 0, "spanwire_dispatch_dropped_total")
 	}},
+	{"O30n", "what waits behind a handler that hangs is shown by service and by socket, and so is that the socket is not read", func(t *testing.T, w *world) {
+		s := w.with(t, "--instance-window", "8", "--max-instance-window", "8")
+		w.apart(t, s, "o30d")
+		c := s.connected(t)
+		c.send(`42["o30d slow",600000]`)
+		c.send(numbered("o30d", 1, 300)...)
+		s.metric(t, 1, "spanwire_dispatch_blocked_sockets")
+		table := strings.Fields(s.shows(t, "o30d", "services"))
+		if want := []string{"8", "4", "1", "1", "128", "1", "serves"}; len(table) < 10 || !slices.Equal(table[3:10], want) {
+			t.Errorf("broker services shows %q, not %q", table, want)
+		}
+		if line := s.shows(t, "o30d", "services", "--json"); !strings.Contains(line, `"waiting_events":128`) || !strings.Contains(line, `"unread_sockets":1`) {
+			t.Errorf("broker services --json shows %s", line)
+		}
+		if line := s.shows(t, "o30d", "sockets"); !strings.Contains(line, "o30d:128 (unread)") {
+			t.Errorf("broker sockets shows %q", line)
+		}
+		status, err := s.broker.Get("/status")
+		if err != nil || !strings.Contains(status, `"waiting_events":128`) || !strings.Contains(status, `"unread_sockets":1`) {
+			t.Errorf("the status is %s (%v)", status, err)
+		}
+		s.says(t, "level=WARN", "back-pressure started", "service=o30d", "sockets=1", "socket-queue-events")
+	}},
+}
+
+// shows gives the line with the text of what a command of the broker prints.
+func (s *server) shows(t *testing.T, text string, command ...string) string {
+	t.Helper()
+	out, err := brokerSays(append(command, "--address", s.broker.Services)...)
+	if err != nil {
+		t.Fatalf("broker %q: %v\n%s", command, err, out)
+	}
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	t.Fatalf("broker %q shows no %s: %s", command, text, out)
+	return ""
 }

@@ -1071,7 +1071,9 @@ type SocketInfo struct {
 	// Holds the version of the data, which grows with each SetData: 1 when none was ever set.
 	DataVersion uint64 `protobuf:"varint,5,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	// Names the replica that the socket lives on.
-	Replica       string `protobuf:"bytes,6,opt,name=replica,proto3" json:"replica,omitempty"`
+	Replica string `protobuf:"bytes,6,opt,name=replica,proto3" json:"replica,omitempty"`
+	// Lists the services that have yet to take events of the socket. Empty for most.
+	Waiting       []*SocketWait `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1148,6 +1150,77 @@ func (x *SocketInfo) GetReplica() string {
 	return ""
 }
 
+func (x *SocketInfo) GetWaiting() []*SocketWait {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+// SocketWait is what waits of one socket for one service.
+type SocketWait struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the service.
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Counts the dispatches that wait in the broker.
+	Events uint32 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	// Says that the broker does not read from the socket until the service takes some of them.
+	Unread        bool `protobuf:"varint,3,opt,name=unread,proto3" json:"unread,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SocketWait) Reset() {
+	*x = SocketWait{}
+	mi := &file_spanwire_v1_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SocketWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SocketWait) ProtoMessage() {}
+
+func (x *SocketWait) ProtoReflect() protoreflect.Message {
+	mi := &file_spanwire_v1_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SocketWait.ProtoReflect.Descriptor instead.
+func (*SocketWait) Descriptor() ([]byte, []int) {
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SocketWait) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *SocketWait) GetEvents() uint32 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *SocketWait) GetUnread() bool {
+	if x != nil {
+		return x.Unread
+	}
+	return false
+}
+
 // RoomInfo is one room.
 type RoomInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1161,7 +1234,7 @@ type RoomInfo struct {
 
 func (x *RoomInfo) Reset() {
 	*x = RoomInfo{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[11]
+	mi := &file_spanwire_v1_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1246,7 @@ func (x *RoomInfo) String() string {
 func (*RoomInfo) ProtoMessage() {}
 
 func (x *RoomInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[11]
+	mi := &file_spanwire_v1_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1259,7 @@ func (x *RoomInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomInfo.ProtoReflect.Descriptor instead.
 func (*RoomInfo) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{11}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RoomInfo) GetName() string {
@@ -1218,7 +1291,7 @@ type InstanceAck struct {
 
 func (x *InstanceAck) Reset() {
 	*x = InstanceAck{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[12]
+	mi := &file_spanwire_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1303,7 @@ func (x *InstanceAck) String() string {
 func (*InstanceAck) ProtoMessage() {}
 
 func (x *InstanceAck) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[12]
+	mi := &file_spanwire_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1316,7 @@ func (x *InstanceAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceAck.ProtoReflect.Descriptor instead.
 func (*InstanceAck) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *InstanceAck) GetService() string {
@@ -1280,7 +1353,7 @@ type SocketAck struct {
 
 func (x *SocketAck) Reset() {
 	*x = SocketAck{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[13]
+	mi := &file_spanwire_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1365,7 @@ func (x *SocketAck) String() string {
 func (*SocketAck) ProtoMessage() {}
 
 func (x *SocketAck) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[13]
+	mi := &file_spanwire_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1378,7 @@ func (x *SocketAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SocketAck.ProtoReflect.Descriptor instead.
 func (*SocketAck) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SocketAck) GetSocketId() string {
@@ -1335,7 +1408,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_spanwire_v1_command_proto_msgTypes[14]
+	mi := &file_spanwire_v1_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1420,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_spanwire_v1_command_proto_msgTypes[14]
+	mi := &file_spanwire_v1_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1433,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Fault) GetCode() FaultCode {
@@ -1461,7 +1534,7 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\ttruncated\x18\v \x01(\bR\ttruncated\x12!\n" +
 	"\fdata_version\x18\f \x01(\x04R\vdataVersion\x12\x12\n" +
 	"\x04data\x18\r \x01(\fR\x04data\x12%\n" +
-	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\"\xc6\x01\n" +
+	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\"\xf9\x01\n" +
 	"\n" +
 	"SocketInfo\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\x14\n" +
@@ -1469,7 +1542,13 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\thandshake\x18\x03 \x01(\v2\x16.spanwire.v1.HandshakeR\thandshake\x12\x12\n" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12!\n" +
 	"\fdata_version\x18\x05 \x01(\x04R\vdataVersion\x12\x18\n" +
-	"\areplica\x18\x06 \x01(\tR\areplica\"8\n" +
+	"\areplica\x18\x06 \x01(\tR\areplica\x121\n" +
+	"\awaiting\x18\a \x03(\v2\x17.spanwire.v1.SocketWaitR\awaiting\"V\n" +
+	"\n" +
+	"SocketWait\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\rR\x06events\x12\x16\n" +
+	"\x06unread\x18\x03 \x01(\bR\x06unread\"8\n" +
 	"\bRoomInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\asockets\x18\x02 \x01(\rR\asockets\"l\n" +
@@ -1508,7 +1587,7 @@ func file_spanwire_v1_command_proto_rawDescGZIP() []byte {
 }
 
 var file_spanwire_v1_command_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_spanwire_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_spanwire_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_spanwire_v1_command_proto_goTypes = []any{
 	(FaultCode)(0),         // 0: spanwire.v1.FaultCode
 	(*Command)(nil),        // 1: spanwire.v1.Command
@@ -1522,14 +1601,15 @@ var file_spanwire_v1_command_proto_goTypes = []any{
 	(*ServerSideEmit)(nil), // 9: spanwire.v1.ServerSideEmit
 	(*Answer)(nil),         // 10: spanwire.v1.Answer
 	(*SocketInfo)(nil),     // 11: spanwire.v1.SocketInfo
-	(*RoomInfo)(nil),       // 12: spanwire.v1.RoomInfo
-	(*InstanceAck)(nil),    // 13: spanwire.v1.InstanceAck
-	(*SocketAck)(nil),      // 14: spanwire.v1.SocketAck
-	(*Fault)(nil),          // 15: spanwire.v1.Fault
-	(*Target)(nil),         // 16: spanwire.v1.Target
-	(*Event)(nil),          // 17: spanwire.v1.Event
-	(*Handshake)(nil),      // 18: spanwire.v1.Handshake
-	(*Ack)(nil),            // 19: spanwire.v1.Ack
+	(*SocketWait)(nil),     // 12: spanwire.v1.SocketWait
+	(*RoomInfo)(nil),       // 13: spanwire.v1.RoomInfo
+	(*InstanceAck)(nil),    // 14: spanwire.v1.InstanceAck
+	(*SocketAck)(nil),      // 15: spanwire.v1.SocketAck
+	(*Fault)(nil),          // 16: spanwire.v1.Fault
+	(*Target)(nil),         // 17: spanwire.v1.Target
+	(*Event)(nil),          // 18: spanwire.v1.Event
+	(*Handshake)(nil),      // 19: spanwire.v1.Handshake
+	(*Ack)(nil),            // 20: spanwire.v1.Ack
 }
 var file_spanwire_v1_command_proto_depIdxs = []int32{
 	2,  // 0: spanwire.v1.Command.emit:type_name -> spanwire.v1.Emit
@@ -1540,27 +1620,28 @@ var file_spanwire_v1_command_proto_depIdxs = []int32{
 	7,  // 5: spanwire.v1.Command.list_rooms:type_name -> spanwire.v1.ListRooms
 	8,  // 6: spanwire.v1.Command.set_data:type_name -> spanwire.v1.SetData
 	9,  // 7: spanwire.v1.Command.server_side_emit:type_name -> spanwire.v1.ServerSideEmit
-	16, // 8: spanwire.v1.Emit.target:type_name -> spanwire.v1.Target
-	17, // 9: spanwire.v1.Emit.event:type_name -> spanwire.v1.Event
-	16, // 10: spanwire.v1.Join.target:type_name -> spanwire.v1.Target
-	16, // 11: spanwire.v1.Leave.target:type_name -> spanwire.v1.Target
-	16, // 12: spanwire.v1.Disconnect.target:type_name -> spanwire.v1.Target
-	16, // 13: spanwire.v1.FetchSockets.target:type_name -> spanwire.v1.Target
-	17, // 14: spanwire.v1.ServerSideEmit.event:type_name -> spanwire.v1.Event
-	15, // 15: spanwire.v1.Answer.fault:type_name -> spanwire.v1.Fault
-	14, // 16: spanwire.v1.Answer.acks:type_name -> spanwire.v1.SocketAck
+	17, // 8: spanwire.v1.Emit.target:type_name -> spanwire.v1.Target
+	18, // 9: spanwire.v1.Emit.event:type_name -> spanwire.v1.Event
+	17, // 10: spanwire.v1.Join.target:type_name -> spanwire.v1.Target
+	17, // 11: spanwire.v1.Leave.target:type_name -> spanwire.v1.Target
+	17, // 12: spanwire.v1.Disconnect.target:type_name -> spanwire.v1.Target
+	17, // 13: spanwire.v1.FetchSockets.target:type_name -> spanwire.v1.Target
+	18, // 14: spanwire.v1.ServerSideEmit.event:type_name -> spanwire.v1.Event
+	16, // 15: spanwire.v1.Answer.fault:type_name -> spanwire.v1.Fault
+	15, // 16: spanwire.v1.Answer.acks:type_name -> spanwire.v1.SocketAck
 	11, // 17: spanwire.v1.Answer.found:type_name -> spanwire.v1.SocketInfo
-	12, // 18: spanwire.v1.Answer.rooms:type_name -> spanwire.v1.RoomInfo
-	13, // 19: spanwire.v1.Answer.instance_acks:type_name -> spanwire.v1.InstanceAck
-	18, // 20: spanwire.v1.SocketInfo.handshake:type_name -> spanwire.v1.Handshake
-	19, // 21: spanwire.v1.InstanceAck.ack:type_name -> spanwire.v1.Ack
-	19, // 22: spanwire.v1.SocketAck.ack:type_name -> spanwire.v1.Ack
-	0,  // 23: spanwire.v1.Fault.code:type_name -> spanwire.v1.FaultCode
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	13, // 18: spanwire.v1.Answer.rooms:type_name -> spanwire.v1.RoomInfo
+	14, // 19: spanwire.v1.Answer.instance_acks:type_name -> spanwire.v1.InstanceAck
+	19, // 20: spanwire.v1.SocketInfo.handshake:type_name -> spanwire.v1.Handshake
+	12, // 21: spanwire.v1.SocketInfo.waiting:type_name -> spanwire.v1.SocketWait
+	20, // 22: spanwire.v1.InstanceAck.ack:type_name -> spanwire.v1.Ack
+	20, // 23: spanwire.v1.SocketAck.ack:type_name -> spanwire.v1.Ack
+	0,  // 24: spanwire.v1.Fault.code:type_name -> spanwire.v1.FaultCode
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_v1_command_proto_init() }
@@ -1585,7 +1666,7 @@ func file_spanwire_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_spanwire_v1_command_proto_rawDesc), len(file_spanwire_v1_command_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

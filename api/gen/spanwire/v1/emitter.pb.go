@@ -337,6 +337,10 @@ type ServiceInfo struct {
 	HeldConnects uint32 `protobuf:"varint,5,opt,name=held_connects,json=heldConnects,proto3" json:"held_connects,omitempty"`
 	// Holds the time since which no instance takes sockets, in milliseconds since the Unix epoch. Zero while one does.
 	AbsentSinceMs int64 `protobuf:"varint,6,opt,name=absent_since_ms,json=absentSinceMs,proto3" json:"absent_since_ms,omitempty"`
+	// Counts the dispatches of this replica's sockets that wait for the service, whatever for: an instance, a window, or their turn.
+	WaitingEvents uint32 `protobuf:"varint,7,opt,name=waiting_events,json=waitingEvents,proto3" json:"waiting_events,omitempty"`
+	// Counts the sockets of this replica that are not read, since too much of them waits for the service.
+	UnreadSockets uint32 `protobuf:"varint,8,opt,name=unread_sockets,json=unreadSockets,proto3" json:"unread_sockets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -413,6 +417,20 @@ func (x *ServiceInfo) GetAbsentSinceMs() int64 {
 	return 0
 }
 
+func (x *ServiceInfo) GetWaitingEvents() uint32 {
+	if x != nil {
+		return x.WaitingEvents
+	}
+	return 0
+}
+
+func (x *ServiceInfo) GetUnreadSockets() uint32 {
+	if x != nil {
+		return x.UnreadSockets
+	}
+	return 0
+}
+
 // InstanceInfo is what a replica knows of an instance.
 type InstanceInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -428,10 +446,14 @@ type InstanceInfo struct {
 	Open uint32 `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
 	// Counts the sockets of this replica that are assigned to it.
 	Sockets uint32 `protobuf:"varint,6,opt,name=sockets,proto3" json:"sockets,omitempty"`
-	// Counts the sockets of this replica whose events wait for its window.
+	// Counts the sockets of this replica whose events wait for it: for its window, for their share of that, or for their turn.
 	WaitingSockets uint32 `protobuf:"varint,7,opt,name=waiting_sockets,json=waitingSockets,proto3" json:"waiting_sockets,omitempty"`
 	// Says that it takes nothing new.
-	Draining      bool `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Counts the dispatches of this replica that wait for it.
+	WaitingEvents uint32 `protobuf:"varint,9,opt,name=waiting_events,json=waitingEvents,proto3" json:"waiting_events,omitempty"`
+	// Counts the sockets of this replica that are not read, since too much of them waits for it.
+	UnreadSockets uint32 `protobuf:"varint,10,opt,name=unread_sockets,json=unreadSockets,proto3" json:"unread_sockets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,6 +542,20 @@ func (x *InstanceInfo) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *InstanceInfo) GetWaitingEvents() uint32 {
+	if x != nil {
+		return x.WaitingEvents
+	}
+	return 0
+}
+
+func (x *InstanceInfo) GetUnreadSockets() uint32 {
+	if x != nil {
+		return x.UnreadSockets
+	}
+	return 0
 }
 
 // TailRequest chooses what to follow: what fits all of the fields that are set.
@@ -1062,14 +1098,16 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\x15RetireServiceResponse\x12\x1a\n" +
 	"\bconnects\x18\x01 \x01(\rR\bconnects\x12\x18\n" +
 	"\adropped\x18\x02 \x01(\rR\adropped\x12'\n" +
-	"\x0fsilent_replicas\x18\x03 \x03(\tR\x0esilentReplicas\"\x97\x02\n" +
+	"\x0fsilent_replicas\x18\x03 \x03(\tR\x0esilentReplicas\"\xe5\x02\n" +
 	"\vServiceInfo\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12?\n" +
 	"\rregistrations\x18\x02 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\x127\n" +
 	"\tinstances\x18\x03 \x03(\v2\x19.spanwire.v1.InstanceInfoR\tinstances\x12'\n" +
 	"\x0fwaiting_sockets\x18\x04 \x01(\rR\x0ewaitingSockets\x12#\n" +
 	"\rheld_connects\x18\x05 \x01(\rR\fheldConnects\x12&\n" +
-	"\x0fabsent_since_ms\x18\x06 \x01(\x03R\rabsentSinceMs\"\xe8\x01\n" +
+	"\x0fabsent_since_ms\x18\x06 \x01(\x03R\rabsentSinceMs\x12%\n" +
+	"\x0ewaiting_events\x18\a \x01(\rR\rwaitingEvents\x12%\n" +
+	"\x0eunread_sockets\x18\b \x01(\rR\runreadSockets\"\xb6\x02\n" +
 	"\fInstanceInfo\x12\x1f\n" +
 	"\vinstance_id\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x10\n" +
@@ -1079,7 +1117,10 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\x04open\x18\x05 \x01(\rR\x04open\x12\x18\n" +
 	"\asockets\x18\x06 \x01(\rR\asockets\x12'\n" +
 	"\x0fwaiting_sockets\x18\a \x01(\rR\x0ewaitingSockets\x12\x1a\n" +
-	"\bdraining\x18\b \x01(\bR\bdraining\"v\n" +
+	"\bdraining\x18\b \x01(\bR\bdraining\x12%\n" +
+	"\x0ewaiting_events\x18\t \x01(\rR\rwaitingEvents\x12%\n" +
+	"\x0eunread_sockets\x18\n" +
+	" \x01(\rR\runreadSockets\"v\n" +
 	"\vTailRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x1b\n" +
 	"\tsocket_id\x18\x02 \x01(\tR\bsocketId\x12\x12\n" +

@@ -178,20 +178,32 @@ class Answer(_message.Message):
     def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., sockets: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[SocketAck, _Mapping]]] = ..., missing: _Optional[int] = ..., found: _Optional[_Iterable[_Union[SocketInfo, _Mapping]]] = ..., rooms: _Optional[_Iterable[_Union[RoomInfo, _Mapping]]] = ..., instance_acks: _Optional[_Iterable[_Union[InstanceAck, _Mapping]]] = ..., silent_replicas: _Optional[_Iterable[str]] = ..., more: bool = ..., truncated: bool = ..., data_version: _Optional[int] = ..., data: _Optional[bytes] = ..., other_replicas: _Optional[int] = ...) -> None: ...
 
 class SocketInfo(_message.Message):
-    __slots__ = ("socket_id", "rooms", "handshake", "data", "data_version", "replica")
+    __slots__ = ("socket_id", "rooms", "handshake", "data", "data_version", "replica", "waiting")
     SOCKET_ID_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
     HANDSHAKE_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     DATA_VERSION_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     socket_id: str
     rooms: _containers.RepeatedScalarFieldContainer[str]
     handshake: _event_pb2.Handshake
     data: bytes
     data_version: int
     replica: str
-    def __init__(self, socket_id: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ..., data: _Optional[bytes] = ..., data_version: _Optional[int] = ..., replica: _Optional[str] = ...) -> None: ...
+    waiting: _containers.RepeatedCompositeFieldContainer[SocketWait]
+    def __init__(self, socket_id: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ..., data: _Optional[bytes] = ..., data_version: _Optional[int] = ..., replica: _Optional[str] = ..., waiting: _Optional[_Iterable[_Union[SocketWait, _Mapping]]] = ...) -> None: ...
+
+class SocketWait(_message.Message):
+    __slots__ = ("service", "events", "unread")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    events: int
+    unread: bool
+    def __init__(self, service: _Optional[str] = ..., events: _Optional[int] = ..., unread: bool = ...) -> None: ...
 
 class RoomInfo(_message.Message):
     __slots__ = ("name", "sockets")

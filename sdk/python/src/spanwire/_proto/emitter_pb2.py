@@ -27,15 +27,15 @@ from . import event_pb2 as spanwire_dot_v1_dot_event__pb2
 from . import handler_pb2 as spanwire_dot_v1_dot_handler__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/emitter.proto\x12\x0bspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\x1a\x19spanwire/v1/handler.proto\"\x15\n\x13ListServicesRequest\"\x95\x01\n\x14ListServicesResponse\x12*\n\x08services\x18\x01 \x03(\x0b\x32\x18.spanwire.v1.ServiceInfo\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\'\n\x08topology\x18\x03 \x01(\x0b\x32\x15.spanwire.v1.Topology\x12\x17\n\x0fsilent_replicas\x18\x04 \x03(\t\"\'\n\x14RetireServiceRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"S\n\x15RetireServiceResponse\x12\x10\n\x08\x63onnects\x18\x01 \x01(\r\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\r\x12\x17\n\x0fsilent_replicas\x18\x03 \x03(\t\"\xc7\x01\n\x0bServiceInfo\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x30\n\rregistrations\x18\x02 \x03(\x0b\x32\x19.spanwire.v1.Registration\x12,\n\tinstances\x18\x03 \x03(\x0b\x32\x19.spanwire.v1.InstanceInfo\x12\x17\n\x0fwaiting_sockets\x18\x04 \x01(\r\x12\x15\n\rheld_connects\x18\x05 \x01(\r\x12\x17\n\x0f\x61\x62sent_since_ms\x18\x06 \x01(\x03\"\x9c\x01\n\x0cInstanceInfo\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0b\n\x03sdk\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x03(\t\x12\x0e\n\x06window\x18\x04 \x01(\r\x12\x0c\n\x04open\x18\x05 \x01(\r\x12\x0f\n\x07sockets\x18\x06 \x01(\r\x12\x17\n\x0fwaiting_sockets\x18\x07 \x01(\r\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\"R\n\x0bTailRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tsocket_id\x18\x02 \x01(\t\x12\x0c\n\x04room\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\"<\n\x0cTailResponse\x12,\n\x0boccurrences\x18\x01 \x03(\x0b\x32\x17.spanwire.v1.Occurrence\"\xfb\x01\n\nOccurrence\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.spanwire.v1.OccurrenceKind\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x11\n\tsocket_id\x18\x04 \x01(\t\x12\r\n\x05rooms\x18\x05 \x03(\t\x12\x0f\n\x07service\x18\x06 \x01(\t\x12\x13\n\x0binstance_id\x18\x07 \x01(\t\x12!\n\x05\x65vent\x18\x08 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x13\n\x0b\x64ispatch_id\x18\t \x01(\x06\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x0e\n\x06missed\x18\x0b \x01(\x04\"P\n\x0e\x45xecuteRequest\x12%\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x14.spanwire.v1.Command\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"H\n\x0f\x45xecuteResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Answer\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"G\n\x0b\x45mitRequest\x12\x1f\n\x04\x65mit\x18\x01 \x01(\x0b\x32\x11.spanwire.v1.Emit\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"\xbc\x01\n\x0c\x45mitResponse\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12$\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x16.spanwire.v1.SocketAck\x12\x0f\n\x07missing\x18\x03 \x01(\r\x12\x17\n\x0fsilent_replicas\x18\x04 \x03(\t\x12\x10\n\x08replayed\x18\x05 \x01(\x08\x12!\n\x05\x66\x61ult\x18\x06 \x01(\x0b\x32\x12.spanwire.v1.Fault\x12\x16\n\x0eother_replicas\x18\x07 \x01(\r*\xae\x02\n\x0eOccurrenceKind\x12\x1f\n\x1bOCCURRENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19OCCURRENCE_KIND_CONNECTED\x10\x01\x12 \n\x1cOCCURRENCE_KIND_DISCONNECTED\x10\x02\x12\x1e\n\x1aOCCURRENCE_KIND_DISPATCHED\x10\x03\x12\x1c\n\x18OCCURRENCE_KIND_RESOLVED\x10\x04\x12\x1b\n\x17OCCURRENCE_KIND_EMITTED\x10\x05\x12\x1b\n\x17OCCURRENCE_KIND_DROPPED\x10\x06\x12\x1d\n\x19OCCURRENCE_KIND_UNHANDLED\x10\x07\x12#\n\x1fOCCURRENCE_KIND_CONNECT_REFUSED\x10\x08\x32\xff\x02\n\x0e\x45mitterService\x12;\n\x04\x45mit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponse\x12\x44\n\x07\x45xecute\x12\x1b.spanwire.v1.ExecuteRequest\x1a\x1c.spanwire.v1.ExecuteResponse\x12S\n\x0cListServices\x12 .spanwire.v1.ListServicesRequest\x1a!.spanwire.v1.ListServicesResponse\x12V\n\rRetireService\x12!.spanwire.v1.RetireServiceRequest\x1a\".spanwire.v1.RetireServiceResponse\x12=\n\x04Tail\x12\x18.spanwire.v1.TailRequest\x1a\x19.spanwire.v1.TailResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/emitter.proto\x12\x0bspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\x1a\x19spanwire/v1/handler.proto\"\x15\n\x13ListServicesRequest\"\x95\x01\n\x14ListServicesResponse\x12*\n\x08services\x18\x01 \x03(\x0b\x32\x18.spanwire.v1.ServiceInfo\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\'\n\x08topology\x18\x03 \x01(\x0b\x32\x15.spanwire.v1.Topology\x12\x17\n\x0fsilent_replicas\x18\x04 \x03(\t\"\'\n\x14RetireServiceRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"S\n\x15RetireServiceResponse\x12\x10\n\x08\x63onnects\x18\x01 \x01(\r\x12\x0f\n\x07\x64ropped\x18\x02 \x01(\r\x12\x17\n\x0fsilent_replicas\x18\x03 \x03(\t\"\xf7\x01\n\x0bServiceInfo\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x30\n\rregistrations\x18\x02 \x03(\x0b\x32\x19.spanwire.v1.Registration\x12,\n\tinstances\x18\x03 \x03(\x0b\x32\x19.spanwire.v1.InstanceInfo\x12\x17\n\x0fwaiting_sockets\x18\x04 \x01(\r\x12\x15\n\rheld_connects\x18\x05 \x01(\r\x12\x17\n\x0f\x61\x62sent_since_ms\x18\x06 \x01(\x03\x12\x16\n\x0ewaiting_events\x18\x07 \x01(\r\x12\x16\n\x0eunread_sockets\x18\x08 \x01(\r\"\xcc\x01\n\x0cInstanceInfo\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0b\n\x03sdk\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x03(\t\x12\x0e\n\x06window\x18\x04 \x01(\r\x12\x0c\n\x04open\x18\x05 \x01(\r\x12\x0f\n\x07sockets\x18\x06 \x01(\r\x12\x17\n\x0fwaiting_sockets\x18\x07 \x01(\r\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x16\n\x0ewaiting_events\x18\t \x01(\r\x12\x16\n\x0eunread_sockets\x18\n \x01(\r\"R\n\x0bTailRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x11\n\tsocket_id\x18\x02 \x01(\t\x12\x0c\n\x04room\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\"<\n\x0cTailResponse\x12,\n\x0boccurrences\x18\x01 \x03(\x0b\x32\x17.spanwire.v1.Occurrence\"\xfb\x01\n\nOccurrence\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.spanwire.v1.OccurrenceKind\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12\x11\n\tsocket_id\x18\x04 \x01(\t\x12\r\n\x05rooms\x18\x05 \x03(\t\x12\x0f\n\x07service\x18\x06 \x01(\t\x12\x13\n\x0binstance_id\x18\x07 \x01(\t\x12!\n\x05\x65vent\x18\x08 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x13\n\x0b\x64ispatch_id\x18\t \x01(\x06\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x0e\n\x06missed\x18\x0b \x01(\x04\"P\n\x0e\x45xecuteRequest\x12%\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x14.spanwire.v1.Command\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"H\n\x0f\x45xecuteResponse\x12#\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.Answer\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"G\n\x0b\x45mitRequest\x12\x1f\n\x04\x65mit\x18\x01 \x01(\x0b\x32\x11.spanwire.v1.Emit\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"\xbc\x01\n\x0c\x45mitResponse\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12$\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x16.spanwire.v1.SocketAck\x12\x0f\n\x07missing\x18\x03 \x01(\r\x12\x17\n\x0fsilent_replicas\x18\x04 \x03(\t\x12\x10\n\x08replayed\x18\x05 \x01(\x08\x12!\n\x05\x66\x61ult\x18\x06 \x01(\x0b\x32\x12.spanwire.v1.Fault\x12\x16\n\x0eother_replicas\x18\x07 \x01(\r*\xae\x02\n\x0eOccurrenceKind\x12\x1f\n\x1bOCCURRENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19OCCURRENCE_KIND_CONNECTED\x10\x01\x12 \n\x1cOCCURRENCE_KIND_DISCONNECTED\x10\x02\x12\x1e\n\x1aOCCURRENCE_KIND_DISPATCHED\x10\x03\x12\x1c\n\x18OCCURRENCE_KIND_RESOLVED\x10\x04\x12\x1b\n\x17OCCURRENCE_KIND_EMITTED\x10\x05\x12\x1b\n\x17OCCURRENCE_KIND_DROPPED\x10\x06\x12\x1d\n\x19OCCURRENCE_KIND_UNHANDLED\x10\x07\x12#\n\x1fOCCURRENCE_KIND_CONNECT_REFUSED\x10\x08\x32\xff\x02\n\x0e\x45mitterService\x12;\n\x04\x45mit\x12\x18.spanwire.v1.EmitRequest\x1a\x19.spanwire.v1.EmitResponse\x12\x44\n\x07\x45xecute\x12\x1b.spanwire.v1.ExecuteRequest\x1a\x1c.spanwire.v1.ExecuteResponse\x12S\n\x0cListServices\x12 .spanwire.v1.ListServicesRequest\x1a!.spanwire.v1.ListServicesResponse\x12V\n\rRetireService\x12!.spanwire.v1.RetireServiceRequest\x1a\".spanwire.v1.RetireServiceResponse\x12=\n\x04Tail\x12\x18.spanwire.v1.TailRequest\x1a\x19.spanwire.v1.TailResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanwire.v1.emitter_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OCCURRENCEKIND']._serialized_start=1604
-  _globals['_OCCURRENCEKIND']._serialized_end=1906
+  _globals['_OCCURRENCEKIND']._serialized_start=1700
+  _globals['_OCCURRENCEKIND']._serialized_end=2002
   _globals['_LISTSERVICESREQUEST']._serialized_start=121
   _globals['_LISTSERVICESREQUEST']._serialized_end=142
   _globals['_LISTSERVICESRESPONSE']._serialized_start=145
@@ -45,23 +45,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETIRESERVICERESPONSE']._serialized_start=337
   _globals['_RETIRESERVICERESPONSE']._serialized_end=420
   _globals['_SERVICEINFO']._serialized_start=423
-  _globals['_SERVICEINFO']._serialized_end=622
-  _globals['_INSTANCEINFO']._serialized_start=625
-  _globals['_INSTANCEINFO']._serialized_end=781
-  _globals['_TAILREQUEST']._serialized_start=783
-  _globals['_TAILREQUEST']._serialized_end=865
-  _globals['_TAILRESPONSE']._serialized_start=867
-  _globals['_TAILRESPONSE']._serialized_end=927
-  _globals['_OCCURRENCE']._serialized_start=930
-  _globals['_OCCURRENCE']._serialized_end=1181
-  _globals['_EXECUTEREQUEST']._serialized_start=1183
-  _globals['_EXECUTEREQUEST']._serialized_end=1263
-  _globals['_EXECUTERESPONSE']._serialized_start=1265
-  _globals['_EXECUTERESPONSE']._serialized_end=1337
-  _globals['_EMITREQUEST']._serialized_start=1339
-  _globals['_EMITREQUEST']._serialized_end=1410
-  _globals['_EMITRESPONSE']._serialized_start=1413
-  _globals['_EMITRESPONSE']._serialized_end=1601
-  _globals['_EMITTERSERVICE']._serialized_start=1909
-  _globals['_EMITTERSERVICE']._serialized_end=2292
+  _globals['_SERVICEINFO']._serialized_end=670
+  _globals['_INSTANCEINFO']._serialized_start=673
+  _globals['_INSTANCEINFO']._serialized_end=877
+  _globals['_TAILREQUEST']._serialized_start=879
+  _globals['_TAILREQUEST']._serialized_end=961
+  _globals['_TAILRESPONSE']._serialized_start=963
+  _globals['_TAILRESPONSE']._serialized_end=1023
+  _globals['_OCCURRENCE']._serialized_start=1026
+  _globals['_OCCURRENCE']._serialized_end=1277
+  _globals['_EXECUTEREQUEST']._serialized_start=1279
+  _globals['_EXECUTEREQUEST']._serialized_end=1359
+  _globals['_EXECUTERESPONSE']._serialized_start=1361
+  _globals['_EXECUTERESPONSE']._serialized_end=1433
+  _globals['_EMITREQUEST']._serialized_start=1435
+  _globals['_EMITREQUEST']._serialized_end=1506
+  _globals['_EMITRESPONSE']._serialized_start=1509
+  _globals['_EMITRESPONSE']._serialized_end=1697
+  _globals['_EMITTERSERVICE']._serialized_start=2005
+  _globals['_EMITTERSERVICE']._serialized_end=2388
 # @@protoc_insertion_point(module_scope)

@@ -64,23 +64,27 @@ class RetireServiceResponse(_message.Message):
     def __init__(self, connects: _Optional[int] = ..., dropped: _Optional[int] = ..., silent_replicas: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ServiceInfo(_message.Message):
-    __slots__ = ("service", "registrations", "instances", "waiting_sockets", "held_connects", "absent_since_ms")
+    __slots__ = ("service", "registrations", "instances", "waiting_sockets", "held_connects", "absent_since_ms", "waiting_events", "unread_sockets")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     WAITING_SOCKETS_FIELD_NUMBER: _ClassVar[int]
     HELD_CONNECTS_FIELD_NUMBER: _ClassVar[int]
     ABSENT_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_SOCKETS_FIELD_NUMBER: _ClassVar[int]
     service: str
     registrations: _containers.RepeatedCompositeFieldContainer[_handler_pb2.Registration]
     instances: _containers.RepeatedCompositeFieldContainer[InstanceInfo]
     waiting_sockets: int
     held_connects: int
     absent_since_ms: int
-    def __init__(self, service: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[_handler_pb2.Registration, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[InstanceInfo, _Mapping]]] = ..., waiting_sockets: _Optional[int] = ..., held_connects: _Optional[int] = ..., absent_since_ms: _Optional[int] = ...) -> None: ...
+    waiting_events: int
+    unread_sockets: int
+    def __init__(self, service: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[_handler_pb2.Registration, _Mapping]]] = ..., instances: _Optional[_Iterable[_Union[InstanceInfo, _Mapping]]] = ..., waiting_sockets: _Optional[int] = ..., held_connects: _Optional[int] = ..., absent_since_ms: _Optional[int] = ..., waiting_events: _Optional[int] = ..., unread_sockets: _Optional[int] = ...) -> None: ...
 
 class InstanceInfo(_message.Message):
-    __slots__ = ("instance_id", "sdk", "replicas", "window", "open", "sockets", "waiting_sockets", "draining")
+    __slots__ = ("instance_id", "sdk", "replicas", "window", "open", "sockets", "waiting_sockets", "draining", "waiting_events", "unread_sockets")
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     SDK_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +93,8 @@ class InstanceInfo(_message.Message):
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
     WAITING_SOCKETS_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_SOCKETS_FIELD_NUMBER: _ClassVar[int]
     instance_id: str
     sdk: str
     replicas: _containers.RepeatedScalarFieldContainer[str]
@@ -97,7 +103,9 @@ class InstanceInfo(_message.Message):
     sockets: int
     waiting_sockets: int
     draining: bool
-    def __init__(self, instance_id: _Optional[str] = ..., sdk: _Optional[str] = ..., replicas: _Optional[_Iterable[str]] = ..., window: _Optional[int] = ..., open: _Optional[int] = ..., sockets: _Optional[int] = ..., waiting_sockets: _Optional[int] = ..., draining: bool = ...) -> None: ...
+    waiting_events: int
+    unread_sockets: int
+    def __init__(self, instance_id: _Optional[str] = ..., sdk: _Optional[str] = ..., replicas: _Optional[_Iterable[str]] = ..., window: _Optional[int] = ..., open: _Optional[int] = ..., sockets: _Optional[int] = ..., waiting_sockets: _Optional[int] = ..., draining: bool = ..., waiting_events: _Optional[int] = ..., unread_sockets: _Optional[int] = ...) -> None: ...
 
 class TailRequest(_message.Message):
     __slots__ = ("namespace", "socket_id", "room", "service")
