@@ -39,7 +39,8 @@ func Decode(data []byte) (*Envelope, error) {
 		return nil, err
 	}
 	return &Envelope{
-		Origin: sio.ReplicaID(m.GetOrigin()), To: sio.ReplicaID(m.GetTo()), Epoch: m.GetEpoch(), Sequence: m.GetSequence(), Body: body,
+		Origin: sio.ReplicaID(m.GetOrigin()), To: sio.ReplicaID(m.GetTo()), Epoch: m.GetEpoch(), Sequence: m.GetSequence(),
+		Commands: m.GetCommands(), Body: body, sealed: len(m.GetMac()) > 0,
 	}, nil
 }
 
@@ -56,7 +57,7 @@ func bodyFromWire(m *backplanev1.Envelope) (Body, error) {
 	case *backplanev1.Envelope_Heartbeat:
 		return heartbeatFromWire(b.Heartbeat)
 	case *backplanev1.Envelope_Bye:
-		return &Bye{}, nil
+		return &Bye{Sent: sentFromWire(b.Bye.GetSent())}, nil
 	case *backplanev1.Envelope_DispatchBatch:
 		return dispatchesFromWire(b.DispatchBatch)
 	case *backplanev1.Envelope_ResultBatch:
@@ -134,7 +135,8 @@ func answerFromWire(m *backplanev1.GatherAnswer) *GatherAnswer {
 func heartbeatFromWire(m *backplanev1.Heartbeat) (*Heartbeat, error) {
 	h := &Heartbeat{
 		Cluster: m.GetCluster(), GRPCAddress: m.GetGrpcAddress(), HTTPAddress: m.GetHttpAddress(), StartedMs: m.GetStartedMs(),
-		Hello: m.GetHello(), ForwardAddress: m.GetForwardAddress(),
+		Hello: m.GetHello(), ForwardAddress: m.GetForwardAddress(), HelloID: m.GetHelloId(), Answers: m.GetAnswers(),
+		Sent: sentFromWire(m.GetSent()),
 	}
 	for _, i := range m.GetInstances() {
 		r, err := registerFromWire(i.GetRegister())
@@ -143,10 +145,14 @@ func heartbeatFromWire(m *backplanev1.Heartbeat) (*Heartbeat, error) {
 		}
 		h.Instances = append(h.Instances, Instance{Register: r, Generation: i.GetGeneration(), Draining: i.GetDraining()})
 	}
-	for _, s := range m.GetSent() {
-		h.Sent = append(h.Sent, Sent{Replica: sio.ReplicaID(s.GetReplica()), Epoch: s.GetEpoch(), Sequence: s.GetSequence()})
-	}
 	return h, nil
+}
+
+func sentFromWire(m []*backplanev1.Sent) (all []Sent) {
+	for _, s := range m {
+		all = append(all, Sent{Replica: sio.ReplicaID(s.GetReplica()), Epoch: s.GetEpoch(), Sequence: s.GetSequence(), Commands: s.GetCommands()})
+	}
+	return all
 }
 
 func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {

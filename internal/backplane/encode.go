@@ -18,7 +18,7 @@ import (
 const wireVersion = 1
 
 // headerRoom is more than appendHeader ever adds.
-const headerRoom = 96
+const headerRoom = 160
 
 // Encode writes an envelope.
 func Encode(e *Envelope) ([]byte, error) {
@@ -45,7 +45,7 @@ func encodeBody(b Body) ([]byte, error) {
 	case *Heartbeat:
 		m.Body = &backplanev1.Envelope_Heartbeat{Heartbeat: heartbeatToWire(b)}
 	case *Bye:
-		m.Body = &backplanev1.Envelope_Bye{Bye: &backplanev1.Bye{}}
+		m.Body = &backplanev1.Envelope_Bye{Bye: &backplanev1.Bye{Sent: sentToWire(b.Sent)}}
 	case *DispatchBatch:
 		m.Body = &backplanev1.Envelope_DispatchBatch{DispatchBatch: dispatchesToWire(b)}
 	case *ResultBatch:
@@ -65,7 +65,13 @@ func encodeBody(b Body) ([]byte, error) {
 	return data, nil
 }
 
-// appendHeader writes the fields 1 to 5 of Envelope.
+// Numbers of fields of Envelope that are written by hand.
+const (
+	fieldCommands = 20
+	fieldMAC      = 21
+)
+
+// appendHeader writes the fields of Envelope beside the body and the code that authenticates it.
 func appendHeader(data []byte, e *Envelope) []byte {
 	data = protowire.AppendTag(data, 1, protowire.VarintType)
 	data = protowire.AppendVarint(data, wireVersion)
@@ -78,7 +84,9 @@ func appendHeader(data []byte, e *Envelope) []byte {
 	data = protowire.AppendTag(data, 4, protowire.Fixed64Type)
 	data = protowire.AppendFixed64(data, e.Epoch)
 	data = protowire.AppendTag(data, 5, protowire.VarintType)
-	return protowire.AppendVarint(data, e.Sequence)
+	data = protowire.AppendVarint(data, e.Sequence)
+	data = protowire.AppendTag(data, fieldCommands, protowire.VarintType)
+	return protowire.AppendVarint(data, e.Commands)
 }
 
 func commandToWire(cmd sio.Command) *backplanev1.Command {
@@ -131,15 +139,19 @@ func answerToWire(a *GatherAnswer) *backplanev1.GatherAnswer {
 func heartbeatToWire(h *Heartbeat) *backplanev1.Heartbeat {
 	m := &backplanev1.Heartbeat{
 		Cluster: h.Cluster, GrpcAddress: h.GRPCAddress, HttpAddress: h.HTTPAddress, StartedMs: h.StartedMs, Hello: h.Hello,
-		ForwardAddress: h.ForwardAddress,
+		ForwardAddress: h.ForwardAddress, HelloId: h.HelloID, Answers: h.Answers, Sent: sentToWire(h.Sent),
 	}
 	for _, i := range h.Instances {
 		m.Instances = append(m.Instances, &backplanev1.Instance{
 			Register: registerToWire(i.Register), Generation: i.Generation, Draining: i.Draining,
 		})
 	}
-	for _, s := range h.Sent {
-		m.Sent = append(m.Sent, &backplanev1.Sent{Replica: string(s.Replica), Epoch: s.Epoch, Sequence: s.Sequence})
+	return m
+}
+
+func sentToWire(all []Sent) (m []*backplanev1.Sent) {
+	for _, s := range all {
+		m = append(m, &backplanev1.Sent{Replica: string(s.Replica), Epoch: s.Epoch, Sequence: s.Sequence, Commands: s.Commands})
 	}
 	return m
 }

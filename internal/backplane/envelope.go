@@ -15,11 +15,30 @@ type Envelope struct {
 	// Epoch and Sequence number the envelopes of one stream: that of the origin to all, or to one replica.
 	Epoch    uint64
 	Sequence uint64
+	// Commands counts the envelopes of the stream that must not be missed, up to this one.
+	Commands uint64
 	Body     Body
+
+	sealed bool // it carries a code that authenticates it, right or wrong
 }
 
 // Body is what an envelope says: one of the types below.
 type Body interface{ body() }
+
+// isCommand tells whether sockets miss something when the envelope is lost. Volatile emits may be lost at any time.
+func isCommand(b Body) bool {
+	switch b := b.(type) {
+	case *Command:
+		emit, ok := b.Command.(*sio.Emit)
+		return !ok || !emit.Volatile
+	case *GatherRequest:
+		return !b.Emit.Volatile
+	case *QueryRequest:
+		_, ok := b.Query.(*sio.Counted)
+		return ok
+	}
+	return false
+}
 
 // Command asks to carry out a command on the receiver's sockets.
 type Command struct{ Command sio.Command }
@@ -48,6 +67,8 @@ type Heartbeat struct {
 	Instances   []Instance
 	Sent        []Sent
 	Hello       bool // asks for heartbeats at once
+	HelloID     uint64
+	Answers     uint64 // the HelloID of the heartbeat that this one answers; zero when it answers none
 
 	ForwardAddress string // may be empty
 }
@@ -59,15 +80,16 @@ type Instance struct {
 	Draining   bool   // it takes nothing new
 }
 
-// Sent tells how far the origin counted on its stream to one replica.
+// Sent tells how far the origin counted on its stream to one replica, or to all when Replica is empty.
 type Sent struct {
 	Replica  sio.ReplicaID
 	Epoch    uint64
 	Sequence uint64
+	Commands uint64
 }
 
 // Bye says that the origin leaves.
-type Bye struct{}
+type Bye struct{ Sent []Sent }
 
 // DispatchBatch hands dispatches to an instance of the receiver, oldest first.
 type DispatchBatch struct {

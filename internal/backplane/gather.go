@@ -13,9 +13,10 @@ type gather struct {
 	settled chan struct{} // closed when nothing more is awaited
 	awaited map[sio.ReplicaID]*part
 	came    []sio.SocketAck
-	missing int  // of replicas that are done
-	sockets int  // of replicas that are done
-	counts  bool // only the sockets are asked for
+	missing int             // of replicas that are done
+	sockets int             // of replicas that are done
+	lost    []sio.ReplicaID // died before they said how many sockets they asked
+	counts  bool            // only the sockets are asked for
 	done    bool
 }
 
@@ -46,10 +47,15 @@ func (g *gather) answered(replica sio.ReplicaID, a *GatherAnswer) {
 }
 
 // left ends the wait for a replica that is gone, and its sockets with it.
-func (g *gather) left(replica sio.ReplicaID) {
-	if g.awaited[replica] != nil {
-		g.finish(replica)
+func (g *gather) left(replica sio.ReplicaID, silently bool) {
+	p := g.awaited[replica]
+	if p == nil {
+		return
 	}
+	if silently && !p.counted {
+		g.lost = append(g.lost, replica)
+	}
+	g.finish(replica)
 }
 
 func (g *gather) finish(replica sio.ReplicaID) {
@@ -70,6 +76,7 @@ func (g *gather) settle() {
 // result gives what came, and which replicas did not even say how many sockets they asked.
 func (g *gather) result() (acks sio.Acks, silent []sio.ReplicaID) {
 	acks = sio.Acks{Came: g.came, Missing: g.missing, Sockets: g.sockets}
+	silent = g.lost
 	for replica, p := range g.awaited {
 		acks.Sockets += p.sockets
 		acks.Missing += max(p.sockets-p.came, 0)

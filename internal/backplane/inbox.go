@@ -9,26 +9,25 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-const (
-	// maxStreams bounds the streams that an Inbox keeps track of, so that made-up origins cannot fill memory.
-	maxStreams = 4096
-	// quiet is the time between two log lines about the same kind of trouble; the metrics count each.
-	quiet = time.Second
-)
+// maxStreams bounds the streams that an Inbox keeps track of, so that made-up origins cannot fill memory.
+const maxStreams = 4096
 
-// Inbox opens what arrives for a replica. It drops and counts what makes no sense, what comes twice and what is meant for others, and
-// notices what was lost. Its methods may be called from several goroutines at a time.
+// Inbox opens what arrives for a replica. It drops and counts what makes no sense, what is not authenticated, what comes twice and what is
+// meant for others, and notices what was lost. Its methods may be called from several goroutines at a time.
 type Inbox struct {
 	self    sio.ReplicaID
+	secret  *Secret // nil when the replicas share none
 	metrics *metrics.Backplane
 	log     *slog.Logger
+	quiet   quietlog.ByCause
+	rarely  quietlog.ByCause
 
 	mu      sync.Mutex
 	streams map[streamKey]*position // guarded by mu
-	said    map[string]time.Time    // guarded by mu; when each kind of trouble was logged last
 }
 
 type streamKey struct {
@@ -37,18 +36,46 @@ type streamKey struct {
 }
 
 // position is how far a stream was read.
-type position struct{ epoch, sequence uint64 }
-
-// NewInbox makes the inbox of the replica.
-func NewInbox(self sio.ReplicaID, m *metrics.Backplane, log *slog.Logger) *Inbox {
-	return &Inbox{self: self, metrics: m, log: log, streams: make(map[streamKey]*position), said: make(map[string]time.Time)}
+type position struct {
+	epoch, sequence uint64
+	commands        uint64
+	left            bool // the origin said that it leaves: kept so that nothing old of it is taken for new
 }
 
-// Open reads an envelope. Lost counts the envelopes of its stream that should have come before it and did not. ok is false when
-// the envelope must be ignored; that is counted and said already.
-func (i *Inbox) Open(data []byte) (e *Envelope, lost uint64, ok bool) {
+// Loss is what is known to be lost of one stream.
+type Loss struct {
+	Envelopes uint64
+	// Commands counts those among them that must not be missed. Unproven says that nobody can tell whether there were any.
+	Commands uint64
+	Unproven bool
+}
+
+// Missed tells whether sockets here may have missed something.
+func (l Loss) Missed() bool { return l.Commands > 0 || l.Unproven }
+
+func (l Loss) plus(x Loss) Loss {
+	return Loss{l.Envelopes + x.Envelopes, l.Commands + x.Commands, l.Unproven || x.Unproven}
+}
+
+// NewInbox makes the inbox of the replica. The secret may be nil.
+func NewInbox(self sio.ReplicaID, secret *Secret, m *metrics.Backplane, log *slog.Logger) *Inbox {
+	return &Inbox{
+		self: self, secret: secret, metrics: m, log: log, streams: make(map[streamKey]*position),
+		quiet: quietlog.ByCause{PerSecond: 1}, rarely: quietlog.ByCause{PerSecond: 1, Window: time.Minute},
+	}
+}
+
+// Open reads an envelope. Lost tells what should have come on its stream before it and did not. ok is false when the envelope must be
+// ignored; that is counted and said already.
+func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 	i.metrics.Received.Inc()
 	i.metrics.ReceivedBytes.Add(float64(len(data)))
+	if i.secret != nil {
+		if sealed, genuine := i.secret.verify(data); !genuine {
+			return i.reject(data, sealed)
+		}
+		data = data[:len(data)-len(mark)-macLength]
+	}
 	e, err := Decode(data)
 	switch {
 	case errors.Is(err, errVersion):
@@ -59,58 +86,91 @@ func (i *Inbox) Open(data []byte) (e *Envelope, lost uint64, ok bool) {
 		return i.ignore(i.metrics.IgnoredGarbage, "it makes no sense")
 	case e.Origin == i.self || e.To != "" && e.To != i.self:
 		return i.ignore(i.metrics.IgnoredForeign, "it is not for this replica")
+	case i.secret == nil && e.sealed:
+		return i.reject(data, true)
 	}
-	lost, repeated := i.advance(streamKey{e.Origin, e.To != ""}, e.Epoch, e.Sequence)
+	lost, repeated := i.advance(streamKey{e.Origin, e.To != ""}, e)
 	if repeated {
 		return i.ignore(i.metrics.IgnoredRepeated, "it came before")
 	}
 	return e, lost, true
 }
 
-// Missing counts the envelopes that the origin, in its heartbeat, says it sent to this replica alone and that have not come.
-func (i *Inbox) Missing(origin sio.ReplicaID, sent []Sent) (lost uint64) {
+// reject drops an envelope that is not authenticated. Whom it names as its origin is told as a hint: anyone can have written it.
+func (i *Inbox) reject(data []byte, sealed bool) (*Envelope, Loss, bool) {
+	i.metrics.IgnoredUnauthenticated.Inc()
+	reason := "it carries no authentication code: that replica has no cluster-secret, or a stranger publishes on this NATS"
+	switch {
+	case i.secret == nil:
+		reason = "it carries an authentication code: that replica has a cluster-secret, and this one has none"
+	case sealed:
+		reason = "its authentication code is wrong: that replica has another cluster-secret"
+	}
+	if ok, suppressed := i.rarely.Allow(reason); ok {
+		origin := sio.ReplicaID("unknown")
+		if e, err := Decode(data); err == nil {
+			origin = e.Origin
+		}
+		i.log.Warn("unauthenticated envelope rejected: replicas believe each other only with the same secret", "reason", reason, "peer", origin,
+			"setting", "cluster-secret", "suppressed", suppressed)
+	}
+	return nil, Loss{}, false
+}
+
+// Missing tells what the origin, in its heartbeat or its bye, says it sent to this replica or to all and what has not come.
+func (i *Inbox) Missing(origin sio.ReplicaID, sent []Sent) (alone, all Loss) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, s := range sent {
-		if s.Replica == i.self {
-			lost += i.reachLocked(streamKey{origin, true}, s.Epoch, s.Sequence)
+		switch s.Replica {
+		case i.self:
+			alone = alone.plus(i.reachLocked(streamKey{origin, true}, s.Epoch, s.Sequence, s.Commands))
+		case "":
+			all = all.plus(i.reachLocked(streamKey{origin, false}, s.Epoch, s.Sequence, s.Commands))
 		}
 	}
-	return lost
+	return alone, all
 }
 
-// Forget drops what is known of the origin's streams.
-func (i *Inbox) Forget(origin sio.ReplicaID) {
+// Left says that the origin is gone for good. What is known of its streams is kept while there is room: an envelope of it that comes once more is
+// none.
+func (i *Inbox) Left(origin sio.ReplicaID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	delete(i.streams, streamKey{origin, true})
-	delete(i.streams, streamKey{origin, false})
+	for _, alone := range []bool{true, false} {
+		if at := i.streams[streamKey{origin, alone}]; at != nil {
+			at.left = true
+		}
+	}
 }
 
-func (i *Inbox) ignore(counter metrics.Counter, why string) (*Envelope, uint64, bool) {
+func (i *Inbox) ignore(counter metrics.Counter, why string) (*Envelope, Loss, bool) {
 	counter.Inc()
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.mayLogLocked(why) {
-		i.log.Warn("an envelope was ignored", "why", why)
+	if ok, suppressed := i.quiet.Allow(why); ok {
+		i.log.Warn("an envelope was ignored", "why", why, "suppressed", suppressed)
 	}
-	return nil, 0, false
+	return nil, Loss{}, false
 }
 
-func (i *Inbox) advance(key streamKey, epoch, sequence uint64) (lost uint64, repeated bool) {
+func (i *Inbox) advance(key streamKey, e *Envelope) (lost Loss, repeated bool) {
+	before := e.Commands
+	if before > 0 && isCommand(e.Body) {
+		before--
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if at := i.streams[key]; at != nil && (epoch < at.epoch || epoch == at.epoch && sequence <= at.sequence) {
-		return 0, true
+	if at := i.streams[key]; at != nil && (at.left || e.Epoch < at.epoch || e.Epoch == at.epoch && e.Sequence <= at.sequence) {
+		return Loss{}, true
 	}
-	lost = i.reachLocked(key, epoch, sequence-1)
-	i.streams[key].sequence = sequence
+	lost = i.reachLocked(key, e.Epoch, e.Sequence-1, before)
+	at := i.streams[key]
+	at.sequence, at.commands = e.Sequence, e.Commands
 	return lost, false
 }
 
-// reachLocked moves the stream's position to the sequence at least, and counts what it passes over. The stream to all is met in the
-// middle of its life; the one to this replica alone begins with it.
-func (i *Inbox) reachLocked(key streamKey, epoch, sequence uint64) (lost uint64) {
+// reachLocked moves the stream's position to the numbers at least, and tells what it passes over. The stream to all is met in the middle of its
+// life, and nobody knows what came before; the one to this replica alone begins with it.
+func (i *Inbox) reachLocked(key streamKey, epoch, sequence, commands uint64) (lost Loss) {
 	at := i.streams[key]
 	switch {
 	case at == nil:
@@ -118,41 +178,48 @@ func (i *Inbox) reachLocked(key streamKey, epoch, sequence uint64) (lost uint64)
 		at = &position{epoch: epoch}
 		i.streams[key] = at
 		if !key.alone {
-			at.sequence = sequence
+			at.sequence, at.commands = sequence, commands
+			return Loss{Unproven: commands > 0}
 		}
-	case epoch < at.epoch:
-		return 0
+	case at.left || epoch < at.epoch:
+		return Loss{}
 	case epoch > at.epoch:
-		at.epoch, at.sequence = epoch, 0
+		// How far the old one was counted is not told any more.
+		*at = position{epoch: epoch}
+		lost.Unproven = true
 	}
-	if sequence <= at.sequence {
-		return 0
+	if commands > at.commands {
+		lost.Commands = commands - at.commands
+		at.commands = commands
 	}
-	lost = sequence - at.sequence
-	at.sequence = sequence
+	if sequence > at.sequence {
+		lost.Envelopes = sequence - at.sequence
+		at.sequence = sequence
+	}
+	if lost.Envelopes == 0 && lost.Commands == 0 {
+		return lost
+	}
 	i.metrics.Gaps.Inc()
-	i.metrics.Lost.Add(float64(lost))
-	if i.mayLogLocked("lost") {
-		i.log.Warn("the backplane lost envelopes: sockets here may have missed events", "origin", key.origin, "lost", lost)
+	i.metrics.Lost.Add(float64(lost.Envelopes))
+	if ok, suppressed := i.quiet.Allow("lost"); ok {
+		i.log.Warn("the backplane lost envelopes: sockets here may have missed events", "origin", key.origin, "lost", lost.Envelopes,
+			"commands", lost.Commands, "suppressed", suppressed)
 	}
 	return lost
 }
 
+// makeRoomLocked forgets a stream when there are very many: one whose origin has left if that can be, or else any, since so many origins are
+// never all real.
 func (i *Inbox) makeRoomLocked() {
 	if len(i.streams) < maxStreams {
 		return
 	}
-	for key := range i.streams { // any will do: so many origins are never all real
-		delete(i.streams, key)
-		return
+	var some streamKey
+	for key, at := range i.streams {
+		some = key
+		if at.left {
+			break
+		}
 	}
-}
-
-func (i *Inbox) mayLogLocked(trouble string) bool {
-	now := time.Now()
-	if last, ok := i.said[trouble]; ok && now.Sub(last) < quiet {
-		return false
-	}
-	i.said[trouble] = now
-	return true
+	delete(i.streams, some)
 }

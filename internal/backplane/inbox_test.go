@@ -43,8 +43,8 @@ func TestInbox_Open(t *testing.T) {
 		{"CCCCCC", 1, 1, 0, false}, // for another
 	} {
 		_, lost, ok := in.Open(encoded(t, step.to, step.epoch, step.sequence))
-		if lost != step.lost || ok != step.ok {
-			t.Errorf("step %d: lost %d, ok %v; want %d, %v", i, lost, ok, step.lost, step.ok)
+		if lost.Envelopes != step.lost || ok != step.ok {
+			t.Errorf("step %d: lost %d, ok %v; want %d, %v", i, lost.Envelopes, ok, step.lost, step.ok)
 		}
 	}
 	m := in.metrics
@@ -86,25 +86,30 @@ func TestInbox_Missing(t *testing.T) {
 	sent := func(epoch, sequence uint64) []Sent {
 		return []Sent{{Replica: "CCCCCC", Epoch: 1, Sequence: 1000}, {Replica: in.self, Epoch: epoch, Sequence: sequence}}
 	}
-	if lost := in.Missing("AAAAAA", sent(5, 2)); lost != 2 {
+	if lost := missing(in, "AAAAAA", sent(5, 2)); lost != 2 {
 		t.Errorf("lost %d of 2 that never came", lost)
 	}
 	in.Open(encoded(t, in.self, 5, 3))
-	if lost := in.Missing("AAAAAA", sent(5, 3)); lost != 0 {
+	if lost := missing(in, "AAAAAA", sent(5, 3)); lost != 0 {
 		t.Errorf("lost %d of none", lost)
 	}
-	if lost := in.Missing("AAAAAA", sent(5, 7)); lost != 4 {
+	if lost := missing(in, "AAAAAA", sent(5, 7)); lost != 4 {
 		t.Errorf("lost %d of 4", lost)
 	}
-	if lost := in.Missing("AAAAAA", sent(4, 100)); lost != 0 {
+	if lost := missing(in, "AAAAAA", sent(4, 100)); lost != 0 {
 		t.Errorf("lost %d in an old epoch", lost)
 	}
-	if _, lost, ok := in.Open(encoded(t, in.self, 5, 8)); lost != 0 || !ok {
-		t.Errorf("the next after a loss: lost %d, ok %v", lost, ok)
+	if _, lost, ok := in.Open(encoded(t, in.self, 5, 8)); lost.Envelopes != 0 || !ok {
+		t.Errorf("the next after a loss: lost %v, ok %v", lost, ok)
 	}
 }
 
-// Made-up origins do not fill memory, and a forgotten one begins anew.
+func missing(in *Inbox, origin sio.ReplicaID, sent []Sent) uint64 {
+	alone, _ := in.Missing(origin, sent)
+	return alone.Envelopes
+}
+
+// Made-up origins do not fill memory, and what comes of one that has left is old: a replica has a new id in each of its lives.
 func TestInbox_Bounded(t *testing.T) {
 	in := newInbox()
 	for i := range 2 * maxStreams {
@@ -118,8 +123,10 @@ func TestInbox_Bounded(t *testing.T) {
 		t.Errorf("%d streams kept", len(in.streams))
 	}
 	in.Open(encoded(t, "", 1, 9))
-	in.Forget("AAAAAA")
-	if _, _, ok := in.Open(encoded(t, "", 1, 1)); !ok {
-		t.Error("a forgotten origin cannot begin anew")
+	in.Left("AAAAAA")
+	for _, sequence := range []uint64{1, 10} {
+		if _, _, ok := in.Open(encoded(t, "", 1, sequence)); ok {
+			t.Errorf("envelope %d of an origin that has left was taken", sequence)
+		}
 	}
 }

@@ -4,6 +4,7 @@ package backplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,9 +20,11 @@ import (
 type Publisher struct {
 	backplane Backplane
 	self      sio.ReplicaID
+	secret    *Secret // nil when the replicas share none
 	limit     int
 	metrics   *metrics.Backplane
 	results   results
+	doubt     doubt
 
 	// sending guards the numbering, and is held while an envelope is handed to the backplane, so that numbers and order agree.
 	sending sync.Mutex
@@ -35,10 +38,10 @@ type Publisher struct {
 	lastID   uint64                     // guarded by mu
 }
 
-// NewPublisher makes the publisher of the replica. No envelope may be larger than maxEnvelope bytes.
-func NewPublisher(b Backplane, self sio.ReplicaID, maxEnvelope int, m *metrics.Backplane) *Publisher {
+// NewPublisher makes the publisher of the replica. The secret may be nil. No envelope may be larger than maxEnvelope bytes.
+func NewPublisher(b Backplane, self sio.ReplicaID, secret *Secret, maxEnvelope int, m *metrics.Backplane) *Publisher {
 	return &Publisher{
-		backplane: b, self: self, limit: maxEnvelope, metrics: m,
+		backplane: b, self: self, secret: secret, limit: maxEnvelope, metrics: m,
 		streams:  make(map[sio.ReplicaID]*position),
 		replicas: make(map[sio.ReplicaID]struct{}),
 		gathers:  make(map[uint64]*gather),
@@ -47,7 +50,8 @@ func NewPublisher(b Backplane, self sio.ReplicaID, maxEnvelope int, m *metrics.B
 	}
 }
 
-// Send sends the body to one replica, or to all others when to is empty.
+// Send sends the body to one replica, or to all others when to is empty. A command that waits here for the backplane to come back is an error
+// with ErrKept, since whoever asked for it should know; anything else that waits is none.
 func (p *Publisher) Send(to sio.ReplicaID, body Body) error {
 	data, err := encodeBody(body)
 	if err == nil && len(data)+headerRoom > p.limit {
@@ -55,19 +59,25 @@ func (p *Publisher) Send(to sio.ReplicaID, body Body) error {
 		err = sio.E(sio.CodeTooLarge, "publish", fmt.Sprintf("an envelope of %d bytes is more than the %d that replicas exchange: "+
 			"raise max-payload or send less at a time", len(data)+headerRoom, p.limit))
 	}
+	command := isCommand(body)
 	if err == nil {
-		data, err = p.send(to, data)
+		data, err = p.send(to, data, command)
 	}
-	if err != nil {
+	kept := errors.Is(err, ErrKept)
+	if err != nil && !kept {
 		p.metrics.PublishFailures.Inc()
 		return err
 	}
 	p.metrics.Published.Inc()
 	p.metrics.PublishedBytes.Add(float64(len(data)))
+	if kept && command {
+		return err
+	}
 	return nil
 }
 
-func (p *Publisher) send(to sio.ReplicaID, data []byte) ([]byte, error) {
+func (p *Publisher) send(to sio.ReplicaID, data []byte, command bool) ([]byte, error) {
+	seal := p.secret.begin(data)
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	s := p.streams[to]
@@ -77,12 +87,21 @@ func (p *Publisher) send(to sio.ReplicaID, data []byte) ([]byte, error) {
 		s = &position{epoch: p.epoch}
 		p.streams[to] = s
 	}
-	data = appendHeader(data, &Envelope{Origin: p.self, To: to, Epoch: s.epoch, Sequence: s.sequence + 1})
-	if err := p.backplane.Publish(to, data); err != nil {
-		return nil, err
+	commands := s.commands
+	if command {
+		commands++
 	}
-	s.sequence++
-	return data, nil
+	header := len(data)
+	data = appendHeader(data, &Envelope{Origin: p.self, To: to, Epoch: s.epoch, Sequence: s.sequence + 1, Commands: commands})
+	data = p.secret.seal(seal, data, header)
+	err := p.backplane.Publish(to, data)
+	if err == nil || errors.Is(err, ErrKept) {
+		s.sequence++
+		s.commands = commands
+	} else if sio.CodeOf(err) == sio.CodeUnavailable {
+		s.commands = commands // the others shall know that they missed it
+	}
+	return data, err
 }
 
 // makeRoomLocked forgets the numbering of some replica when there are very many: should it live yet, its stream gets a new epoch.
@@ -98,15 +117,15 @@ func (p *Publisher) makeRoomLocked() {
 	}
 }
 
-// Sent tells how far each stream to a replica that is there was counted, for the heartbeat.
+// Sent tells how far the stream to all, and each to a replica that is there, was counted, for the heartbeat.
 func (p *Publisher) Sent() []Sent {
-	others := p.others()
+	others := append(p.others(), "")
 	p.sending.Lock()
 	defer p.sending.Unlock()
 	sent := make([]Sent, 0, len(others))
 	for _, r := range others {
-		if s := p.streams[r]; s != nil && s.sequence > 0 {
-			sent = append(sent, Sent{Replica: r, Epoch: s.epoch, Sequence: s.sequence})
+		if s := p.streams[r]; s != nil && (s.sequence > 0 || s.commands > 0) {
+			sent = append(sent, Sent{Replica: r, Epoch: s.epoch, Sequence: s.sequence, Commands: s.commands})
 		}
 	}
 	return sent
@@ -115,7 +134,18 @@ func (p *Publisher) Sent() []Sent {
 // Publish implements hub.Publisher. A command for sockets of one other replica goes to that one alone.
 func (p *Publisher) Publish(cmd sio.Command) error {
 	p.FlushResults()
-	return p.Send(p.destination(cmd.To()), &Command{Command: cmd})
+	to := p.destination(cmd.To())
+	return p.partial(to, p.Send(to, &Command{Command: cmd}))
+}
+
+// Others implements hub.Publisher.
+func (p *Publisher) Others(t *sio.Target) int {
+	if p.destination(t) != "" {
+		return 1
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.replicas)
 }
 
 // Joined says that the replica is there.
@@ -125,16 +155,21 @@ func (p *Publisher) Joined(replica sio.ReplicaID) {
 	p.replicas[replica] = struct{}{}
 }
 
-// Left says that the replica is gone; nobody waits for its answers any more.
-func (p *Publisher) Left(replica sio.ReplicaID) {
+// Left says that the replica is gone in good order; nobody waits for its answers any more.
+func (p *Publisher) Left(replica sio.ReplicaID) { p.gone(replica, false) }
+
+// Died says that the replica is gone without a word. Nobody waits for its answers any more, and what it was asked it may have done or not.
+func (p *Publisher) Died(replica sio.ReplicaID) { p.gone(replica, true) }
+
+func (p *Publisher) gone(replica sio.ReplicaID, silently bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.replicas, replica)
 	for _, g := range p.gathers {
-		g.left(replica)
+		g.left(replica, silently)
 	}
 	for _, q := range p.queries {
-		q.left(replica)
+		q.left(replica, silently)
 	}
 }
 
@@ -152,10 +187,11 @@ func (p *Publisher) Ask(ctx context.Context, emit *sio.Emit) (collect func() (si
 	p.FlushResults()
 	to := p.destination(&emit.Target)
 	g, id := p.open(to, emit.CountOnly)
+	g.lost = p.lostTrack(to)
 	request := &GatherRequest{ID: id, Emit: emit, Timeout: answerTimeout(ctx)}
 	if err := p.Send(to, request); err != nil {
 		p.close(id)
-		return func() (sio.Acks, error) { return sio.Acks{}, err }
+		return func() (sio.Acks, error) { return sio.Acks{Silent: p.receivers(to)}, p.partial(to, err) }
 	}
 	return func() (sio.Acks, error) {
 		defer p.close(id)

@@ -88,7 +88,8 @@ func TestPublisher_Send_Numbers(t *testing.T) {
 		}
 		epochs[e.To] = e.Epoch
 	}
-	if want := []Sent{{Replica: other, Epoch: epochs[other], Sequence: 400}}; !reflect.DeepEqual(p.Sent(), want) {
+	want := []Sent{{Replica: other, Epoch: epochs[other], Sequence: 400}, {Epoch: epochs[""], Sequence: 400}}
+	if !reflect.DeepEqual(p.Sent(), want) {
 		t.Errorf("sent %+v, want %+v", p.Sent(), want)
 	}
 }

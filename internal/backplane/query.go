@@ -42,7 +42,7 @@ func (q *query) answered(replica sio.ReplicaID, a *QueryAnswer) {
 		q.found.Silent = append(q.found.Silent, replica)
 		q.settle()
 	case a.Last:
-		q.left(replica)
+		q.left(replica, false)
 	}
 }
 
@@ -65,8 +65,11 @@ func (q *query) add(f *sio.Found) {
 	}
 }
 
-// left ends the wait for a replica that has answered, or is gone.
-func (q *query) left(replica sio.ReplicaID) {
+// left ends the wait for a replica that has answered, or is gone: silently when it did not say what it had.
+func (q *query) left(replica sio.ReplicaID, silently bool) {
+	if _, awaited := q.awaited[replica]; awaited && silently {
+		q.found.Silent = append(q.found.Silent, replica)
+	}
 	delete(q.awaited, replica)
 	q.settle()
 }
@@ -101,13 +104,20 @@ func (p *Publisher) Query(ctx context.Context, x sio.Query) (collect func() (sio
 		to = p.destination(&sio.Target{Rooms: []sio.Room{x.Socket.Room()}})
 	}
 	q, id, nobody := p.openQuery(to, limit)
-	if _, command := x.(*sio.Counted); nobody && !command { // a command is for replicas too that are not known yet
+	_, command := x.(*sio.Counted)
+	if command {
+		q.found.Silent = p.lostTrack(to)
+	}
+	if nobody && !command { // a command is for replicas too that are not known yet
 		p.closeQuery(id)
 		return nil
 	}
 	err := p.askQuery(to, &QueryRequest{ID: id, Timeout: answerTimeout(ctx), Query: x})
 	return func() (sio.Found, error) {
 		p.collect(ctx, q, id, err)
+		if command && err != nil {
+			err = p.partial(to, err)
+		}
 		return q.found, err
 	}
 }

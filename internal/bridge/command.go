@@ -4,6 +4,7 @@ package bridge
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -32,7 +33,11 @@ func (in *Instance) command(data []byte) error {
 	case o.waits:
 		in.besides(&m, o)
 	default:
-		in.conclude(&m, in.server.atOnce(&o))
+		a := in.server.atOnce(&o)
+		if m.GetId() != 0 {
+			in.server.tellOthers(&o, a)
+		}
+		in.conclude(&m, a)
 	}
 	return nil
 }
@@ -58,9 +63,16 @@ func (s *Server) ackTimeout(m interface{ GetAckTimeoutMs() uint32 }) time.Durati
 
 func answerOf(sockets int, acks sio.Acks, err error) *spanwirev1.Answer {
 	return &spanwirev1.Answer{
-		Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing), SilentReplicas: stringsOf(acks.Silent),
+		Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing), SilentReplicas: silentIn(acks.Silent, err),
 		Fault: faultOf(err),
 	}
+}
+
+// silentIn names the replicas that did not answer, and those that err says may not have been reached.
+func silentIn(silent []sio.ReplicaID, err error) []string {
+	all := append(stringsOf(silent), stringsOf(sio.UnreachedIn(err))...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func acksOf(acks sio.Acks) (all []*spanwirev1.SocketAck) {

@@ -18,13 +18,15 @@ func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwire
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	// Replicas that were told and stay silent are named; that others could not be told has no other place than the status.
-	if f := a.GetFault(); f != nil && len(a.GetSilentReplicas()) == 0 {
-		return nil, status.Error(codeOf(f.GetCode()), f.GetMessage())
+	// What did nothing has no other place than the status. A status would say nothing of what a partial delivery did, and callers, and proxies on
+	// their way, take UNAVAILABLE for a call that may be made again.
+	partial := a.GetFault()
+	if code := partial.GetCode(); partial != nil && code != spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE && len(a.GetSilentReplicas()) == 0 {
+		return nil, status.Error(codeOf(code), partial.GetMessage())
 	}
 	return &spanwirev1.EmitResponse{
 		Sockets: a.GetSockets(), Acks: a.GetAcks(), Missing: a.GetMissing(), SilentReplicas: a.GetSilentReplicas(),
-		Replayed: replayed,
+		Replayed: replayed, Fault: partial, OtherReplicas: a.GetOtherReplicas(),
 	}, nil
 }
 

@@ -54,13 +54,9 @@ func (s *Server) keyed(ctx context.Context, key string, m *spanwirev1.Command, o
 	return a, true, nil
 }
 
-// didNothing tells whether a failed call may be tried again: it reached nobody.
+// didNothing tells whether a failed call may be tried again. One that was delivered in part may not, even when it reached no socket here: it may
+// wait for the backplane to come back, and then reach others.
 func didNothing(a *spanwirev1.Answer) bool {
-	switch a.GetFault().GetCode() {
-	case spanwirev1.FaultCode_FAULT_CODE_UNSPECIFIED: // no fault
-		return false
-	case spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE:
-		return a.GetSockets() == 0 && len(a.GetSilentReplicas()) == 0 && len(a.GetInstanceAcks()) == 0 && a.GetMissing() == 0
-	}
-	return true
+	code := a.GetFault().GetCode()
+	return code != spanwirev1.FaultCode_FAULT_CODE_UNSPECIFIED && code != spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func instanceAcksOf(acks *sio.InstanceAcks, err error) *spanwirev1.Answer {
-	a := &spanwirev1.Answer{Missing: uint32(acks.Missing), SilentReplicas: stringsOf(acks.Silent), Fault: faultOf(err)}
+	a := &spanwirev1.Answer{Missing: uint32(acks.Missing), SilentReplicas: silentIn(acks.Silent, err), Fault: faultOf(err)}
 	for i := range acks.Came {
 		x := &acks.Came[i]
 		a.InstanceAcks = append(a.InstanceAcks, &spanwirev1.InstanceAck{

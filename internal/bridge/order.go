@@ -117,16 +117,33 @@ func (s *Server) atOnce(o *order) *spanwirev1.Answer {
 		return instanceAcksOf(&acks, err)
 	}
 	sockets, err := s.hub.Execute(o.command)
-	return &spanwirev1.Answer{Sockets: uint32(sockets), Fault: faultOf(err)}
+	return answerOf(sockets, sio.Acks{}, err)
 }
 
-// carryOut waits for the answer.
+// carryOut waits for the answer, which is there before the caller stops waiting for it: what is known then is worth more to it than to know
+// nothing.
 func (s *Server) carryOut(ctx context.Context, o *order) *spanwirev1.Answer {
 	if !o.waits {
-		return s.atOnce(o)
+		return s.tellOthers(o, s.atOnce(o))
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	timeout := o.timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		timeout = min(timeout, left-min(left/10, answerMargin))
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	collect, _ := s.begin(ctx, o)
-	return collect()
+	return s.tellOthers(o, collect())
+}
+
+// answerMargin is by how much an answer comes before the caller stops waiting, at most.
+const answerMargin = time.Second
+
+// tellOthers adds to an answer how many replicas beside this one the command went to.
+func (s *Server) tellOthers(o *order, a *spanwirev1.Answer) *spanwirev1.Answer {
+	if o.command != nil {
+		a.OtherReplicas = uint32(s.hub.Others(o.command.To()))
+	}
+	return a
 }

@@ -30,7 +30,7 @@ func (in *Instance) besides(m *spanwirev1.Command, o order) {
 	collect, waits := in.server.begin(ctx, &o)
 	var parts [][]byte
 	if !waits {
-		if parts = in.partsOf(m, collect()); in.answerAtOnce(parts) {
+		if parts = in.partsOf(m, in.server.tellOthers(&o, collect())); in.answerAtOnce(parts) {
 			end()
 			return
 		}
@@ -40,7 +40,7 @@ func (in *Instance) besides(m *spanwirev1.Command, o order) {
 		defer in.server.running.Done()
 		defer end()
 		if waits {
-			parts = in.partsOf(m, collect())
+			parts = in.partsOf(m, in.server.tellOthers(&o, collect()))
 		}
 		in.answerPatiently(parts)
 	}()
@@ -111,7 +111,7 @@ func errNoID(op string) error {
 
 // foundOf translates what was found.
 func foundOf(q sio.Query, f *sio.Found, err error) *spanwirev1.Answer {
-	a := &spanwirev1.Answer{Sockets: uint32(f.Reached), Truncated: f.Truncated, SilentReplicas: stringsOf(f.Silent), Fault: faultOf(err)}
+	a := &spanwirev1.Answer{Sockets: uint32(f.Reached), Truncated: f.Truncated, SilentReplicas: silentIn(f.Silent, err), Fault: faultOf(err)}
 	switch q := q.(type) {
 	case *sio.FetchSockets:
 		for i := range f.Sockets {

@@ -149,8 +149,9 @@ func (b *Broker) build() (err error) {
 	if b.bus, err = nats.New(b.busOptions(), backplaneMetrics, b.log); err != nil {
 		return fmt.Errorf("cannot reach the other replicas (settings nats-url, nats-listen): %w", err)
 	}
-	publisher := backplane.NewPublisher(b.bus, b.replica, c.Cluster.MaxEnvelope, backplaneMetrics)
-	inbox := backplane.NewInbox(b.replica, backplaneMetrics, b.log)
+	secret := b.envelopeSecret()
+	publisher := backplane.NewPublisher(b.bus, b.replica, secret, c.Cluster.MaxEnvelope, backplaneMetrics)
+	inbox := backplane.NewInbox(b.replica, secret, backplaneMetrics, b.log)
 	board := tail.New(b.tailOptions(), metrics.NewTail(b.registry))
 	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry)).WithTap(board)
 	toInstances := dispatchOptions(c, b.replica)

@@ -25,7 +25,7 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 func (b *Broker) forwardOptions() forward.Options {
 	c := b.config
 	o := forward.Options{
-		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.ForwardSecret(), Find: b.findReplica, Wake: b.wake, MaxForwards: c.Cluster.MaxForwards,
+		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Wake: b.wake, MaxForwards: c.Cluster.MaxForwards,
 		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
 	}
 	if s := b.secured.cluster; s != nil {

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -163,11 +164,13 @@ func TestForward_PollAndUpgrade(t *testing.T) {
 
 // Replicas that cannot hand requests over must say what servers say that never knew the session, and count why.
 func TestForward_Not(t *testing.T) {
+	another := httptest.NewServer(http.NotFoundHandler())
+	defer another.Close()
 	for cause, change := range map[string]func(first bool, c *config.Config){
 		"no address": func(_ bool, c *config.Config) { c.Cluster.ForwardAddress = "" },
 		"stranger": func(first bool, c *config.Config) {
-			if c.Cluster.Secret = "one-secret"; first {
-				c.Cluster.Secret = "another-secret"
+			if first {
+				c.Cluster.ForwardAdvertise = another.Listener.Addr().String() // replicas of another secret do not know each other at all
 			}
 		},
 		"unreachable": func(first bool, c *config.Config) {

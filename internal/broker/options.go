@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/bridge"
 	"github.com/spanwire/spanwire/internal/config"
@@ -31,6 +32,19 @@ func (b *Broker) busOptions() nats.Options {
 	}
 	o.MaxEnvelope, o.Pending, o.ReconnectBuffer = c.MaxEnvelope, c.MaxBacklog, c.ReconnectBuffer
 	return o
+}
+
+// envelopeSecret authenticates what replicas say to each other. One that has no others needs none.
+func (b *Broker) envelopeSecret() *backplane.Secret {
+	c := &b.config.Cluster
+	if !c.HasOthers() {
+		return nil
+	}
+	if c.OpenNATS() {
+		b.log.Warn("NATS asks for no credentials, and envelopes of replicas are not authenticated: whoever reaches it can forge emits to every browser",
+			"setting", "cluster-secret, nats-token")
+	}
+	return backplane.NewSecret(c.SharedSecret(), c.Name)
 }
 
 func dispatchOptions(all *config.Config, replica sio.ReplicaID) dispatch.Options {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
@@ -34,6 +36,7 @@ type caller struct {
 	tlsCA, tlsCert, tlsID string
 	timeout               milliseconds
 	creds                 credentials.TransportCredentials // read once
+	left                  atomic.Bool                      // the present call left for the broker
 }
 
 // names is a flag that may be given several times.
@@ -143,7 +146,7 @@ func (c *caller) addresses() (all []string) {
 
 // connect gives a client of the broker at the address, and the context for its calls.
 func (c *caller) connect(ctx context.Context, address string) (client spanwirev1.EmitterServiceClient, with context.Context, end func(), err error) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(c.creds), grpc.WithNoProxy())
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(c.creds), grpc.WithNoProxy(), grpc.WithStatsHandler(departure{&c.left}))
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%q is no address of a broker: %w", address, err)
 	}
@@ -159,11 +162,12 @@ func call[T any](ctx context.Context, c *caller, extra time.Duration, do func(co
 		return answer, err
 	}
 	for _, address := range c.addresses() {
+		c.left.Store(false)
 		answer, err = callOne(ctx, c, address, extra, do)
 		if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
-			return answer, c.explain(ctx, address, err)
+			return answer, c.explain(ctx, address, err, c.left.Load())
 		}
-		err = c.explain(ctx, address, err)
+		err = c.explain(ctx, address, err, c.left.Load())
 		if ctx.Err() != nil {
 			return answer, err
 		}
@@ -184,8 +188,27 @@ func callOne[T any](ctx context.Context, c *caller, address string, extra time.D
 	return do(ctx, client)
 }
 
-// explain turns what gRPC says into what to do.
-func (c *caller) explain(ctx context.Context, address string, err error) error {
+// departure notes whether a call left: a broker that does not answer then may have carried it out.
+type departure struct{ left *atomic.Bool }
+
+// TagRPC implements stats.Handler.
+func (departure) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements stats.Handler.
+func (d departure) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if _, sent := s.(*stats.OutPayload); sent {
+		d.left.Store(true)
+	}
+}
+
+// TagConn implements stats.Handler.
+func (departure) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (departure) HandleConn(context.Context, stats.ConnStats) {}
+
+// explain turns what gRPC says into what to do. left says that the call was on its way to the broker.
+func (c *caller) explain(ctx context.Context, address string, err error, left bool) error {
 	if err == nil {
 		return nil
 	}
@@ -197,6 +220,10 @@ func (c *caller) explain(ctx context.Context, address string, err error) error {
 	case codes.OK:
 		return nil
 	case codes.Unavailable, codes.DeadlineExceeded:
+		if left {
+			return fmt.Errorf("the broker at %s was given the call and did not answer (flag --timeout): it may have been carried out or not; "+
+				"an emit is safe to repeat with an idempotency key only (flag --key): %s", address, s.Message())
+		}
 		if advice := probe.Advice(ctx, address, c.usesTLS()); advice != "" {
 			return errors.New(advice + " (flags --address, --tls and --tls-ca set the same)")
 		}

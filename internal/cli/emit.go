@@ -122,16 +122,26 @@ func (t *terminal) report(e *emission, answer *spanwirev1.EmitResponse) int {
 	if answer.GetReplayed() {
 		t.say("sent before, with the same key; this is what came of it")
 	}
-	switch {
+	others := answer.GetOtherReplicas()
+	switch partial := plainjson.Partial(answer); {
 	case e.acks > 0:
 		t.say("%d acks, %d missing", len(answer.GetAcks()), answer.GetMissing())
+	case partial != "":
+		t.say("sent to %d sockets, and not known to be sent everywhere", answer.GetSockets())
 	case e.count:
 		t.say("sent to %d sockets", answer.GetSockets())
+	case others > 0:
+		t.say("sent to %d sockets of this replica, and to %d other replicas", answer.GetSockets(), others)
+	case e.local:
+		t.say("sent to %d sockets of this replica", answer.GetSockets())
 	default:
-		t.say("sent to %d sockets of this replica, and to the other replicas", answer.GetSockets())
+		t.say("sent to %d sockets of this replica; it knows of no other replica that could have more", answer.GetSockets())
 	}
-	if silent := answer.GetSilentReplicas(); len(silent) > 0 {
-		t.say("replicas that did not answer in time, and are not counted: %s", strings.Join(silent, ", "))
+	if partial := plainjson.Partial(answer); partial != "" {
+		t.say("partial delivery: %s (flag --key)", partial)
+		if f := answer.GetFault(); f != nil {
+			t.say("%s", f.GetMessage())
+		}
 		return exitFailed
 	}
 	if answer.GetMissing() > 0 {

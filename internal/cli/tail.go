@@ -88,7 +88,7 @@ func (f *following) run(ctx context.Context) error {
 			f.follow(ctx, f.given(), "")
 		case ctx.Err() != nil:
 		case first || fatal(err):
-			return f.explain(ctx, address, err)
+			return f.explain(ctx, address, err, false)
 		}
 		first = false
 		select {
@@ -167,7 +167,7 @@ func (f *following) followOne(ctx context.Context, replica, address string) {
 	switch {
 	case ctx.Err() != nil:
 	case fatal(err):
-		f.cancel(f.explain(ctx, address, err))
+		f.cancel(f.explain(ctx, address, err, false))
 	default:
 		f.say("replica %s went away: %s", replica, status.Convert(err).Message())
 	}

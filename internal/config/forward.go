@@ -12,12 +12,35 @@ import (
 // HasOthers tells whether there can be other replicas.
 func (c *Cluster) HasOthers() bool { return c.NATSURL != "" || c.NATSListen != "" }
 
-// ForwardSecret is what replicas know each other's requests by. Empty means that whoever reaches the loopback is trusted.
-func (c *Cluster) ForwardSecret() string {
+// SharedSecret is what replicas know each other's envelopes and forwarded requests by. Empty means that whoever reaches NATS and the loopback is
+// trusted.
+func (c *Cluster) SharedSecret() string {
 	if c.Secret != "" {
 		return c.Secret
 	}
 	return c.NATSToken
+}
+
+// OpenNATS tells whether replicas use an external NATS that lets anyone publish, and share no secret by which they know each other.
+func (c *Cluster) OpenNATS() bool {
+	if c.NATSURL == "" || c.SharedSecret() != "" || c.TLS.Cert != "" {
+		return false
+	}
+	for server := range strings.SplitSeq(c.NATSURL, ",") {
+		if u, err := natsServer(server); err != nil || u.User == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// natsServer reads one of the servers of nats-url.
+func natsServer(server string) (*url.URL, error) {
+	server = strings.TrimSpace(server)
+	if !strings.Contains(server, "://") {
+		server = "nats://" + server
+	}
+	return url.Parse(server)
 }
 
 // ForwardTold is what other replicas are told of the address at which this one takes their requests. It is empty when they cannot be
@@ -40,11 +63,7 @@ func (c *Cluster) onLoopback() bool {
 		return loopback(c.NATSListen)
 	}
 	for server := range strings.SplitSeq(c.NATSURL, ",") {
-		server = strings.TrimSpace(server)
-		if !strings.Contains(server, "://") {
-			server = "nats://" + server
-		}
-		u, err := url.Parse(server)
+		u, err := natsServer(server)
 		if err != nil || u.Host == "" || !loopback(net.JoinHostPort(u.Hostname(), "0")) {
 			return false
 		}
@@ -67,7 +86,7 @@ func (c *Cluster) forwardFaults() (f faults) {
 	if c.ForwardAdvertise != "" {
 		f.address("forward-advertise-address", c.ForwardAdvertise)
 	}
-	if !loopback(c.ForwardAddress) && c.ForwardSecret() == "" {
+	if !loopback(c.ForwardAddress) && c.SharedSecret() == "" {
 		f.add("forward-address", "%q can be reached from other machines, where anyone could pass for another replica; set cluster-secret or "+
 			"nats-token", c.ForwardAddress)
 	}

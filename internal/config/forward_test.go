@@ -58,10 +58,10 @@ func TestCluster_ForwardFaults(t *testing.T) {
 		}
 	}
 	c := Cluster{NATSToken: "token"}
-	if c.ForwardSecret() != "token" {
+	if c.SharedSecret() != "token" {
 		t.Error("the token of NATS is not taken")
 	}
-	if c.Secret = "secret"; c.ForwardSecret() != "secret" {
+	if c.Secret = "secret"; c.SharedSecret() != "secret" {
 		t.Error("the secret is not taken")
 	}
 }

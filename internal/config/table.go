@@ -226,8 +226,8 @@ func (c *Cluster) settings() []Setting {
 			"needs a max_payload of as much."},
 		{Name: "replica-backlog", value: number(&c.MaxBacklog), Doc: "Most envelopes of other replicas that wait here. What comes beyond is lost, " +
 			"counted and logged."},
-		{Name: "nats-reconnect-buffer", value: size(&c.ReconnectBuffer), Doc: "Most bytes that are kept for sending while NATS is away. Beyond it " +
-			"emits tell that other replicas were not reached."},
+		{Name: "nats-reconnect-buffer", value: size(&c.ReconnectBuffer), Doc: "Most bytes that are kept for sending while NATS is away. Emits are " +
+			"answered as partial deliveries meanwhile: what is kept reaches the replicas that are back before this one, and what is beyond it none. 0 keeps nothing."},
 		{Name: "forward-events", value: number(&c.ForwardEvents), Doc: "Most dispatches that other replicas may leave waiting for one instance here."},
 		{Name: "forward-bytes", value: size(&c.ForwardBytes), Doc: "The same bound in bytes."},
 		{Name: "max-gathers", value: number(&c.MaxGathers), Doc: "Most emits, messages and queries of other replicas that wait here " +
@@ -237,8 +237,8 @@ func (c *Cluster) settings() []Setting {
 			"listens on. A replica that was given neither nats-url nor nats-listen has no others and does not open it. Empty turns it off."},
 		{Name: "forward-advertise-address", value: text(&c.ForwardAdvertise), Doc: "The host:port at which other replicas reach forward-address, told to " +
 			"them. Empty means forward-address when it names a host; a loopback one is told only when NATS is on loopback, too."},
-		{Name: "cluster-secret", value: text(&c.Secret), Doc: "Secret that the replicas of a cluster share, by which they know requests that another " +
-			"one of them forwards. Empty means nats-token."},
+		{Name: "cluster-secret", value: text(&c.Secret), Doc: "Secret that the replicas of a cluster share. It authenticates all that they say to " +
+			"each other over NATS, and requests that one of them forwards: replicas with another secret, or none, are not believed. Empty means nats-token."},
 		{Name: "max-forwards", value: number(&c.MaxForwards), Doc: "Most requests and WebSockets of other replicas' sessions that this replica forwards " +
 			"at a time. Beyond it they are answered with 503."},
 	}

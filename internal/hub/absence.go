@@ -50,6 +50,8 @@ const (
 	LossOffset Loss = "unknown_offset"
 	// LossIncomplete means that the journal does not reach back far enough.
 	LossIncomplete Loss = "incomplete"
+	// LossGap means that events of other replicas did not come here while the socket lived, or that nobody can tell.
+	LossGap Loss = "backplane_gap"
 	// LossTooLarge means that more was missed than the browser may be sent at once.
 	LossTooLarge Loss = "too_large"
 )
@@ -110,7 +112,10 @@ func (h *Hub) Restore(a *Absence, s Socket, offset string, maxBytes int) (missed
 	if loss == LossNone {
 		h.mu.Lock()
 		n.mu.Lock()
-		if loss = rest.collect(n.journal, rest.reached); loss == LossNone {
+		if loss = rest.collect(n.journal, rest.reached); loss == LossNone && h.crossesGap(a) {
+			loss = LossGap
+		}
+		if loss == LossNone {
 			begun := n.restoreLocked(a, s, rest.last)
 			h.metrics.Sockets.Inc()
 			h.metrics.Rooms.Add(float64(begun))
@@ -134,6 +139,9 @@ func (h *Hub) Restore(a *Absence, s Socket, offset string, maxBytes int) (missed
 // position is the sequence up to which the browser has all that was for it.
 func (h *Hub) position(a *Absence, offset string) (uint64, Loss) {
 	position := a.trace.born
+	if h.crossesGap(a) || !h.publisher.Certain() {
+		return 0, LossGap
+	}
 	if offset != "" {
 		sequence, here, ok := h.parseOffset(offset)
 		// Clients keep their offset when they connect anew. One of another replica so means that nothing came since.
@@ -153,6 +161,22 @@ func (h *Hub) position(a *Absence, offset string) (uint64, Loss) {
 	}
 	return position, LossNone
 }
+
+// Gap says that commands of other replicas did not come here. Sockets that were connected, or away, until now may have missed events, and the
+// journal cannot give them: none of them is recovered. It tells whether there can be any.
+func (h *Hub) Gap() (some bool) {
+	if h.journal.Retention <= 0 {
+		return false
+	}
+	h.gap.Store(h.sequence.Add(1)) // one of its own, so that whoever connects next is told from those before
+	h.metrics.Gaps.Inc()
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.namespaces) > 0
+}
+
+// crossesGap tells whether the socket may have missed what was never here.
+func (h *Hub) crossesGap(a *Absence) bool { return a.trace.born < h.gap.Load() }
 
 // membership gives the spans of each room, the present ones without an end.
 func (a *Absence) membership() map[sio.Room][]span {

@@ -138,7 +138,7 @@ func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (s
 	return func() (sio.Acks, error) {
 		acks, err := others()
 		acks.Sockets += sockets
-		if err != nil && len(acks.Silent) == 0 {
+		if err != nil && sio.CodeOf(err) != sio.CodeDeadline {
 			return acks, h.unavailable("emit", err)
 		}
 		return acks, nil
@@ -147,8 +147,18 @@ func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (s
 
 func (h *Hub) unavailable(op string, cause error) error {
 	h.metrics.PublishFailures.Inc()
-	return &sio.Error{Code: sio.CodeUnavailable, Op: op, Message: "local sockets were served, but other replicas could not be reached",
-		Cause: cause}
+	return &sio.Error{
+		Code: sio.CodeUnavailable, Op: op, Cause: cause,
+		Message: "partial delivery: the sockets of this replica were served, and those of other replicas may not have been",
+	}
+}
+
+// Others counts the other replicas that a command for the target is sent to.
+func (h *Hub) Others(t *sio.Target) int {
+	if h.staysHere(t) {
+		return 0
+	}
+	return h.publisher.Others(t)
 }
 
 // staysHere tells whether no other replica can have a socket of the target.

@@ -41,6 +41,10 @@ type Publisher interface {
 	// Query sends the query to the other replicas before it returns. collect, to be called once, gathers what they found until all
 	// answered or ctx ended; it is nil when nobody is to be asked. What came is valid also beside an error.
 	Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error))
+	// Others counts the other replicas that a command for the target is sent to.
+	Others(t *sio.Target) int
+	// Certain tells whether this replica is known to have missed nothing of the others up to now.
+	Certain() bool
 }
 
 // Hub is the registry of this replica's sockets.
@@ -57,6 +61,7 @@ type Hub struct {
 
 	ackIDs   atomic.Uint64 // the next id of a delivery that wants acks
 	sequence atomic.Uint64 // of the last event that was given an offset
+	gap      atomic.Uint64 // the sequence at which commands of other replicas were found missing last
 
 	mu         sync.RWMutex
 	namespaces map[sio.Namespace]*namespace // guarded by mu; only those with sockets
@@ -166,6 +171,12 @@ func (Alone) Publish(sio.Command) error { return nil }
 func (Alone) Ask(context.Context, *sio.Emit) func() (sio.Acks, error) {
 	return func() (sio.Acks, error) { return sio.Acks{}, nil }
 }
+
+// Others implements Publisher: there are none.
+func (Alone) Others(*sio.Target) int { return 0 }
+
+// Certain implements Publisher: there is nothing to be missed.
+func (Alone) Certain() bool { return true }
 
 // Query implements Publisher: there is nobody to ask.
 func (Alone) Query(context.Context, sio.Query) func() (sio.Found, error) { return nil }

@@ -63,6 +63,8 @@ type fakePublisher struct {
 	gather func(context.Context) (sio.Acks, error)
 	found  func() (sio.Found, error)
 
+	uncertain bool
+
 	mu    sync.Mutex
 	told  []sio.Command
 	asked []sio.Query
@@ -90,6 +92,10 @@ func (p *fakePublisher) Ask(ctx context.Context, _ *sio.Emit) func() (sio.Acks, 
 		return p.gather(ctx)
 	}
 }
+
+func (p *fakePublisher) Others(*sio.Target) int { return 1 }
+
+func (p *fakePublisher) Certain() bool { return !p.uncertain }
 
 const replica = sio.ReplicaID("AAAAAA")
 

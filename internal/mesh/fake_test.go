@@ -87,7 +87,18 @@ type faulty struct {
 	refuse bool
 	sick   bool
 	lose   int // that many envelopes to one replica
+
+	losses  uint64 // on top of those that the backplane counts
+	changes chan struct{}
 }
+
+func (f *faulty) Losses() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.Backplane.Losses() + f.losses
+}
+
+func (f *faulty) Changes() <-chan struct{} { return f.changes }
 
 func (f *faulty) set(change func(f *faulty)) {
 	f.mu.Lock()
@@ -129,6 +140,7 @@ type node struct {
 	mesh       *Mesh
 	socket     *fakeSocket
 	metrics    *metrics.Backplane
+	hubMetrics *metrics.Hub
 	stopOnce   sync.Once
 }
 
@@ -144,16 +156,18 @@ func newNode(t testing.TB, bp backplane.Backplane) *node {
 
 func newNodeWith(t testing.TB, bp backplane.Backplane, d Dispatcher) *node {
 	t.Helper()
-	n := &node{id: sio.NewReplicaID(), link: &faulty{Backplane: bp}, metrics: metrics.NewBackplane(nil)}
-	n.publisher = backplane.NewPublisher(n.link, n.id, maxEnvelope, n.metrics)
-	n.hub = hub.New(n.id, n.publisher, metrics.NewHub(nil))
+	n := &node{id: sio.NewReplicaID(), link: &faulty{Backplane: bp, changes: make(chan struct{}, 1)}, metrics: metrics.NewBackplane(nil)}
+	n.publisher = backplane.NewPublisher(n.link, n.id, nil, maxEnvelope, n.metrics)
+	n.hubMetrics = metrics.NewHub(nil)
+	journal := hub.JournalOptions{Retention: time.Minute, MaxEvents: 1000, MaxBytes: 1 << 20}
+	n.hub = hub.NewWithJournal(n.id, n.publisher, journal, n.hubMetrics)
 	n.socket = &fakeSocket{id: sio.NewSocketID(n.id)}
 	n.hub.Add(sio.MainNamespace, n.socket)
 	o := Default()
 	o.Replica, o.GRPCAddress, o.HTTPAddress = n.id, "grpc-"+string(n.id), "http-"+string(n.id)
 	o.ForwardAddress = "forward-" + string(n.id)
 	log := slog.New(slog.DiscardHandler)
-	n.mesh = New(o, n.link, n.publisher, backplane.NewInbox(n.id, n.metrics, log), n.hub, d, metrics.NewMesh(nil), log)
+	n.mesh = New(o, n.link, n.publisher, backplane.NewInbox(n.id, nil, n.metrics, log), n.hub, d, metrics.NewMesh(nil), log)
 	if err := n.mesh.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ func (m *Mesh) run() {
 		select {
 		case <-m.life.Done():
 			return
+		case <-m.backplane.Changes():
+			m.linkChanged()
 		case <-m.lifeline:
 			m.doChores()
 		case <-m.dispatcher.Changes():
@@ -34,14 +36,24 @@ func (m *Mesh) run() {
 }
 
 func (m *Mesh) tick(now time.Time, slept bool) {
-	m.beat("", slept)
+	m.changing.Lock()
+	m.lookLocked()
+	if slept {
+		m.suspectLocked()
+	}
+	if slept || len(m.doubt.awaited) > 0 {
+		m.askLocked()
+	} else {
+		m.beat("", false, 0)
+	}
+	m.changing.Unlock()
 	for _, to := range m.publisher.Owed() {
 		m.send(to, &backplane.Lost{})
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if slept {
-		m.log.Warn("this replica stood still for a while; asking who is there")
+		m.log.Warn("process was paused longer than the heartbeat timeout; rediscovering peers", "setting", "replica-timeout")
 		m.mu.Lock()
 		for _, x := range m.members {
 			x.lastSeen = now
@@ -57,9 +69,11 @@ func (m *Mesh) tick(now time.Time, slept bool) {
 		if silent >= m.options.Dead {
 			m.metrics.Died.Inc()
 			m.log.Warn("a replica is taken for dead", "other", x.id, "silent", silent)
-			m.removeLocked(x)
+			m.removeLocked(x, m.publisher.Died)
+			m.diedLocked(x.id)
 		}
 	}
+	m.settleLocked(now)
 	m.farewellLocked(now)
 	m.reconcileLocked() // also tries again what the dispatcher refused before
 }
@@ -80,19 +94,23 @@ func (m *Mesh) doChores() {
 // instancesChanged follows the instances that attach to this replica and detach: the others are told, and what is here need not be borrowed.
 func (m *Mesh) instancesChanged() {
 	m.publisher.FlushResults() // the others take an instance that has left for one that sends no more
-	m.beat("", false)
+	m.beat("", false, 0)
 	m.forgetGone()
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	m.reconcileLocked()
 }
 
-// beat sends a heartbeat, to all when to is empty.
-func (m *Mesh) beat(to sio.ReplicaID, hello bool) {
+// beat sends a heartbeat, to all when to is empty. One that asks is answered, and the answer repeats its id. While nobody can be reached none is
+// sent: it would be out of date when it arrives.
+func (m *Mesh) beat(to sio.ReplicaID, hello bool, answers uint64) {
+	if m.backplane.Healthy() != nil {
+		return
+	}
 	h := &backplane.Heartbeat{
 		Cluster: m.options.Cluster, GRPCAddress: m.options.GRPCAddress, HTTPAddress: m.options.HTTPAddress,
 		StartedMs: m.started.UnixMilli(), Instances: m.dispatcher.Attached(), Hello: hello, Sent: m.publisher.Sent(),
-		ForwardAddress: m.options.ForwardAddress,
+		ForwardAddress: m.options.ForwardAddress, HelloID: m.doubt.hello.Load(), Answers: answers,
 	}
 	if err := m.publisher.Send(to, h); err != nil {
 		m.log.Warn("a heartbeat could not be sent: other replicas may take this one for dead", "error", err)
@@ -130,8 +148,9 @@ func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
 	m.members[origin] = x
 	x.told, x.lastSeen = *h, time.Now()
 	m.mu.Unlock()
-	if h.Hello || fresh {
-		m.beat(origin, false)
+	m.answeredLocked(origin, h.Answers)
+	if _, awaited := m.doubt.awaited[origin]; h.Hello || fresh {
+		m.beat(origin, awaited, h.HelloID)
 	}
 	x.offered(h.Instances)
 	m.reconcileLocked()
@@ -167,17 +186,20 @@ func (m *Mesh) left(origin sio.ReplicaID) {
 	}
 	m.metrics.Left.Inc()
 	m.log.Info("a replica left", "other", origin)
-	m.inbox.Forget(origin)
+	m.inbox.Left(origin)
 	m.guests.forgetAll(origin)
-	m.removeLocked(x)
+	m.removeLocked(x, m.publisher.Left)
+	delete(m.doubt.awaited, origin)
+	m.tellDoubtLocked()
 	m.reconcileLocked()
 }
 
-func (m *Mesh) removeLocked(x *member) {
+// removeLocked also says how the member went to those that wait for its answers.
+func (m *Mesh) removeLocked(x *member, went func(sio.ReplicaID)) {
 	m.mu.Lock()
 	delete(m.members, x.id)
 	m.mu.Unlock()
-	m.publisher.Left(x.id)
+	went(x.id)
 	m.lent.forget(x.id)
 	m.metrics.Replicas.Dec()
 	m.notify()

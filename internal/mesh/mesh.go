@@ -11,6 +11,7 @@ package mesh
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -71,6 +73,8 @@ type Mesh struct {
 	started    time.Time
 
 	// life ends the goroutines; stop waits for them.
+	quiet quietlog.ByCause
+
 	life       context.Context // the mesh is the life of its link to the others
 	end        context.CancelFunc
 	goroutines sync.WaitGroup
@@ -83,6 +87,7 @@ type Mesh struct {
 	members  map[sio.ReplicaID]*member // written under changing and mu
 	healthy  time.Time                 // guarded by changing; since when the backplane is, zero when it is not
 	stopped  bool                      // guarded by changing
+	doubt    doubt                     // guarded by changing
 	loans    uint64                    // guarded by changing; counts what was borrowed
 
 	guests  guests
@@ -116,9 +121,11 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 	log *slog.Logger,
 ) *Mesh {
 	life, end := context.WithCancel(context.Background())
-	return &Mesh{
+	mesh := &Mesh{
 		options: o, backplane: b, publisher: p, inbox: in, hub: h, dispatcher: d, metrics: m, log: log,
 		life: life, end: end, lifeline: make(chan struct{}, 1),
+		quiet:    quietlog.ByCause{PerSecond: 1},
+		doubt:    doubt{awaited: make(map[sio.ReplicaID]struct{})},
 		members:  make(map[sio.ReplicaID]*member),
 		borrowed: make(map[sio.InstanceID]*borrowed),
 		watchers: make(map[chan struct{}]struct{}),
@@ -126,6 +133,8 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 		results:  make(chan struct{}, 1),
 		guests:   guests{here: make(map[sio.ReplicaID]map[guest]sio.Namespace)},
 	}
+	mesh.doubt.hello.Store(rand.Uint64() | 1) // never zero, which answers nothing
+	return mesh
 }
 
 // Start listens to the other replicas and says hello. It is called once.
@@ -136,7 +145,7 @@ func (m *Mesh) Start() error {
 		return err
 	}
 	m.unlisten = unlisten
-	m.beat("", true)
+	m.linkChanged()
 	m.goroutines.Go(m.run)         // ended by Stop
 	m.goroutines.Go(m.sendResults) // ended by Stop
 	return nil
@@ -147,14 +156,14 @@ func (m *Mesh) Stop() {
 	m.end()
 	m.unlisten() // before the wait: what is received may start goroutines
 	m.goroutines.Wait()
-	if err := m.publisher.Send("", &backplane.Bye{}); err != nil {
+	if err := m.publisher.Send("", &backplane.Bye{Sent: m.publisher.Sent()}); err != nil {
 		m.log.Warn("other replicas could not be told that this one leaves", "error", err)
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	m.stopped = true
 	for _, x := range m.members {
-		m.removeLocked(x)
+		m.removeLocked(x, m.publisher.Left)
 	}
 	m.reconcileLocked()
 }

@@ -13,9 +13,10 @@ func (m *Mesh) receive(data []byte) {
 	if !ok {
 		return
 	}
-	if lost > 0 && e.To != "" {
+	if lost.Envelopes > 0 && e.To != "" {
 		m.lost(e.Origin)
 	}
+	m.missed(e.Origin, lost)
 	m.seen(e.Origin)
 	switch b := e.Body.(type) {
 	case *backplane.Command:
@@ -29,11 +30,10 @@ func (m *Mesh) receive(data []byte) {
 	case *backplane.QueryAnswer:
 		m.publisher.QueryAnswered(e.Origin, b)
 	case *backplane.Heartbeat:
-		if m.inbox.Missing(e.Origin, b.Sent) > 0 {
-			m.lost(e.Origin)
-		}
+		m.counted(e.Origin, b.Sent)
 		m.heard(e.Origin, b)
 	case *backplane.Bye:
+		m.counted(e.Origin, b.Sent)
 		m.left(e.Origin)
 	case *backplane.DispatchBatch:
 		m.lend(e.Origin, b)
@@ -42,6 +42,16 @@ func (m *Mesh) receive(data []byte) {
 	case *backplane.Lost:
 		m.reset(e.Origin)
 	}
+}
+
+// counted compares how far the origin counted with what came.
+func (m *Mesh) counted(origin sio.ReplicaID, sent []backplane.Sent) {
+	alone, all := m.inbox.Missing(origin, sent)
+	if alone.Envelopes > 0 {
+		m.lost(origin)
+	}
+	m.missed(origin, alone)
+	m.missed(origin, all)
 }
 
 // lost follows the loss of envelopes that the origin sent to this replica alone: dispatches for instances here, which the origin must give

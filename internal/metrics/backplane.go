@@ -23,6 +23,8 @@ type Backplane struct {
 	IgnoredForeign  prometheus.Counter // were for another replica
 	IgnoredRepeated prometheus.Counter // came a second time
 
+	IgnoredUnauthenticated prometheus.Counter // carried no code that authenticates them, or a wrong one
+
 	Gaps prometheus.Counter // times that envelopes were found missing
 	Lost prometheus.Counter // envelopes found missing
 
@@ -60,15 +62,17 @@ func NewBackplane(r prometheus.Registerer) *Backplane {
 		IgnoredUnknown:  ignored.WithLabelValues("unknown"),
 		IgnoredForeign:  ignored.WithLabelValues("foreign"),
 		IgnoredRepeated: ignored.WithLabelValues("repeated"),
-		Gaps:            counter("gaps_total", "Times that envelopes of another replica were found missing."),
-		Lost:            counter("lost_total", "Envelopes of other replicas that were found missing."),
-		Connected:       gauge("connected", "Whether the backplane is connected."),
-		Disconnects:     counter("disconnects_total", "Times that the connection to the backplane was lost."),
-		Reconnects:      counter("reconnects_total", "Times that the connection to the backplane came back."),
-		SlowConsumer:    counter("slow_consumer_total", "Times that this replica did not keep up and envelopes were dropped for it."),
-		QueriesOpen:     gauge("queries", "Queries, and messages that want acks, that wait for other replicas."),
-		QueriesFailed:   counter("query_failures_total", "Replicas that did not answer a query, or a message that wants acks, in time."),
-		GathersOpen:     gauge("gathers", "Emits that wait for acks of other replicas."),
-		GathersFailed:   counter("gather_failures_total", "Replicas that did not answer an emit with acks in time."),
+
+		IgnoredUnauthenticated: ignored.WithLabelValues("unauthenticated"),
+		Gaps:                   counter("gaps_total", "Times that envelopes of another replica were found missing."),
+		Lost:                   counter("lost_total", "Envelopes of other replicas that were found missing."),
+		Connected:              gauge("connected", "Whether the backplane is connected."),
+		Disconnects:            counter("disconnects_total", "Times that the connection to the backplane was lost."),
+		Reconnects:             counter("reconnects_total", "Times that the connection to the backplane came back."),
+		SlowConsumer:           counter("slow_consumer_total", "Times that this replica did not keep up and envelopes were dropped for it."),
+		QueriesOpen:            gauge("queries", "Queries, and messages that want acks, that wait for other replicas."),
+		QueriesFailed:          counter("query_failures_total", "Replicas that did not answer a query, or a message that wants acks, in time."),
+		GathersOpen:            gauge("gathers", "Emits that wait for acks of other replicas."),
+		GathersFailed:          counter("gather_failures_total", "Replicas that did not answer an emit with acks in time."),
 	}
 }

@@ -29,6 +29,7 @@ type Hub struct {
 	JournalEvents    prometheus.Gauge   // events kept for sockets that come back
 	JournalBytes     prometheus.Gauge   // the same in bytes
 	JournalOverflows prometheus.Counter // events dropped before their time
+	Gaps             prometheus.Counter // times that sockets could not be recovered any more since other replicas' commands were missing
 
 	Collections  prometheus.Gauge   // emits that wait for acks
 	AcksCame     prometheus.Counter // acks in time
@@ -56,6 +57,10 @@ func NewHub(r prometheus.Registerer) *Hub {
 		Collections:   gauge("collections", "Emits that wait for acks on this replica."),
 		JournalEvents: gauge("journal_events", "Events kept for sockets that come back."),
 		JournalBytes:  gauge("journal_bytes", "Bytes of the events kept for sockets that come back."),
+		Gaps: f.NewCounter(prometheus.CounterOpts{
+			Name: "spanwire_hub_backplane_gaps_total",
+			Help: "Times that commands of other replicas were found missing, so that no socket connected until then is recovered.",
+		}),
 		JournalOverflows: f.NewCounter(prometheus.CounterOpts{
 			Name: "spanwire_hub_journal_overflows_total", Help: "Events kept for sockets that come back and dropped before their time, because there were too many.",
 		}),

@@ -5,6 +5,7 @@ package plainjson
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -160,6 +161,26 @@ func OccurrenceOf(o *spanwirev1.Occurrence, replica string) Occurrence {
 // Kind names a kind of occurrence: "connected".
 func Kind(k spanwirev1.OccurrenceKind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "OCCURRENCE_KIND_"))
+}
+
+// Partial says in one sentence what is known when a command may not have reached every replica, and what that means for asking again. It is empty
+// when all is known.
+func Partial(a interface {
+	GetSockets() uint32
+	GetSilentReplicas() []string
+	GetFault() *spanwirev1.Fault
+},
+) string {
+	unavailable := a.GetFault().GetCode() == spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE
+	silent := strings.Join(a.GetSilentReplicas(), ", ")
+	switch {
+	case silent == "" && !unavailable:
+		return ""
+	case silent == "":
+		silent = "others, none of which is known"
+	}
+	return fmt.Sprintf("carried out for the %d sockets counted here; not known to be carried out at replicas that are silent: %s. "+
+		"Asking again reaches the former twice, unless it is done with the idempotency key of this call", a.GetSockets(), silent)
 }
 
 // Value is a JSON value that may be absent.

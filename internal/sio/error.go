@@ -2,7 +2,10 @@
 
 package sio
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Code classifies errors. Each door has one table that turns codes into its own status.
 type Code uint8
@@ -50,6 +53,36 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
+
+// Unreached is in the chain of an error which says that other replicas may not have been reached.
+type Unreached struct {
+	Replicas []ReplicaID // as far as they are known
+	Cause    error       // may be nil
+}
+
+// Error implements error.
+func (e *Unreached) Error() string {
+	s := "other replicas"
+	if len(e.Replicas) > 0 {
+		s = fmt.Sprintf("replicas %v", e.Replicas)
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (e *Unreached) Unwrap() error { return e.Cause }
+
+// UnreachedIn gives the replicas that err says may not have been reached.
+func UnreachedIn(err error) []ReplicaID {
+	var e *Unreached
+	if errors.As(err, &e) {
+		return e.Replicas
+	}
+	return nil
+}
 
 // CodeOf gives the code of the first Error in err's chain, and 0 when there is none.
 func CodeOf(err error) Code {

@@ -6,6 +6,7 @@ package memory
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -32,6 +33,8 @@ func NewBus(pending int) *Bus {
 type Backplane struct {
 	bus     *Bus
 	metrics *metrics.Backplane
+	losses  atomic.Uint64
+	changes chan struct{}
 
 	mu     sync.Mutex
 	subs   []*subscription // guarded by mu
@@ -51,7 +54,7 @@ type subscription struct {
 // New makes a replica's end.
 func (b *Bus) New(m *metrics.Backplane) *Backplane {
 	m.Connected.Set(1)
-	return &Backplane{bus: b, metrics: m}
+	return &Backplane{bus: b, metrics: m, changes: make(chan struct{}, 1)}
 }
 
 // Publish implements backplane.Backplane.
@@ -69,10 +72,21 @@ func (b *Backplane) Publish(to sio.ReplicaID, data []byte) error {
 		case s.queue <- data:
 		default:
 			s.owner.metrics.SlowConsumer.Inc()
+			s.owner.losses.Add(1)
+			select {
+			case s.owner.changes <- struct{}{}:
+			default: // it is known that there is one
+			}
 		}
 	}
 	return nil
 }
+
+// Losses implements backplane.Backplane. What does not fit into a queue is lost.
+func (b *Backplane) Losses() uint64 { return b.losses.Load() }
+
+// Changes implements backplane.Backplane.
+func (b *Backplane) Changes() <-chan struct{} { return b.changes }
 
 // Subscribe implements backplane.Backplane.
 func (b *Backplane) Subscribe(self sio.ReplicaID, receive func(data []byte)) (stop func(), err error) {

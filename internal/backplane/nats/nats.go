@@ -14,10 +14,12 @@ import (
 	"log/slog"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	client "github.com/nats-io/nats.go"
 
+	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -70,6 +72,8 @@ type Backplane struct {
 	log     *slog.Logger
 	conn    *client.Conn
 	server  *embedded // nil when NATS is external
+	losses  atomic.Uint64
+	changes chan struct{}
 
 	mu   sync.Mutex
 	subs []*subscription // guarded by mu
@@ -81,7 +85,7 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 	if !clusterName.MatchString(o.Cluster) {
 		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
 	}
-	b := &Backplane{options: o, metrics: m, log: log}
+	b := &Backplane{options: o, metrics: m, log: log, changes: make(chan struct{}, 1)}
 	settings := b.settings()
 	url := o.URL
 	if url == "" {
@@ -104,7 +108,8 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 	if conn.IsConnected() {
 		b.connected(conn)
 	} else {
-		log.Warn("NATS cannot be reached yet; trying on. Only sockets of this replica are served until then")
+		b.lost()
+		log.Warn("NATS cannot be reached yet; retrying. Only sockets of this replica are served until then", "setting", "nats-url")
 	}
 	return b, nil
 }
@@ -143,8 +148,10 @@ func (b *Backplane) settings() []client.Option {
 func (b *Backplane) Publish(to sio.ReplicaID, data []byte) error {
 	err := b.conn.Publish(b.subject(to), data)
 	switch {
-	case err == nil:
+	case err == nil && b.conn.IsConnected():
 		return nil
+	case err == nil:
+		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: backplane.ErrKept, Message: "NATS is away"}
 	case errors.Is(err, client.ErrMaxPayload):
 		return &sio.Error{Code: sio.CodeTooLarge, Op: "publish", Cause: err, Message: fmt.Sprintf("an envelope of %d bytes is more than the "+
 			"NATS server takes (its max_payload is %d): raise that, or lower max-payload here", len(data), b.conn.MaxPayload())}
@@ -161,6 +168,25 @@ func (b *Backplane) Healthy() error {
 		return nil
 	}
 	return &sio.Error{Code: sio.CodeUnavailable, Op: "check backplane", Message: "NATS is " + b.conn.Status().String(), Cause: b.conn.LastError()}
+}
+
+// Losses implements backplane.Backplane: it counts the times that NATS was away, or that this replica did not keep up.
+func (b *Backplane) Losses() uint64 { return b.losses.Load() }
+
+// Changes implements backplane.Backplane.
+func (b *Backplane) Changes() <-chan struct{} { return b.changes }
+
+// lost notes that data may have been lost.
+func (b *Backplane) lost() {
+	b.losses.Add(1)
+	b.changed()
+}
+
+func (b *Backplane) changed() {
+	select {
+	case b.changes <- struct{}{}:
+	default: // it is known that there is a change
+	}
 }
 
 // Address is where the embedded server listens, and empty when it does not.
@@ -199,6 +225,7 @@ func (b *Backplane) subject(to sio.ReplicaID) string {
 
 func (b *Backplane) connected(conn *client.Conn) {
 	b.metrics.Connected.Set(1)
+	b.changed()
 	if limit := conn.MaxPayload(); limit < int64(b.options.MaxEnvelope) {
 		b.log.Warn("the NATS server takes smaller envelopes than replicas may want to send: larger ones will be refused; "+
 			"raise its max_payload or lower max-payload here", "max_payload", limit, "max_envelope", b.options.MaxEnvelope)
@@ -211,6 +238,7 @@ func (b *Backplane) disconnected(conn *client.Conn, err error) {
 		return
 	}
 	b.metrics.Disconnects.Inc()
+	b.lost()
 	b.log.Warn("NATS is away: only sockets of this replica are reached until it is back", "error", err)
 }
 
@@ -224,6 +252,7 @@ func (b *Backplane) reconnected(conn *client.Conn) {
 func (b *Backplane) failed(_ *client.Conn, _ *client.Subscription, err error) {
 	if errors.Is(err, client.ErrSlowConsumer) {
 		b.metrics.SlowConsumer.Inc()
+		b.lost()
 		b.log.Warn("this replica does not keep up with the others: envelopes were dropped", "pending", b.options.Pending)
 		return
 	}

@@ -3,6 +3,7 @@
 package nats
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -36,8 +37,8 @@ func (r *replica) expect(t *testing.T, want string) {
 func startReplica(t *testing.T, o Options) *replica {
 	t.Helper()
 	r := &replica{Backplane: start(t, o), id: sio.NewReplicaID(), delivered: make(chan string, 1000)}
-	r.publisher = backplane.NewPublisher(r, r.id, o.MaxEnvelope, r.metrics)
-	inbox := backplane.NewInbox(r.id, r.metrics, slog.New(slog.DiscardHandler))
+	r.publisher = backplane.NewPublisher(r, r.id, nil, o.MaxEnvelope, r.metrics)
+	inbox := backplane.NewInbox(r.id, nil, r.metrics, slog.New(slog.DiscardHandler))
 	_, err := r.Subscribe(r.id, func(data []byte) {
 		if e, _, ok := inbox.Open(data); ok {
 			r.delivered <- e.Body.(*backplane.Command).Command.(*sio.Emit).Event.Name
@@ -81,7 +82,11 @@ func TestBackplane_Restart(t *testing.T) {
 	eventually(t, "both notice", func() bool { return a.Healthy() != nil && b.Healthy() != nil })
 	failed := 0
 	for i := range 20 {
-		if err := a.emit(fmt.Sprint("away", i)); sio.CodeOf(err) == sio.CodeUnavailable {
+		err := a.emit(fmt.Sprint("away", i))
+		if sio.CodeOf(err) != sio.CodeUnavailable {
+			t.Fatalf("an emit while NATS is away: %v", err)
+		}
+		if !errors.Is(err, backplane.ErrKept) {
 			failed++
 		}
 	}
@@ -99,7 +104,14 @@ func TestBackplane_Restart(t *testing.T) {
 		if err := r.conn.Flush(); err != nil {
 			t.Fatal(err)
 		}
+		if r.Losses() != 1 {
+			t.Errorf("%d losses are counted", r.Losses())
+		}
 	}
+	if err := a.emit("too early"); sio.CodeOf(err) != sio.CodeUnavailable {
+		t.Errorf("an emit before all are known to be back: %v", err)
+	}
+	a.publisher.Doubt(a.Losses(), nil, time.Now().Add(time.Minute))
 	if err := a.emit("after"); err != nil {
 		t.Fatal(err)
 	}
@@ -112,8 +124,8 @@ func TestBackplane_Restart(t *testing.T) {
 			t.Fatal("b is deaf after the restart")
 		}
 	}
-	if lost := value(b.metrics.Lost); int(lost)+late-1 != 20-failed {
-		t.Errorf("of %d buffered emits %d came and %v were reported lost", 20-failed, late-1, lost)
+	if lost := value(b.metrics.Lost); int(lost)+late-2 != 20-failed {
+		t.Errorf("of %d buffered emits %d came and %v were reported lost", 20-failed, late-2, lost)
 	}
 }
 

@@ -15,12 +15,16 @@ type outcome struct {
 	Sockets        uint32   `json:"sockets"`
 	SilentReplicas []string `json:"silent_replicas"`
 	Replayed       bool     `json:"replayed"`
+	Partial        string   `json:"partial,omitempty"`
 	Error          *problem `json:"error,omitempty"`
 }
 
 func outcomeOf(r *spanwirev1.ExecuteResponse) (o outcome, status int) {
 	a := r.GetAnswer()
-	o = outcome{Sockets: a.GetSockets(), SilentReplicas: plainjson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed()}
+	o = outcome{
+		Sockets: a.GetSockets(), SilentReplicas: plainjson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed(),
+		Partial: plainjson.Partial(a),
+	}
 	o.Error, status = problemOf(a.GetFault())
 	return o, status
 }

@@ -201,9 +201,10 @@ func TestNew_answers(t *testing.T) {
 		body    string
 	}{
 		{`POST /emit {"event":"x"}`, &spanwirev1.Answer{Sockets: 3}, nil, 200, `{"sockets":3,"silent_replicas":[],"replayed":true}`},
-		{`POST /emit {"event":"x"}`, &spanwirev1.Answer{Sockets: 3, SilentReplicas: []string{"r"}}, nil, 200, `{"sockets":3,"silent_replicas":["r"],"replayed":true}`},
+		{`POST /emit {"event":"x"}`, &spanwirev1.Answer{Sockets: 3, SilentReplicas: []string{"r"}}, nil, 200,
+			`{"sockets":3,"silent_replicas":["r"],"replayed":true,"partial":"carried out for the 3 sockets counted here; not known`},
 		{`POST /emit {"event":"x"}`, &spanwirev1.Answer{Sockets: 1, Fault: fault(4)}, nil, 503,
-			`{"sockets":1,"silent_replicas":[],"replayed":true,"error":{"code":"BACKPLANE_UNAVAILABLE","message":"m"}}`},
+			`unless it is done with the idempotency key of this call","error":{"code":"BACKPLANE_UNAVAILABLE","message":"m"}}`},
 		{`POST /emit {"event":"x"}`, nil, status.Error(codes.InvalidArgument, "m"), 400, `{"error":{"code":"INVALID_ARGUMENT","message":"m"}}`},
 		{`POST /emit {"event":"x"}`, nil, status.Error(codes.PermissionDenied, "m"), 403, `{"error":{"code":"PERMISSION_DENIED","message":"m"}}`},
 		{`POST /call {"event":"x"}`, &spanwirev1.Answer{Sockets: 1, Acks: ack}, nil, 200,
