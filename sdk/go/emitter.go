@@ -14,7 +14,8 @@ import (
 )
 
 // Emitter emits from a program that handles nothing: a script, a cron job, a web application. It may be used from many goroutines at
-// once. Each emit is one call that returns when the broker has served its sockets and told the other replicas.
+// once. Each emit is one call that returns when the broker has served its sockets and told the other replicas; when those may not have been
+// reached it fails with a PartialDeliveryError.
 //
 // With several addresses a call goes to the one that answered last, and to the next where none took it. A call that a broker may have taken
 // and did not answer is not made again, and fails with ErrBrokerUnavailable, unless Target.IdempotencyKey makes that safe.
@@ -119,10 +120,7 @@ func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, er
 	if err != nil {
 		return nil, err
 	}
-	if f := out.GetAnswer().GetFault(); f != nil {
-		return out.GetAnswer(), &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
-	}
-	return out.GetAnswer(), nil
+	return out.GetAnswer(), failureIn(out.GetAnswer())
 }
 
 func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
@@ -135,9 +133,11 @@ func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, err
 	if err != nil {
 		return nil, err
 	}
-	return &spanwirev1.Answer{
+	a := &spanwirev1.Answer{
 		Sockets: out.GetSockets(), Acks: out.GetAcks(), Missing: out.GetMissing(), SilentReplicas: out.GetSilentReplicas(),
-	}, nil
+		Fault: out.GetFault(),
+	}
+	return a, failureIn(a)
 }
 
 // generated gives the command as a message of the generated code.

@@ -40,7 +40,7 @@ const (
 	FaultTooLarge = FaultCode(spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE)
 	// FaultUnimplemented means that the broker does not know the command; it may be older than this package.
 	FaultUnimplemented = FaultCode(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED)
-	// FaultBackplaneUnavailable means that the command reached local sockets, but other replicas could not be told.
+	// FaultBackplaneUnavailable means that delivery was partial; see PartialDeliveryError.
 	FaultBackplaneUnavailable = FaultCode(spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE)
 	// FaultNotFound means that what was named is not known, or not any more.
 	FaultNotFound = FaultCode(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND)
@@ -58,6 +58,41 @@ type CommandError struct {
 
 // Error implements error.
 func (e *CommandError) Error() string { return "spanwire: the broker refused: " + e.Message }
+
+// PartialDeliveryError means that a command was carried out by the replica that took it, and may not have been by others: the replicas cannot
+// reach each other now, or did not answer in time. It unwraps to a CommandError with FaultBackplaneUnavailable.
+//
+// To emit again sends the event twice to those that were reached, unless it is done by an Emitter with the Target.IdempotencyKey of the first call,
+// which then tells what became of that.
+type PartialDeliveryError struct {
+	// Sockets counts the sockets that were reached, as far as it is known.
+	Sockets int
+	// SilentReplicas names the replicas that may not have been reached, as far as they are known.
+	SilentReplicas []string
+	Message        string
+}
+
+// Error implements error.
+func (e *PartialDeliveryError) Error() string {
+	return fmt.Sprintf("spanwire: delivered to %d sockets, and possibly not to those of other replicas: %s", e.Sockets, e.Message)
+}
+
+// Unwrap gives the same as a CommandError.
+func (e *PartialDeliveryError) Unwrap() error {
+	return &CommandError{Code: FaultBackplaneUnavailable, Message: e.Message}
+}
+
+// failureIn gives what an answer says went wrong.
+func failureIn(a *spanwirev1.Answer) error {
+	f := a.GetFault()
+	switch {
+	case f == nil:
+		return nil
+	case f.GetCode() == spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE:
+		return &PartialDeliveryError{Sockets: int(a.GetSockets()), SilentReplicas: a.GetSilentReplicas(), Message: f.GetMessage()}
+	}
+	return &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
+}
 
 // RegistrationError means that the broker did not accept what the service declared. Attaching again does not help.
 type RegistrationError struct{ Message string }

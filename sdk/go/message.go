@@ -139,7 +139,7 @@ func (i Instances) EmitWithAck(ctx context.Context, name string, args ...any) (*
 	m.WantAcks = true
 	m.AckTimeoutMs = milliseconds(patience - margin(patience))
 	a, err := i.target.via.query(ctx, c)
-	if err != nil {
+	if a == nil {
 		return nil, err
 	}
 	acks := &InstanceAcks{Missing: int(a.GetMissing()), SilentReplicas: a.GetSilentReplicas()}
@@ -149,7 +149,7 @@ func (i Instances) EmitWithAck(ctx context.Context, name string, args ...any) (*
 			Ack: Ack{args: one.GetAck().GetArgs(), attachments: one.GetAck().GetAttachments()},
 		})
 	}
-	return acks, nil
+	return acks, err
 }
 
 func (i Instances) command(name string, args []any) (*command, error) {

@@ -143,7 +143,7 @@ func explain(ctx context.Context, err error) error {
 	case codes.Unimplemented:
 		return &CommandError{Code: FaultUnimplemented, Message: st.Message()}
 	case codes.Unavailable:
-		return &CommandError{Code: FaultBackplaneUnavailable, Message: st.Message()}
+		return &PartialDeliveryError{Message: st.Message()} // a broker that is older than this
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return &CommandError{Code: FaultPermissionDenied, Message: st.Message()}
 	}

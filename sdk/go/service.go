@@ -292,10 +292,7 @@ func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwi
 	if err != nil {
 		return nil, err
 	}
-	if f := a.GetFault(); f != nil {
-		return a, &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
-	}
-	return a, nil
+	return a, failureIn(a)
 }
 
 var errKey = errors.New("spanwire: an idempotency key is for targets of an Emitter")

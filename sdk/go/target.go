@@ -106,7 +106,8 @@ func (t Target) Emit(event string, args ...any) error {
 func (t Target) Send(args ...any) error { return t.Emit("message", args...) }
 
 // EmitWithAck sends an event to the target and gathers the acks. The wait ends when all came, or when the context's deadline, and
-// without one the broker's setting ack-timeout, has passed; Acks.Missing then says how many did not come.
+// without one the broker's setting ack-timeout, has passed; Acks.Missing then says how many did not come. What came is returned also beside
+// an error of the broker, such as a PartialDeliveryError.
 func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -120,22 +121,22 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
 	c.ackTimeout -= margin(c.ackTimeout)
 	a, err := t.via.query(ctx, c)
-	if err != nil {
+	if a == nil {
 		return nil, err
 	}
-	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), nil
+	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), err
 }
 
 // Count is how many sockets an emit or a command reached in the whole cluster.
 type Count struct {
 	Sockets int
-	// SilentReplicas did not say in time how many they reached.
+	// SilentReplicas did not say in time how many they reached, or were lost meanwhile: the event may have reached their sockets or not.
 	SilentReplicas []string
 }
 
 // EmitWithCount sends an event to the target and counts the sockets that it reached, in the whole cluster unless the target is local. The
 // wait ends when all replicas have said it, or when the context's deadline, and without one the broker's setting ack-timeout,
-// has passed. A broker that is older than this counts its own sockets.
+// has passed. A broker that is older than this counts its own sockets. What is known is returned also beside a PartialDeliveryError.
 func (t Target) EmitWithCount(ctx context.Context, event string, args ...any) (*Count, error) {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -152,10 +153,10 @@ func (t Target) EmitWithCount(ctx context.Context, event string, args ...any) (*
 func (t Target) counted(ctx context.Context, c *command) (*Count, error) {
 	c.wantCount = true
 	a, err := t.via.query(ctx, c)
-	if err != nil {
+	if a == nil {
 		return nil, err
 	}
-	return &Count{Sockets: int(a.GetSockets()), SilentReplicas: a.GetSilentReplicas()}, nil
+	return &Count{Sockets: int(a.GetSockets()), SilentReplicas: a.GetSilentReplicas()}, err
 }
 
 // patience is how long to wait at most; zero leaves it to the broker.
