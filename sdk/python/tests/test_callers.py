@@ -16,7 +16,7 @@ from test_serving import App
 
 import spanwire
 from spanwire import Deduplicator, Emitter
-from spanwire._proto import command_pb2
+from spanwire._proto import command_pb2, emitter_pb2
 from spanwire._settings import Settings
 
 Make = Callable[..., spanwire.Service]
@@ -49,6 +49,29 @@ def test_emitter_keys(broker: FakeBroker) -> None:
         assert dict(emitter.rooms()) == {"r": 2}
         with pytest.raises(RuntimeError, match="callback"):
             emitter.emit("x", callback=print)
+
+
+# What may not have reached everyone is told with what is known.
+def test_emitter_partial(broker: FakeBroker) -> None:
+    fault = command_pb2.Fault(code=command_pb2.FAULT_CODE_BACKPLANE_UNAVAILABLE, message="the backplane is down")
+    with Emitter(broker.address) as emitter:
+        broker.emit_response = emitter_pb2.EmitResponse(sockets=3, silent_replicas=["b2"], fault=fault)
+        with pytest.raises(spanwire.PartialDeliveryError, match=r"3 sockets.*the backplane is down") as caught:
+            emitter.emit("x")
+        assert (caught.value.sockets, caught.value.silent_replicas, caught.value.code) == (3, ("b2",), "BACKPLANE_UNAVAILABLE")
+        assert emitter.emit_with_ack("x").silent_replicas == ("b2",)
+        broker.told = command_pb2.Answer(sockets=1, fault=fault)
+        with pytest.raises(spanwire.CommandError, match="down"):
+            emitter.join("r", to="s1")
+        # A replica that hangs is none that cannot be reached: only who asked for the count misses something.
+        broker.emit_response = emitter_pb2.EmitResponse(sockets=2, silent_replicas=["b2"])
+        assert emitter.emit("x") == 2
+        with pytest.raises(spanwire.PartialDeliveryError, match="b2") as caught:
+            emitter.emit("x", count=True)
+        assert caught.value.sockets == 2
+        broker.told = command_pb2.Answer(sockets=1, silent_replicas=["b2"])
+        with pytest.raises(spanwire.PartialDeliveryError, match="b2"):
+            emitter.leave("r", to="s1", count=True)
 
 
 # An address that cannot be reached is passed over; a call that may have been carried out is repeated under a key only.

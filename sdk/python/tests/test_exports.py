@@ -32,6 +32,7 @@ PUBLIC = [
     "InstanceAck",
     "InstanceAcks",
     "Message",
+    "PartialDeliveryError",
     "QueueFullError",
     "RegistrationError",
     "RemoteSocket",

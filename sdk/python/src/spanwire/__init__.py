@@ -22,6 +22,7 @@ from .exceptions import (
     CommandError,
     ConflictError,
     ConnectionRefusedError,
+    PartialDeliveryError,
     QueueFullError,
     RegistrationError,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "InstanceAck",
     "InstanceAcks",
     "Message",
+    "PartialDeliveryError",
     "QueueFullError",
     "RegistrationError",
     "RemoteSocket",

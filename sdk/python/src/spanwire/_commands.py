@@ -12,7 +12,7 @@ from ._proto import command_pb2, event_pb2
 from ._remote import RemoteSocket
 from ._target import Target, To, Via
 from ._words import Acks, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets, Space, names
-from .exceptions import CommandError, ConflictError
+from .exceptions import CommandError, ConflictError, PartialDeliveryError
 
 __all__ = [
     "acks",
@@ -241,7 +241,49 @@ def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
         The acks.
     """
     came = [SocketAck(a.socket_id, codec.decode(a.ack.args, a.ack.attachments)) for a in answer.acks]
-    return Acks(sockets=answer.sockets, acks=came, missing=answer.missing)
+    return Acks(sockets=answer.sockets, acks=came, missing=answer.missing, silent_replicas=tuple(answer.silent_replicas))
+
+
+def gathered(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
+    """Is `acks` of an answer that was waited for.
+
+    Args:
+        codec: Parses the acks.
+        answer: The message.
+
+    Returns:
+        The acks. Replicas that were silent are named in it.
+
+    Raises:
+        CommandError: The emit was refused, or nobody can tell which replicas it did not reach.
+    """
+    if not answer.silent_replicas:
+        check(codec, answer)
+    return acks(codec, answer)
+
+
+def counted(codec: Codec, answer: command_pb2.Answer | Any) -> int:
+    """Gives how many sockets were counted in the whole cluster.
+
+    Args:
+        codec: Parses the data of a conflict.
+        answer: The answer, or the response to a unary call.
+
+    Returns:
+        The number.
+
+    Raises:
+        PartialDeliveryError: Some replicas did not say how many they reached.
+        CommandError: The command was refused for another reason.
+    """
+    check(codec, answer)
+    if silent := tuple(answer.silent_replicas):
+        raise PartialDeliveryError(
+            f"delivered to {answer.sockets} sockets; replicas that did not say how many they reached: {', '.join(silent)}",
+            sockets=answer.sockets,
+            silent_replicas=silent,
+        )
+    return int(answer.sockets)
 
 
 def instance_acks(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:
@@ -318,15 +360,16 @@ def rooms(answer: command_pb2.Answer) -> Rooms:
     return found
 
 
-def check(codec: Codec, answer: command_pb2.Answer) -> None:
+def check(codec: Codec, answer: command_pb2.Answer | Any) -> None:
     """Raises when the broker refused a command.
 
     Args:
         codec: Parses the data of a conflict.
-        answer: The answer.
+        answer: The answer, or the response to a unary call.
 
     Raises:
         ConflictError: What was to be changed was changed by somebody else.
+        PartialDeliveryError: It was carried out, and possibly not by every replica.
         CommandError: It was refused for another reason.
     """
     if not answer.HasField("fault"):
@@ -335,4 +378,10 @@ def check(codec: Codec, answer: command_pb2.Answer) -> None:
     text = f"the broker refused the command: {answer.fault.message}"
     if name == "CONFLICT":
         raise ConflictError(text, data=value(codec, answer.data), version=answer.data_version)
+    if name == "BACKPLANE_UNAVAILABLE":
+        raise PartialDeliveryError(
+            f"delivered to {answer.sockets} sockets, and possibly not to those of other replicas: {answer.fault.message}",
+            sockets=answer.sockets,
+            silent_replicas=tuple(answer.silent_replicas),
+        )
     raise CommandError(text, code=name)

@@ -141,7 +141,13 @@ def _translate(error: Any, address: str, *, tls: bool) -> Exception:
     code, details = error.code(), error.details()
     if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (details or ""):
         details = advice(address, tls=tls) or details
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return BrokerUnavailableError(
+            f"no answer of the broker at {address} in time: {details}. The call may have been carried out or not; only with an"
+            " idempotency_key is it safe to repeat. SPANWIRE_ADDRESS says where to look",
+            address=address,
+        )
+    if code is grpc.StatusCode.UNAVAILABLE:
         return BrokerUnavailableError(
             _unreachable(address, details),
             address=address,

@@ -107,6 +107,7 @@ class Emitter(Emits[int]):
         Raises:
             TypeError: An argument cannot be sent.
             BrokerUnavailableError: No broker can be reached.
+            PartialDeliveryError: The event was sent to the sockets of one replica, and may not have been sent to those of others.
             CommandError: The broker refused the emit.
         """
         if callback is not None:
@@ -117,7 +118,11 @@ class Emitter(Emits[int]):
             return 0
         request.emit.want_count = count
         request.idempotency_key = idempotency_key
-        return int(self._send(request, self._timeout).sockets)
+        response = self._send(request, self._timeout)
+        if count:
+            return _commands.counted(self._codec, response)
+        _commands.check(self._codec, response)
+        return int(response.sockets)
 
     def emit_with_ack(
         self,
@@ -328,7 +333,11 @@ class Emitter(Emits[int]):
         link: Any = None,  # noqa: ARG002 - of services
     ) -> int:
         request = self._request(event, args, to, except_, namespace, volatile=volatile, compress=compress)
-        return 0 if request is None else int(self._send(request, self._timeout).sockets)
+        if request is None:
+            return 0
+        response = self._send(request, self._timeout)
+        _commands.check(self._codec, response)
+        return int(response.sockets)
 
     def _request(
         self,
@@ -371,7 +380,7 @@ class Emitter(Emits[int]):
         request.idempotency_key = key
         request.emit.want_acks = True
         request.emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        return _commands.acks(self._codec, self._send(request, timeout + self._timeout))
+        return _commands.gathered(self._codec, self._send(request, timeout + self._timeout))
 
     def _emit_for_acks(self, *_: Any, **__: Any) -> NoReturn:
         raise RuntimeError("an Emitter has no thread to run a callback on: wait for acks with emit_with_ack")
@@ -396,7 +405,7 @@ class Emitter(Emits[int]):
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         if not _commands.fill_move(request.command, verb, rooms, to, namespace, count=count):
             return 0
-        return int(self._execute(request).sockets)
+        return self._reached(request, count=count)
 
     def _disconnect(
         self,
@@ -411,7 +420,11 @@ class Emitter(Emits[int]):
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         if not _commands.fill_disconnect(request.command, to, namespace, close_session=close_session, count=count):
             return 0
-        return int(self._execute(request).sockets)
+        return self._reached(request, count=count)
+
+    def _reached(self, request: emitter_pb2.ExecuteRequest, *, count: bool) -> int:
+        answer = self._execute(request)
+        return _commands.counted(self._codec, answer) if count else int(answer.sockets)
 
     def _execute(self, request: emitter_pb2.ExecuteRequest, timeout: float | None = None) -> command_pb2.Answer:
         response = self._doors.call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)

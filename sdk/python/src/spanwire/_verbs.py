@@ -286,7 +286,7 @@ class Verbs(Emits[None]):
         timeout = _patience(to, timeout)
         action.command.emit.want_acks = True
         action.command.emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        return _commands.acks(self._codec, self._ask(action, timeout, link))
+        return _commands.gathered(self._codec, self._answer(action, timeout, link))
 
     def _call(
         self, event: str, args: tuple[Any, ...], to: str, namespace: str, timeout: float, *, link: Link | None = None

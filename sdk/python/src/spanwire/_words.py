@@ -159,11 +159,13 @@ class Acks:
         sockets: How many sockets were reached on the replica that took the command.
         acks: The acks that came; the order means nothing.
         missing: How many sockets were asked and did not answer.
+        silent_replicas: The replicas that did not say what their sockets answered; they may have asked them or not.
     """
 
     sockets: int
     acks: list[SocketAck]
     missing: int
+    silent_replicas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ The tree::
     │   ├── BrokerNotFoundError         no broker program was found to start
     │   ├── RegistrationError           the broker refused what this service registered
     │   ├── CommandError                the broker refused or could not carry out a command
-    │   │   └── ConflictError           what was to be changed was changed by somebody else
+    │   │   ├── ConflictError           what was to be changed was changed by somebody else
+    │   │   └── PartialDeliveryError    it was carried out by one replica, and possibly not by others
     │   ├── QueueFullError              more was emitted than the broker takes, for too long
     │   └── AckTimeoutError             nobody answered in time (a TimeoutError too)
     └── ConnectionRefusedError          raise it in a connect handler to refuse the socket
@@ -29,6 +30,7 @@ __all__ = [
     "CommandError",
     "ConflictError",
     "ConnectionRefusedError",
+    "PartialDeliveryError",
     "QueueFullError",
     "RegistrationError",
 ]
@@ -90,6 +92,23 @@ class ConflictError(CommandError):
         super().__init__(message, code="CONFLICT")
         self.data = data
         self.version = version
+
+
+class PartialDeliveryError(CommandError):
+    """A command was carried out by the replica that took it, and may not have been by others.
+
+    The replicas cannot reach each other now, or some did not answer in time. To emit again sends the event twice to those that
+    were reached, unless it is done with the `idempotency_key` of the first call, which then tells what became of that.
+
+    Attributes:
+        sockets: How many sockets were reached, as far as it is known.
+        silent_replicas: The replicas that may not have been reached, as far as they are known.
+    """
+
+    def __init__(self, message: str, *, sockets: int, silent_replicas: tuple[str, ...]) -> None:
+        super().__init__(message, code="BACKPLANE_UNAVAILABLE")
+        self.sockets = sockets
+        self.silent_replicas = silent_replicas
 
 
 class QueueFullError(BrokerError):
