@@ -177,7 +177,7 @@ func (b *Broker) build() (err error) {
 	if err != nil {
 		return err
 	}
-	app, err := newUpstream(c.Listen.Upstream, c.Engine.Paths[0], proxies, b.log)
+	app, err := b.newUpstream(proxies)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (l *listeners) close() {
 // newHTTPServer makes a server that strangers cannot hold up. It bounds no response: some last as long as their browser.
 func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           closeAfterUnclear(b.guard(door).methods(h)),
+		Handler:           closeAfterUnclear(boundBody(b.config.Engine.BodyTimeout, b.guard(door).methods(h))),
 		ReadHeaderTimeout: b.config.Listen.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    b.config.Listen.MaxHeader,

@@ -39,7 +39,7 @@ func behindLoadBalancer(t *testing.T, proxies string) (address string) {
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["X-Forwarded-For"]) }))
 	t.Cleanup(app.Close)
 	return brokertest.Start(t, func(c *config.Config) {
-		c.Listen.Upstream, c.Listen.TrustedProxies, c.Listen.ProxyProtocol = app.URL, []string{proxies}, true
+		c.Listen.Upstream.URL, c.Listen.TrustedProxies, c.Listen.ProxyProtocol = app.URL, []string{proxies}, true
 		c.Listen.HeaderTimeout = time.Second
 	}).HTTPAddress()
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,70 +13,149 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 )
 
-const (
-	upstreamDial = 5 * time.Second // for the web application to take a connection
-	upstreamIdle = 100             // connections to it that are kept
-)
+const upstreamIdle = 100 // connections to the web application that are kept
 
-// newUpstream answers the requests that are not Socket.IO: it passes them to the web application behind the broker, or explains
-// that there is none.
+// upstream passes the requests that are not Socket.IO to the web application behind the broker.
 //
-// The application hears in X-Forwarded-For, -Proto and -Host whom a request is from. What a trusted proxy in front has said there is
-// passed on, and what others have said is not.
-func newUpstream(target, enginePath string, proxies []netip.Prefix, log *slog.Logger) (http.Handler, error) {
-	if target == "" {
+// No side may hold the other up without end: the body of a request must come at a least rate, the application must take it and answer in
+// time, and the browser must take the answer. An answer that has begun may last, and so may a WebSocket: those that stream do.
+type upstream struct {
+	limits       config.Upstream
+	writeTimeout time.Duration
+	proxies      []netip.Prefix
+	proxy        *httputil.ReverseProxy
+	failures     *prometheus.CounterVec
+	log          *slog.Logger
+	quiet        quietlog.ByCause // a line a second for each reason
+}
+
+// newUpstream makes the handler of the requests that are not Socket.IO. Without a web application it explains that there is none.
+func (b *Broker) newUpstream(proxies []netip.Prefix) (http.Handler, error) {
+	c := b.config
+	if c.Listen.Upstream.URL == "" {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			explain(w, r, http.StatusNotFound, 0, fmt.Sprintf("Nothing is served at %s. Spanwire speaks Socket.IO at %s. To serve a web "+
 				"application at the same origin, start the broker with --upstream http://host:port, or the application under "+
-				"it with: broker dev -- COMMAND.", r.URL.Path, enginePath))
+				"it with: broker dev -- COMMAND.", r.URL.Path, c.Engine.Paths[0]))
 		}), nil
 	}
-	u, err := url.Parse(target)
+	u := &upstream{
+		limits: c.Listen.Upstream, writeTimeout: c.Engine.WriteTimeout, proxies: proxies, failures: metrics.NewUpstream(b.registry), log: b.log,
+		quiet: quietlog.ByCause{PerSecond: 1},
+	}
+	target, err := url.Parse(u.limits.URL)
 	if err != nil {
 		return nil, fmt.Errorf("setting upstream: %w", err)
 	}
-	return &httputil.ReverseProxy{
+	u.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // the library has taken out the pairs that it cannot parse
-			r.SetURL(u)
+			r.SetURL(target)
 			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
 			introduce(r, proxies)
 		},
 		// One of its own, because the usual one goes through the proxy that the environment names.
 		Transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: upstreamDial}).DialContext,
-			MaxIdleConnsPerHost: upstreamIdle,
-			IdleConnTimeout:     idleTimeout,
+			DialContext:           u.dial,
+			TLSHandshakeTimeout:   u.limits.ConnectTimeout,
+			ResponseHeaderTimeout: u.limits.AnswerTimeout,
+			MaxIdleConnsPerHost:   upstreamIdle,
+			IdleConnTimeout:       idleTimeout,
 		},
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if errors.Is(err, context.Canceled) {
-				return // the browser went away
-			}
-			if u, ok := w.(*upgrading); ok && u.refused {
-				return // answered
-			}
-			log.Warn("the web application does not answer", "upstream", target, "path", r.URL.Path, "error", err)
-			explain(w, r, http.StatusBadGateway, time.Second, fmt.Sprintf("The web application at %s (setting upstream) does not answer: %v. "+
-				"If it is starting, it will be here in a moment. If it is running, it listens elsewhere: under broker dev it must listen at the "+
-				"address in SPANWIRE_APP_ADDRESS, else --upstream must name where it listens.", target, err))
-		},
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}, nil
+		ErrorHandler: u.fail,
+		ErrorLog:     slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
+	}
+	return u, nil
 }
 
-// introduce tells the application whom the request is from.
+// ServeHTTP implements http.Handler.
+func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		body := newPacedBody(r.Body, http.NewResponseController(w).SetReadDeadline, u.limits.BodyTimeout, u.limits.MinBodyRate)
+		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body)) // a copy, since the HTTP server looks at the body of its own
+		r.Body = body
+	}
+	u.proxy.ServeHTTP(&takenAnswer{w, http.NewResponseController(w), u.writeTimeout}, r)
+}
+
+// bodyKey is where the context of a request holds its *pacedBody.
+type bodyKey struct{}
+
+// fail answers a request that the application did not.
+func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if a, ok := w.(*takenAnswer); ok && a.refusedUpgrade() {
+		return // answered
+	}
+	var network net.Error
+	var op *net.OpError
+	body, _ := r.Context().Value(bodyKey{}).(*pacedBody)
+	if why := body.end(); why != nil {
+		err = why // it says more than what became of it elsewhere
+	}
+	if body != nil {
+		w.Header().Set("Connection", "close")                // the rest of the body would follow
+		_ = http.NewResponseController(w).EnableFullDuplex() // the answer first
+		defer body.discard(w)
+	}
+	switch {
+	case errors.Is(err, errSlowBody):
+		u.answer(w, r, "slow_body", "upstream-body-timeout, upstream-min-body-rate", err, http.StatusRequestTimeout, 0,
+			"The body of the request came too slowly (settings upstream-body-timeout, upstream-min-body-rate).")
+	case errors.Is(err, context.Canceled), errors.Is(err, errBrokenBody):
+		panic(http.ErrAbortHandler) // the browser went away; that is how a handler says so
+	case errors.As(err, &network) && network.Timeout() && !(errors.As(err, &op) && op.Op == "dial"):
+		u.answer(w, r, "slow_answer", "upstream-answer-timeout", err, http.StatusGatewayTimeout, 0, fmt.Sprintf("The web application at %s (setting "+
+			"upstream) did not answer within %v (setting upstream-answer-timeout).", u.limits.URL, u.limits.AnswerTimeout))
+	default:
+		u.answer(w, r, "unreachable", "upstream", err, http.StatusBadGateway, time.Second, fmt.Sprintf("The web application at %s (setting upstream) does not "+
+			"answer: %v. If it is starting, it will be here in a moment. If it is running, it listens elsewhere: under broker dev it must listen at the "+
+			"address in SPANWIRE_APP_ADDRESS, else --upstream must name where it listens.", u.limits.URL, err))
+	}
+}
+
+// answer counts, logs and answers a failure.
+func (u *upstream) answer(w http.ResponseWriter, r *http.Request, reason, setting string, err error, code int, again time.Duration, text string) {
+	u.failures.WithLabelValues(reason).Inc()
+	if ok, suppressed := u.quiet.Allow(reason); ok {
+		u.log.Warn("request to the upstream failed", "reason", reason, "upstream", u.limits.URL, "address", r.RemoteAddr,
+			"setting", setting, "err", err, "suppressed", suppressed)
+	}
+	explain(w, r, code, again, text)
+}
+
+// dial reaches the application.
+func (u *upstream) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: u.limits.ConnectTimeout}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &takenRequest{c, u.limits.AnswerTimeout}, nil
+}
+
+// introduce tells the application whom the request is from, in X-Forwarded-For, -Proto, -Host and -Port. What a trusted proxy in front has said
+// there is passed on, and what others have said is not.
 func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
 	trusted := trusts(proxies, r.In.RemoteAddr)
+	for name := range r.In.Header {
+		if engineio.SaidByProxy(name, trusted) {
+			delete(r.Out.Header, name)
+		}
+	}
 	if trusted {
 		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // to which the next call appends
 	}
 	r.SetXForwarded()
 	if !trusted {
-		r.Out.Header.Del("X-Forwarded-Port") // which the library passes on
 		return
 	}
 	for _, name := range []string{"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"} {
@@ -95,22 +173,4 @@ func trusts(proxies []netip.Prefix, address string) bool {
 	}
 	ip := a.Addr().Unmap().WithZone("")
 	return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
-}
-
-// explain answers a person in a browser with a page, which may look again after a while, and a program with the bare text.
-func explain(w http.ResponseWriter, r *http.Request, code int, again time.Duration, text string) {
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		http.Error(w, text, code)
-		return
-	}
-	refresh := ""
-	if again > 0 && r.Method == http.MethodGet {
-		refresh = fmt.Sprintf(`<meta http-equiv="refresh" content="%d">`, int(again.Seconds()))
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	_, _ = fmt.Fprintf(w, "<!doctype html><html lang=en><meta charset=utf-8>%s<title>Spanwire</title>"+
-		"<body style=\"font:16px/1.5 system-ui;margin:4rem auto;max-width:40rem;padding:0 1rem\"><h1>Spanwire</h1><p>%s</p></html>\n",
-		refresh, html.EscapeString(text))
 }

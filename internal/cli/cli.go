@@ -124,6 +124,7 @@ func laptop() *config.Config {
 	c := config.Default()
 	c.Run.DrainSpread, c.Run.DrainTimeout = 0, laptopDrain
 	c.Services.ServiceRetention, c.Services.RetainLastService = laptopRetention, true
+	c.Listen.Upstream.AnswerTimeout = 0 // the application may stand at a breakpoint
 	return c
 }
 

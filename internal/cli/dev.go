@@ -29,8 +29,8 @@ func (t *terminal) dev(args []string) int {
 	if err != nil {
 		return t.failed(err)
 	}
-	if c.Listen.Upstream == "" {
-		c.Listen.Upstream = "http://" + address
+	if c.Listen.Upstream.URL == "" {
+		c.Listen.Upstream.URL = "http://" + address
 	}
 	signals := listen(c.Run.ExitWithParent)
 	defer signals.stop()

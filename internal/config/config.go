@@ -33,12 +33,21 @@ type Listen struct {
 	OperatorTLS      TLS
 	ReloadInterval   time.Duration
 	AdvertiseAddress string
-	Upstream         string
+	Upstream         Upstream
 	AllowedHosts     []string
 	TrustedProxies   []string
 	ProxyProtocol    bool
 	HeaderTimeout    time.Duration
 	MaxHeader        int
+}
+
+// Upstream is the web application behind the broker.
+type Upstream struct {
+	URL            string
+	ConnectTimeout time.Duration
+	BodyTimeout    time.Duration
+	MinBodyRate    int
+	AnswerTimeout  time.Duration
 }
 
 // TLS names the files of a listener's certificate.
@@ -194,6 +203,12 @@ func Default() *Config {
 			HeaderTimeout:   5 * time.Second,
 			ReloadInterval:  time.Second,
 			MaxHeader:       64 << 10,
+			Upstream: Upstream{
+				ConnectTimeout: 5 * time.Second,
+				BodyTimeout:    30 * time.Second,
+				MinBodyRate:    500,
+				AnswerTimeout:  time.Minute,
+			},
 		},
 		Engine: defaultEngine(),
 		Socket: Socket{

@@ -35,8 +35,18 @@ func (l *Listen) settings() []Setting {
 		{Name: "advertise-address", value: text(&l.AdvertiseAddress), Doc: "The host:port at which handlers on other machines reach this " +
 			"replica's service-address, told to them so that they can attach to every replica. Empty means service-address when it " +
 			"names a host."},
-		{Name: "upstream", value: text(&l.Upstream), Doc: "URL of a web application that gets every request that is not Socket.IO, so that page " +
+		{Name: "upstream", value: text(&l.Upstream.URL), Doc: "URL of a web application that gets every request that is not Socket.IO, so that page " +
 			"and sockets share one origin. Empty means that such requests are answered with 404."},
+		{Name: "upstream-connect-timeout", value: duration(&l.Upstream.ConnectTimeout), Doc: "Time for the upstream to take a connection, before the request is " +
+			"answered with 502."},
+		{Name: "upstream-body-timeout", value: duration(&l.Upstream.BodyTimeout), Doc: "Time in which the body of a request to the upstream must end, or bring as many " +
+			"bytes as upstream-min-body-rate makes in that time; then the time begins again. A slower body is answered with 408. The time in which the upstream " +
+			"does not read does not count."},
+		{Name: "upstream-min-body-rate", value: size(&l.Upstream.MinBodyRate), Doc: "Least rate of the body of a request to the upstream, in bytes per second, over each " +
+			"upstream-body-timeout. 0 asks for one byte in that time."},
+		{Name: "upstream-answer-timeout", value: duration(&l.Upstream.AnswerTimeout), Doc: "Time for the upstream to begin its answer once it has the request, and to take each " +
+			"part of the request. Then the answer is 504. An answer that has begun may last, and so may a WebSocket. 0 is no limit; `broker dev` sets it, " +
+			"for breakpoints."},
 		{Name: "allowed-hosts", value: list(&l.AllowedHosts), Doc: "Hosts that requests to http-address may ask for, like app.example.com, app.example.com:8443, " +
 			"*.example.com for any one label, or an address. Without a port an entry matches every port. Others are answered with 403, which stops pages " +
 			"that let their own name lead here (DNS rebinding). Of trusted-proxies X-Forwarded-Host counts. Empty allows all."},

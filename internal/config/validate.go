@@ -117,11 +117,16 @@ func (l *Listen) faults() (f faults) {
 	}
 	f.positive("header-timeout", l.HeaderTimeout)
 	f.atLeast("max-header", l.MaxHeader, leastHeader)
-	if l.Upstream != "" {
-		if u, err := url.Parse(l.Upstream); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			f.add("upstream", "%q is no URL of a web application; write http://host:port", l.Upstream)
+	f.positive("upstream-connect-timeout", l.Upstream.ConnectTimeout)
+	f.positive("upstream-body-timeout", l.Upstream.BodyTimeout)
+	if l.Upstream.AnswerTimeout < 0 {
+		f.add("upstream-answer-timeout", "%v is negative; 0 is no limit", l.Upstream.AnswerTimeout)
+	}
+	if l.Upstream.URL != "" {
+		if u, err := url.Parse(l.Upstream.URL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			f.add("upstream", "%q is no URL of a web application; write http://host:port", l.Upstream.URL)
 		} else if _, port, _ := net.SplitHostPort(l.HTTPAddress); port != "0" && u.Port() == port && loopback(u.Host) {
-			f.add("upstream", "%q is the broker's own http-address, so a request would go round for ever; give the application another port", l.Upstream)
+			f.add("upstream", "%q is the broker's own http-address, so a request would go round for ever; give the application another port", l.Upstream.URL)
 		}
 	}
 	return f

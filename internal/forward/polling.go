@@ -167,6 +167,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		u.all.Store(true)
+		_ = u.control.SetReadDeadline(time.Time{}) // the answer may wait for longer than the body could
 	case err != nil:
 		u.broke.Store(true)
 	}

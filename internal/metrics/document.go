@@ -54,6 +54,7 @@ func described() []description {
 	NewHandshakes(&c)
 	NewWrongProtocols(&c)
 	NewHTTPRefused(&c)
+	NewUpstream(&c)
 	NewCertificate(&c)
 	slices.SortFunc(c.all, func(a, b description) int { return cmp.Compare(a.name, b.name) })
 	return c.all

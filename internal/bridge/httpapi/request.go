@@ -79,7 +79,8 @@ func (c *call) read(into any) error {
 		return &failure{http.StatusUnsupportedMediaType, "MEDIA_TYPE", "the header Content-Type must be application/json"}
 	}
 	// A door that cannot bound the reading (a test's) does without.
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(c.BodyTimeout))
+	control := http.NewResponseController(c.w)
+	_ = control.SetReadDeadline(time.Now().Add(c.BodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, int64(c.MaxBody)))
 	var large *http.MaxBytesError
 	switch {
@@ -88,6 +89,7 @@ func (c *call) read(into any) error {
 	case err != nil:
 		return &failure{http.StatusRequestTimeout, "TIMEOUT", "the body did not come in time (setting body-timeout)"}
 	}
+	_ = control.SetReadDeadline(time.Time{}) // a call may wait for longer
 	return readBody(body, into)
 }
 

@@ -12,14 +12,18 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// newHandshake keeps what the opening request said. The session adds its revision.
-func newHandshake(r *http.Request, c *caller, t Transport) *sio.Handshake {
+// newHandshake keeps what the opening request said, but for what a browser says in the name of a proxy. The session adds its revision.
+func (s *Server) newHandshake(r *http.Request, c *caller, t Transport) *sio.Handshake {
 	n := 0
 	for _, values := range r.Header {
 		n += len(values)
 	}
 	headers := make([]sio.Header, 0, n)
+	trusted := s.trusts(hostOnly(r.RemoteAddr))
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if SaidByProxy(name, trusted) {
+			continue
+		}
 		for _, value := range r.Header[name] {
 			headers = append(headers, sio.Header{Name: name, Value: value})
 		}

@@ -36,6 +36,16 @@ func AskedHost(r *http.Request, proxies []netip.Prefix) (secure bool, host strin
 	return c.secure, c.host
 }
 
+// SaidByProxy tells headers that a handler or an application takes for the word of a proxy, and that nobody said who is believed. It also tells
+// those of the broker's own, which are never a browser's nor a proxy's. In many environments of applications "_" and "-" are the same.
+func SaidByProxy(name string, trusted bool) bool {
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	if strings.HasPrefix(name, "x-spanwire-") {
+		return true
+	}
+	return !trusted && (strings.HasPrefix(name, "x-forwarded-") || name == "x-real-ip" || name == "forwarded")
+}
+
 // callerOf tells who sent a request.
 func (s *Server) callerOf(r *http.Request) caller { return callerOf(r, s.o.TrustedProxies) }
 

@@ -124,7 +124,7 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request, t Transport
 		s.refuse(w, r, why)
 		return
 	}
-	session := s.newSession(newHandshake(r, &c, t), codec)
+	session := s.newSession(s.newHandshake(r, &c, t), codec)
 	opened := false
 	if t == WebSocket {
 		session.framing = codec.framing(asksBase64(query))

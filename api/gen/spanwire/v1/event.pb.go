@@ -235,7 +235,8 @@ type Handshake struct {
 	// Holds the request's path and raw query as the browser sent them, for example "/socket.io/?EIO=4&transport=polling&t=x".
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// Lists the request's headers, duplicates included, names in canonical form, sorted by name; the order of values with the
-	// same name is kept. Cookie and Authorization are left out unless the registration asked for credentials.
+	// same name is kept. Cookie and Authorization are left out unless the registration asked for credentials. X-Forwarded-*,
+	// Forwarded and X-Real-IP, in which proxies name the client, are left out unless a trusted proxy sent them.
 	Headers []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Holds the client's address without a port.
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
