@@ -12,6 +12,8 @@ const (
 
 	FrameAckAnswered = 1 // FrameAck
 
+	DrainRetire = 1 // Drain
+
 	BatchSequence = 1 // DispatchBatch and ActionBatch
 	BatchAnswered = 2
 	BatchItems    = 3 // dispatches or actions

@@ -20,6 +20,7 @@ import (
 var messages = map[string][]protoreflect.ProtoMessage{
 	"Frame":        {&spanwirev1.AttachRequest{}, &spanwirev1.AttachResponse{}},
 	"FrameAck":     {&spanwirev1.FrameAck{}},
+	"Drain":        {&spanwirev1.Drain{}},
 	"Batch":        {&spanwirev1.DispatchBatch{}, &spanwirev1.ActionBatch{}},
 	"Dispatch":     {&spanwirev1.Dispatch{}},
 	"Event":        {&spanwirev1.Event{}},

@@ -62,6 +62,9 @@ func (t *terminal) dev(args []string) int {
 // environment is the application's: this process's, with where the broker and itself are.
 func (t *terminal) environment(c *config.Config, broker, app string) []string {
 	environ := append(slices.Clone(t.environ), "SPANWIRE_ADDRESS="+broker, "SPANWIRE_APP_ADDRESS="+app)
+	if t.env("SPANWIRE_RETIRE", "") == "" {
+		environ = append(environ, "SPANWIRE_RETIRE=true") // an application that is renamed must not hold up its page
+	}
 	if tokens := c.Listen.ServiceTokens; len(tokens) > 0 && t.env("SPANWIRE_TOKEN", "") == "" {
 		environ = append(environ, "SPANWIRE_TOKEN="+tokens[0])
 	}

@@ -50,6 +50,7 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	s.joinLocked(a)
 	s.unlockAndFlush()
 	known := d.releaseKnownLocked()
+	d.yieldAllLocked()
 	d.mu.Unlock()
 
 	if evicted != nil {

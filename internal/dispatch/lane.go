@@ -286,7 +286,7 @@ func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	switch dp.Kind {
 	case Connect:
 		l.connecting = false
-		l.told = outcome == sio.Handled || outcome == sio.Answered || late
+		l.told = outcome == sio.Handled || outcome == sio.Answered || late || dp.advisory && outcome == sio.Failed
 		if dp.advisory && !l.told {
 			l.met = false // the instance may have forgotten the socket, which is there all the same
 		}
@@ -403,9 +403,9 @@ func (l *lane) holdConnectLocked() {
 	l.service.d.metrics.Held.Inc()
 	if l.absent = !l.service.there.Load(); l.absent {
 		l.service.absence.hold(l.binding.socket.Namespace())
-		l.service.blockLocked()
 	}
 	l.timer = time.AfterFunc(l.service.d.options.ConnectHold, l.connectHeld)
+	l.service.yieldLocked()
 }
 
 func (l *lane) releaseConnectLocked() {
@@ -415,7 +415,6 @@ func (l *lane) releaseConnectLocked() {
 		l.service.d.metrics.Held.Dec()
 		if l.absent {
 			l.service.absence.release()
-			l.service.blocked--
 		}
 	}
 }

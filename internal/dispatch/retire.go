@@ -79,7 +79,15 @@ func (s *service) leftLocked(a *Attachment) (retires bool) {
 	if wait := s.d.options.Retention; wait > 0 {
 		s.retention = time.AfterFunc(wait, s.expire)
 	}
-	return a.retires || s.retiring == a.register.Instance
+	retires = a.retires || s.retiring == a.register.Instance
+	if retires && s.d.options.RetainLast {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.overdue = true
+		s.yieldLocked()
+		return false
+	}
+	return retires
 }
 
 // stayLocked follows an attachment. Under the dispatcher's mu.
@@ -107,8 +115,14 @@ func (s *service) expire() {
 		d.mu.Unlock()
 		return
 	}
+	s.forgetLocked(d.options.RetainLast)
+}
+
+// forgetLocked forgets the absent service; one that is to yield only if a connect waits for it alone. It gives the dispatcher's mu back.
+func (s *service) forgetLocked(yields bool) {
+	d := s.d
 	s.mu.Lock()
-	s.overdue = d.options.RetainLast && s.blocked == 0
+	s.overdue = yields && !s.blocksLocked()
 	wait := s.overdue || s.closed
 	s.mu.Unlock()
 	if wait {
@@ -121,12 +135,43 @@ func (s *service) expire() {
 	d.retired(s, known, "service-retention")
 }
 
-// blockLocked counts a connect that waits for this service alone. Under the service's mu.
-func (s *service) blockLocked() {
-	s.blocked++
-	if s.overdue {
+// yield forgets the service if a connect waits for it alone and it is absent still.
+func (s *service) yield() {
+	s.d.mu.Lock()
+	if s.d.services[s.name] != s || len(s.attachments) > 0 {
+		s.d.mu.Unlock()
+		return
+	}
+	s.forgetLocked(true)
+}
+
+// yieldLocked has an overdue service yield if a connect waits for it alone. Under the service's mu.
+func (s *service) yieldLocked() {
+	if s.overdue && s.blocksLocked() {
 		s.overdue = false
-		time.AfterFunc(0, s.expire) // ends at once
+		time.AfterFunc(0, s.yield) // ends at once
+	}
+}
+
+// blocksLocked tells whether a connect waits for this service alone: one whose namespace has another service that is there.
+func (s *service) blocksLocked() bool {
+	for l := s.homeless.head; l != nil; l = l.next {
+		if l.timer != nil && !l.binding.routes().away() {
+			return true
+		}
+	}
+	return false
+}
+
+// yieldAllLocked has overdue services yield to the one that has attached. Under the dispatcher's mu.
+func (d *Dispatcher) yieldAllLocked() {
+	if !d.options.RetainLast {
+		return
+	}
+	for _, s := range d.services {
+		s.mu.Lock()
+		s.yieldLocked()
+		s.mu.Unlock()
 	}
 }
 

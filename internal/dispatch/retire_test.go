@@ -299,6 +299,25 @@ func TestDispatcher_retention_last(t *testing.T) {
 		if synctest.Wait(); s.decision() != Accepted || len(f.Survey()) != 1 {
 			t.Errorf("decisions %+v", s.decisions)
 		}
+
+		open := f.connect("open")
+		b.a.Retire()
+		b.a.Detach() // and takes a connect back that it had
+		time.Sleep(time.Minute)
+		if synctest.Wait(); open.decided() != 0 || len(f.Survey()) != 1 {
+			t.Errorf("decisions %+v", open.decisions)
+		}
+		f.attach("c", "c1", nil)
+		if synctest.Wait(); open.decision() != Accepted || len(f.Survey()) != 1 {
+			t.Errorf("decisions %+v", open.decisions)
+		}
+		c := f.attach("d", "d1", asking)
+		c.a.Retire()
+		c.a.Detach()
+		late := f.connect("late")
+		if synctest.Wait(); late.decision() != Accepted { // with no wait for the retention
+			t.Errorf("decisions %+v", late.decisions)
+		}
 		f.Close()
 		time.Sleep(time.Minute)
 	})

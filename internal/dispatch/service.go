@@ -46,7 +46,6 @@ type service struct {
 	settling  map[*lane]*settlement // what drains wait for; nil for most
 	retired   bool                  // it is not known any more: nothing waits for it
 	overdue   bool                  // it is forgotten as soon as a connect waits for it alone
-	blocked   int                   // connects that wait for it alone
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment

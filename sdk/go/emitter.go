@@ -98,6 +98,18 @@ func (m *Emitter) ServerSideEmitWithAck(ctx context.Context, name string, args .
 	return m.Instances().EmitWithAck(ctx, name, args...)
 }
 
+// RetireService forgets a service without instances in the whole cluster: connects that wait for it go on without it, and events that wait for
+// it are dropped. It returns the replicas that did not answer in time; they may still know the service. The error is a CommandError: with
+// FaultNotFound if no replica knows the service, with FaultConflict if it has instances, with FaultPermissionDenied without the right `retire`.
+func (m *Emitter) RetireService(ctx context.Context, service string) (silent []string, err error) {
+	var out *spanwirev1.RetireServiceResponse
+	err = m.call(ctx, "", func(ctx context.Context, p *peer) (err error) {
+		out, err = p.client.RetireService(ctx, &spanwirev1.RetireServiceRequest{Service: service})
+		return err
+	})
+	return out.GetSilentReplicas(), err
+}
+
 // execute implements executor.
 func (m *Emitter) execute(c *command) error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.options.EmitTimeout)

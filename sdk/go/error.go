@@ -44,7 +44,7 @@ const (
 	FaultBackplaneUnavailable = FaultCode(spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE)
 	// FaultNotFound means that what was named is not known, or not any more.
 	FaultNotFound = FaultCode(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND)
-	// FaultConflict means that what was to be changed was changed by somebody else meanwhile.
+	// FaultConflict means that what was to be changed was changed by somebody else meanwhile, or is in use.
 	FaultConflict = FaultCode(spanwirev1.FaultCode_FAULT_CODE_CONFLICT)
 	// FaultPermissionDenied means that the credentials that were shown do not allow it.
 	FaultPermissionDenied = FaultCode(spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED)

@@ -29,6 +29,10 @@ func Concurrent() HandlerOption { return func(h *handler) { h.concurrent = true 
 // the same at the same time. The first refusal ends the asking. It is for connect handlers; 0 is the default, and it cannot be negative.
 func ConnectOrder(order int) HandlerOption { return func(h *handler) { h.order = order } }
 
+// Advisory says that the service is told of connects and that nothing waits for it: it hears of a socket when the other services have
+// accepted it, and neither an error of the handler nor the absence of the service holds or refuses a connect. It is for connect handlers.
+func Advisory() HandlerOption { return func(h *handler) { h.advisory = true } }
+
 // handler is what a service registered for one event name, or for the connects or disconnects of a namespace.
 type handler struct {
 	name       string
@@ -38,7 +42,8 @@ type handler struct {
 	disconnect DisconnectHandler
 	room       RoomHandler
 	message    MessageHandler
-	order      int // of a connect handler among services
+	order      int  // of a connect handler among services
+	advisory   bool // of a connect handler: nothing waits for it
 	once       *Deduplicator
 	// off is the declaration without the handler, which stays in use until all brokers have taken that; 0 while it is wanted. It is
 	// guarded as Namespace.own is.

@@ -158,13 +158,13 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	select {
 	case <-s.done:
 	case <-ctx.Done():
-		s.leave()
+		s.leave(svc.options.Retire)
 		<-s.done // the broker ends it, or the drain timeout does
 	case <-s.replaced:
 		cancel() // the broker has ended it, or is about to
 		<-s.done
 	case <-s.outdated:
-		s.leave()
+		s.leave(false)
 		late := time.AfterFunc(svc.options.DrainTimeout, cancel)
 		<-s.done
 		late.Stop()

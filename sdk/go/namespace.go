@@ -134,7 +134,7 @@ func (n *Namespace) registration() *spanwirev1.Registration {
 		return nil
 	}
 	if r.Connect {
-		r.ConnectOrder = uint32(n.own.connect.order)
+		r.ConnectOrder, r.ConnectAdvisory = uint32(n.own.connect.order), n.own.connect.advisory
 	}
 	return r
 }

@@ -56,6 +56,11 @@ type Options struct {
 	// OneReplica attaches to the given addresses only, not to the other replicas that the broker tells of.
 	OneReplica bool
 
+	// Retire says, when Run ends, that the service retires: if no other instance of it remains in the cluster, connects no longer wait for it and
+	// its queued events are dropped. It is for services that are renamed or removed, and for development. False means what the environment
+	// variable SPANWIRE_RETIRE says.
+	Retire bool
+
 	// DrainTimeout bounds how long Run goes on after its context ended, so that open handlers finish. Zero means 10 s.
 	DrainTimeout time.Duration
 	// EmitTimeout bounds the wait of an emit that finds no broker attached or the queue to it full, and of an Emitter's call. Zero
@@ -82,6 +87,7 @@ func (o Options) withDefaults() Options {
 	if o.Token == "" {
 		o.Token = os.Getenv("SPANWIRE_TOKEN")
 	}
+	o.Retire = o.Retire || os.Getenv("SPANWIRE_RETIRE") == "true"
 	if o.InstanceID == "" {
 		o.InstanceID = newInstanceID()
 	}

@@ -30,6 +30,7 @@ type outbox struct {
 	overdue  uint64 // value of received at the last tick
 	ackNow   bool   // answer without a batch
 	drain    drainState
+	retire   bool          // the drain says that the service retires
 	frame    []byte        // neither batch nor answer; overtakes the chunks
 	room     chan struct{} // closed when room was made; nil unless somebody waits
 }
@@ -153,7 +154,7 @@ func (o *outbox) takeLocked(head []byte) (f outFrame, ok bool) {
 		return f, true
 	case len(o.chunks) == 0 && o.drain == drainWanted:
 		o.drain = drainSent
-		f.head = appendDrain(head[:0])
+		f.head = appendDrain(head[:0], o.retire)
 		return f, true
 	}
 	return f, false

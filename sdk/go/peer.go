@@ -140,6 +140,10 @@ func explain(ctx context.Context, err error) error {
 		return &CommandError{Code: FaultInvalid, Message: st.Message()}
 	case codes.ResourceExhausted:
 		return &CommandError{Code: FaultTooLarge, Message: st.Message()}
+	case codes.NotFound:
+		return &CommandError{Code: FaultNotFound, Message: st.Message()}
+	case codes.FailedPrecondition:
+		return &CommandError{Code: FaultConflict, Message: st.Message()}
 	case codes.Unimplemented:
 		return &CommandError{Code: FaultUnimplemented, Message: st.Message()}
 	case codes.Unavailable:

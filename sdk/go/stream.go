@@ -237,10 +237,11 @@ func (s *stream) flush() {
 // tick tells whether something is to be sent now, and whether the tick is needed again.
 func (s *stream) tick() (send, more bool) { return s.out.tick() }
 
-// leave asks the broker for nothing new. The stream ends when the last open dispatch is resolved.
-func (s *stream) leave() {
+// leave asks the broker for nothing new, and to retire the service with its last instance if wanted. The stream ends when the last open
+// dispatch is resolved.
+func (s *stream) leave(retire bool) {
 	s.out.mu.Lock()
-	s.out.drain = drainWanted
+	s.out.drain, s.out.retire = drainWanted, retire
 	s.out.mu.Unlock()
 	s.flush()
 }

@@ -148,7 +148,7 @@ func (t *task) work(ctx context.Context) {
 		o = outcome{failed: true, message: "this instance has no handler for the event"}
 	} else if err := t.call(ctx); err != nil {
 		o = t.failure(err)
-		t.refused = t.kind == kindConnect
+		t.refused = t.kind == kindConnect && !t.handler.advisory
 	} else if t.kind == kindConnect || t.WantsAck {
 		o = outcome{acked: true, ack: t.ack}
 	}
@@ -190,7 +190,7 @@ func (t *task) call(ctx context.Context) (err error) {
 func (t *task) failure(err error) outcome {
 	service := t.stream.service
 	var refusal *RefusalError
-	if t.kind == kindConnect && errors.As(err, &refusal) {
+	if t.kind == kindConnect && !t.handler.advisory && errors.As(err, &refusal) {
 		data, encodeErr := dataJSON(refusal.Data)
 		if encodeErr == nil {
 			return outcome{refused: true, message: refusal.Message, data: data}

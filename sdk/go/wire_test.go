@@ -99,7 +99,8 @@ func TestWire_write_frames(t *testing.T) {
 	}{
 		{appendFrameAck(nil, 700), &spanwirev1.AttachRequest{
 			Frame: &spanwirev1.AttachRequest_FrameAck{FrameAck: &spanwirev1.FrameAck{Answered: 700}}}},
-		{appendDrain(nil), &spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Drain{Drain: &spanwirev1.Drain{}}}},
+		{appendDrain(nil, false), &spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Drain{Drain: &spanwirev1.Drain{}}}},
+		{appendDrain(nil, true), &spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Drain{Drain: &spanwirev1.Drain{Retire: true}}}},
 	} {
 		if err := proto.Unmarshal(c.data, &got); err != nil || !proto.Equal(&got, c.want) {
 			t.Errorf("got %v, want %v (%v)", &got, c.want, err)

@@ -231,4 +231,9 @@ func appendFrameAck(b []byte, answered uint64) []byte {
 	return wire.AppendNumber(b, wire.FrameAckAnswered, answered)
 }
 
-func appendDrain(b []byte) []byte { return wire.AppendHead(b, wire.FrameDrain, 0) }
+func appendDrain(b []byte, retire bool) []byte {
+	if !retire {
+		return wire.AppendHead(b, wire.FrameDrain, 0)
+	}
+	return wire.AppendBool(wire.AppendHead(b, wire.FrameDrain, wire.TagSize+1), wire.DrainRetire, true)
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +36,39 @@ func (w *world) leaving(t *testing.T, flags []string, services ...string) *leavi
 			t.Logf("the broker's log:\n%s", b.Log())
 		}
 	})
+	l := &leaving{server: &server{broker: b}, t: t, world: w, services: map[string]*process.Process{}}
+	for _, name := range services {
+		l.start(name)
+	}
+	return l
+}
+
+// developing is leaving with a broker that runs an application, which does nothing.
+func (w *world) developing(t *testing.T, services ...string) *leaving {
+	t.Helper()
+	b := &process.Broker{}
+	for _, a := range []*string{&b.HTTP, &b.Services, &b.Operators} {
+		var err error
+		if *a, err = process.FreeAddress(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	b.Process, err = process.Start("broker dev", "", nil, binaries.broker, "dev", "--http-address", b.HTTP, "--service-address", b.Services,
+		"--operator-address", b.Operators, "--connect-hold", "10m", "--", "sh", "-c", "echo retire=$SPANWIRE_RETIRE; exec sleep 600")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if b.Stop(limit); t.Failed() {
+			t.Logf("the broker's log:\n%s", b.Log())
+		}
+	})
+	for _, text := range []string{"Spanwire is ready", "retire=true"} {
+		if err := b.WaitFor(text, limit); err != nil {
+			t.Fatal(err)
+		}
+	}
 	l := &leaving{server: &server{broker: b}, t: t, world: w, services: map[string]*process.Process{}}
 	for _, name := range services {
 		l.start(name)
@@ -269,5 +303,91 @@ var retireRows = []row{
 		if err := l.broker.WaitFor(`reason=service-retention`, limit); err != nil {
 			t.Error(err)
 		}
+	}},
+	{"O01f", "a service that is advisory is told of connects, and neither refuses nor holds them", func(t *testing.T, w *world) {
+		l := w.leaving(t, nil, "b")
+		l.start("told", "ONLY=/", "ADVISORY=1", "REFUSE=1")
+		told := l.services["told"]
+		c := l.connected(t)
+		if err := told.WaitFor("connect ", limit); err != nil {
+			t.Fatal(err)
+		}
+		c.send(`427["small"]`)
+		c.want(`437["small"]`)
+		_ = c.Close()
+		if err := told.WaitFor("disconnect ", limit); err != nil {
+			t.Error(err)
+		}
+		l.stop("told")
+		for range 3 {
+			l.connected(t).echo()
+		}
+		if s := l.status("told"); !s.Absent || s.Held != 0 || l.held("told") != 0 {
+			t.Errorf("status %+v", s)
+		}
+		l.start("told", "ONLY=/", "ADVISORY=1")
+		l.until("it is told of those that connected meanwhile", func() bool { return strings.Count(l.services["told"].Log(), "connect ") == 3 })
+		l.stop("b")
+		held := l.joining()
+		l.until("the connect is held by the other service", func() bool { return l.held("b") == 1 })
+		l.start("b")
+		held.want("40{*")
+	}},
+	{"O01g", "a drain that says so retires the service with its last instance", func(t *testing.T, w *world) {
+		l := w.leaving(t, []string{"--connect-hold", "10m"}, "b")
+		l.start("a", "SPANWIRE_RETIRE=true")
+		first := l.services["a"]
+		l.start("a", "SPANWIRE_RETIRE=true")
+		if first.Stop(limit); !l.knows("a") {
+			t.Error("a is retired although it has an instance")
+		}
+		l.connected(t).echo()
+		l.stop("a")
+		l.until("a is retired", func() bool { return !l.knows("a") })
+		l.connected(t).echo()
+		l.start("c")
+		l.stop("c")
+		if !l.knows("c") {
+			t.Error("c is retired although it did not ask for it")
+		}
+	}},
+	{"O01h", "an emitter retires a service", func(t *testing.T, w *world) {
+		l := w.leaving(t, []string{"--connect-hold", "10m"}, "a", "b")
+		l.stop("a")
+		c := l.joining()
+		l.until("a connect is held", func() bool { return l.held("a") == 1 })
+		for name, says := range map[string]string{"b": "attached instance", "nobody": "no replica knows", "a": "silent []"} {
+			p, err := process.Start("emitter", "", []string{"SPANWIRE_ADDRESS=" + l.broker.Services}, append(slices.Clone(w.handler), "retire", name)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.Kill)
+			if err := p.WaitFor(says, limit); err != nil {
+				t.Errorf("retire %s: %v", name, err)
+			}
+		}
+		c.want("40{*")
+		c.echo()
+	}},
+	{"O01i", "with broker dev a service that crashed and comes back under another name holds up no page", func(t *testing.T, w *world) {
+		l := w.developing(t, "a")
+		l.connected(t).echo()
+		l.services["a"].Kill()
+		l.start("b")
+		l.connected(t).echo()
+		l.until("a is retired", func() bool { return !l.knows("a") })
+	}},
+	{"O01j", "with broker dev a service that crashed and comes back loses nothing", func(t *testing.T, w *world) {
+		l := w.developing(t, "a")
+		c := l.connected(t)
+		c.echo()
+		l.services["a"].Kill()
+		l.until("a is absent", func() bool { return l.status("a").Absent })
+		c.send(`42777["echo",1]`)
+		held := l.joining()
+		time.Sleep(3 * time.Second) // longer than broker dev keeps a service that holds up others
+		l.start("a")
+		c.want("43777[1]")
+		held.want("40{*")
 	}},
 }

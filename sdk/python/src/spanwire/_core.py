@@ -350,14 +350,15 @@ class Conversation(Outbox):
         result = handler_pb2.Result(dispatch_id=dispatch.id, refusal=handler_pb2.Refusal(message=message, data=data))
         self._queue_result(dispatch, result)
 
-    def fail(self, dispatch: Dispatch, message: str) -> None:
+    def fail(self, dispatch: Dispatch, message: str, *, keep: bool = False) -> None:
         """Queues the news that a handler failed; a socket that was about to connect is forgotten.
 
         Args:
             dispatch: The dispatch.
             message: The explanation for the broker's logs.
+            keep: Whether the socket connects all the same.
         """
-        if dispatch.kind == "connect":
+        if dispatch.kind == "connect" and not keep:
             self.memory.forget(dispatch.socket.id)
         # Bounded, because the text comes from anywhere.
         failure = handler_pb2.Failure(message=message[:1024])
@@ -396,8 +397,11 @@ class Conversation(Outbox):
         changed = handler_pb2.Registrations(registrations=registrations)
         return handler_pb2.AttachRequest(registrations=changed).SerializeToString()
 
-    def drain_frame(self) -> bytes | None:
+    def drain_frame(self, *, retire: bool = False) -> bytes | None:
         """Makes the frame that asks for nothing new, once per stream.
+
+        Args:
+            retire: Whether the service retires with its last instance.
 
         Returns:
             The frame, or None when it was sent before or nobody is there to read it.
@@ -405,4 +409,4 @@ class Conversation(Outbox):
         if self._drained or self.state is not State.ATTACHED:
             return None
         self._drained = True
-        return handler_pb2.AttachRequest(drain=handler_pb2.Drain()).SerializeToString()
+        return handler_pb2.AttachRequest(drain=handler_pb2.Drain(retire=retire)).SerializeToString()

@@ -110,7 +110,7 @@ class Doors:
             if several > 1 and code is grpc.StatusCode.UNAVAILABLE:
                 self._next(door)
                 # It may have been carried out all the same, so it is only repeated under a key.
-                if request.idempotency_key:
+                if getattr(request, "idempotency_key", ""):
                     continue
             raise trouble from None
         raise trouble or BrokerUnavailableError("no address of a broker is given")
@@ -161,4 +161,5 @@ def _translate(error: Any, address: str, *, tls: bool) -> Exception:
             f"what listens at {address} is not a broker's door for services. SPANWIRE_ADDRESS says where to look",
             address=address,
         )
-    return CommandError(f"the broker refused: {details}", code=code.name.removesuffix("_ARGUMENT"))
+    word = "CONFLICT" if code is grpc.StatusCode.FAILED_PRECONDITION else code.name.removesuffix("_ARGUMENT")
+    return CommandError(f"the broker refused: {details}", code=word)

@@ -19,6 +19,7 @@ __all__ = ["Emitter"]
 
 _EMIT = "/spanwire.v1.EmitterService/Emit"
 _EXECUTE = "/spanwire.v1.EmitterService/Execute"
+_RETIRE = "/spanwire.v1.EmitterService/RetireService"
 _GATHERING = 10.0  # seconds for which acks are gathered unless it is said
 
 
@@ -309,6 +310,26 @@ class Emitter(Emits[int]):
         request.command.server_side_emit.want_acks = True
         request.command.server_side_emit.ack_timeout_ms = _commands.milliseconds(timeout)
         return _commands.instance_acks(self._codec, self._execute(request, timeout))
+
+    def retire_service(self, service: str, *, timeout: float | None = None) -> list[str]:
+        """Forgets a service without instances in the whole cluster.
+
+        Connects that wait for it go on without it, and events that wait for it are dropped. Needs the right `retire`.
+
+        Args:
+            service: The service's name.
+            timeout: How long to wait, in seconds; None means the emitter's timeout.
+
+        Returns:
+            The replicas that did not answer in time. They may still know the service.
+
+        Raises:
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: No replica knows the service ("NOT_FOUND"), or it has instances ("CONFLICT").
+        """
+        request = emitter_pb2.RetireServiceRequest(service=service)
+        timeout = self._timeout if timeout is None else timeout
+        return list(self._doors.call(_RETIRE, request, emitter_pb2.RetireServiceResponse, timeout).silent_replicas)
 
     def _message(
         self, name: str, args: tuple[Any, ...], namespace: str | None, services: str | Iterable[str], key: str

@@ -114,11 +114,15 @@ class Link:
         self._renewing = True
         self.leave()
 
-    def leave(self) -> None:
-        """Asks the broker for nothing new; it ends the stream when the last open dispatch is resolved."""
+    def leave(self, *, retire: bool = False) -> None:
+        """Asks the broker for nothing new; it ends the stream when the last open dispatch is resolved.
+
+        Args:
+            retire: Whether the service retires with its last instance.
+        """
         self._wake.set()
         with self._sending:
-            frame = self.conversation.drain_frame()
+            frame = self.conversation.drain_frame(retire=retire)
             if frame is not None and self._frames is not None:
                 self._frames.put(frame)
         if frame is None and self.conversation.state is State.OPENING:

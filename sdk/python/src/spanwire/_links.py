@@ -119,11 +119,12 @@ class Links:
             for address in dict.fromkeys(self.settings.addresses):
                 self._add(address)
 
-    def stop(self, timeout: float) -> None:
+    def stop(self, timeout: float, *, retire: bool = False) -> None:
         """Drains: takes nothing new, finishes what is open, then leaves. Whatever is left after the timeout is cut off.
 
         Args:
             timeout: How long it may take, in seconds.
+            retire: Whether the service retires with its last instance.
         """
         deadline = time.monotonic() + timeout
         self.stopping.set()
@@ -132,7 +133,7 @@ class Links:
             self.flush()
             time.sleep(0.002)
         for link in self._links:
-            link.leave()
+            link.leave(retire=retire)
         with self.changed:
             self.changed.notify_all()
         if not self.ended.wait(max(0.0, deadline - time.monotonic())):

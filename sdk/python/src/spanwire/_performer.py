@@ -154,7 +154,9 @@ class Performer:
     def _finish(self, item: Dispatch, value: Any) -> None:
         """Turns what a handler returned into the result."""
         if item.kind == "connect":
-            if value is False:
+            if value is False and self._advisory(item):
+                self._ignored(item, "the handler returned False")
+            elif value is False:
                 item.home.refuse(item)
             else:
                 item.home.resolve(item, b"")
@@ -173,7 +175,22 @@ class Performer:
             log.warning("no handler for the %s %r of namespace %s", item.kind, item.name, item.socket.namespace)
         item.home.resolve(item)
 
+    @staticmethod
+    def _advisory(item: Dispatch) -> bool:
+        """Says whether the socket connects, whatever the handler of its connect says."""
+        return item.kind == "connect" and item.route is not None and item.route.advisory
+
+    @staticmethod
+    def _ignored(item: Dispatch, why: str) -> None:
+        log.warning("the connect handler of namespace %s is advisory, so the socket is connected: %s", item.socket.namespace, why)
+        item.home.fail(item, why, keep=True)
+
     def _failed(self, item: Dispatch, error: BaseException) -> None:
+        if self._advisory(item):
+            if not isinstance(error, builtins.ConnectionRefusedError | ConnectionRefusedError):
+                log.error("the handler of %r failed", item.name, exc_info=error)
+            self._ignored(item, f"{type(error).__name__}: {error}")
+            return
         if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
             message, data = refusal(self._codec, error.error_args)
             item.home.refuse(item, message, data)

@@ -50,7 +50,14 @@ class Registering(ABC):
         return decorate
 
     def add(
-        self, event: str, handler: Handler, *, namespace: Space = "/", connect_order: int = 0, concurrent: bool = False
+        self,
+        event: str,
+        handler: Handler,
+        *,
+        namespace: Space = "/",
+        connect_order: int = 0,
+        advisory: bool = False,
+        concurrent: bool = False,
     ) -> None:
         """Registers a function, like `on` without the decorator. Allowed at any time: the brokers are told.
 
@@ -59,9 +66,10 @@ class Registering(ABC):
             handler: The function.
             namespace: The namespace, a pattern, or "*".
             connect_order: For "connect", as for `on_connect`.
+            advisory: For "connect", as for `on_connect`.
             concurrent: As for `on`; not for "connect" and "disconnect".
         """
-        self._routes.add(event, handler, namespace, connect_order, concurrent=concurrent)
+        self._routes.add(event, handler, namespace, connect_order, advisory=advisory, concurrent=concurrent)
         self._renew()
 
     def remove(self, event: str, *, namespace: Space = "/") -> None:
@@ -142,9 +150,11 @@ class Registering(ABC):
     def on_connect(self, handler: _H, /) -> _H: ...
 
     @overload
-    def on_connect(self, /, *, namespace: Space = "/", connect_order: int = 0) -> Callable[[_H], _H]: ...
+    def on_connect(self, /, *, namespace: Space = "/", connect_order: int = 0, advisory: bool = False) -> Callable[[_H], _H]: ...
 
-    def on_connect(self, handler: Any = None, /, *, namespace: Space = "/", connect_order: int = 0) -> Any:
+    def on_connect(
+        self, handler: Any = None, /, *, namespace: Space = "/", connect_order: int = 0, advisory: bool = False
+    ) -> Any:
         """Registers the decorated function to be asked about each socket that connects.
 
         It is called with the socket and the client's auth, if it takes both. It refuses by returning False or raising
@@ -155,11 +165,13 @@ class Registering(ABC):
             namespace: The namespace, a compiled pattern, or "*", as for `on`.
             connect_order: When this service is asked about a connect that several services handle: those with a lower number
                 first, those with the same at the same time. The first refusal ends the asking.
+            advisory: Whether the service is only told of connects: it hears of a socket when the other services have accepted it,
+                and neither a refusal, an exception nor the absence of the service holds or refuses a connect.
 
         Returns:
             The function, or the decorator.
         """
-        return self._lifecycle("connect", handler, namespace, connect_order)
+        return self._lifecycle("connect", handler, namespace, connect_order, advisory=advisory)
 
     @overload
     def on_disconnect(self, handler: _H, /) -> _H: ...
@@ -181,9 +193,9 @@ class Registering(ABC):
         """
         return self._lifecycle("disconnect", handler, namespace)
 
-    def _lifecycle(self, event: str, handler: Any, namespace: Space, order: int = 0) -> Any:
+    def _lifecycle(self, event: str, handler: Any, namespace: Space, order: int = 0, *, advisory: bool = False) -> Any:
         def decorate(function: _H) -> _H:
-            self.add(event, function, namespace=namespace, connect_order=order)
+            self.add(event, function, namespace=namespace, connect_order=order, advisory=advisory)
             return function
 
         return decorate if handler is None else decorate(handler)

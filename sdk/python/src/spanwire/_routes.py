@@ -38,6 +38,7 @@ class Route:
         asynchronous: Whether the function is a coroutine function.
         parameters: How many positional arguments it takes at most; None means any number.
         order: When the service is asked about a connect, among services.
+        advisory: Whether nothing waits for the answer to a connect.
         concurrent: Whether its events run at any time, also beside others of the same socket.
         held: How many threads are in the handler, beside leaders. Kept by the crew.
         slow: How many of its next events go to threads of their own, because it kept the leader. Kept by the crew.
@@ -46,6 +47,7 @@ class Route:
     """
 
     __slots__ = (
+        "advisory",
         "asynchronous",
         "concurrent",
         "event",
@@ -66,6 +68,7 @@ class Route:
         self.asynchronous = is_async(handler)
         self.parameters = positional(handler)
         self.order = 0
+        self.advisory = False
         self.concurrent = False
         self.held = 0
         self.slow = 0
@@ -224,7 +227,16 @@ class Routes:
         self.rooms = Table()
         self.namespaces = tuple(namespaces)
 
-    def add(self, event: str, handler: Handler, namespace: Space, order: int = 0, *, concurrent: bool = False) -> Route:
+    def add(
+        self,
+        event: str,
+        handler: Handler,
+        namespace: Space,
+        order: int = 0,
+        *,
+        advisory: bool = False,
+        concurrent: bool = False,
+    ) -> Route:
         """Registers a handler of an event.
 
         Args:
@@ -232,6 +244,7 @@ class Routes:
             handler: The function.
             namespace: The namespace, a pattern, or "*".
             order: When the service is asked about a connect, among services.
+            advisory: Whether nothing waits for the answer to a connect.
             concurrent: Whether its events run at any time.
 
         Returns:
@@ -244,10 +257,13 @@ class Routes:
             raise ValueError(f"{event!r} cannot be an event's name: Socket.IO keeps it for itself")
         if not 0 <= order < 1 << 32 or (order and event != "connect"):
             raise ValueError("the order of connect handlers is a number from 0")
+        if advisory and event != "connect":
+            raise ValueError("only the handler of connects can be advisory")
         if concurrent and event in LIFECYCLE:
             raise ValueError(f"the handler of {event!r} cannot be concurrent: a socket's events come after its connect")
         route = Route(handler, event)
         route.order = order
+        route.advisory = advisory
         route.concurrent = concurrent
         self.events.add(event, route, namespace)
         return route
@@ -329,6 +345,7 @@ class Routes:
             catch_all=ANY in events,
             connect=asked is not None,
             connect_order=0 if asked is None else asked.order,
+            connect_advisory=asked is not None and asked.advisory,
             # Always asked for: it is also how this process learns to forget a socket.
             disconnect=True,
             room_events=bool(names(self.rooms)),

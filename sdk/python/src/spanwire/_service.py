@@ -73,6 +73,8 @@ class Service(Registering, Verbs):
             namespace "*".
         json: A stand-in for the `json` module.
         drain_timeout: How long stopping waits for running handlers, in seconds.
+        retire: Whether the service retires when its last instance stops: connects no longer wait for it, and its queued events
+            are dropped. For services that are renamed or removed, and for development. `SPANWIRE_RETIRE` when None.
         emit_timeout: How long an emit waits while the queue to the broker is full, in seconds.
         max_queue_bytes: How many bytes of emits may wait for the broker.
         token: The secret for the services' door; a function that is asked for it each time that a stream is opened; or the path
@@ -95,6 +97,7 @@ class Service(Registering, Verbs):
         namespaces: Iterable[Space] = (),
         json: Json | None = None,
         drain_timeout: float = 10.0,
+        retire: bool | None = None,
         emit_timeout: float = 10.0,
         max_queue_bytes: int = 16 << 20,
         token: Token | None = None,
@@ -112,6 +115,7 @@ class Service(Registering, Verbs):
         self._one_replica = one_replica
         self._door: dict[str, Any] = {"token": token, "tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
         self._drain_timeout = drain_timeout
+        self._retire = retire
         self._emit_timeout = emit_timeout
         self._max_queue_bytes = max_queue_bytes
         self._codec = Codec(json)
@@ -179,15 +183,20 @@ class Service(Registering, Verbs):
                 self._links.start()
             return self._links
 
-    def stop(self) -> None:
-        """Drains and detaches: takes nothing new, waits for running handlers up to `drain_timeout`, then leaves."""
+    def stop(self, *, retire: bool | None = None) -> None:
+        """Drains and detaches: takes nothing new, waits for running handlers up to `drain_timeout`, then leaves.
+
+        Args:
+            retire: Whether the service retires with its last instance; None means what the service was made with.
+        """
+        retire = self._retire if retire is None else retire
         self._stop.set()
         with self._lock:
             links, self._links = self._links, None
             if self._renewal is not None:
                 self._renewal.cancel()
         if links is not None:
-            links.stop(self._drain_timeout)
+            links.stop(self._drain_timeout, retire=links.settings.retire if retire is None else retire)
         self._performer.close()
 
     def wait_attached(self, timeout: float | None = None) -> None:

@@ -31,6 +31,7 @@ class Settings:
         tls_key: A file with its key.
         app_address: Where `broker dev` expects the web app to listen (`SPANWIRE_APP_ADDRESS`).
         broker: The broker program to start (`SPANWIRE_BROKER`).
+        retire: Whether a service retires when its last instance stops (`SPANWIRE_RETIRE`).
     """
 
     addresses: tuple[str, ...] = (DEFAULT_ADDRESS,)
@@ -42,6 +43,7 @@ class Settings:
     tls_key: str = ""
     app_address: str = ""
     broker: str = ""
+    retire: bool = False
 
     @classmethod
     def read(
@@ -80,12 +82,13 @@ class Settings:
             addresses=addresses or (DEFAULT_ADDRESS,),
             explicit=bool(addresses),
             token=env.get("SPANWIRE_TOKEN", "") if token is None else token,
-            tls=bool(ca or tls_cert) or env.get("SPANWIRE_TLS", "").lower() in ("1", "true", "yes", "on"),
+            tls=bool(ca or tls_cert) or _on(env.get("SPANWIRE_TLS", "")),
             tls_ca=ca,
             tls_cert=tls_cert,
             tls_key=tls_key,
             app_address=env.get("SPANWIRE_APP_ADDRESS", ""),
             broker=env.get("SPANWIRE_BROKER", ""),
+            retire=_on(env.get("SPANWIRE_RETIRE", "")),
         )
 
     def channel(self, address: str) -> grpc.Channel:
@@ -122,6 +125,10 @@ class Settings:
         elif callable(token):
             token = token()
         return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _on(value: str) -> bool:
+    return value.lower() in ("1", "true", "yes", "on")
 
 
 def _contents(path: str) -> bytes | None:

@@ -4,9 +4,11 @@
 // for event; the suite runs against each.
 //
 // Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of which it handles connects,
-// disconnects and the event "small", and nothing else. HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
+// disconnects and the event "small", and nothing else; ADVISORY=1 has it only told of connects, and REFUSE=1
+// refuse them. HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
 // APART=NAME makes it another service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after
-// as many milliseconds as its first argument says. With arguments it is no service, but emits once: emit ROOM EVENT JSON...
+// as many milliseconds as its first argument says. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires
+// one: retire SERVICE.
 package main
 
 import (
@@ -32,6 +34,12 @@ func main() {
 	defer stop()
 	if len(os.Args) > 3 && os.Args[1] == "emit" {
 		if err := emit(os.Args[2], os.Args[3], os.Args[4:]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "retire" {
+		if err := retire(ctx, os.Args[2]); err != nil {
 			log.Fatal(err)
 		}
 		return
@@ -104,6 +112,17 @@ func emit(room, event string, texts []string) error {
 		target = target.To(room)
 	}
 	return target.Emit(event, args...)
+}
+
+func retire(ctx context.Context, service string) error {
+	emitter, err := spanwire.NewEmitter(spanwire.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = emitter.Close() }()
+	silent, err := emitter.RetireService(ctx, service)
+	fmt.Println("silent", silent)
+	return err
 }
 
 // auth is what the suite's clients send.

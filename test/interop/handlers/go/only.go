@@ -5,20 +5,24 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
 
 // only registers what a small service handles, which says what it hears of.
 func only(n *spanwire.Namespace) {
+	var options []spanwire.HandlerOption
+	if os.Getenv("ADVISORY") != "" {
+		options = append(options, spanwire.Advisory())
+	}
 	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {
 		fmt.Println("connect", s.ID())
-		var a auth
-		if err := s.Handshake().BindAuth(&a); err == nil && a.Refuse != "" {
-			return spanwire.Refuse(a.Refuse)
+		if os.Getenv("REFUSE") != "" {
+			return spanwire.Refuse("as asked for")
 		}
 		return nil
-	})
+	}, options...)
 	n.OnDisconnect(func(_ context.Context, s *spanwire.Socket, _ string) { fmt.Println("disconnect", s.ID()) })
 	n.On("small", func(_ context.Context, e *spanwire.Event) error {
 		fmt.Println("event", e.Socket.ID())

@@ -2,9 +2,10 @@
 """The service behind the broker in the interoperability suite, in Python. main.go beside it is the same in Go, event for event.
 
 Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of which it handles connects,
-disconnects and the event "small", and nothing else. HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
+disconnects and the event "small", and nothing else; ADVISORY=1 has it only told of connects, and
+REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
 named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first
-argument says. With arguments it is no service, but emits once: emit ROOM EVENT JSON...
+argument says. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires one: retire SERVICE.
 """
 
 import json
@@ -22,6 +23,11 @@ from surface import dynamic, surface, told
 if len(sys.argv) > 3 and sys.argv[1] == "emit":
     with spanwire.Emitter() as emitter:
         emitter.emit(sys.argv[3], *map(json.loads, sys.argv[4:]), to=sys.argv[2] or None)
+    sys.exit()
+
+if len(sys.argv) == 3 and sys.argv[1] == "retire":
+    with spanwire.Emitter() as emitter:
+        sys.stdout.write(f"silent {emitter.retire_service(sys.argv[2])}\n")
     sys.exit()
 
 APART = os.environ.get("APART")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a small service handles, which says what it hears of."""
 
+import os
 import sys
-from typing import Any
 
 import spanwire
 
@@ -10,11 +10,11 @@ import spanwire
 def only(service: spanwire.Service, namespace: str) -> None:
     """Registers the handlers of one namespace."""
 
-    @service.on_connect(namespace=namespace)
-    def connect(socket: spanwire.Socket, auth: Any) -> None:
+    @service.on_connect(namespace=namespace, advisory=bool(os.environ.get("ADVISORY")))
+    def connect(socket: spanwire.Socket) -> None:
         sys.stdout.write(f"connect {socket.id}\n")
-        if (auth or {}).get("refuse"):
-            raise spanwire.ConnectionRefusedError(auth["refuse"])
+        if os.environ.get("REFUSE"):
+            raise spanwire.ConnectionRefusedError("as asked for")
 
     @service.on_disconnect(namespace=namespace)
     def disconnect(socket: spanwire.Socket) -> None:

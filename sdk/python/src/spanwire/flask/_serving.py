@@ -152,6 +152,8 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
 
     settings = Settings.read(socketio.service._address)
     broker: Broker | None = None
+    own = ("SPANWIRE_ADDRESS", "SPANWIRE_APP_ADDRESS", "SPANWIRE_RETIRE")
+    before = {name: os.environ.get(name) for name in own}
     quiet = False
     if settings.app_address:
         host, _, number = settings.app_address.rpartition(":")
@@ -164,6 +166,8 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
         # A reloader runs the application in a child of its own, which finds the broker here: so browsers stay connected.
         os.environ["SPANWIRE_ADDRESS"] = broker.service_address
         os.environ["SPANWIRE_APP_ADDRESS"] = broker.upstream
+        # A service that is renamed must not hold up the page.
+        os.environ.setdefault("SPANWIRE_RETIRE", "true")
         host, _, number = broker.upstream.rpartition(":")
         port = int(number)
         quiet = True
@@ -175,8 +179,9 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
         socketio.stop()
         if broker is not None:
             broker.stop()
-            os.environ.pop("SPANWIRE_ADDRESS", None)
-            os.environ.pop("SPANWIRE_APP_ADDRESS", None)
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
 
 
 def _serve(
