@@ -138,6 +138,12 @@ func TestCaller_May(t *testing.T) {
 		{"cron registers", who["cron"].MayRegister("cron", named("/")), false},
 		{"cron looks", who["cron"].May(Query, "/", false), false},
 		{"watch looks everywhere", who["watch"].Everywhere(Query), true},
+		{"anybody retires", who["anybody"].MayRetire("x"), true},
+		{"service-tokens retires", everything.MayRetire("x"), true},
+		{"operator retires its service", (&Caller{rights: []Right{Retire}, services: []sio.ServiceName{"x"}}).MayRetire("x"), true},
+		{"operator retires another", (&Caller{rights: []Right{Retire}, services: []sio.ServiceName{"x"}}).MayRetire("y"), false},
+		{"operator without the right retires", (&Caller{rights: []Right{Register, Emit, Query}}).MayRetire("x"), false},
+		{"chat retires, which may not use all namespaces", who["chat"].MayRetire("chat"), false},
 		{"watch emits", who["watch"].May(Emit, "/", false), false},
 	} {
 		if (tt.err == nil) != tt.ok {

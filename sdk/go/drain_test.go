@@ -5,6 +5,7 @@ package spanwire
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,34 @@ func TestService_drain(t *testing.T) {
 			t.Errorf("Run = %v", err)
 		}
 	})
+}
+
+// With Options.Retire, or the environment variable, the drain says that the service retires; by itself it does not.
+func TestService_drain_retire(t *testing.T) {
+	for _, tt := range []struct {
+		option      bool
+		environment string
+		want        bool
+	}{{false, "", false}, {true, "", true}, {false, "true", true}, {false, "false", false}} {
+		t.Setenv("SPANWIRE_RETIRE", tt.environment)
+		bubble(t, func(t *testing.T) {
+			_, s, run := attached(t, func(svc *Service) {
+				svc.options.Retire = svc.options.Retire || tt.option
+				svc.On("x", func(context.Context, *Event) error { return nil })
+			})
+			synctest.Wait()
+			run.stop()
+			drain := (<-s.frames).GetDrain()
+			for drain == nil {
+				drain = (<-s.frames).GetDrain()
+			}
+			if drain.GetRetire() != tt.want {
+				t.Errorf("%+v: drain %v", tt, drain)
+			}
+			s.finish <- nil
+			<-run.ended
+		})
+	}
 }
 
 // A handler that does not finish is told through its context, and Run says so.
@@ -111,6 +140,27 @@ func TestService_fault(t *testing.T) {
 		run.leave(t, s)
 		if st := svc.Stats(); st.Faults != 1 || st.Unknown != 1 || st.Dispatches != 1 {
 			t.Errorf("stats = %+v", st)
+		}
+	})
+}
+
+// An advisory connect handler that refuses keeps its socket, which is connected all the same.
+func TestNamespace_OnConnect_advisory(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		_, s, _ := attached(t, func(svc *Service) {
+			svc.OnConnect(func(context.Context, *Socket) error { return Refuse("no") }, Advisory())
+			svc.On("x", func(_ context.Context, e *Event) error { return e.Ack(e.Socket.Handshake().Address) })
+		})
+		s.dispatch(&spanwirev1.Dispatch{
+			Id: 1, SocketId: "s1", Namespace: "/", WantsAck: true, Kind: &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{}},
+			Introduction: &spanwirev1.Introduction{Handshake: &spanwirev1.Handshake{Address: "here"}},
+		}, event(2, "s1", "x", ""))
+		list := s.actions(t, 2)
+		if f := list[0].GetResult().GetFailure(); !strings.Contains(f.GetMessage(), "no") {
+			t.Errorf("result %v", list[0])
+		}
+		if r := list[1].GetResult(); string(r.GetAck().GetArgs()) != `["here"]` {
+			t.Errorf("result %v", r)
 		}
 	})
 }

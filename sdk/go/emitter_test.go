@@ -417,3 +417,35 @@ func TestOptions_TokenSource(t *testing.T) {
 		run.leave(t, s2)
 	})
 }
+
+// Retiring a service is one call; it names the replicas that did not answer, and says why nothing was done.
+func TestEmitter_RetireService(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := newFakeBroker(t, "a")
+		b.retire = func(service string) (*spanwirev1.RetireServiceResponse, error) {
+			switch service {
+			case "here":
+				return nil, status.Error(codes.FailedPrecondition, "it has instances")
+			case "nobody":
+				return nil, status.Error(codes.NotFound, "no replica knows it")
+			case "denied":
+				return nil, status.Error(codes.PermissionDenied, "it may not")
+			}
+			return &spanwirev1.RetireServiceResponse{SilentReplicas: []string{"r"}}, nil
+		}
+		m, err := NewEmitter(fakeOptions(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		if silent, err := m.RetireService(t.Context(), "gone"); err != nil || len(silent) != 1 || silent[0] != "r" {
+			t.Errorf("%v, %v", silent, err)
+		}
+		for service, code := range map[string]FaultCode{"here": FaultConflict, "nobody": FaultNotFound, "denied": FaultPermissionDenied} {
+			var refused *CommandError
+			if _, err := m.RetireService(t.Context(), service); !errors.As(err, &refused) || refused.Code != code {
+				t.Errorf("%s: %v", service, err)
+			}
+		}
+	})
+}

@@ -43,6 +43,7 @@ type fakeBroker struct {
 	emits    chan *spanwirev1.Emit
 	commands chan *spanwirev1.Command
 	answer   func(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error)
+	retire   func(service string) (*spanwirev1.RetireServiceResponse, error)
 
 	mu         sync.Mutex
 	violations []string
@@ -117,6 +118,10 @@ type fakeStream struct {
 }
 
 // Attach implements the contract's server side.
+func (b *fakeBroker) RetireService(_ context.Context, m *spanwirev1.RetireServiceRequest) (*spanwirev1.RetireServiceResponse, error) {
+	return b.retire(m.GetService())
+}
+
 func (b *fakeBroker) Attach(g grpc.BidiStreamingServer[spanwirev1.AttachRequest, spanwirev1.AttachResponse]) error {
 	b.mu.Lock()
 	b.attempts++

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -389,5 +391,26 @@ var retireRows = []row{
 		l.start("a")
 		c.want("43777[1]")
 		held.want("40{*")
+	}},
+	{"O01k", "retiring a service needs a right of its own", func(t *testing.T, w *world) {
+		callers := filepath.Join(t.TempDir(), "callers.yaml")
+		const text = `callers:
+  - {name: apps, tokens: [token-of-the-services], may: [register, emit, query]}
+  - {name: operator, tokens: [token-of-the-operator], may: [retire]}
+`
+		if err := os.WriteFile(callers, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := w.leaving(t, []string{"--service-callers", callers})
+		for _, name := range []string{"a", "b"} {
+			l.start(name, "SPANWIRE_TOKEN=token-of-the-services")
+		}
+		l.stop("a")
+		if text, code := l.command("services", "retire", "--token", "token-of-the-services", "a"); code != 1 || !strings.Contains(text, "may not retire") {
+			t.Errorf("the services' token: %d %s", code, text)
+		}
+		if text, code := l.command("services", "retire", "--token", "token-of-the-operator", "a"); code != 0 {
+			t.Errorf("the operator's token: %d %s", code, text)
+		}
 	}},
 }

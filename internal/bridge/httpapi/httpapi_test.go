@@ -28,6 +28,7 @@ type emitter struct {
 	asked  *spanwirev1.ExecuteRequest
 	answer *spanwirev1.ExecuteResponse
 	err    error
+	silent []string // of a retired service
 	tail   func(*spanwirev1.TailRequest, grpc.ServerStreamingServer[spanwirev1.TailResponse]) error
 }
 
@@ -38,6 +39,13 @@ func (e *emitter) Execute(_ context.Context, m *spanwirev1.ExecuteRequest) (*spa
 
 func (e *emitter) ListServices(context.Context, *spanwirev1.ListServicesRequest) (*spanwirev1.ListServicesResponse, error) {
 	return &spanwirev1.ListServicesResponse{Replica: "r", Services: []*spanwirev1.ServiceInfo{{Service: "chat"}}}, e.err
+}
+
+func (e *emitter) RetireService(_ context.Context, m *spanwirev1.RetireServiceRequest) (*spanwirev1.RetireServiceResponse, error) {
+	if m.GetService() != "gone" {
+		return nil, status.Error(codes.FailedPrecondition, "it has instances")
+	}
+	return &spanwirev1.RetireServiceResponse{Connects: 2, Dropped: 1, SilentReplicas: e.silent}, e.err
 }
 
 func (e *emitter) Tail(m *spanwirev1.TailRequest, s grpc.ServerStreamingServer[spanwirev1.TailResponse]) error {
@@ -223,6 +231,29 @@ func TestNew_answers(t *testing.T) {
 	} {
 		w := ask(options(&emitter{answer: &spanwirev1.ExecuteResponse{Answer: tt.answer, Replayed: true}, err: tt.err}), tt.request)
 		if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.body) || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s\nwant %d %s", tt.request, w.Code, w.Body, tt.code, tt.body)
+		}
+	}
+}
+
+// Retiring a service tells what went on, and who did not answer.
+func TestNew_retire(t *testing.T) {
+	for _, tt := range []struct {
+		request string
+		silent  []string
+		err     error
+		code    int
+		body    string
+	}{
+		{`POST /services/retire {"service":"gone"}`, nil, nil, 200, `{"connects":2,"dropped":1,"silent_replicas":[]}`},
+		{`POST /services/retire {"service":"gone"}`, []string{"r"}, nil, 504, `"silent_replicas":["r"],"error":{"code":"DEADLINE_EXCEEDED"`},
+		{`POST /services/retire {"service":"here"}`, nil, nil, 409, `{"error":{"code":"FAILED_PRECONDITION","message":"it has instances"}}`},
+		{`POST /services/retire {"service":"gone"}`, nil, status.Error(codes.PermissionDenied, "m"), 403, `PERMISSION_DENIED`},
+		{`GET /services/retire`, nil, nil, 405, `takes POST, not GET`},
+		{`POST /services/retire {"name":"gone"}`, nil, nil, 400, `there are service`},
+	} {
+		w := ask(options(&emitter{silent: tt.silent, err: tt.err}), tt.request)
+		if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.body) {
 			t.Errorf("%s: %d %s\nwant %d %s", tt.request, w.Code, w.Body, tt.code, tt.body)
 		}
 	}

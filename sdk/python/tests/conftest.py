@@ -17,6 +17,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "SPANWIRE_APP_ADDRESS",
         "SPANWIRE_TOKEN",
         "SPANWIRE_BROKER",
+        "SPANWIRE_RETIRE",
         "SPANWIRE_TLS",
         "SPANWIRE_TLS_CA",
     ):

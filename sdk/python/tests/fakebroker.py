@@ -36,6 +36,7 @@ class Attachment:
         self.acks: list[int] = []
         self.batches: list[handler_pb2.ActionBatch] = []
         self.draining = False
+        self.retires = False
         self.changes: list[list[handler_pb2.Registration]] = []  # of what is registered
         self.ended = False
         self.open: set[int] = set()
@@ -180,7 +181,7 @@ class Attachment:
                 self.answered = frame.frame_ack.answered
                 self.acks.append(self.answered)
             elif kind == "drain":
-                self.draining = True
+                self.draining, self.retires = True, frame.drain.retire
             elif kind == "registrations":
                 self.changes.append(list(frame.registrations.registrations))
                 if self.broker.registered is not None:
@@ -239,6 +240,7 @@ class FakeBroker:
         self.emitted: list[command_pb2.Emit] = []
         self.executed: list[command_pb2.Command] = []
         self.keys: list[str] = []
+        self.retired: list[str] = []
         self.told = command_pb2.Answer()
         self.emit_error: tuple[grpc.StatusCode, str] | None = None
         self.emit_response = emitter_pb2.EmitResponse(sockets=3)
@@ -255,6 +257,12 @@ class FakeBroker:
 
     def attached(self) -> Attachment:
         return self._attached.get(timeout=WAIT)
+
+    def retire(self, request: emitter_pb2.RetireServiceRequest, context: Any) -> emitter_pb2.RetireServiceResponse:
+        if self.emit_error is not None:
+            context.abort(*self.emit_error)
+        self.retired.append(request.service)
+        return emitter_pb2.RetireServiceResponse(silent_replicas=["r"])
 
     def empty(self) -> bool:
         """Whether no stream waits to be looked at."""
@@ -335,6 +343,12 @@ class _Handlers(grpc.GenericRpcHandler):
                 self._broker.execute,
                 request_deserializer=emitter_pb2.ExecuteRequest.FromString,
                 response_serializer=emitter_pb2.ExecuteResponse.SerializeToString,
+            )
+        if details.method == "/spanwire.v1.EmitterService/RetireService":
+            return grpc.unary_unary_rpc_method_handler(
+                self._broker.retire,
+                request_deserializer=emitter_pb2.RetireServiceRequest.FromString,
+                response_serializer=emitter_pb2.RetireServiceResponse.SerializeToString,
             )
         return None
 

@@ -200,7 +200,9 @@ def test_drain(conversation: Conversation) -> None:
     conversation.lost()
     assert conversation.drain_frame() is None
     welcome(conversation)
-    assert conversation.drain_frame() is not None
+    retiring = parsed(conversation.drain_frame(retire=True))
+    assert retiring.HasField("drain")
+    assert retiring.drain.retire
 
 
 # Waiters get their answers; those whose answer is lost with the stream are handed back, those not sent yet stay.

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import grpc
 import pytest
 from fakebroker import HANDSHAKE, WAIT, Attachment, FakeBroker, acks
 
@@ -400,14 +401,15 @@ def test_patterns(broker: FakeBroker, service: Make) -> None:
     s.on("x", namespace=rooms)(lambda socket: f"pattern {socket.namespace}")
     s.on("x", namespace="/room-1")(lambda socket: "exact")
     s.on("y", namespace="*")(lambda socket: f"any {socket.namespace}")
-    s.on_connect(namespace=rooms, connect_order=7)(lambda socket: None)
+    s.on_connect(namespace=rooms, connect_order=7, advisory=True)(lambda socket: None)
     s.on_disconnect(namespace=rooms)(lambda socket: None)
     s.start()
     stream = broker.attached()
     one, pattern = stream.register.registrations
     assert (one.namespace, one.pattern, one.connect, list(one.events)) == ("/room-1", False, False, ["x", "y"])
     assert (pattern.namespace, pattern.pattern, list(pattern.events)) == (r"/room-\d+", True, ["x", "y"])
-    assert (pattern.connect, pattern.connect_order) == (True, 7)
+    assert (pattern.connect, pattern.connect_order, pattern.connect_advisory) == (True, 7, True)
+    assert not one.connect_advisory
     assert stream.ack(stream.dispatch("x", sid="a", namespace="/room-1")) == ["exact"]
     assert stream.ack(stream.dispatch("x", sid="b", namespace="/room-22")) == ["pattern /room-22"]
     assert stream.ack(stream.dispatch("y", sid="b", namespace="/room-22")) == ["any /room-22"]
@@ -496,3 +498,73 @@ def test_emitter_executes(broker: FakeBroker) -> None:
         broker.told.fault.code = 1
         with pytest.raises(spanwire.CommandError, match="no"):
             emitter.to("a").disconnect_sockets()
+
+
+# What the handler of an advisory connect says has no effect, and its socket is kept.
+@pytest.mark.parametrize("answer", ["refuse", "false", "fail", "accept"])
+def test_advisory_connects(broker: FakeBroker, service: Make, answer: str) -> None:
+    s = service()
+
+    @s.on_connect(advisory=True)
+    def connect(_socket: Any) -> bool | None:
+        if answer == "refuse":
+            raise spanwire.ConnectionRefusedError("no")
+        if answer == "fail":
+            raise RuntimeError("no")
+        return False if answer == "false" else None
+
+    s.on("where")(lambda socket: socket.handshake.address)
+    s.start()
+    stream = broker.attached()
+    result = stream.result(stream.connect("a"))
+    assert result.WhichOneof("outcome") == ("ack" if answer == "accept" else "failure")
+    assert stream.ack(stream.dispatch("where", sid="a")) == ["192.0.2.7"]
+
+
+def test_advisory_is_for_connects(service: Make) -> None:
+    with pytest.raises(ValueError, match="advisory"):
+        service().add("x", print, advisory=True)
+
+
+# A service says in its drain that it retires if it was made so, is told so, or the environment says so.
+@pytest.mark.parametrize(
+    ("made", "told", "environment", "retires"),
+    [
+        (None, None, "", False),
+        (True, None, "", True),
+        (None, True, "", True),
+        (True, False, "", False),
+        (None, None, "true", True),
+        (False, None, "true", False),
+    ],
+)
+def test_retire(
+    broker: FakeBroker,
+    service: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    made: bool | None,
+    told: bool | None,
+    environment: str,
+    retires: bool,
+) -> None:
+    monkeypatch.setenv("SPANWIRE_RETIRE", environment)
+    s = service(retire=made)
+    s.on("x")(print)
+    s.start()
+    stream = broker.attached()
+    s.wait_attached(10)
+    s.stop(retire=told)
+    assert stream.draining
+    assert stream.retires is retires
+
+
+# Retiring a service is one call, which names the replicas that did not answer.
+def test_retire_service(broker: FakeBroker) -> None:
+    with spanwire.Emitter(broker.address) as emitter:
+        assert emitter.retire_service("gone") == ["r"]
+        assert broker.retired == ["gone"]
+        for status, code in ((grpc.StatusCode.FAILED_PRECONDITION, "CONFLICT"), (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")):
+            broker.emit_error = (status, "no")
+            with pytest.raises(spanwire.CommandError) as caught:
+                emitter.retire_service("here")
+            assert caught.value.code == code
