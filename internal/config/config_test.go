@@ -220,7 +220,7 @@ func TestLoad_Services(t *testing.T) {
 
 // The variables of the SDKs are no mistakes.
 func TestLoad_SDKVariables(t *testing.T) {
-	if _, _, err := load(t, nil, "SPANWIRE_ADDRESS=x", "SPANWIRE_APP_ADDRESS=x", "SPANWIRE_TLS=true", "SPANWIRE_TOKEN=x"); err != nil {
+	if _, _, err := load(t, nil, "SPANWIRE_ADDRESS=x", "SPANWIRE_APP_ADDRESS=x", "SPANWIRE_TLS=true", "SPANWIRE_TOKEN=x", "SPANWIRE_RETIRE=true"); err != nil {
 		t.Error(err)
 	}
 }

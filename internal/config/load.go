@@ -23,7 +23,7 @@ const (
 
 // others are variables of the prefix that the SDKs read; the broker meets them when both share an environment.
 var others = []string{
-	fileEnv, "SPANWIRE_ADDRESS", "SPANWIRE_APP_ADDRESS", "SPANWIRE_BROKER", "SPANWIRE_TOKEN", "SPANWIRE_TLS", "SPANWIRE_TLS_CA",
+	fileEnv, "SPANWIRE_ADDRESS", "SPANWIRE_APP_ADDRESS", "SPANWIRE_BROKER", "SPANWIRE_RETIRE", "SPANWIRE_TOKEN", "SPANWIRE_TLS", "SPANWIRE_TLS_CA",
 	"SPANWIRE_TLS_CERT", "SPANWIRE_TLS_KEY", "SPANWIRE_INSTANCE",
 }
 

@@ -147,7 +147,7 @@ func TestService_fault(t *testing.T) {
 // An advisory connect handler that refuses keeps its socket, which is connected all the same.
 func TestNamespace_OnConnect_advisory(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		_, s, _ := attached(t, func(svc *Service) {
+		_, s, run := attached(t, func(svc *Service) {
 			svc.OnConnect(func(context.Context, *Socket) error { return Refuse("no") }, Advisory())
 			svc.On("x", func(_ context.Context, e *Event) error { return e.Ack(e.Socket.Handshake().Address) })
 		})
@@ -162,5 +162,8 @@ func TestNamespace_OnConnect_advisory(t *testing.T) {
 		if r := list[1].GetResult(); string(r.GetAck().GetArgs()) != `["here"]` {
 			t.Errorf("result %v", r)
 		}
+		run.stop()
+		s.finish <- nil
+		<-run.ended
 	})
 }
