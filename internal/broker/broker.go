@@ -81,6 +81,20 @@ type Broker struct {
 	unwatch  func()         // ends the latter
 }
 
+// keeper keeps the memory of the process, whichever replica in it uses that.
+var keeper memory.Keeper
+
+// engineObserver counts what happens in Engine.IO, and tells the keeper what browsers have taken.
+type engineObserver struct{ *metrics.Engine }
+
+// Outbound implements engineio.Observer.
+func (o engineObserver) Outbound(change int) {
+	o.Engine.Outbound(change)
+	if change < 0 {
+		keeper.Freed(-change)
+	}
+}
+
 // Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called once all doors are open.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Broker)) error {
 	memory.SetLimit(c.Run.MemoryLimit, log)
@@ -90,7 +104,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Br
 	}
 	var keeping sync.WaitGroup
 	kept, release := context.WithCancel(context.Background())
-	keeping.Go(func() { memory.GiveBack(kept) }) // ended below
+	keeping.Go(func() { keeper.Run(kept) }) // ended below
 	defer keeping.Wait()
 	defer release()
 	ready(b)
@@ -166,7 +180,7 @@ func (b *Broker) build() (err error) {
 	b.mesh = mesh.New(toReplicas, b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
 	toBrowsers := edgeOptions(c, b.replica)
 	toBrowsers.Tap = board
-	b.edge = edge.New(toBrowsers, b.hub, b.dispatch, metrics.NewEdge(b.registry), metrics.NewEngine(b.registry), b.log)
+	b.edge = edge.New(toBrowsers, b.hub, b.dispatch, metrics.NewEdge(b.registry), engineObserver{metrics.NewEngine(b.registry)}, b.log)
 	options := b.bridgeOptions()
 	options.Calls, options.Board = calls, board
 	bridgeMetrics := metrics.NewBridge(b.registry)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -73,26 +74,67 @@ func TestSetLimit(t *testing.T) {
 }
 
 // Memory is given back when the process is quiet and was not before, and not again until it was busy.
-func TestUsage_Due(t *testing.T) {
+func TestKeeper_GivesBack(t *testing.T) {
 	const mib = 1 << 20
-	before := usage{cycles: 7, allocated: 900 * mib, held: 600 * mib}
+	given := usage{cycles: 6, moved: 890 * mib, held: 600 * mib}
 	for name, c := range map[string]struct {
 		now, given usage
 		want       bool
 	}{
-		"quiet after a burst": {usage{7, 901 * mib, 600 * mib}, usage{}, true},
-		"busy":                {usage{8, 950 * mib, 600 * mib}, usage{}, false},
-		"given back already":  {usage{7, 901 * mib, 600 * mib}, usage{6, 890 * mib, 600 * mib}, false},
-		"hardly anything":     {usage{7, 901 * mib, 30 * mib}, usage{}, false},
+		"after a burst":     {usage{moved: 901 * mib, held: 600 * mib}, usage{}, true},
+		"given back before": {usage{moved: 901 * mib, held: 600 * mib}, given, false},
+		"hardly anything":   {usage{moved: 901 * mib, held: 30 * mib}, usage{}, false},
 	} {
-		if got := c.now.due(before, c.given); got != c.want {
+		if got := c.now.worth(c.given); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+	k := &Keeper{}
+	k.before, k.calm = k.usage(), time.Now().Add(-quiet)
+	k.Freed(worthIt)
+	k.given.moved = k.before.moved
+	held = make([]byte, 2*worthIt)
+	for i := range held {
+		held[i] = 1
+	}
+	held = nil
+	k.before = k.usage() // whatever has been collected meanwhile
+	cycles := k.before.cycles
+	k.look()
+	if after := k.usage(); after.cycles == cycles || k.given.cycles == 0 {
+		t.Errorf("nothing was given back: %+v", after)
+	}
+	cycles = k.usage().cycles
+	k.before, k.calm = k.usage(), time.Now().Add(-quiet)
+	k.look()
+	if after := k.usage(); after.cycles != cycles {
+		t.Errorf("given back twice: %+v", after)
+	}
+}
+
+var held []byte // the compiler must not drop it
+
+// The heap is collected when it has grown by a fixed size, and not again at once.
+func TestKeeper_Growth(t *testing.T) {
+	debug.SetGCPercent(-1)
+	defer debug.SetGCPercent(100)
+	k := &Keeper{}
+	for range 3 {
+		held = make([]byte, maxGrowth/2)
+	}
+	held = nil
+	k.before, k.calm = k.usage(), time.Now()
+	if !k.before.grown() {
+		t.Fatalf("the heap has not grown: %+v", k.before)
+	}
+	k.look()
+	if after := k.usage(); after.cycles == k.before.cycles || after.grown() || !k.rest.After(time.Now().Add(-time.Minute)) {
+		t.Errorf("after a look: %+v", after)
+	}
+}
+
+func TestKeeper_Run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	GiveBack(ctx)
-	if u := read(); u.allocated == 0 || u.held == 0 {
-		t.Errorf("read %+v", u)
-	}
+	new(Keeper).Run(ctx)
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
@@ -48,13 +46,6 @@ func (o *Options) maxOverhead() int64 {
 	return int64(o.MaxFragments*header + o.ReadBuffer)
 }
 
-// scratch holds a message of a size that is not known yet.
-type scratch struct{ b []byte }
-
-const newScratch = 4 << 10
-
-var scratches = sync.Pool{New: func() any { return &scratch{b: make([]byte, newScratch)} }}
-
 // Read waits for the next message. The slice is fresh, of about the message's size, and the caller's. Text is valid UTF-8. After an
 // error there is nothing more to read, the peer has been told why where a rule says so, and Finish is due. The error is a
 // *CloseError when the peer closed properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it broke a rule, ErrSlow when
@@ -72,63 +63,6 @@ func (c *Conn) Read() (data []byte, binary bool, err error) {
 		return nil, false, c.readFailed(err)
 	}
 	return data, binary, nil
-}
-
-func (c *Conn) readAll(r io.Reader, text bool) ([]byte, error) {
-	s := scratches.Get().(*scratch)
-	b := s.b
-	size, checked := 0, 0
-	for {
-		if size == len(b) {
-			b = append(b, make([]byte, size)...)
-		}
-		n, err := r.Read(b[size:])
-		size += n
-		c.meter.payload += int64(n)
-		if int64(size) > c.o.MaxMessage { // gorilla counts what is on the wire
-			err = websocket.ErrReadLimit
-		}
-		if text && n > 0 && err != websocket.ErrReadLimit {
-			ok := false
-			if checked, ok = checkUTF8(b[:size], checked); !ok {
-				err = errUTF8
-			}
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if checked < size && text {
-		return nil, errUTF8
-	}
-	if len(b) > newScratch && size > len(b)/2 {
-		scratches.Put(s)
-		return b[:size:size], nil
-	}
-	data := make([]byte, size)
-	copy(data, b)
-	scratches.Put(s)
-	return data, nil
-}
-
-// checkUTF8 goes on at checked, which it has reached before, and tells how far b is valid. A character that b only begins is
-// neither valid nor wrong yet.
-func checkUTF8(b []byte, checked int) (int, bool) {
-	rest := b[checked:]
-	if utf8.Valid(rest) {
-		return len(b), true
-	}
-	// Only the last three bytes can be the beginning of a character.
-	for cut := len(rest) - 1; cut >= 0 && cut >= len(rest)-3; cut-- {
-		if utf8.RuneStart(rest[cut]) {
-			ok := !utf8.FullRune(rest[cut:]) && utf8.Valid(rest[:cut])
-			return checked + cut, ok
-		}
-	}
-	return checked, false
 }
 
 // readFailed tells the peer what it did wrong, if it does not know yet.
