@@ -91,7 +91,7 @@ func plain(ctx context.Context, address string) Listener {
 func kindOf(head []byte) Listener {
 	const frameType = 3
 	switch {
-	case bytes.HasPrefix(head, []byte("HTTP/")):
+	case bytes.HasPrefix(head, []byte("HTTP/")), head[0] == '<': // some refuse a version that they do not know with a page alone
 		return HTTP1
 	case head[0] == 0 && head[frameType] == settingsFrame:
 		return HTTP2

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ._link import Link
+from ._loopwatch import LoopWatch
 from ._payloads import Codec, arguments
 from ._records import Dispatch, SocketState
 from ._routes import Route
@@ -44,6 +45,7 @@ class Performer:
         self._codec = codec
         self._lock = threading.Lock()
         self._own_loop: threading.Thread | None = None
+        self._watch: LoopWatch | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.unhandled = 0
 
@@ -52,6 +54,9 @@ class Performer:
         with self._lock:
             loop, self.loop = self.loop, None
             thread, self._own_loop = self._own_loop, None
+            watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
         if thread is not None and loop is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(1)
@@ -213,11 +218,13 @@ class Performer:
         def begin() -> None:
             for item, turn in items:
                 task = loop.create_task(self._perform_coroutine(item))
-                running.add(task)
+                running[task] = item
+                if watch.parked:
+                    watch.wake()
                 task.add_done_callback(lambda task, item=item, turn=turn: end(task, item, turn))  # type: ignore[misc]
 
         def end(task: asyncio.Task[None], item: Any, turn: Any) -> None:
-            running.discard(task)
+            running.pop(task, None)
             done(turn)
             link = item.home.link
             if not task.cancelled() and link not in flushing:
@@ -229,9 +236,9 @@ class Performer:
             while flushing:
                 flushing.pop().flush()
 
-        running: set[asyncio.Task[None]] = set()
         flushing: list[Link] = []
-        loop = self._event_loop()
+        loop, watch = self._event_loop()
+        running = watch.tasks
         loop.call_soon_threadsafe(begin)
 
     async def _perform_coroutine(self, item: Any) -> None:
@@ -255,13 +262,15 @@ class Performer:
             else:
                 state.current = None
 
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
+    def _event_loop(self) -> tuple[asyncio.AbstractEventLoop, LoopWatch]:
         with self._lock:
             if self.loop is None:
                 self.loop = asyncio.new_event_loop()
                 self._own_loop = threading.Thread(target=_run_loop, args=(self.loop,), name="spanwire-loop", daemon=True)
                 self._own_loop.start()
-            return self.loop
+            if self._watch is None:
+                self._watch = LoopWatch(self.loop)
+            return self.loop, self._watch
 
 
 def refusal(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:

@@ -70,7 +70,8 @@ def _plain(where: tuple[str, int]) -> str:
 
 
 def _kind(head: bytes) -> str:
-    if head.startswith(b"HTTP/"):
+    # Some refuse a version that they do not know with a page and nothing before it.
+    if head.startswith((b"HTTP/", b"<")):
         return _HTTP1
     return _HTTP2 if len(head) > 3 and head[0] == 0 and head[3] == _SETTINGS else ""
 

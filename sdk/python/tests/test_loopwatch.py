@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A coroutine handler that blocks the event loop is named."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fakebroker import FakeBroker
+
+import spanwire
+
+
+# Who blocks the loop is named once, and only then: a handler that waits properly blocks nobody.
+def test_blocked(broker: FakeBroker, service: Callable[..., spanwire.Service], caplog: pytest.LogCaptureFixture) -> None:
+    s = service()
+    gate = threading.Event()
+
+    @s.on("patient")
+    async def patient(socket: Any) -> str:
+        await asyncio.sleep(2.5)
+        return "patient"
+
+    @s.on("blocking")
+    async def blocking(socket: Any) -> str:
+        gate.wait(30)
+        return "blocking"
+
+    s.start()
+    stream = broker.attached()
+    assert stream.ack(stream.dispatch("patient")) == ["patient"]
+    assert "blocks the event loop" not in caplog.text
+    with caplog.at_level(logging.WARNING, "spanwire"):
+        blocked = stream.dispatch("blocking", sid="s2")
+        until = time.monotonic() + 30
+        while "blocks the event loop" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.02)
+    gate.set()
+    assert stream.ack(blocked) == ["blocking"]
+    assert caplog.text.count("blocks the event loop") == 1
+    assert "the async handler of event 'blocking' in namespace /" in caplog.text
