@@ -109,7 +109,7 @@ func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 func socketToWire(s *sio.SocketInfo) *spanwirev1.SocketInfo {
 	x := &spanwirev1.SocketInfo{
 		SocketId: string(s.ID), Rooms: toStrings(s.Rooms), Handshake: handshakeToWire(s.Handshake, s.Auth),
-		Data: s.Data.Value, DataVersion: s.Data.Version, Replica: string(s.Replica),
+		Data: s.Data.Value, DataVersion: s.Data.Version, Replica: string(s.Replica), Transport: s.Transport,
 	}
 	for _, w := range s.Waiting {
 		x.Waiting = append(x.Waiting, &spanwirev1.SocketWait{Service: string(w.Service), Events: uint32(w.Events), Unread: w.Unread})
@@ -197,7 +197,7 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 		a.Found.Sockets = append(a.Found.Sockets, sio.SocketInfo{
 			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings[sio.Room](s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
 			Auth: s.GetHandshake().GetAuth(), Data: sio.Data{Value: s.GetData(), Version: s.GetDataVersion()},
-			Replica: sio.ReplicaID(s.GetReplica()), Waiting: waitingFromWire(s.GetWaiting()),
+			Replica: sio.ReplicaID(s.GetReplica()), Waiting: waitingFromWire(s.GetWaiting()), Transport: s.GetTransport(),
 		})
 	}
 	for _, r := range m.GetRooms() {

@@ -142,7 +142,7 @@ func foundOf(q sio.Query, f *sio.Found, err error) *spanwirev1.Answer {
 func socketInfoOf(s *sio.SocketInfo, credentials bool) *spanwirev1.SocketInfo {
 	x := &spanwirev1.SocketInfo{
 		SocketId: string(s.ID), Rooms: stringsOf(s.Rooms), Handshake: handshakeOf(s.Handshake, s.Auth, credentials),
-		Data: s.Data.Value, DataVersion: s.Data.Version, Replica: string(s.Replica),
+		Data: s.Data.Value, DataVersion: s.Data.Version, Replica: string(s.Replica), Transport: s.Transport,
 	}
 	for _, w := range s.Waiting {
 		x.Waiting = append(x.Waiting, &spanwirev1.SocketWait{Service: string(w.Service), Events: uint32(w.Events), Unread: w.Unread})

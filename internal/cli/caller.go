@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -224,10 +225,8 @@ func (c *caller) explain(ctx context.Context, address string, err error, left bo
 			return fmt.Errorf("the broker at %s was given the call and did not answer (flag --timeout): it may have been carried out or not; "+
 				"an emit is safe to repeat with an idempotency key only (flag --key): %s", address, s.Message())
 		}
-		if advice := probe.Advice(ctx, address, c.usesTLS()); advice != "" {
-			return errors.New(advice + " (flags --address, --tls and --tls-ca set the same)")
-		}
-		return fmt.Errorf("the broker at %s (flag --address, variable SPANWIRE_ADDRESS) did not take the call: %s", address, s.Message())
+		said := cmp.Or(probe.Advice(ctx, address, c.usesTLS()), s.Message())
+		return fmt.Errorf("the broker at %s (flag --address, variable SPANWIRE_ADDRESS) did not take the call: %s", address, said)
 	case codes.Unauthenticated:
 		return fmt.Errorf("the broker at %s asks for a token (flag --token, variable SPANWIRE_TOKEN): %s", address, s.Message())
 	case codes.Unimplemented:

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -84,7 +85,7 @@ func (t *terminal) sockets(args []string) int {
 		h := s.GetHandshake()
 		own := func(room string) bool { return room == s.GetSocketId() }
 		rows = append(rows, []string{
-			s.GetSocketId(), s.GetReplica(), h.GetTransport(), h.GetAddress(), waiting(s.GetWaiting()), strings.Join(slices.DeleteFunc(s.GetRooms(), own), ","), string(s.GetData()),
+			s.GetSocketId(), s.GetReplica(), cmp.Or(s.GetTransport(), h.GetTransport()), h.GetAddress(), waiting(s.GetWaiting()), strings.Join(slices.DeleteFunc(s.GetRooms(), own), ","), string(s.GetData()),
 		})
 	}
 	return t.told(a, t.table(rows))

@@ -6,7 +6,8 @@ import "github.com/spanwire/spanwire/internal/sio"
 
 // Describe implements hub.Keeper.
 func (s *Socket) Describe() sio.SocketInfo {
-	info := sio.SocketInfo{ID: s.id, Handshake: s.client.session.Handshake(), Auth: s.auth, Data: s.kept()}
+	info := sio.SocketInfo{ID: s.id, Handshake: s.client.session.Handshake(), Auth: s.auth, Data: s.kept(),
+		Transport: string(s.client.session.Transport())}
 	if b := s.bound(); b != nil {
 		info.Waiting = b.Waiting()
 	}

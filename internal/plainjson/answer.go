@@ -35,6 +35,7 @@ type Socket struct {
 	Data        json.RawMessage `json:"data"`
 	DataVersion uint64          `json:"data_version"`
 	Replica     string          `json:"replica"`
+	Transport   string          `json:"transport,omitempty"`
 	Handshake   *Handshake      `json:"handshake,omitempty"`
 }
 
@@ -91,6 +92,7 @@ func Sockets(list []*spanwirev1.SocketInfo) []Socket {
 	for i, s := range list {
 		all[i] = Socket{
 			SocketID: s.GetSocketId(), Rooms: NotNil(s.GetRooms()), Data: Value(s.GetData()), DataVersion: s.GetDataVersion(), Replica: s.GetReplica(),
+			Transport: s.GetTransport(),
 		}
 		if h := s.GetHandshake(); h != nil {
 			all[i].Handshake = handshakeOf(h)

@@ -108,6 +108,7 @@ type SocketInfo struct {
 	Data      Data
 	Replica   ReplicaID
 	Waiting   []Wait
+	Transport string // the present one
 }
 
 // Wait is what waits of one socket for one service.

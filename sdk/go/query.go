@@ -19,6 +19,7 @@ type SocketInfo struct {
 	Data        json.RawMessage // what handlers keep with it; nil for nothing
 	DataVersion uint64
 	Replica     string
+	Transport   string // the present one; that of the handshake is the first
 
 	target Target
 }
@@ -66,7 +67,7 @@ func (t Target) FetchSockets(ctx context.Context) (*Sockets, error) {
 	for _, m := range a.GetFound() {
 		found.Sockets = append(found.Sockets, SocketInfo{
 			ID: m.GetSocketId(), Rooms: m.GetRooms(), Handshake: handshakeOf(m.GetHandshake()), Data: m.GetData(),
-			DataVersion: m.GetDataVersion(), Replica: m.GetReplica(),
+			DataVersion: m.GetDataVersion(), Replica: m.GetReplica(), Transport: m.GetTransport(),
 			target: Target{via: t.via, namespace: t.namespace, rooms: []string{m.GetSocketId()}, timeout: t.timeout},
 		})
 	}

@@ -120,6 +120,30 @@ var silenceRows = []row{
 		}
 		p.alive()
 	}},
+	{"O23b", "the list of sockets names the transport that a session is on now", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "9")
+		p := s.polling(t)
+		p.must("40")
+		id := strings.TrimSuffix(strings.TrimPrefix(p.next()[0], `40{"sid":"`), `"}`)
+		listed := func(transport string) {
+			t.Helper()
+			out, err := brokerSays("sockets", "--address", s.broker.Services, "--room", id)
+			if lines := strings.Split(strings.TrimSpace(out), "\n"); err != nil || len(lines) != 2 || !strings.Contains(lines[1], " "+transport+" ") {
+				t.Errorf("not on %s: %v, %s", transport, err, out)
+			}
+		}
+		listed("polling")
+		c := s.mustDial(t, websocket4+"&sid="+p.open.SID)
+		c.send("2probe")
+		c.want("3probe")
+		c.send("5")
+		c.echo()
+		listed("websocket")
+		out, err := brokerSays("sockets", "--address", s.broker.Services, "--room", id, "--json")
+		if err != nil || !strings.Contains(out, `"transport":"websocket"`) {
+			t.Errorf("as JSON: %v, %s", err, out)
+		}
+	}},
 	{"O24", "an idle timeout of a proxy in front is named", func(t *testing.T, w *world) {
 		s := w.with(t, "--ping-interval", "20s")
 		proxy := idleProxy(t, s.broker.HTTP, 2*time.Second)
@@ -269,6 +293,27 @@ var silenceRows = []row{
 			c.send("40/admn,")
 			c.want("44/admn,*")
 		}, "level=WARN", "connect refused", "no service registered the namespace", "namespace=/admn")
+	}},
+	{"O29m", "who follows what happens sees what nobody handles and connects that are refused", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "9")
+		p, err := process.Start("tail", "", nil, binaries.broker, "tail", "--address", s.broker.Services, "--json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Kill)
+		if err := p.WaitFor("following replica", limit); err != nil {
+			t.Fatal(err)
+		}
+		c := s.connected(t)
+		c.send("40/admn,", "40/admin,", `42["nobody handles this",7]`)
+		for _, words := range []string{
+			`"kind":"connect_refused","namespace":"/admn"`, "no service registered the namespace", `"kind":"connect_refused","namespace":"/admin"`,
+			"a connect handler refused", `"kind":"unhandled","namespace":"/"`, `"name":"nobody handles this","args":[7]`,
+		} {
+			if err := p.WaitFor(words, limit); err != nil {
+				t.Error(err)
+			}
+		}
 	}},
 	{"O29e", "a path that is not served is counted and logged", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "7")

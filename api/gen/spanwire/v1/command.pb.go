@@ -1073,7 +1073,9 @@ type SocketInfo struct {
 	// Names the replica that the socket lives on.
 	Replica string `protobuf:"bytes,6,opt,name=replica,proto3" json:"replica,omitempty"`
 	// Lists the services that have yet to take events of the socket. Empty for most.
-	Waiting       []*SocketWait `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting []*SocketWait `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	// Names the present transport: "polling" or "websocket". That of the handshake is the first one, before an upgrade.
+	Transport     string `protobuf:"bytes,8,opt,name=transport,proto3" json:"transport,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1155,6 +1157,13 @@ func (x *SocketInfo) GetWaiting() []*SocketWait {
 		return x.Waiting
 	}
 	return nil
+}
+
+func (x *SocketInfo) GetTransport() string {
+	if x != nil {
+		return x.Transport
+	}
+	return ""
 }
 
 // SocketWait is what waits of one socket for one service.
@@ -1534,7 +1543,7 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\ttruncated\x18\v \x01(\bR\ttruncated\x12!\n" +
 	"\fdata_version\x18\f \x01(\x04R\vdataVersion\x12\x12\n" +
 	"\x04data\x18\r \x01(\fR\x04data\x12%\n" +
-	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\"\xf9\x01\n" +
+	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\"\x97\x02\n" +
 	"\n" +
 	"SocketInfo\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\x14\n" +
@@ -1543,7 +1552,8 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x12!\n" +
 	"\fdata_version\x18\x05 \x01(\x04R\vdataVersion\x12\x18\n" +
 	"\areplica\x18\x06 \x01(\tR\areplica\x121\n" +
-	"\awaiting\x18\a \x03(\v2\x17.spanwire.v1.SocketWaitR\awaiting\"V\n" +
+	"\awaiting\x18\a \x03(\v2\x17.spanwire.v1.SocketWaitR\awaiting\x12\x1c\n" +
+	"\ttransport\x18\b \x01(\tR\ttransport\"V\n" +
 	"\n" +
 	"SocketWait\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x16\n" +

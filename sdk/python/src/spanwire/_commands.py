@@ -339,6 +339,7 @@ def sockets(codec: Codec, answer: command_pb2.Answer, target: Target, via: Via, 
             data=value(codec, info.data),
             data_version=info.data_version,
             replica=info.replica,
+            transport=info.transport,
         )
 
     return Sockets(map(one, answer.found), silent_replicas=tuple(answer.silent_replicas), truncated=answer.truncated)

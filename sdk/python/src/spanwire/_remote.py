@@ -25,9 +25,10 @@ class RemoteSocket:
         data: What handlers keep with the socket; an empty dict when there is nothing.
         data_version: The version of the data; 0 when none was ever set.
         replica: The replica that the socket lives on.
+        transport: The present transport: "polling" or "websocket". That of the handshake is the first one.
     """
 
-    __slots__ = ("_target", "data", "data_version", "handshake", "id", "namespace", "replica", "rooms")
+    __slots__ = ("_target", "data", "data_version", "handshake", "id", "namespace", "replica", "rooms", "transport")
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class RemoteSocket:
         data: Any,
         data_version: int,
         replica: str,
+        transport: str = "",
     ) -> None:
         self._target = target
         self.id = id
@@ -49,6 +51,7 @@ class RemoteSocket:
         self.data = data
         self.data_version = data_version
         self.replica = replica
+        self.transport = transport
 
     def __repr__(self) -> str:
         return f"RemoteSocket({self.id!r}, namespace={self.namespace!r}, replica={self.replica!r})"
@@ -71,6 +74,7 @@ class RemoteSocket:
             data=self.data,
             data_version=self.data_version,
             replica=self.replica,
+            transport=self.transport,
         )
 
     def emit(self, event: str, *args: Any) -> None:

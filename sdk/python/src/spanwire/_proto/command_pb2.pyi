@@ -178,7 +178,7 @@ class Answer(_message.Message):
     def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., sockets: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[SocketAck, _Mapping]]] = ..., missing: _Optional[int] = ..., found: _Optional[_Iterable[_Union[SocketInfo, _Mapping]]] = ..., rooms: _Optional[_Iterable[_Union[RoomInfo, _Mapping]]] = ..., instance_acks: _Optional[_Iterable[_Union[InstanceAck, _Mapping]]] = ..., silent_replicas: _Optional[_Iterable[str]] = ..., more: bool = ..., truncated: bool = ..., data_version: _Optional[int] = ..., data: _Optional[bytes] = ..., other_replicas: _Optional[int] = ...) -> None: ...
 
 class SocketInfo(_message.Message):
-    __slots__ = ("socket_id", "rooms", "handshake", "data", "data_version", "replica", "waiting")
+    __slots__ = ("socket_id", "rooms", "handshake", "data", "data_version", "replica", "waiting", "transport")
     SOCKET_ID_FIELD_NUMBER: _ClassVar[int]
     ROOMS_FIELD_NUMBER: _ClassVar[int]
     HANDSHAKE_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +186,7 @@ class SocketInfo(_message.Message):
     DATA_VERSION_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
     socket_id: str
     rooms: _containers.RepeatedScalarFieldContainer[str]
     handshake: _event_pb2.Handshake
@@ -193,7 +194,8 @@ class SocketInfo(_message.Message):
     data_version: int
     replica: str
     waiting: _containers.RepeatedCompositeFieldContainer[SocketWait]
-    def __init__(self, socket_id: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ..., data: _Optional[bytes] = ..., data_version: _Optional[int] = ..., replica: _Optional[str] = ..., waiting: _Optional[_Iterable[_Union[SocketWait, _Mapping]]] = ...) -> None: ...
+    transport: str
+    def __init__(self, socket_id: _Optional[str] = ..., rooms: _Optional[_Iterable[str]] = ..., handshake: _Optional[_Union[_event_pb2.Handshake, _Mapping]] = ..., data: _Optional[bytes] = ..., data_version: _Optional[int] = ..., replica: _Optional[str] = ..., waiting: _Optional[_Iterable[_Union[SocketWait, _Mapping]]] = ..., transport: _Optional[str] = ...) -> None: ...
 
 class SocketWait(_message.Message):
     __slots__ = ("service", "events", "unread")
