@@ -103,3 +103,37 @@ func (d *Dispatcher) giveUp(b *Binding) {
 	}
 	b.decide(Decision{Kind: kind})
 }
+
+// holdConnectLocked bounds the wait of a connect for a service that is away.
+func (l *lane) holdConnectLocked() {
+	if !l.connecting || l.advised || l.gone || l.timer != nil || l.service.retired {
+		return
+	}
+	l.service.d.metrics.Held.Inc()
+	if l.absent = !l.service.there.Load(); l.absent {
+		l.service.absence.hold(l.binding.socket.Namespace())
+	}
+	l.timer = time.AfterFunc(l.service.d.options.ConnectHold, l.connectHeld)
+	l.service.yieldLocked()
+}
+
+func (l *lane) releaseConnectLocked() {
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+		l.service.d.metrics.Held.Dec()
+		if l.absent {
+			l.service.absence.release()
+		}
+	}
+}
+
+func (l *lane) connectHeld() {
+	l.service.mu.Lock()
+	late := l.timer != nil && l.at == nil && l.connecting
+	l.releaseConnectLocked()
+	l.service.mu.Unlock()
+	if late {
+		l.binding.decide(Decision{Kind: Away})
+	}
+}

@@ -3,10 +3,8 @@
 package dispatch
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,69 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
-
-// advisory registers a connect handler whose answer nobody waits for.
-func advisory(r *sio.Register) { r.Namespaces[0].Connect, r.Namespaces[0].Advisory = true, true }
-
-// logged is a fixture whose log can be read when nothing runs.
-func logged(t testing.TB, o Options) (*fixture, *bytes.Buffer) {
-	var log bytes.Buffer
-	m := metrics.NewDispatch(nil)
-	return &fixture{t, New(o, m, slog.New(slog.NewTextHandler(&log, nil))), m}, &log
-}
-
-func (f *fixture) holds(service string) int { return value(f.t, f.m.AbsentHeld(service)) }
-
-// An absent service that holds connects is named in the log within a second, then once a minute, and never when it is back in time.
-func TestAbsence_log(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f, log := logged(t, Options{})
-		a, _ := f.attach("a", "a1", asking), f.attach("b", "b1", nil)
-		lines := func() (list []string) {
-			synctest.Wait()
-			for line := range strings.Lines(log.String()) {
-				if strings.Contains(line, "connects are held") {
-					list = append(list, line)
-				}
-			}
-			return list
-		}
-		a.a.Detach()
-		s := f.connect("s")
-		time.Sleep(holdNotice / 2)
-		f.attach("a", "a1", asking).a.Detach() // takes the connect, and leaves it
-		s.binding.Disconnect(sio.ReasonTransportClose)
-		synctest.Wait()
-		if got := f.holds("a"); got != 0 {
-			t.Errorf("%d are held", got)
-		}
-		time.Sleep(time.Minute)
-		if got := lines(); len(got) != 0 {
-			t.Errorf("lines %q", got)
-		}
-		for n := range 30 { // a browser that comes again and again
-			f.connect(fmt.Sprint(n))
-			if got := f.holds("a"); got != 1 {
-				t.Errorf("%d are held", got)
-			}
-			time.Sleep(f.options.ConnectHold + time.Second)
-			if n == 0 {
-				if got := lines(); len(got) != 1 || !strings.Contains(got[0], `level=WARN`) || !strings.Contains(got[0], `service=a namespace=/ since=`) ||
-					!strings.Contains(got[0], "count=1") || !strings.Contains(got[0], `setting="connect-hold, service-retention"`) ||
-					!strings.Contains(got[0], `command="broker services retire a"`) {
-					t.Errorf("lines %q", got)
-				}
-			}
-		}
-		if n := len(lines()); n < 8 || n > 11 { // ten and a half minutes
-			t.Errorf("%d lines", n)
-		}
-		f.Close()
-	})
-}
 
 // What a service that is retired holds up goes on without it; its events are dropped and counted, and its gauge is gone.
 func TestDispatcher_Retire(t *testing.T) {
@@ -157,24 +94,6 @@ func TestDispatcher_Retire_namespace(t *testing.T) {
 			}
 		})
 	}
-}
-
-// A service that comes back without a namespace holds none of its connects.
-func TestDispatcher_hold_undeclared(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, Options{})
-		f.attach("a", "a1", registering(sio.Registration{Namespace: "/x", Connect: true}, sio.Registration{Namespace: "/y", Connect: true})).a.Detach()
-		f.attach("b", "b1", registering(sio.Registration{Namespace: "/y", CatchAll: true}))
-		x, y := f.connectTo("/x", "x"), f.connectTo("/y", "y")
-		a := f.attach("a", "a2", registering(sio.Registration{Namespace: "/z"}))
-		for n := range a.names() {
-			a.resolve(t, n, sio.Result{})
-		}
-		if x.decision() != UnknownNamespace || y.decision() != Accepted || value(t, f.m.Held) != 0 {
-			t.Errorf("decisions %+v and %+v", x.decisions, y.decisions)
-		}
-		time.Sleep(time.Minute)
-	})
 }
 
 // What comes to wait for a service while it is being retired goes on without it, whatever the order.
@@ -284,6 +203,27 @@ func TestDispatcher_retention(t *testing.T) {
 	})
 }
 
+// A socket that came back under its old id does not wait for what a retired service was to hear of the old one.
+func TestDispatcher_Retire_recovered(t *testing.T) {
+	f := newFixture(t, Options{})
+	a := f.attach("a", "a1", asking)
+	f.attach("b", "b1", nil)
+	old := f.connect("s")
+	a.resolve(t, 0, sio.Result{})
+	a.a.Detach()
+	old.emit(t, "x", 1)
+	old.binding.Disconnect(sio.ReasonTransportClose)
+	back := &socket{id: "s", ns: "/"}
+	back.binding = f.ConnectAfter(old.binding, back, func(d Decision) { back.decisions = append(back.decisions, d) })
+	if back.decided() != 0 || f.holds("a") != 1 {
+		t.Errorf("decisions %+v, %d are held", back.decisions, f.holds("a"))
+	}
+	r := f.Retire("a")
+	if r.Connects != 1 || back.decision() != Accepted || f.holds("a") != 0 || value(t, f.m.Queued) != 0 || value(t, f.m.WaitingInstance) != 0 {
+		t.Errorf("%+v, decisions %+v", r, back.decisions)
+	}
+}
+
 // With RetainLast a broker forgets a service only when it holds up a connect that nothing else holds up.
 func TestDispatcher_retention_last(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -333,61 +273,6 @@ func TestDispatcher_Attach_evicts(t *testing.T) {
 	if s.decision() != Accepted || f.holds("a") != 0 || value(t, f.m.Held) != 0 {
 		t.Errorf("decisions %+v", s.decisions)
 	}
-}
-
-// A service that is only told of connects neither holds nor refuses them, and hears of a socket before its events.
-func TestDispatcher_Connect_advisory(t *testing.T) {
-	f := newFixture(t, Options{})
-	a, b := f.attach("a", "a1", advisory), f.attach("b", "b1", asking)
-	s, refused := f.connect("s"), f.connect("refused")
-	same(t, "a", a.names())
-	b.resolve(t, 1, sio.Result{Outcome: sio.Refused})
-	b.resolve(t, 0, sio.Result{})
-	same(t, "a", a.names(), "s:connect")
-	if s.decision() != Accepted || refused.decision() != Refused {
-		t.Errorf("decisions %+v and %+v", s.decisions, refused.decisions)
-	}
-	a.resolve(t, 0, sio.Result{Outcome: sio.Refused})
-	s.emit(t, "x", 1)
-	same(t, "a", a.names(), "s:connect", "s:event x")
-	if s.decided() != 1 || !a.last().Introduce {
-		t.Errorf("decisions %+v", s.decisions)
-	}
-	a.resolve(t, 1, sio.Result{})
-	a.a.Detach()
-	absent := f.connect("absent")
-	b.resolve(t, len(b.names())-1, sio.Result{})
-	if absent.decision() != Accepted || value(t, f.m.Held) != 0 || f.holds("a") != 0 {
-		t.Errorf("decisions %+v", absent.decisions)
-	}
-	absent.emit(t, "x", 1)
-	same(t, "a is back", f.attach("a", "a2", advisory).names(), "absent:connect", "absent:event x")
-}
-
-// A namespace whose services are absent does not hold connects if none of them is waited for.
-func TestDispatcher_Connect_advisoryAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, Options{})
-		f.attach("a", "a1", advisory).a.Detach()
-		s := f.connect("s")
-		if s.decision() != Accepted || value(t, f.m.Held) != 0 {
-			t.Errorf("decisions %+v", s.decisions)
-		}
-		s.binding.Disconnect(sio.ReasonTransportClose)
-		a := f.attach("a", "a2", advisory)
-		same(t, "a", a.names())
-		f.attach("gate", "g1", asking).a.Detach()
-		held := f.connect("held")
-		if held.decided() != 0 || f.holds("gate") != 1 {
-			t.Errorf("decisions %+v", held.decisions)
-		}
-		time.Sleep(time.Minute)
-		if synctest.Wait(); held.decision() != Away || f.holds("gate") != 0 {
-			t.Errorf("decisions %+v", held.decisions)
-		}
-		same(t, "a", a.names())
-		f.Close()
-	})
 }
 
 // In the whole cluster a service is forgotten where it is known; the answer names the replicas that said nothing, or why it was not.
