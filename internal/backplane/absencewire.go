@@ -18,7 +18,7 @@ func absenceToWire(m *backplanev1.QueryAnswer, f *sio.Found) {
 	}
 	for _, x := range f.Absent {
 		m.Absent = append(m.Absent, &backplanev1.AbsentService{
-			Service: string(x.Service), SinceMs: x.Since.UnixMilli(), HeldConnects: uint32(x.Held),
+			Service: string(x.Service), SinceMs: x.Since.UnixMilli(), HeldConnects: uint32(x.Held), Registrations: registrationsToWire(x.Declared),
 		})
 	}
 }
@@ -33,6 +33,7 @@ func absenceFromWire(f *sio.Found, m *backplanev1.QueryAnswer) {
 	for _, x := range m.GetAbsent() {
 		f.Absent = append(f.Absent, sio.Absent{
 			Service: sio.ServiceName(x.GetService()), Since: time.UnixMilli(x.GetSinceMs()), Held: int(x.GetHeldConnects()),
+			Declared: registrationsFromWire(x.GetRegistrations()),
 		})
 	}
 }

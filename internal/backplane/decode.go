@@ -164,14 +164,19 @@ func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
 	if r.Service == "" || r.Instance == "" || len(r.Service) > maxID || len(r.Instance) > maxID || r.Window <= 0 {
 		return nil, errGarbage
 	}
-	for _, n := range m.GetRegistrations() {
-		r.Namespaces = append(r.Namespaces, sio.Registration{
+	r.Namespaces = registrationsFromWire(m.GetRegistrations())
+	return r, nil
+}
+
+func registrationsFromWire(list []*spanwirev1.Registration) (all []sio.Registration) {
+	for _, n := range list {
+		all = append(all, sio.Registration{
 			Namespace: namespaceFromWire(n.GetNamespace()), Pattern: n.GetPattern(), Events: n.GetEvents(), CatchAll: n.GetCatchAll(),
 			Connect: n.GetConnect(), ConnectOrder: int(n.GetConnectOrder()), Disconnect: n.GetDisconnect(), RoomEvents: n.GetRoomEvents(),
 			Messages: n.GetMessages(), Advisory: n.GetConnectAdvisory(),
 		})
 	}
-	return r, nil
+	return all
 }
 
 func dispatchesFromWire(m *backplanev1.DispatchBatch) (*DispatchBatch, error) {

@@ -164,14 +164,19 @@ func registerToWire(r *sio.Register) *spanwirev1.Register {
 	if r.AtMostOnce {
 		m.DeliveryMode = spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE
 	}
-	for _, n := range r.Namespaces {
-		m.Registrations = append(m.Registrations, &spanwirev1.Registration{
+	m.Registrations = registrationsToWire(r.Namespaces)
+	return m
+}
+
+func registrationsToWire(all []sio.Registration) (list []*spanwirev1.Registration) {
+	for _, n := range all {
+		list = append(list, &spanwirev1.Registration{
 			Namespace: string(n.Namespace), Pattern: n.Pattern, Events: n.Events, CatchAll: n.CatchAll, Connect: n.Connect,
 			ConnectOrder: uint32(n.ConnectOrder), ConnectAdvisory: n.Advisory, Disconnect: n.Disconnect, RoomEvents: n.RoomEvents,
 			Messages: n.Messages,
 		})
 	}
-	return m
+	return list
 }
 
 func dispatchesToWire(b *DispatchBatch) *backplanev1.DispatchBatch {

@@ -37,11 +37,13 @@ const (
 )
 
 // begin notes that the last instance has left.
-func (x *absence) begin() {
+func (x *absence) begin() { x.beginAt(time.Now()) }
+
+func (x *absence) beginAt(since time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.since.IsZero() {
-		x.since = time.Now()
+		x.since = since
 	}
 }
 
@@ -124,4 +126,24 @@ func (x *absence) report() {
 	s.d.log.Warn("connects are held, because a service is absent: start the service again, or retire it with the command",
 		"service", s.name, "namespace", strings.Join(namespaces, " "), "since", since.Format(time.RFC3339), "count", held,
 		"setting", "connect-hold, service-retention", "command", "broker services retire "+string(s.name))
+}
+
+// Learn takes over services that are absent as other replicas see them, so that connects wait for them here too. It is for a replica that has
+// just started: later it could take over what has been retired.
+func (d *Dispatcher) Learn(all []sio.Absent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, x := range all {
+		declared, err := compiled(x.Declared)
+		if err != nil || len(declared) == 0 || d.services[x.Service] != nil || len(d.services) >= d.options.MaxServices {
+			continue
+		}
+		s := d.newServiceLocked(x.Service)
+		s.declared, s.left = declared, x.Since
+		s.absence.beginAt(x.Since)
+		s.retainLocked()
+		d.log.Info("absent service learned from another replica", "service", s.name, "since", x.Since.Format(time.RFC3339))
+	}
+	d.places.follow(buildTable(d.services))
+	d.unhandled.forget()
 }

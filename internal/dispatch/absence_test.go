@@ -89,3 +89,39 @@ func TestDispatcher_hold_undeclared(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A replica that has just started waits for the services that are absent elsewhere, unless it knows them; they attach and are retired as others.
+func TestDispatcher_Learn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Options{Retention: time.Hour, MaxServices: 4})
+		f.attach("b", "b1", nil)
+		since := time.Now().Add(-30 * time.Minute)
+		gate := func(name string, ns sio.Namespace, pattern bool) sio.Absent {
+			return sio.Absent{Service: sio.ServiceName(name), Since: since, Declared: []sio.Registration{{Namespace: ns, Pattern: pattern, Connect: true}}}
+		}
+		f.Learn([]sio.Absent{
+			gate("a", "/", false), gate("b", "/", false), gate("p", "/room-.*", true), gate("a", "/twice", false), gate("bad", "(", true),
+			{Service: "empty"}, gate("c", "/c", false), gate("many", "/", false),
+		})
+		s, room := f.connect("s"), f.connectTo("/room-1", "r")
+		if s.decided() != 0 || room.decided() != 0 || f.holds("a") != 1 || f.holds("p") != 1 {
+			t.Errorf("decisions %+v and %+v", s.decisions, room.decisions)
+		}
+		if all := f.Absent(); len(all) != 3 || !all[0].Since.Equal(since) || len(all[0].Declared) != 1 {
+			t.Errorf("absent %+v", all)
+		}
+		f.attach("p", "p1", registering(byPattern("/room-.*"))).resolve(t, 0, sio.Result{})
+		if room.decision() != Accepted {
+			t.Errorf("decisions %+v", room.decisions)
+		}
+		if r := f.Retire("a"); !r.Known || s.decision() != Accepted {
+			t.Errorf("%+v, decisions %+v", r, s.decisions)
+		}
+		time.Sleep(31 * time.Minute) // less than the retention, but it was absent before
+		synctest.Wait()
+		if all := f.Absent(); len(all) != 0 {
+			t.Errorf("absent %+v", all)
+		}
+		f.Close()
+	})
+}

@@ -138,10 +138,14 @@ func (d *Dispatcher) serviceLocked(name sio.ServiceName) (s, evicted *service, e
 		}
 		d.retireLocked(evicted) // the table is made again; held connects are released with the new service's
 	}
-	s = &service{d: d, name: name, homeless: ring{gauge: d.metrics.WaitingInstance}}
+	return d.newServiceLocked(name), evicted, nil
+}
+
+func (d *Dispatcher) newServiceLocked(name sio.ServiceName) *service {
+	s := &service{d: d, name: name, homeless: ring{gauge: d.metrics.WaitingInstance}}
 	s.absence.service = s
 	d.services[name] = s
-	return s, evicted, nil
+	return s
 }
 
 // rerouteLocked follows a change of the service's attachments.

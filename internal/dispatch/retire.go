@@ -76,9 +76,7 @@ func (s *service) leftLocked(a *Attachment) (retires bool) {
 	if len(s.attachments) > 0 {
 		return false
 	}
-	if wait := s.d.options.Retention; wait > 0 {
-		s.retention = time.AfterFunc(wait, s.expire)
-	}
+	s.retainLocked()
 	retires = a.retires || s.retiring == a.register.Instance
 	if retires && s.d.options.RetainLast {
 		s.mu.Lock()
@@ -88,6 +86,13 @@ func (s *service) leftLocked(a *Attachment) (retires bool) {
 		return false
 	}
 	return retires
+}
+
+// retainLocked starts the time of the absent service's retention. Under the dispatcher's mu.
+func (s *service) retainLocked() {
+	if wait := s.d.options.Retention; wait > 0 {
+		s.retention = time.AfterFunc(max(0, wait-time.Since(s.left)), s.expire)
+	}
 }
 
 // stayLocked follows an attachment. Under the dispatcher's mu.

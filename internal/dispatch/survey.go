@@ -53,7 +53,7 @@ func (d *Dispatcher) Absent() (all []sio.Absent) {
 	defer d.mu.Unlock()
 	for _, s := range d.services {
 		if since, held := s.absence.state(); !since.IsZero() {
-			all = append(all, sio.Absent{Service: s.name, Since: since, Held: held})
+			all = append(all, sio.Absent{Service: s.name, Since: since, Held: held, Declared: s.declared})
 		}
 	}
 	slices.SortFunc(all, func(a, b sio.Absent) int { return cmp.Compare(a.Service, b.Service) })

@@ -29,6 +29,8 @@ type Dispatcher interface {
 	Retire(q *sio.RetireService) sio.Retired
 	// Absent lists the services that have no instance.
 	Absent() []sio.Absent
+	// Learn takes over services that are absent elsewhere.
+	Learn(all []sio.Absent)
 	// Attach offers an instance of another replica. The remote may be called before Attach returns. CodeConflict means that it cannot
 	// be taken now.
 	Attach(r *sio.Register, remote Remote) (Attachment, error)

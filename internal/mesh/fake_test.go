@@ -301,6 +301,9 @@ func (d *fakeDispatcher) Retire(*sio.RetireService) sio.Retired { return sio.Ret
 // Absent implements Dispatcher.
 func (d *fakeDispatcher) Absent() []sio.Absent { return nil }
 
+// Learn implements Dispatcher.
+func (d *fakeDispatcher) Learn([]sio.Absent) {}
+
 type nobody struct{}
 
 func (nobody) Asked() []sio.Addressee                 { return nil }

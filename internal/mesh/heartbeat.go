@@ -154,6 +154,9 @@ func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
 	}
 	x.offered(h.Instances)
 	m.reconcileLocked()
+	if fresh && time.Since(m.started) < m.options.Dead {
+		m.learnAbsent()
+	}
 	if changed {
 		m.notify()
 	}

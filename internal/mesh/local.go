@@ -59,6 +59,9 @@ func (l *Local) Retire(q *sio.RetireService) sio.Retired {
 // Absent implements Dispatcher.
 func (l *Local) Absent() []sio.Absent { return l.dispatcher.Absent() }
 
+// Learn implements Dispatcher.
+func (l *Local) Learn(all []sio.Absent) { l.dispatcher.Learn(all) }
+
 // Attach implements Dispatcher.
 func (l *Local) Attach(r *sio.Register, remote Remote) (Attachment, error) {
 	a, err := l.dispatcher.Attach(r, instanceOf{remote}, dispatch.Remote)

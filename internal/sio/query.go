@@ -91,6 +91,8 @@ type Absent struct {
 	Service ServiceName
 	Since   time.Time
 	Held    int // connects that wait for it
+
+	Declared []Registration // by its last instances
 }
 
 // Data is what handlers keep with a socket. It is never changed.

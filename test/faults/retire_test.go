@@ -20,18 +20,19 @@ import (
 // three is a cluster of three replicas, with services that may leave.
 type three struct {
 	*world
-	all []*process.Broker
+	nats string
+	all  []*process.Broker
 }
 
 func newThree(t *testing.T, language string) *three {
 	t.Helper()
 	c := &three{world: &world{t: t, place: place{language: language}, folder: t.TempDir()}}
 	t.Cleanup(c.tell)
-	nats := c.freeAddress()
-	c.front = c.broker("first", "127.0.0.1", "--nats-listen", nats, "--connect-hold", "10m")
+	c.nats = c.freeAddress()
+	c.front = c.broker("first", "127.0.0.1", "--nats-listen", c.nats, "--connect-hold", "10m")
 	c.all = append(c.all, c.front)
 	for _, name := range []string{"second", "third"} {
-		c.all = append(c.all, c.broker(name, "127.0.0.1", "--nats-url", "nats://"+nats, "--connect-hold", "10m"))
+		c.all = append(c.all, c.broker(name, "127.0.0.1", "--nats-url", "nats://"+c.nats, "--connect-hold", "10m"))
 	}
 	c.back = c.all[1]
 	for _, b := range c.all {
@@ -159,6 +160,32 @@ func TestO01_retire(t *testing.T) {
 	c.signal(a, syscall.SIGTERM)
 	c.known(1)
 	c.held("a")
+}
+
+// A replica that starts while a service is absent learns of it from the others, and opens nothing that they keep closed.
+func TestO01_newReplica(t *testing.T) {
+	t.Parallel()
+	c := newThree(t, "go")
+	c.start("SERVICE=b")
+	a := c.start("SERVICE=a")
+	c.known(2)
+	c.signal(a, syscall.SIGTERM)
+	c.known(1)
+	late := c.broker("fourth", "127.0.0.1", "--nats-url", "nats://"+c.nats, "--connect-hold", "10m")
+	c.all = append(c.all, late)
+	c.known(1)
+	c.until("the new replica to know a", func() bool { return c.knows(late, "a") })
+	held := c.held("a")
+	if text, code := c.command(late, "services"); code != 0 || !strings.Contains(text, "absent, holds 4 connects") {
+		t.Errorf("services: %d\n%s", code, text)
+	}
+	if text, code := c.retire(late, "a"); code != 0 || !strings.Contains(text, "4 connects go on") {
+		t.Errorf("retire a: %d\n%s", code, text)
+	}
+	for _, connected := range held {
+		connected()
+	}
+	c.forgotten("a")
 }
 
 // A replica that does not answer is named, and told when it is back.

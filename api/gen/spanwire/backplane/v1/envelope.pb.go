@@ -1914,7 +1914,9 @@ type AbsentService struct {
 	// Holds the time since which it has none, in milliseconds since the Unix epoch.
 	SinceMs int64 `protobuf:"varint,2,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
 	// Counts the connects that the replica holds because of it.
-	HeldConnects  uint32 `protobuf:"varint,3,opt,name=held_connects,json=heldConnects,proto3" json:"held_connects,omitempty"`
+	HeldConnects uint32 `protobuf:"varint,3,opt,name=held_connects,json=heldConnects,proto3" json:"held_connects,omitempty"`
+	// Lists what its last instances declared, so that a replica that has just started waits for it too.
+	Registrations []*v1.Registration `protobuf:"bytes,4,rep,name=registrations,proto3" json:"registrations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1968,6 +1970,13 @@ func (x *AbsentService) GetHeldConnects() uint32 {
 		return x.HeldConnects
 	}
 	return 0
+}
+
+func (x *AbsentService) GetRegistrations() []*v1.Registration {
+	if x != nil {
+		return x.Registrations
+	}
+	return nil
 }
 
 // FindCall asks for a call with an idempotency key.
@@ -2301,11 +2310,12 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\bconnects\x18\x03 \x01(\rR\bconnects\x12\x18\n" +
 	"\adropped\x18\x04 \x01(\rR\adropped\"\f\n" +
 	"\n" +
-	"ListAbsent\"i\n" +
+	"ListAbsent\"\xaa\x01\n" +
 	"\rAbsentService\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x19\n" +
 	"\bsince_ms\x18\x02 \x01(\x03R\asinceMs\x12#\n" +
-	"\rheld_connects\x18\x03 \x01(\rR\fheldConnects\"4\n" +
+	"\rheld_connects\x18\x03 \x01(\rR\fheldConnects\x12?\n" +
+	"\rregistrations\x18\x04 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\"4\n" +
 	"\bFindCall\x12\x16\n" +
 	"\x06caller\x18\x01 \x01(\tR\x06caller\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\"\x8a\x01\n" +
@@ -2378,6 +2388,7 @@ var file_spanwire_backplane_v1_envelope_proto_goTypes = []any{
 	(*v1.SocketInfo)(nil),   // 36: spanwire.v1.SocketInfo
 	(*v1.RoomInfo)(nil),     // 37: spanwire.v1.RoomInfo
 	(*v1.InstanceAck)(nil),  // 38: spanwire.v1.InstanceAck
+	(*v1.Registration)(nil), // 39: spanwire.v1.Registration
 }
 var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	2,  // 0: spanwire.backplane.v1.Envelope.command:type_name -> spanwire.backplane.v1.Command
@@ -2421,12 +2432,13 @@ var file_spanwire_backplane_v1_envelope_proto_depIdxs = []int32{
 	22, // 38: spanwire.backplane.v1.QueryAnswer.call:type_name -> spanwire.backplane.v1.Call
 	18, // 39: spanwire.backplane.v1.QueryAnswer.retired:type_name -> spanwire.backplane.v1.Retired
 	20, // 40: spanwire.backplane.v1.QueryAnswer.absent:type_name -> spanwire.backplane.v1.AbsentService
-	0,  // 41: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	39, // 41: spanwire.backplane.v1.AbsentService.registrations:type_name -> spanwire.v1.Registration
+	0,  // 42: spanwire.backplane.v1.Call.state:type_name -> spanwire.backplane.v1.CallState
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_spanwire_backplane_v1_envelope_proto_init() }
