@@ -196,7 +196,7 @@ func (b *Broker) build() (err error) {
 		return err
 	}
 	b.browsers = b.newHTTPServer("browsers", b.guard("browsers").hosts(c.Listen.AllowedHosts, proxies,
-		route(c.Engine.Paths, b.forwarding(b.edge), b.guard("browsers").upgrades(b.tellMisses(app)))))
+		route(c.Engine.Paths, b.forwarding(b.edge), b.guard("browsers").upgrades(app))))
 	b.operators = b.newHTTPServer("operators", admin.New(admin.Options{
 		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling, API: b.bridge.HTTP(b.httpOptions()),
 	}))

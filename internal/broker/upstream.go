@@ -44,6 +44,7 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (http.Handler, error) {
 	c := b.config
 	if c.Listen.Upstream.URL == "" {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b.edge.NotServed(r, false)
 			explain(w, r, http.StatusNotFound, 0, fmt.Sprintf("Nothing is served at %s. Spanwire speaks Socket.IO at %s. To serve a web "+
 				"application at the same origin, start the broker with --upstream http://host:port, or the application under "+
 				"it with: broker dev -- COMMAND.", r.URL.Path, c.Engine.Paths[0]))
@@ -71,6 +72,13 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (http.Handler, error) {
 			ResponseHeaderTimeout: u.limits.AnswerTimeout,
 			MaxIdleConnsPerHost:   upstreamIdle,
 			IdleConnTimeout:       idleTimeout,
+		},
+		// An application may serve Socket.IO of its own. What it does not know either was meant for the broker.
+		ModifyResponse: func(response *http.Response) error {
+			if response.StatusCode == http.StatusNotFound {
+				b.edge.NotServed(response.Request, true)
+			}
+			return nil
 		},
 		ErrorHandler: u.fail,
 		ErrorLog:     slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),

@@ -54,7 +54,7 @@ func (c *client) closeFor(cause string, m message) {
 	c.debug(cause, m)
 	l, limited := c.server.explained[cause]
 	n := &engineio.Notice{Level: slog.LevelWarn, Cause: cause, Setting: l.setting, Text: "the browser broke a rule: " + c.rule(cause)}
-	n.Facts = append(n.Facts, "sid", c.anySocket())
+	n.Facts = append(n.Facts, "cause", cause, "sid", c.anySocket())
 	if m.data != nil {
 		n.Facts = append(n.Facts, "packet", m.kind(), "bytes", len(m.data))
 	}

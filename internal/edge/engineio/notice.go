@@ -3,6 +3,7 @@
 package engineio
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,7 +18,7 @@ import (
 type Notice struct {
 	// Level is high where an operator or a developer has something to do.
 	Level slog.Level
-	// Cause refines the reason, from a closed list. Empty means that the reason says all.
+	// Cause takes the reason's place, from a closed list, where that says less. Empty means that the reason says all.
 	Cause string
 	// Text says what happened and what to do.
 	Text string
@@ -42,7 +43,7 @@ var endings = map[sio.Reason]*Notice{
 	sio.ReasonPayloadTooLarge: {Level: slog.LevelWarn, Setting: "max-payload",
 		Text: "the browser sent a message larger than max-payload allows; raise the setting, or send less at a time"},
 	sio.ReasonSlowConsumer: {Level: slog.LevelWarn, Setting: "max-outbound",
-		Text: "slow consumer: more waits for the browser than max-outbound allows; emit less to it, or raise the setting"},
+		Text: "more waits for the browser than max-outbound allows; emit less to it, or raise the setting"},
 	sio.ReasonTooManyPackets: {Level: slog.LevelWarn, Setting: "max-packet-rate",
 		Text: "the browser sends more packets per second than max-packet-rate allows"},
 }
@@ -90,14 +91,11 @@ func (s *Server) noteEnd(session *Session, t Transport, reason sio.Reason, n *No
 	if !s.log.Enabled(ctx, n.Level) {
 		return
 	}
-	ok, suppressed := s.quiet.Allow(string(reason) + "/" + n.Cause)
+	ok, suppressed := s.quiet.Allow(string(t) + "/" + string(reason) + "/" + n.Cause)
 	if !ok {
 		return
 	}
-	args := []any{"reason", reason, "session", session.Name(), "address", session.handshake.Address, "transport", t}
-	if n.Cause != "" {
-		args = append(args, "cause", n.Cause)
-	}
+	args := []any{"reason", cmp.Or(n.Cause, string(reason)), "session", session.Name(), "address", session.handshake.Address, "transport", t}
 	if n.Setting != "" {
 		args = append(args, "setting", n.Setting)
 	}

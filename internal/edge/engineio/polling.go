@@ -270,7 +270,7 @@ type fault struct {
 // notice names the refusal of a request in the line of the session's end.
 func (f *fault) notice(r *http.Request, o *Options) *Notice {
 	n := *endings[f.reason]
-	n.Cause, n.Setting = strings.ReplaceAll(f.refusal.cause, " ", "_"), f.refusal.setting
+	n.Setting, n.Facts = f.refusal.setting, []any{"cause", f.refusal.cause}
 	if f.reason == sio.ReasonPayloadTooLarge {
 		n.Facts = []any{"limit", o.MaxPayload}
 		if r.ContentLength > 0 {

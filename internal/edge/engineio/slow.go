@@ -11,11 +11,11 @@ import (
 // The notices of sessions that are closed with ReasonSlowConsumer. Their causes are metric labels.
 var (
 	cutFull = &Notice{Level: slog.LevelWarn, Cause: "max_outbound", Setting: "max-outbound",
-		Text: "slow consumer: its outbound queue is full; emit less to it, or raise max-outbound"}
+		Text: "its outbound queue is full (slow consumer); emit less to it, or raise max-outbound"}
 	cutTotal = &Notice{Level: slog.LevelWarn, Cause: "max_outbound_total", Setting: "max-outbound-total",
-		Text: "slow consumer: the outbound queues of this replica are full, and its queue is the largest of those that are not read"}
+		Text: "the outbound queues of this replica are full, and its queue is the largest of those that are not read (slow consumer)"}
 	cutWrite = &Notice{Level: slog.LevelWarn, Cause: "write_timeout", Setting: "write-timeout",
-		Text: "slow consumer: the browser took nothing of what waits for it within write-timeout"}
+		Text: "the browser took nothing of what waits for it within write-timeout (slow consumer)"}
 )
 
 // cutOff closes the session and drops what waits for its browser. It counts, and says once, why.
