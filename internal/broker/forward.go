@@ -25,7 +25,7 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 func (b *Broker) forwardOptions() forward.Options {
 	c := b.config
 	o := forward.Options{
-		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Wake: b.wake, MaxForwards: c.Cluster.MaxForwards,
+		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Gone: b.mesh.Departed, Wake: b.wake, MaxForwards: c.Cluster.MaxForwards,
 		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
 	}
 	if s := b.secured.cluster; s != nil {
@@ -40,11 +40,14 @@ func (b *Broker) wake(id sio.SessionID) { b.edge.Wake(id) }
 // forwardedHeader is about what a forwarded request has more in its header than the browser's.
 const forwardedHeader = 1 << 10
 
-// forwarding puts the Forwarder before the browsers' door, if there can be other replicas.
+// forwarding puts the Forwarder before the browsers' door. Where there can be no other replicas it forwards nothing, and still tells requests of sessions
+// that belong to one.
 func (b *Broker) forwarding(door http.Handler) http.Handler {
 	counters := metrics.NewForward(b.registry)
 	if !b.config.Cluster.HasOthers() {
-		return door
+		o := b.forwardOptions()
+		o.Find, o.Gone = func(sio.ReplicaID) (string, bool) { return "", false }, nil
+		return forward.New(o, door, counters, b.log)
 	}
 	b.forward = forward.New(b.forwardOptions(), door, counters, b.log)
 	if b.listeners.forward != nil {

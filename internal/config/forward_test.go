@@ -65,3 +65,25 @@ func TestCluster_ForwardFaults(t *testing.T) {
 		t.Error("the secret is not taken")
 	}
 }
+
+// An external NATS is open when it asks for nothing and the replicas share no secret.
+func TestCluster_OpenNATS(t *testing.T) {
+	for _, c := range []struct {
+		cluster Cluster
+		open    bool
+	}{
+		{Cluster{}, false},
+		{Cluster{NATSListen: "127.0.0.1:4222"}, false},
+		{Cluster{NATSURL: "nats://nats:4222"}, true},
+		{Cluster{NATSURL: "nats:4222"}, true},
+		{Cluster{NATSURL: "nats://user:pass@nats-1:4222,nats://nats-2:4222"}, true},
+		{Cluster{NATSURL: "nats://user:pass@nats-1:4222, token@nats-2:4222"}, false},
+		{Cluster{NATSURL: "nats://nats:4222", NATSToken: "a token"}, false},
+		{Cluster{NATSURL: "nats://nats:4222", Secret: "a secret"}, false},
+		{Cluster{NATSURL: "tls://nats:4222", TLS: TLS{Cert: "cert.pem"}}, false},
+	} {
+		if got := c.cluster.OpenNATS(); got != c.open {
+			t.Errorf("%+v: open %v, want %v", c.cluster, got, c.open)
+		}
+	}
+}

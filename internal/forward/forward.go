@@ -39,6 +39,8 @@ type Options struct {
 	// Find tells where another replica takes requests; address is empty when it told none, and known false when there is no such replica.
 	// It is called by many goroutines at the same time and must not block.
 	Find func(replica sio.ReplicaID) (address string, known bool)
+	// Gone tells how long ago a replica that Find does not know was there. Nil when there are never any others.
+	Gone func(replica sio.ReplicaID) (ago time.Duration, was bool)
 	// TLS gives what each connection to another replica begins with. Nil is no TLS.
 	TLS func() *tls.Config
 	// Wake answers the request of a session of this replica that waits for packets, if one does. It must not block.
@@ -66,6 +68,7 @@ type Forwarder struct {
 	metrics   *metrics.Forward
 	log       *slog.Logger
 	quiet     quietlog.ByCause
+	rarely    quietlog.ByCause
 	dialer    net.Dialer
 	transport *http.Transport
 	buffers   sync.Pool
@@ -84,7 +87,8 @@ type Forwarder struct {
 // New makes a Forwarder before the browsers' door.
 func New(o Options, door http.Handler, m *metrics.Forward, log *slog.Logger) *Forwarder {
 	f := &Forwarder{
-		o: o, door: door, metrics: m, log: log, quiet: quietlog.ByCause{PerSecond: 1}, links: make(map[*link]struct{}),
+		o: o, door: door, metrics: m, log: log, quiet: quietlog.ByCause{PerSecond: 1},
+		rarely: quietlog.ByCause{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
 		polls: make(map[*errand]struct{}), quit: make(chan struct{}),
 		dialer:  net.Dialer{Timeout: dialTimeout},
 		buffers: sync.Pool{New: func() any { return new([largeBuffer]byte) }},
@@ -117,6 +121,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	address, known := f.o.Find(owner)
 	if !known {
 		f.metrics.Unknown.Inc()
+		f.tellUnknown(owner)
 		f.door.ServeHTTP(w, r)
 		return
 	}
@@ -142,6 +147,26 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.poll(w, r)
 	}
 	f.leave()
+}
+
+// tellUnknown says why a session is not found: its id names its replica. One that was there a while ago has ended, and clients begin anew; one that
+// never was belongs to replicas that this one has no tie to, and every second request of a balancer fails.
+func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
+	const ended = "its replica has left or died"
+	reason := "this replica knows no other one: neither nats-url nor nats-listen is set"
+	if f.o.Gone != nil {
+		if ago, was := f.o.Gone(owner); was {
+			if ok, suppressed := f.rarely.Allow(ended); ok {
+				f.log.Info("session unknown: "+ended+", and its client begins anew", "peer", owner, "since", ago, "suppressed", suppressed)
+			}
+			return
+		}
+		reason = "no such replica was ever heard of: it has another NATS, or its cluster has another name or secret"
+	}
+	if ok, suppressed := f.rarely.Allow(reason); ok {
+		f.log.Warn("session unknown: it belongs to a replica that this one does not know, or to one that ended before this one started",
+			"peer", owner, "reason", reason, "setting", "nats-url, nats-listen, cluster, cluster-secret", "cluster", f.o.Cluster, "suppressed", suppressed)
+	}
 }
 
 // sessionOf is the session that a query names. Ids need no escapes, so there is nothing to be decoded; a key that occurs twice names nothing.

@@ -201,6 +201,7 @@ func (m *Mesh) left(origin sio.ReplicaID) {
 func (m *Mesh) removeLocked(x *member, went func(sio.ReplicaID)) {
 	m.mu.Lock()
 	delete(m.members, x.id)
+	m.departedLocked(x.id)
 	m.mu.Unlock()
 	went(x.id)
 	m.lent.forget(x.id)

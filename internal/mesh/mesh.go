@@ -96,6 +96,7 @@ type Mesh struct {
 
 	mu       sync.Mutex
 	borrowed map[sio.InstanceID]*borrowed // written under changing and mu
+	departed map[sio.ReplicaID]time.Time  // guarded by mu; when members were removed
 	watchers map[chan struct{}]struct{}   // guarded by mu
 	chores   []func()                     // guarded by mu; for the goroutine of the heartbeats
 	gathers  int                          // guarded by mu
@@ -128,6 +129,7 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 		doubt:    doubt{awaited: make(map[sio.ReplicaID]struct{})},
 		members:  make(map[sio.ReplicaID]*member),
 		borrowed: make(map[sio.InstanceID]*borrowed),
+		departed: make(map[sio.ReplicaID]time.Time),
 		watchers: make(map[chan struct{}]struct{}),
 		lent:     lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), loans: make(map[borrower]*loan)},
 		results:  make(chan struct{}, 1),
@@ -211,6 +213,31 @@ func (m *Mesh) Replica(id sio.ReplicaID) (r Replica, ok bool) {
 		return Replica{}, false
 	}
 	return x.replica(), true
+}
+
+// Departed tells how long ago a replica that was there left or was taken for dead.
+func (m *Mesh) Departed(id sio.ReplicaID) (ago time.Duration, was bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, was := m.departed[id]
+	return time.Since(at), was
+}
+
+// maxDeparted bounds the replicas that are remembered after they have gone.
+const maxDeparted = 256
+
+// departedLocked remembers a member that has gone. Mesh.mu is held.
+func (m *Mesh) departedLocked(id sio.ReplicaID) {
+	if len(m.departed) >= maxDeparted {
+		oldest := id
+		for other, at := range m.departed {
+			if before, ok := m.departed[oldest]; !ok || at.Before(before) {
+				oldest = other
+			}
+		}
+		delete(m.departed, oldest)
+	}
+	m.departed[id] = time.Now()
 }
 
 // replica is what the member told of itself. Mesh.mu is held.

@@ -28,7 +28,10 @@ type Backplane struct {
 	Gaps prometheus.Counter // times that envelopes were found missing
 	Lost prometheus.Counter // envelopes found missing
 
-	Connected     prometheus.Gauge   // 1 while the backplane is connected
+	Connected prometheus.Gauge // 1 while the backplane is connected
+
+	ForeignClusters prometheus.Gauge // other clusters whose replicas use the same NATS
+
 	Disconnects   prometheus.Counter // times that the connection to NATS was lost
 	Reconnects    prometheus.Counter // times that it came back
 	SlowConsumer  prometheus.Counter // times that this replica did not keep up, so that envelopes were dropped for it
@@ -66,6 +69,7 @@ func NewBackplane(r prometheus.Registerer) *Backplane {
 		IgnoredUnauthenticated: ignored.WithLabelValues("unauthenticated"),
 		Gaps:                   counter("gaps_total", "Times that envelopes of another replica were found missing."),
 		Lost:                   counter("lost_total", "Envelopes of other replicas that were found missing."),
+		ForeignClusters:        gauge("foreign_clusters", "Other clusters whose replicas use the same NATS."),
 		Connected:              gauge("connected", "Whether the backplane is connected."),
 		Disconnects:            counter("disconnects_total", "Times that the connection to the backplane was lost."),
 		Reconnects:             counter("reconnects_total", "Times that the connection to the backplane came back."),

@@ -3,7 +3,7 @@
 // Package nats is the backplane over NATS, embedded or external. It is the only package that knows NATS.
 //
 // There are two kinds of subjects: `spanwire.<cluster>.all`, and `spanwire.<cluster>.replica.<id>` for each replica. Nothing that users of
-// the product choose (rooms, namespaces, events) ever becomes part of a subject.
+// the product choose (rooms, namespaces, events) ever becomes part of a subject. All clusters share `spanwire.presence`, where each tells its name.
 package nats
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -74,6 +76,9 @@ type Backplane struct {
 	server  *embedded // nil when NATS is external
 	losses  atomic.Uint64
 	changes chan struct{}
+	quiet   quietlog.ByCause
+
+	presence *presence // nil when nobody else can use the server
 
 	mu   sync.Mutex
 	subs []*subscription // guarded by mu
@@ -85,7 +90,7 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 	if !clusterName.MatchString(o.Cluster) {
 		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
 	}
-	b := &Backplane{options: o, metrics: m, log: log, changes: make(chan struct{}, 1)}
+	b := &Backplane{options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: quietlog.ByCause{PerSecond: 1}}
 	settings := b.settings()
 	url := o.URL
 	if url == "" {
@@ -110,6 +115,9 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 	} else {
 		b.lost()
 		log.Warn("NATS cannot be reached yet; retrying. Only sockets of this replica are served until then", "setting", "nats-url")
+	}
+	if o.URL != "" || o.Listen != "" {
+		b.startPresence()
 	}
 	return b, nil
 }
@@ -206,6 +214,9 @@ func (b *Backplane) Close() {
 	for _, s := range subs {
 		s.stop()
 	}
+	if b.presence != nil {
+		b.presence.stop()
+	}
 	if b.conn.IsConnected() {
 		b.conn.FlushTimeout(flushTimeout) //nolint:errcheck // what did not get out by now is lost, and its receivers notice
 	}
@@ -254,6 +265,12 @@ func (b *Backplane) failed(_ *client.Conn, _ *client.Subscription, err error) {
 		b.metrics.SlowConsumer.Inc()
 		b.lost()
 		b.log.Warn("this replica does not keep up with the others: envelopes were dropped", "pending", b.options.Pending)
+		return
+	}
+	if strings.Contains(err.Error(), presenceSubject) {
+		if ok, _ := b.quiet.Allow("presence refused"); ok {
+			b.log.Info("other clusters on this NATS cannot be seen: it does not allow the subject "+presenceSubject, "err", err)
+		}
 		return
 	}
 	b.log.Warn("NATS reports a fault", "error", err)
