@@ -159,3 +159,31 @@ func TestO04_Replicas(t *testing.T) {
 	}
 	w.audit()
 }
+
+// All instances of a service are killed under load: the broker goes on reading from the browsers, and hands all that came out in order when an
+// instance is back.
+func TestO05_Absent(t *testing.T) {
+	const browsers, each = 20, 400 // events of each browser; far more than socket-queue-events
+	everywhere(t, func(t *testing.T, p place) {
+		w := newWorld(t, p)
+		doomed := w.start("CONNECTS=no")
+		w.serving(1)
+		l := w.emitNumbers(browsers, loadgen.Numbers{Event: "number", PerSecond: 2000, Most: each * browsers})
+		l.acked(5 * browsers)
+		doomed.Kill()
+		w.serving(0)
+		l.reach(l.Sent, each*browsers)
+		w.until("all that was sent to be handled or queued", func() bool {
+			return w.metric(w.front, "spanwire_dispatch_queued")+l.Acked() >= each*browsers
+		})
+		if n := w.metric(w.front, "spanwire_dispatch_queued"); n <= browsers*128 {
+			t.Errorf("%d events wait, no more than socket-queue-events let in", n)
+		}
+		if n := w.metric(w.front, "spanwire_dispatch_blocked_sockets"); n != 0 {
+			t.Errorf("%d sockets are not read", n)
+		}
+		w.start("CONNECTS=no")
+		l.settle()
+		w.audit()
+	}, "go", "python")
+}

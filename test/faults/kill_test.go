@@ -46,10 +46,10 @@ func TestKill_One(t *testing.T) {
 }
 
 // All instances are killed under load, and started again after a while: connected browsers stay and lose nothing, those that connect
-// meanwhile are let in afterwards. More events come than sockets may queue, so that the broker stops reading.
+// meanwhile are let in afterwards. More events come than the absent service's budget and the sockets' queues take, so that the broker stops reading.
 func TestKill_All(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		w := newWorld(t, p, "--socket-queue-events", "16", "--connect-hold", "60s")
+		w := newWorld(t, p, "--socket-queue-events", "16", "--absent-service-bytes", "100000", "--connect-hold", "60s")
 		first := []*instance{w.start(longWork), w.start(longWork)}
 		w.serving(2)
 		l := w.emit(200, 500)
