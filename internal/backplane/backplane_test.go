@@ -211,7 +211,6 @@ func TestDecode_Err(t *testing.T) {
 		"no sequence":    {encode(&Envelope{Origin: "A", Body: &Bye{}}), errGarbage},
 		"no body":        {encode(&Envelope{Origin: "A", Sequence: 1}), errUnknown},
 		"no command":     {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Command{}}), errUnknown},
-		"no event name":  {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Command{Command: &sio.Emit{}}}), errGarbage},
 		"reserved event": {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Command{Command: &sio.Emit{Event: sio.Event{Name: "connect"}}}}), errGarbage},
 		"no window":      {encode(&Envelope{Origin: "A", Sequence: 1, Body: &Heartbeat{Instances: []Instance{{Register: &noWindow}}}}), errGarbage},
 		"no query":       {encode(&Envelope{Origin: "A", Sequence: 1, Body: &QueryRequest{}}), errUnknown},

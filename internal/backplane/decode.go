@@ -91,7 +91,7 @@ func commandFromWire(m *backplanev1.Command) (sio.Command, error) {
 
 func emitFromWire(m *spanwirev1.Emit) (*sio.Emit, error) {
 	t, err := targetFromWire(m.GetTarget())
-	if err != nil || m.GetEvent().GetName() == "" || sio.ReservedEvent(m.GetEvent().GetName()) {
+	if err != nil || m.GetEvent() == nil || sio.ReservedEvent(m.GetEvent().GetName()) {
 		return nil, errGarbage
 	}
 	return &sio.Emit{

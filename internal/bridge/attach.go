@@ -97,6 +97,8 @@ func (in *Instance) welcome() (*dispatch.Attachment, error) {
 		HandlerTimeoutMs: uint32(max(o.HandlerTimeout, 0).Milliseconds()),
 		Topology:         in.server.topology(),
 		PublicUrl:        o.PublicURL,
+
+		RefusesSocketIdRooms: !o.AllowSocketIDRooms,
 	}}})
 	if err != nil {
 		a.Detach()

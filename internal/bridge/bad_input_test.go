@@ -62,9 +62,9 @@ func TestServer_Attach_badRegister(t *testing.T) {
 		}, []string{"there are 101 patterns; at most 100"}},
 		{"reserved message", messages("disconnect"), []string{`message "disconnect" of namespace "/" is kept by Socket.IO`}},
 		{"message twice", messages("a", "a"), []string{`message "a" of namespace "/" stands twice`}},
-		{"message without name", messages(""), []string{`message "" of namespace "/" must have 1 to 255 bytes`}},
+		{"message without name", messages(""), []string{`a message of namespace "/" has no name`}},
 		{"many messages", messages(make([]string, 10001)...), []string{`has 10001 messages; at most 10000 are taken, "*" takes any`}},
-		{"many", func(r *spanwirev1.Register) { r.Registrations[0].Events = many }, []string{"1 to 255 bytes", "more"}},
+		{"many", func(r *spanwirev1.Register) { r.Registrations[0].Events = many }, []string{"stands twice", "more"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := newHouse(t, Options{}, dispatch.Options{})
@@ -232,12 +232,16 @@ func TestServer_Attach_badActions(t *testing.T) {
 	fault(invalid, "only a connect", result(&spanwirev1.Result{DispatchId: next(), Outcome: &spanwirev1.Result_Refusal{Refusal: &spanwirev1.Refusal{}}}))
 	fault(unknown, "action", &spanwirev1.Action{})
 	fault(unknown, "command", command(&spanwirev1.Command{Id: 9}))
-	fault(invalid, "no name", emit(9, "socket1", "", `[]`))
+	fault(invalid, "no event", command(&spanwirev1.Command{Id: 9, Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{Target: &spanwirev1.Target{}}}}))
 	fault(invalid, "kept by", emit(9, "socket1", "disconnect", `[]`))
 	fault(invalid, "well-formed", emit(9, "socket1", "x", `[1,]`))
 	fault(invalid, "kept by", emit(0, "socket1", "disconnect", `[]`))
 	fault(invalid, "target", command(&spanwirev1.Command{Id: 9, Command: &spanwirev1.Command_Disconnect{}}))
 	fault(invalid, "rooms", command(&spanwirev1.Command{Id: 9, Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: &spanwirev1.Target{}}}}))
+	fault(invalid, "allow-socket-id-rooms", command(&spanwirev1.Command{Id: 9, Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{
+		Target: &spanwirev1.Target{Rooms: []string{"socket1"}}, Rooms: []string{"x", "abcdeAabcdefghijklmnopqrstuvwx"}}}}))
+	fault(invalid, "allow-socket-id-rooms", command(&spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{
+		Target: &spanwirev1.Target{}, Rooms: []string{"abcdeAabcdefghijklmnopqrstuvwx"}}}}))
 	fault(invalid, "command id", command(&spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: &spanwirev1.Emit{
 		Target: &spanwirev1.Target{}, Event: &spanwirev1.Event{Name: "x"}, WantAcks: true}}}))
 	id = next()

@@ -23,6 +23,7 @@ import (
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/once"
+	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 	"github.com/spanwire/spanwire/internal/tail"
 )
@@ -69,6 +70,8 @@ type Options struct {
 	Keepalive time.Duration
 	// MaxDepth bounds the nesting of the JSON that services send. Default 512.
 	MaxDepth int
+	// AllowSocketIDRooms lets sockets join rooms that have the form of another socket's id.
+	AllowSocketIDRooms bool
 	// MaxStreams bounds the calls of one connection. Default 100.
 	MaxStreams int
 }
@@ -139,6 +142,8 @@ type Server struct {
 	hub        *hub.Hub
 	metrics    *metrics.Bridge
 	log        *slog.Logger
+
+	socketIDRooms quietlog.Limiter
 
 	// life ends with Drain: what is carried out for callers that may have left ends with it.
 	life context.Context

@@ -31,6 +31,9 @@ func (s *Server) messageOf(c *spanwirev1.ServerSideEmit, sender sio.Addressee) (
 	if err != nil {
 		return nil, err
 	}
+	if event.Name == "" {
+		return nil, sio.E(sio.CodeInvalid, op, "the message has no name")
+	}
 	m := &sio.Message{
 		Namespace: ns, Event: event, WantAcks: c.GetWantAcks(), Sender: sender,
 	}
@@ -40,11 +43,11 @@ func (s *Server) messageOf(c *spanwirev1.ServerSideEmit, sender sio.Addressee) (
 	return m, nil
 }
 
-// eventOf translates an event that a service sends.
+// eventOf translates an event that a service sends. Its name may be empty, as with the reference server.
 func eventOf(op string, ev *spanwirev1.Event, depth int) (sio.Event, error) {
 	switch {
-	case ev.GetName() == "":
-		return sio.Event{}, sio.E(sio.CodeInvalid, op, "the event has no name")
+	case ev == nil:
+		return sio.Event{}, sio.E(sio.CodeInvalid, op, "it has no event")
 	case sio.ReservedEvent(ev.GetName()):
 		return sio.Event{}, sio.E(sio.CodeInvalid, op, fmt.Sprintf("the event name %q is kept by Socket.IO", ev.GetName()))
 	}

@@ -53,7 +53,9 @@ func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) 
 		o.query, err = s.setDataOf(c.SetData)
 		o.waits, o.timeout = true, s.queryTimeout(m)
 	default:
-		o.command, err = commandOf(m)
+		if o.command, err = commandOf(m); err == nil {
+			err = s.checkRooms(o.command)
+		}
 		if err == nil && wantsCount(m) {
 			o.query = &sio.Counted{Command: o.command}
 			o.waits, o.timeout, o.wants = true, s.o.QueryTimeout, "command with want_count"

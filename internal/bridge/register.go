@@ -93,8 +93,10 @@ func namesOf(what string, names []string, instead string, r *sio.Registration, f
 	seen := make(map[string]bool)
 	for _, name := range names {
 		switch {
-		case name == "" || len(name) > maxName:
-			faults.add("%s %q of %s must have 1 to %d bytes", what, clip(name, maxName), where, maxName)
+		case len(name) > maxName:
+			faults.add("%s %q of %s must have at most %d bytes", what, clip(name, maxName), where, maxName)
+		case name == "" && what == "message":
+			faults.add("a message of %s has no name", where)
 		case sio.ReservedEvent(name):
 			faults.add("%s %q of %s is kept by Socket.IO%s", what, name, where, instead)
 		case seen[name]:

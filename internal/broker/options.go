@@ -177,13 +177,16 @@ func journalOptions(c *config.Config) (o hub.JournalOptions) {
 func (b *Broker) bridgeOptions() bridge.Options {
 	c := &b.config.Services
 	return bridge.Options{
-		Replica:         b.replica,
-		Cluster:         b.config.Cluster.Name,
-		Version:         Version,
-		Topology:        b.topology,
-		Whereabouts:     func() map[sio.InstanceID][]sio.ReplicaID { return b.mesh.Whereabouts() },
-		PublicURL:       scheme(b.secured.http) + b.HTTPAddress(),
-		MaxFrame:        c.MaxFrame,
+		Replica:     b.replica,
+		Cluster:     b.config.Cluster.Name,
+		Version:     Version,
+		Topology:    b.topology,
+		Whereabouts: func() map[sio.InstanceID][]sio.ReplicaID { return b.mesh.Whereabouts() },
+		PublicURL:   scheme(b.secured.http) + b.HTTPAddress(),
+		MaxFrame:    c.MaxFrame,
+
+		AllowSocketIDRooms: c.AllowSocketIDRooms,
+
 		AckTimeout:      c.AckTimeout,
 		StallTimeout:    c.StallTimeout,
 		RegisterTimeout: c.RegisterTimeout,

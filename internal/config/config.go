@@ -159,6 +159,7 @@ type Services struct {
 	MaxIdempotencyKeys  int
 	MaxIdempotencyBytes int
 	MaxStreams          int
+	AllowSocketIDRooms  bool
 }
 
 // Cluster is what ties replicas together.

@@ -213,6 +213,9 @@ func (s *Services) settings() []Setting {
 			"its stream is ended."},
 		{Name: "service-keepalive", value: duration(&s.Keepalive), Doc: "How long an instance or caller may be silent before it is asked whether it lives, and " +
 			"again how long the answer may take. At least 1 s."},
+		{Name: "allow-socket-id-rooms", value: toggle(&s.AllowSocketIDRooms), Doc: "Lets sockets join rooms that have the form of another socket's id: " +
+			"30 characters of URL-safe base64. Members of such a room hear what is emitted to that socket alone. A socket is always in the room of its " +
+			"own id."},
 		{Name: "max-streams", value: number(&s.MaxStreams), Doc: "Most calls at a time on one connection to service-address."},
 	}
 }

@@ -87,12 +87,14 @@ func (a *Attachment) declaresLocked(dp *Dispatch) bool {
 type eventOf struct {
 	namespace sio.Namespace // or pattern
 	pattern   bool
-	event     string // empty is catch-all
+	event     string
+	all       bool // catch-all, without an event
 }
 
-// shareOf gives the share of the event on the service's instances. It is the same for the service's life. Under the dispatcher's mu.
-func (s *service) shareOf(reg *sio.Registration, event string) int {
-	key := eventOf{reg.Namespace, reg.Pattern, event}
+// shareOf gives the share of the event, or of catch-all, on the service's instances. It is the same for the service's life. Under the
+// dispatcher's mu.
+func (s *service) shareOf(reg *sio.Registration, event string, all bool) int {
+	key := eventOf{reg.Namespace, reg.Pattern, event, all}
 	number, known := s.shares[key]
 	if known {
 		return number

@@ -218,10 +218,10 @@ func (r *routes) away() bool {
 func (r *routes) add(s *service, reg *sio.Registration) {
 	r.services = with(r.services, s)
 	for _, event := range reg.Events {
-		r.byName[event] = withRoute(r.byName[event], route{s, s.shareOf(reg, event)})
+		r.byName[event] = withRoute(r.byName[event], route{s, s.shareOf(reg, event, false)})
 	}
 	if reg.CatchAll {
-		r.catchAll = withRoute(r.catchAll, route{s, s.shareOf(reg, "")})
+		r.catchAll = withRoute(r.catchAll, route{s, s.shareOf(reg, "", true)})
 	}
 	if reg.Connect {
 		r.addAsked(asked{s, reg.ConnectOrder, reg.Advisory})

@@ -23,6 +23,8 @@ type Bridge struct {
 	Commands prometheus.Counter // of instances
 	Emits    prometheus.Counter // of callers that are no instances
 
+	SocketIDRooms prometheus.Counter // joins to rooms that have the form of another socket's id
+
 	DataTooLarge prometheus.Counter // data that was not kept with a socket
 }
 
@@ -50,6 +52,10 @@ func NewBridge(r prometheus.Registerer) *Bridge {
 		Strangers: counter("strangers", "Calls, by gRPC and HTTP, that showed no token or certificate that is known."),
 		Commands:  counter("commands", "Commands of instances."),
 		Emits:     counter("emits", "Emits of callers that are no instances."),
+
+		SocketIDRooms: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "spanwire_bridge_refused_joins_total", Help: "Joins that were refused, by reason.",
+		}, []string{"reason"}).WithLabelValues("socket_id_room"),
 
 		DataTooLarge: counter("data_too_large", "Data that was not kept with a socket, since it was larger than the setting max-socket-data."),
 	}

@@ -46,8 +46,6 @@ func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 		switch {
 		case reservedEvent(event):
 			return fmt.Errorf("%w: %q in namespace %s; use OnConnect or OnDisconnect", ErrReserved, event, n.name)
-		case event == "":
-			return fmt.Errorf("spanwire: an event of namespace %s has no name; use \"*\" for all events", n.name)
 		case event == catchAll:
 			return put(&n.own.any, entry, n, "handlers for any event")
 		case inUse(n.own.events[event]):

@@ -265,6 +265,9 @@ func (svc *Service) executeOn(s *stream, c *command) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkRooms(c); err != nil {
+		return err
+	}
 	if err := s.out.command(c, svc.options.EmitTimeout); err != nil {
 		return err
 	}

@@ -220,9 +220,6 @@ func (t Target) moveCounted(ctx context.Context, kind commandKind, rooms []strin
 }
 
 func (t Target) emit(event string, args []any) (*command, error) {
-	if event == "" {
-		return nil, errors.New("spanwire: the event has no name")
-	}
 	if reservedEvent(event) {
 		return nil, fmt.Errorf("%w: %q", ErrReserved, event)
 	}

@@ -3,6 +3,8 @@
 package rows
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -153,6 +155,79 @@ var strictRows = []row{
 		}
 		s.logs(t, "broke a rule", "address=127.0.0.1", "setting=max-payload")
 	}},
+	{"O17f", "an event with an empty name is an ordinary event, both ways", func(t *testing.T, w *world) {
+		c := w.with(t).connected(t)
+		c.send(`427["",1,"x"]`)
+		c.want(`42["",1,"x"]`, `437[1,"x"]`)
+		c.send(`42[""]`)
+		c.want(`42[""]`)
+		c.send(`451-8["",{"_placeholder":true,"num":0}]`)
+		c.sendBinary("\x01")
+		c.want(`451-["",{"_placeholder":true,"num":0}]`, "\x00\x01", `461-8[{"_placeholder":true,"num":0}]`, "\x00\x01")
+		c.echo()
+		p := w.with(t).polling(t)
+		p.must("40")
+		p.want("40{*")
+		p.must(`427["",1]`)
+		p.want(`42["",1]`, "437[1]")
+		old := w.with(t, revision3...).mustDial(t, websocket3)
+		old.want("0{*", "40")
+		old.send(`427["",1]`)
+		old.want(`42["",1]`, "437[1]")
+		packed := w.with(t).websocket(t)
+		packed.sendBinary("\x83\xa4type\x00\xa4data\x80\xa3nsp\xa1/")
+		packed.next()
+		packed.sendBinary("\x84\xa4type\x02\xa4data\x92\xa0\x01\xa3nsp\xa1/\xa2id\x07")
+		if event, ack := packed.next(), packed.next(); !strings.Contains(event, "\x92\xa0\x01") || !strings.Contains(ack, "\xa2id\x07") {
+			t.Errorf("got %q and %q", event, ack)
+		}
+	}},
+	{"O17g", "a room named like another socket's id is refused, and the caller is told", func(t *testing.T, w *world) {
+		s := w.with(t, "--ping-timeout", "30s")
+		a, own := s.joined(t)
+		b, other := s.joined(t)
+		gone, left := s.joined(t)
+		_ = gone.Close()
+		refused := 0.0
+		for _, id := range []string{other, left, "abcdeA" + other[6:], "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"} {
+			if got := a.tryJoin(id); !strings.HasPrefix(got, `4330["`) || !strings.Contains(got, "allow-socket-id-rooms") {
+				t.Errorf("joining %s was answered %s", id, got)
+			}
+		}
+		for _, room := range []string{own, "lobby", other + "x", other[1:], strings.Repeat("a", 30), "order-1234567890-1234567890-12"} {
+			if got := a.tryJoin(room); got != `4330["joined"]` {
+				t.Errorf("joining %q was answered %s", room, got)
+			}
+		}
+		for _, call := range []string{`{"rooms":["lobby"],"join":["` + other + `"]}`, `{"rooms":["` + own + `","lobby"],"join":["` + own + `"]}`} {
+			r, err := http.Post("http://"+s.broker.Operators+"/api/v1/join", "application/json", strings.NewReader(call))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = r.Body.Close()
+			if refused++; r.StatusCode != http.StatusBadRequest {
+				t.Errorf("%s was answered %s", call, r.Status)
+			}
+		}
+		if n, err := s.broker.Metric("spanwire_bridge_refused_joins_total", `reason="socket_id_room"`); err != nil || n != refused {
+			t.Errorf("counted %v %v", n, err)
+		}
+		s.logs(t, "join refused", "room="+other, "setting=allow-socket-id-rooms")
+		a.send(fmt.Sprintf(`42["burst to",%q,1]`, other))
+		b.want(`42["burst",0]`)
+		a.echo()
+	}},
+	{"O17h", "allow-socket-id-rooms lets sockets join such rooms", func(t *testing.T, w *world) {
+		s := w.with(t, "--allow-socket-id-rooms")
+		a, _ := s.joined(t)
+		b, other := s.joined(t)
+		if got := a.tryJoin(other); got != `4330["joined"]` {
+			t.Errorf("joining was answered %s", got)
+		}
+		b.send(fmt.Sprintf(`42["burst to",%q,1]`, other))
+		a.want(`42["burst",0]`)
+		b.want(`42["burst",0]`)
+	}},
 	{"O17e", "explain-too-large names the limit there", func(t *testing.T, w *world) {
 		s := w.with(t, append([]string{"--explain-too-large"}, small...)...)
 		if a := s.polling(t).post(strings.Repeat("x", 100_001)); a.status != 413 || !strings.Contains(a.body, "max-payload allows (100000 bytes)") {
@@ -164,6 +239,31 @@ var strictRows = []row{
 			t.Errorf("closed with %d %q", code, text)
 		}
 	}},
+}
+
+// sidOf is the socket's id in the answer to a connect.
+func sidOf(t *testing.T, packet string) string {
+	t.Helper()
+	var v struct{ SID string }
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(packet, "40")), &v); err != nil || v.SID == "" {
+		t.Fatalf("the connect was answered %q", packet)
+	}
+	return v.SID
+}
+
+// tryJoin has the handler join the socket to a room, and gives what it was told.
+func (c *conn) tryJoin(room string) string {
+	c.t.Helper()
+	c.send(fmt.Sprintf(`4230["try join",%q]`, room))
+	return c.next()
+}
+
+// joined is a socket with its id.
+func (s *server) joined(t *testing.T) (c *conn, sid string) {
+	t.Helper()
+	c = s.websocket(t)
+	c.send("40")
+	return c, sidOf(t, c.next())
 }
 
 // logs waits for a log line of the broker that has all the parts.

@@ -48,16 +48,19 @@ type keyed struct {
 
 // event is what is sent.
 type event struct {
-	Event string          `json:"event"`
+	Event *string         `json:"event"`
 	Args  json.RawMessage `json:"args"`
 }
 
 func (e *event) message() (*spanwirev1.Event, error) {
+	if e.Event == nil {
+		return nil, invalid(`"event" is missing: the event's name`)
+	}
 	args, attachments, err := plainjson.Unpack(e.Args)
 	if err != nil {
 		return nil, invalid(fmt.Sprintf(`"args" %v`, err))
 	}
-	return &spanwirev1.Event{Name: e.Event, Args: args, Attachments: attachments}, nil
+	return &spanwirev1.Event{Name: *e.Event, Args: args, Attachments: attachments}, nil
 }
 
 // patience bounds a wait.

@@ -90,7 +90,7 @@ func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 func (p *Packet) Restore(message []byte) {
 	// The arguments are a part of the message that begins where a comma was.
 	comma := cap(message) - cap(p.Event.Args)
-	if p.Event.Name == "" || len(p.Event.Args) < 2 || comma <= 0 || comma >= len(message) || &message[comma] != &p.Event.Args[0] {
+	if p.Type != Event && p.Type != BinaryEvent || len(p.Event.Args) < 2 || comma <= 0 || comma >= len(message) || &message[comma] != &p.Event.Args[0] {
 		return
 	}
 	message[comma] = ','
@@ -319,8 +319,6 @@ func (s *scanner) name(i int, ev *sio.Event) (int, error) {
 		if _, err := s.value(i); err != nil {
 			return jsonscan.Fail, err
 		}
-	}
-	if ev.Name == "" {
 		return jsonscan.Fail, errs[VerdictEventName]
 	}
 	return end, nil

@@ -156,12 +156,12 @@ func (t *transcoder) event(ev *sio.Event, at int) error {
 		}
 		content += name.size
 	case kindInt, kindUint, kindFloat:
-		if number := appendNumber(nil, name); string(number) != "null" {
-			ev.Name = string(number)
+		number := string(appendNumber(nil, name))
+		if number == "null" {
+			return errs[VerdictEventName]
 		}
+		ev.Name = number
 	default:
-	}
-	if ev.Name == "" {
 		return errs[VerdictEventName]
 	}
 	if err = t.limits.eventName(ev); err != nil || array.size == 1 {

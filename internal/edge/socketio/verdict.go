@@ -37,7 +37,7 @@ const (
 	VerdictDepth
 	// VerdictPayload means that the payload has not the kind that the packet's type asks for, or is missing.
 	VerdictPayload
-	// VerdictEventName means that the event's name is empty, or neither text nor a number.
+	// VerdictEventName means that the event's name is neither text nor a number.
 	VerdictEventName
 	// VerdictEventNameLength means that the event's name is longer than the limit allows.
 	VerdictEventNameLength
@@ -80,7 +80,7 @@ var errs = [verdicts]*Error{
 	VerdictPayload: newError(VerdictPayload, "payload", sio.CodeInvalid,
 		"the payload is missing or of the wrong kind"),
 	VerdictEventName: newError(VerdictEventName, "event_name", sio.CodeInvalid,
-		"the event's name is empty or neither text nor a number"),
+		"the event's name is neither text nor a number"),
 	VerdictEventNameLength: newError(VerdictEventNameLength, "event_name_length", sio.CodeTooLarge,
 		"the event's name is longer than max-event-name-length allows"),
 	VerdictReserved: newError(VerdictReserved, "reserved", sio.CodeInvalid,

@@ -15,7 +15,7 @@ from fakebroker import WAIT, FakeBroker
 from test_serving import App
 
 import spanwire
-from spanwire import Deduplicator, Emitter
+from spanwire import Deduplicator, Emitter, _commands
 from spanwire._proto import command_pb2, emitter_pb2
 from spanwire._settings import Settings
 
@@ -317,3 +317,20 @@ def test_signal_is_passed_on(broker: FakeBroker) -> None:
     assert stream.ack(waiting) == ["done"]
     app.process.kill()
     app.stop()
+
+
+def test_another_sockets_room() -> None:
+    """A join to another socket's own room fails at once, since the broker does not answer joins of handlers."""
+    own, other = "abcdeAabcdefghijklmnopqrstuvwx", "abcdeA-_cdefghijklmnopqrstuvwx"
+
+    def join(to: tuple[str, ...], *rooms: str) -> None:
+        command = command_pb2.Command()
+        assert _commands.fill_move(command, "join", rooms, to, "/")
+        _commands.check_rooms(command)
+
+    join((own,), own, "lobby")
+    join((own,), other[1:], "abcdefabcdefghijklmnopqrstuvwx", other + "\n")
+    for to, rooms in (((own,), ("lobby", other)), ((own, "lobby"), (own,))):
+        with pytest.raises(spanwire.CommandError, match="allow-socket-id-rooms") as caught:
+            join(to, *rooms)
+        assert caught.value.code == "INVALID"

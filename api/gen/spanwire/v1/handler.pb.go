@@ -812,9 +812,12 @@ type Welcome struct {
 	// Tells the replicas of the cluster as known now.
 	Topology *Topology `protobuf:"bytes,8,opt,name=topology,proto3" json:"topology,omitempty"`
 	// Holds the address where browsers reach this replica, for messages to people: "http://localhost:5000".
-	PublicUrl     string `protobuf:"bytes,9,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PublicUrl string `protobuf:"bytes,9,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
+	// Tells that the broker refuses a join to a room that has the form of a socket's id, unless the target is that socket alone (setting
+	// allow-socket-id-rooms). An instance should then fail such a join itself, since a command without an id is not answered.
+	RefusesSocketIdRooms bool `protobuf:"varint,10,opt,name=refuses_socket_id_rooms,json=refusesSocketIdRooms,proto3" json:"refuses_socket_id_rooms,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -908,6 +911,13 @@ func (x *Welcome) GetPublicUrl() string {
 		return x.PublicUrl
 	}
 	return ""
+}
+
+func (x *Welcome) GetRefusesSocketIdRooms() bool {
+	if x != nil {
+		return x.RefusesSocketIdRooms
+	}
+	return false
 }
 
 // Topology lists the replicas of the cluster, so that an instance can attach to each.
@@ -2089,7 +2099,7 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\rregistrations\x18\x01 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\"6\n" +
 	"\n" +
 	"Registered\x12(\n" +
-	"\x05fault\x18\x01 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\"\xba\x02\n" +
+	"\x05fault\x18\x01 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\"\xf1\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x18\n" +
@@ -2100,7 +2110,9 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\x12handler_timeout_ms\x18\a \x01(\rR\x10handlerTimeoutMs\x121\n" +
 	"\btopology\x18\b \x01(\v2\x15.spanwire.v1.TopologyR\btopology\x12\x1d\n" +
 	"\n" +
-	"public_url\x18\t \x01(\tR\tpublicUrl\"<\n" +
+	"public_url\x18\t \x01(\tR\tpublicUrl\x125\n" +
+	"\x17refuses_socket_id_rooms\x18\n" +
+	" \x01(\bR\x14refusesSocketIdRooms\"<\n" +
 	"\bTopology\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.spanwire.v1.ReplicaR\breplicas\"3\n" +
 	"\aReplica\x12\x0e\n" +

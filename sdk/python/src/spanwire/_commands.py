@@ -17,6 +17,7 @@ from .exceptions import CommandError, ConflictError, PartialDeliveryError
 __all__ = [
     "acks",
     "check",
+    "check_rooms",
     "fill_emit",
     "fill_event",
     "fill_message",
@@ -31,6 +32,8 @@ __all__ = [
     "value",
 ]
 
+# 30 characters of URL-safe base64, of which the sixth ends the replica's id and carries two bits.
+_SOCKET_ID = re.compile(r"[A-Za-z0-9_-]{5}[AQgw][A-Za-z0-9_-]{24}", re.ASCII)
 _RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
 
@@ -132,9 +135,10 @@ def fill_event(message: event_pb2.Event, codec: Codec, event: str, args: Sequenc
         TypeError: An argument cannot be sent.
         ValueError: The name is one that Socket.IO keeps for itself.
     """
-    if event in _RESERVED or not event:
+    if event in _RESERVED:
         raise ValueError(f"{event!r} cannot be emitted: Socket.IO keeps the name for itself")
     payload, attachments = codec.encode(arguments(args))
+    message.SetInParent()  # An empty name and no arguments are an event, too.
     message.name = event
     message.args = payload
     if attachments:
@@ -191,6 +195,25 @@ def fill_move(
     return True
 
 
+def check_rooms(command: command_pb2.Command) -> None:
+    """Raises when a join names another socket's own room, as the broker would: it does not answer joins of handlers.
+
+    Args:
+        command: Any command.
+
+    Raises:
+        CommandError: A room has the form of a socket's id, and the target is not that socket alone.
+    """
+    target = command.join.target
+    for room in command.join.rooms:
+        if _SOCKET_ID.fullmatch(room) and (target.pattern or list(target.rooms) != [room]):
+            raise CommandError(
+                f"room {room!r} has the form of a socket's id, and its members would hear what is emitted to that socket alone; "
+                "name the room otherwise, or set the broker's allow-socket-id-rooms",
+                code="INVALID",
+            )
+
+
 def fill_disconnect(command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool, count: bool = False) -> bool:
     """Writes down a disconnect; False when nobody can be meant."""
     message = command.disconnect
@@ -225,6 +248,8 @@ def fill_message(
 ) -> None:
     """Writes down a message to other instances; the arguments are serialised here and now."""
     message = command.server_side_emit
+    if not name:
+        raise ValueError("a message needs a name")
     fill_event(message.event, codec, name, args)
     message.namespace = one_namespace(namespace)
     message.services.extend(names(services))

@@ -165,6 +165,7 @@ class Conversation(Outbox):
 
     def _welcome(self, welcome: handler_pb2.Welcome, received: Received) -> None:
         self.state = State.ATTACHED
+        self.refuses_socket_id_rooms = welcome.refuses_socket_id_rooms
         self.frame_window = welcome.frame_window or 1
         self.max_frame_bytes = welcome.max_frame_bytes or DEFAULT_FRAME_BYTES
         received.welcome = welcome
@@ -261,6 +262,8 @@ class Conversation(Outbox):
             if self.memory.messages.seen(dispatch.id):
                 self.resolve(dispatch)
                 return False
+        elif kind == "event":
+            pass  # Its name is empty.
         else:
             self.skipped += 1
             self.fail(dispatch, "the SDK does not know this kind of dispatch")

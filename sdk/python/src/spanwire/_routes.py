@@ -253,7 +253,7 @@ class Routes:
         Raises:
             ValueError: The name is one that Socket.IO keeps for itself, or the namespace is not one.
         """
-        if not event or event in _RESERVED:
+        if event in _RESERVED:
             raise ValueError(f"{event!r} cannot be an event's name: Socket.IO keeps it for itself")
         if not 0 <= order < 1 << 32 or (order and event != "connect"):
             raise ValueError("the order of connect handlers is a number from 0")

@@ -357,6 +357,9 @@ class Verbs(Emits[None]):
     def _move(self, verb: str, rooms: tuple[str, ...], to: To, namespace: Space, *, link: Link | None = None) -> None:
         action = handler_pb2.Action()
         if _commands.fill_move(action.command, verb, rooms, to, namespace):
+            link = link or self._ready_link()
+            if link.conversation.refuses_socket_id_rooms:
+                _commands.check_rooms(action.command)
             self._execute(action, link)
 
     def _disconnect(self, to: To, namespace: Space, *, close_session: bool = False, link: Link | None = None) -> None:

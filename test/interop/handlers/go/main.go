@@ -225,6 +225,19 @@ func echoes(n *spanwire.Namespace) {
 		}
 		return nil
 	})
+	// An empty name is a name like any other.
+	handle(n, "", func(_ context.Context, e *spanwire.Event, args []any) error {
+		if err := e.Socket.Emit("", args...); err != nil {
+			return err
+		}
+		return e.Ack(args...)
+	})
+	handle(n, "try join", func(_ context.Context, e *spanwire.Event, args []any) error {
+		if err := e.Socket.Join(args[0].(string)); err != nil {
+			return e.Ack(err.Error())
+		}
+		return e.Ack("joined")
+	})
 	handle(n, "burst to", func(_ context.Context, _ *spanwire.Event, args []any) error {
 		room, count := n.To(args[0].(string)), int(args[1].(float64))
 		for i := range count {

@@ -36,6 +36,10 @@ function echoes(n) {
     return new Ack(...answers[0]);
   });
   n.on("message", (socket, ...args) => socket.emit("message", ...args));
+  n.on("", (socket, ...args) => {
+    socket.emit("", ...args);
+    return new Ack(...args);
+  });
   n.on("fail", () => { throw new Error("as asked for"); });
   n.on("burst", (socket, count, ...more) => { for (let i = 0; i < count; i++) socket.emit("burst", i, ...more); });
   n.on("handshake", handshake);

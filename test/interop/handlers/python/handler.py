@@ -106,6 +106,22 @@ def fail(_socket: spanwire.Socket, *_args: Any) -> None:
     raise ValueError("as asked for")
 
 
+@service.on("")
+def empty(socket: spanwire.Socket, *args: Any) -> Any:
+    """An empty name is a name like any other."""
+    socket.emit("", *args)
+    return args
+
+
+@service.on("try join")
+def try_join(socket: spanwire.Socket, room: str) -> str:
+    try:
+        socket.join(room)
+    except spanwire.CommandError as error:
+        return str(error)
+    return "joined"
+
+
 @service.on("burst")
 def burst(socket: spanwire.Socket, count: int, *more: Any) -> None:
     for i in range(count):

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bridge
+
+import (
+	"fmt"
+
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+// Each socket is in the room that is named by its id, and what is emitted there is meant for it alone. Another socket that joined the
+// room would hear it. A program that takes names of rooms from browsers would let any of them do so; so a join to a room that has the
+// form of a socket's id is refused, whether there is such a socket or not, unless its target is that socket alone, which is in it already.
+
+// checkRooms refuses a join to another socket's own room.
+func (s *Server) checkRooms(command sio.Command) error {
+	join, ok := command.(*sio.Join)
+	if !ok || s.o.AllowSocketIDRooms {
+		return nil
+	}
+	for _, r := range join.Rooms {
+		if !r.NamesSocket() || !join.Target.Pattern && len(join.Target.Rooms) == 1 && join.Target.Rooms[0] == r {
+			continue
+		}
+		s.metrics.SocketIDRooms.Inc()
+		if ok, suppressed := s.socketIDRooms.Allow(); ok {
+			s.log.Warn("join refused: the room has the form of another socket's id", "namespace", join.Target.Namespace, "room", r,
+				"setting", "allow-socket-id-rooms", "suppressed", suppressed)
+		}
+		return sio.E(sio.CodeInvalid, "join", fmt.Sprintf("room %q has the form of a socket's id, and its members would hear what is "+
+			"emitted to that socket alone; name the room otherwise, or set allow-socket-id-rooms", r))
+	}
+	return nil
+}
