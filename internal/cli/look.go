@@ -178,10 +178,15 @@ func (t *terminal) retire(args []string) int {
 	if code, ok := t.parse(flags, retireUsage, args); !ok {
 		return code
 	}
-	if flags.NArg() != 1 {
-		return t.misused(fmt.Errorf("services retire takes the name of one service, not %q", flags.Args()))
-	}
 	name := flags.Arg(0)
+	if rest := flags.Args(); len(rest) > 1 { // flags may follow the name
+		if code, ok := t.parse(flags, retireUsage, rest[1:]); !ok {
+			return code
+		}
+	}
+	if name == "" || flags.NArg() > 1 || flags.NArg() == 1 && flags.Arg(0) != name {
+		return t.misused(errors.New("services retire takes the name of one service"))
+	}
 	r, err := call(context.Background(), &c, 0, func(ctx context.Context, client spanwirev1.EmitterServiceClient) (*spanwirev1.RetireServiceResponse, error) {
 		return client.RetireService(ctx, &spanwirev1.RetireServiceRequest{Service: name})
 	})

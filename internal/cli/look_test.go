@@ -100,6 +100,13 @@ func TestLook(t *testing.T) {
 	if out := run(t, all[0], 0, "services", "--json"); !strings.Contains(out, `{"service":"chat","registrations":[{`) || strings.Count(out, "\n") != 1 {
 		t.Errorf("services: %s", out)
 	}
+	run(t, all[0], 1, "services", "retire", "chat") // has an instance
+	run(t, all[0], 1, "services", "retire", "nobody", "--timeout", "30s")
+	run(t, all[0], 2, "services", "retire")
+	run(t, all[0], 2, "services", "retire", "chat", "other")
+	if out := run(t, all[0], 0, "services", "retire", "-h"); !strings.Contains(out, "NAME forgets an absent service") {
+		t.Errorf("help: %s", out)
+	}
 	if out := run(t, all[0], 0, "emit", "--key=k", "--count", "x", `{"_bytes":"AQ=="}`); out != "" {
 		t.Errorf("emit: %s", out)
 	}

@@ -33,7 +33,7 @@ def main() -> None:
         except OSError:
             signal.sigtimedwait([signal.SIGTERM], 0.1)
     signal.sigwait([signal.SIGTERM])
-    print("drained", stream.draining, flush=True)
+    print("drained", stream.draining, "retires", stream.retires, flush=True)
     broker.stop()
 
 

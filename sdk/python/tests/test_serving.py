@@ -85,7 +85,7 @@ def test_run_starts_a_broker(program: str, number: int) -> None:
     text = "\n".join(app.lines)
     assert "ack []" in text
     assert "emit ('my response', [{'data': 1}])" in text
-    assert "drained True" in text
+    assert "drained True retires True" in text
     assert "Running on" not in text
 
 

@@ -17,6 +17,7 @@ SERVICE_OPTIONS = (
     "at_most_once",
     "one_replica",
     "drain_timeout",
+    "retire",
     "emit_timeout",
     "max_queue_bytes",
     "token",
