@@ -3,6 +3,8 @@
 package dispatch
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -205,8 +207,12 @@ func (d *Dispatcher) retired(s *service, known []*Binding, reason string) (conne
 		d.admit(b)
 	}
 	connects += len(known)
-	d.log.Warn("service retired: connects do not wait for it any more, and what was queued for it is dropped", "service", s.name,
-		"reason", reason, "count", connects, "dropped", dropped)
+	level := slog.LevelInfo
+	if dropped > 0 {
+		level = slog.LevelWarn
+	}
+	d.log.Log(context.Background(), level, "service retired: connects no longer wait for it, and what was queued for it is dropped",
+		"service", s.name, "reason", reason, "count", connects, "dropped", dropped)
 	return connects, dropped
 }
 
