@@ -27,6 +27,8 @@ const (
 	Query Right = "query"
 	// Retire is to forget absent services, so that connects do not wait for them.
 	Retire Right = "retire"
+	// Operate is to see what a replica does inside: its metrics, and profiles, which cost time and show much.
+	Operate Right = "operate"
 )
 
 // Caller is somebody who showed who it is. Nil may do everything: nobody was told to ask.
@@ -77,6 +79,22 @@ func (c *Caller) MayRetire(service sio.ServiceName) error {
 		return c.denied("retire the service %q", service)
 	}
 	return nil
+}
+
+// MayLook tells whether the caller may see the replica's metrics and status, which are of no one namespace. An error has CodeDenied.
+func (c *Caller) MayLook() error {
+	if c == nil || slices.Contains(c.rights, Operate) {
+		return nil
+	}
+	return c.Everywhere(Query)
+}
+
+// MayOperate tells whether the caller may take profiles. An error has CodeDenied.
+func (c *Caller) MayOperate() error {
+	if c == nil {
+		return nil
+	}
+	return c.may(Operate)
 }
 
 // May tells whether the caller may do that in the namespace, or in all that match it when it is a pattern. An error has CodeDenied.
@@ -136,8 +154,11 @@ type Callers struct {
 	Unknown func()
 }
 
-// all are the rights that there are.
-var all = []Right{Register, Emit, Query, Retire}
+// all are the rights that there are, and usual those of callers of whom none is named.
+var (
+	all   = []Right{Register, Emit, Query, Retire, Operate}
+	usual = []Right{Register, Emit, Query, Retire}
+)
 
 // everything is who shows one of the tokens that may do everything.
 var everything = &Caller{name: "service-tokens", rights: all}

@@ -160,13 +160,13 @@ func (e *entry) caller() (*Caller, error) {
 	fault := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf("caller %s: "+format, append([]any{e.Name}, args...)...))
 	}
-	c := &Caller{name: e.Name, rights: all, services: e.Services, namespaces: e.Namespaces, certificates: e.Certificates}
+	c := &Caller{name: e.Name, rights: usual, services: e.Services, namespaces: e.Namespaces, certificates: e.Certificates}
 	if e.May != nil {
 		c.rights = *e.May
 	}
 	for _, r := range c.rights {
 		if !slices.Contains(all, r) {
-			fault("%q is nothing that one may do; choose of register, emit, query, retire", r)
+			fault("%q is nothing that one may do; choose of register, emit, query, retire, operate", r)
 		}
 	}
 	for i, t := range e.Tokens {

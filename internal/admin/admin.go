@@ -26,6 +26,9 @@ type Options struct {
 	API http.Handler
 	// Profiling serves Go profiles.
 	Profiling bool
+	// Look wraps what shows metrics and status, and Operate what takes profiles; each lets in who may. Nil lets all in. Health and
+	// readiness are open: those who ask for them have no credentials.
+	Look, Operate func(http.Handler) http.Handler
 }
 
 // door answers the operators.
@@ -35,26 +38,49 @@ type door struct{ Options }
 func New(o Options) http.Handler {
 	d := &door{o}
 	mux := http.NewServeMux()
+	look, operate := wrapper(o.Look), wrapper(o.Operate)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", d.readyz)
-	mux.HandleFunc("GET /status", d.status)
-	mux.HandleFunc("GET /{$}", d.page)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{}))
+	mux.Handle("GET /status", look(http.HandlerFunc(d.status)))
+	mux.Handle("GET /{$}", look(http.HandlerFunc(d.page)))
+	mux.Handle("GET /metrics", look(promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})))
 	if o.API != nil {
 		mux.Handle("/api/", o.API)
 	}
+	profiles := http.NewServeMux()
 	if o.Profiling {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		// There is no cmdline: it would show secrets that were given as flags.
+		profiles.HandleFunc("GET /debug/pprof/", pprof.Index)
+		profiles.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		profiles.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		profiles.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	} else {
-		mux.HandleFunc("GET /debug/pprof/", func(w http.ResponseWriter, _ *http.Request) {
+		profiles.HandleFunc("GET /debug/pprof/", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "Profiles are turned off (setting profiling).", http.StatusNotFound)
 		})
 	}
-	return mux
+	mux.Handle("GET /debug/pprof/", operate(profiles))
+	return closed(mux)
+}
+
+func wrapper(wrap func(http.Handler) http.Handler) func(http.Handler) http.Handler {
+	if wrap == nil {
+		return func(h http.Handler) http.Handler { return h }
+	}
+	return wrap
+}
+
+// closed lets no page use what is served here: it runs no scripts, stands in no frame, and is of the type that it says.
+func closed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Content-Security-Policy", policy)
+		header.Set("Cross-Origin-Resource-Policy", "same-origin")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "DENY")
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (d *door) readyz(w http.ResponseWriter, _ *http.Request) {

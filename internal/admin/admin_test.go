@@ -3,6 +3,8 @@
 package admin_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -95,10 +97,54 @@ func TestNew_NotReady(t *testing.T) {
 func TestNew_Profiling(t *testing.T) {
 	o := options()
 	o.Profiling = true
-	if code, _ := get(t, &o, "/debug/pprof/cmdline"); code != 200 {
-		t.Errorf("profiles: %d", code)
+	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/goroutine?debug=1": 200, "/debug/pprof/symbol": 200, "/debug/pprof/cmdline": 404} {
+		if code, _ := get(t, &o, path); code != want {
+			t.Errorf("%s: %d", path, code)
+		}
 	}
 	if _, body := get(t, &o, "/"); !strings.Contains(body, "/debug/pprof/") {
 		t.Error("the page does not lead to the profiles")
+	}
+}
+
+// What shows the replica's inside is wrapped, health and readiness are not.
+func TestNew_Wrapped(t *testing.T) {
+	o := options()
+	o.Profiling = true
+	refuse := func(code int) func(http.Handler) http.Handler {
+		return func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+		}
+	}
+	o.Look, o.Operate = refuse(401), refuse(403)
+	for path, want := range map[string]int{
+		"/healthz": 200, "/readyz": 200, "/": 401, "/status": 401, "/metrics": 401, "/debug/pprof/": 403, "/debug/pprof/heap": 403, "/debug/pprof/profile": 403,
+		"/debug/pprof/trace": 403, "/debug/pprof/symbol": 403, "/debug/pprof/cmdline": 403,
+	} {
+		if code, _ := get(t, &o, path); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+}
+
+// No page can use what is served here, and the page keeps its style.
+func TestNew_Headers(t *testing.T) {
+	o := options()
+	for _, path := range []string{"/", "/metrics", "/status", "/healthz", "/nowhere"} {
+		w := httptest.NewRecorder()
+		admin.New(o).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		h := w.Header()
+		csp := h.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") || h.Get("X-Content-Type-Options") != "nosniff" ||
+			h.Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%s: %v", path, h)
+		}
+		if _, sheet, ok := strings.Cut(w.Body.String(), "<style>"); ok {
+			sheet, _, _ = strings.Cut(sheet, "</style>")
+			digest := sha256.Sum256([]byte(sheet))
+			if !strings.Contains(csp, "style-src 'sha256-"+base64.StdEncoding.EncodeToString(digest[:])+"'") {
+				t.Errorf("%s does not allow the style sheet", csp)
+			}
+		}
 	}
 }

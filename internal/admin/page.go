@@ -3,6 +3,8 @@
 package admin
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"html/template"
 	"net/http"
 	"strings"
@@ -67,13 +69,21 @@ func counts(g prometheus.Gatherer) (all []count) {
 	return all
 }
 
-var page = template.Must(template.New("page").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>Spanwire {{.Replica}}</title>
-<style>
+// style is the page's style sheet, which alone the policy allows.
+const style = `
 body{font:16px/1.5 system-ui;margin:3rem auto;max-width:48rem;padding:0 1rem}
 td,th{text-align:left;vertical-align:top;padding:.2rem 1rem .2rem 0;font-weight:normal}
 th{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}
-</style>
+`
+
+var policy = func() string {
+	digest := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
+var page = template.Must(template.New("page").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="5"><title>Spanwire {{.Replica}}</title>
+<style>` + style + `</style>
 <h1>Spanwire</h1>
 <p>{{if .Ready}}<strong>not ready: {{.Ready}}</strong>{{else}}ready{{end}} · <a href="/metrics">metrics</a> · <a href="/healthz">health</a> ·
 <a href="/readyz">readiness</a> · <a href="/status">status</a>{{if .Profiling}} · <a href="/debug/pprof/">profiles</a>{{end}}</p>
@@ -98,6 +108,7 @@ func (d *door) page(w http.ResponseWriter, _ *http.Request) {
 	s := d.Status()
 	s.Uptime = s.Uptime.Round(time.Second)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
 	_ = page.Execute(w, struct { // an error means that the operator went away
 		Status
 		Profiling bool

@@ -97,7 +97,7 @@ func TestHTTP_credentials(t *testing.T) {
 			t.Errorf("%q: %d %s", shown, code, body)
 		}
 	}
-	b = brokertest.Start(t, func(c *config.Config) { c.Listen.OperatorAddress = "0.0.0.0:0" })
+	b = brokertest.Start(t, func(c *config.Config) { c.Listen.OperatorAddress, c.Listen.InsecureOperator = "0.0.0.0:0", true })
 	if code, body := post(t, b, "emit", `{"event":"x"}`); code != 403 || !strings.Contains(body, "service-tokens") {
 		t.Errorf("%d %s", code, body)
 	}

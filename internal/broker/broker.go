@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/spanwire/spanwire/internal/access"
-	"github.com/spanwire/spanwire/internal/admin"
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/bridge"
@@ -149,6 +148,10 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		}
 		return nil, err
 	}
+	for _, name := range c.Shown {
+		b.log.Warn("a secret was given as a flag: other users of this machine can read it in the list of processes; use its file or its variable",
+			"setting", name+"-file")
+	}
 	b.watchFiles()
 	b.serve()
 	b.log.Info("ready", "version", Version, "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
@@ -197,9 +200,7 @@ func (b *Broker) build() (err error) {
 	}
 	b.browsers = b.newHTTPServer("browsers", b.guard("browsers").hosts(c.Listen.AllowedHosts, proxies,
 		route(c.Engine.Paths, b.forwarding(b.edge), b.guard("browsers").upgrades(app))))
-	b.operators = b.newHTTPServer("operators", admin.New(admin.Options{
-		Gatherer: b.registry, Ready: b.ready, Status: b.status, Profiling: c.Run.Profiling, API: b.bridge.HTTP(b.httpOptions()),
-	}))
+	b.operators = b.newHTTPServer("operators", b.newOperators())
 	return nil
 }
 

@@ -31,6 +31,7 @@ const upstreamIdle = 100 // connections to the web application that are kept
 // time, and the browser must take the answer. An answer that has begun may last, and so may a WebSocket: those that stream do.
 type upstream struct {
 	limits       config.Upstream
+	target       *url.URL
 	writeTimeout time.Duration
 	proxies      []netip.Prefix
 	proxy        *httputil.ReverseProxy
@@ -40,7 +41,7 @@ type upstream struct {
 }
 
 // newUpstream makes the handler of the requests that are not Socket.IO. Without a web application it explains that there is none.
-func (b *Broker) newUpstream(proxies []netip.Prefix) (http.Handler, error) {
+func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error) {
 	c := b.config
 	if c.Listen.Upstream.URL == "" {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,14 +55,13 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (http.Handler, error) {
 		limits: c.Listen.Upstream, writeTimeout: c.Engine.WriteTimeout, proxies: proxies, failures: metrics.NewUpstream(b.registry), log: b.log,
 		quiet: quietlog.ByCause{PerSecond: 1},
 	}
-	target, err := url.Parse(u.limits.URL)
-	if err != nil {
-		return nil, fmt.Errorf("setting upstream: %w", err)
+	if u.target, err = url.Parse(u.limits.URL); err != nil {
+		return nil, errors.New("setting upstream: it is no URL")
 	}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.RawQuery = r.In.URL.RawQuery // the library has taken out the pairs that it cannot parse
-			r.SetURL(target)
+			r.SetURL(u.target)
 			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
 			introduce(r, proxies)
 		},
@@ -123,11 +123,11 @@ func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 		panic(http.ErrAbortHandler) // the browser went away; that is how a handler says so
 	case errors.As(err, &network) && network.Timeout() && !(errors.As(err, &op) && op.Op == "dial"):
 		u.answer(w, r, "slow_answer", "upstream-answer-timeout", err, http.StatusGatewayTimeout, 0, fmt.Sprintf("The web application at %s (setting "+
-			"upstream) did not answer within %v (setting upstream-answer-timeout).", u.limits.URL, u.limits.AnswerTimeout))
+			"upstream) did not answer within %v (setting upstream-answer-timeout).", u.target.Redacted(), u.limits.AnswerTimeout))
 	default:
 		u.answer(w, r, "unreachable", "upstream", err, http.StatusBadGateway, time.Second, fmt.Sprintf("The web application at %s (setting upstream) does not "+
 			"answer: %v. If it is starting, it will be here in a moment. If it is running, it listens elsewhere: under broker dev it must listen at the "+
-			"address in SPANWIRE_APP_ADDRESS, else --upstream must name where it listens.", u.limits.URL, err))
+			"address in SPANWIRE_APP_ADDRESS, else --upstream must name where it listens.", u.target.Redacted(), err))
 	}
 }
 
@@ -135,7 +135,7 @@ func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (u *upstream) answer(w http.ResponseWriter, r *http.Request, reason, setting string, err error, code int, again time.Duration, text string) {
 	u.failures.WithLabelValues(reason).Inc()
 	if ok, suppressed := u.quiet.Allow(reason); ok {
-		u.log.Warn("request to the upstream failed", "reason", reason, "upstream", u.limits.URL, "address", r.RemoteAddr,
+		u.log.Warn("request to the upstream failed", "reason", reason, "upstream", u.target.Redacted(), "address", r.RemoteAddr,
 			"setting", setting, "err", err, "suppressed", suppressed)
 	}
 	explain(w, r, code, again, text)

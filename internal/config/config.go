@@ -18,6 +18,9 @@ type Config struct {
 	Services Services
 	Cluster  Cluster
 	Run      Run
+
+	// Shown are the secrets that were given as flags, where other users of the machine can read them.
+	Shown []string
 }
 
 // Listen says where the broker can be reached.
@@ -26,7 +29,10 @@ type Listen struct {
 	ServiceAddress   string
 	OperatorAddress  string
 	InsecureServices bool
+	InsecureOperator bool
+	OperatorHosts    []string
 	ServiceTokens    []string
+	TokensFile       string
 	ServiceCallers   string
 	HTTPTLS          TLS
 	ServiceTLS       TLS
@@ -166,8 +172,10 @@ type Services struct {
 type Cluster struct {
 	Name             string
 	NATSURL          string
+	NATSURLFile      string
 	NATSListen       string
 	NATSToken        string
+	NATSTokenFile    string
 	ReplicaHeartbeat time.Duration
 	ReplicaTimeout   time.Duration
 	MaxEnvelope      int
@@ -179,6 +187,7 @@ type Cluster struct {
 	ForwardAddress   string
 	ForwardAdvertise string
 	Secret           string
+	SecretFile       string
 	MaxForwards      int
 	TLS              TLS
 }

@@ -56,10 +56,25 @@ func Load(c *Config, args, environ []string) (rest []string, err error) {
 			}
 		}
 	}
+	if len(fs) == 0 {
+		fs = readSecrets(settings)
+	}
 	if len(fs) > 0 {
 		return nil, errors.Join(fs...)
 	}
+	c.Shown = shown(settings, given)
 	return flags.Args(), c.Validate()
+}
+
+// shown are the secrets that were given as flags.
+func shown(settings []Setting, given map[string]string) (names []string) {
+	for _, s := range settings {
+		value := given[s.Name]
+		if public := strings.Contains(value, "://") && !strings.Contains(value, "@"); s.secret != nil && value != "" && !public {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // recorder notes what flags were given, without setting them yet.

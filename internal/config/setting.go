@@ -10,6 +10,8 @@ type Setting struct {
 	Group string
 	Doc   string // one or two sentences
 	value value
+	// secret is where the path of the file stands that may hold the value; nil when the value is no secret.
+	secret *string
 }
 
 // Flag is how the setting is written on the command line.
@@ -46,6 +48,9 @@ func (c *Config) Settings() []Setting {
 		for _, s := range settings {
 			s.Group = name
 			all = append(all, s)
+			if s.secret != nil {
+				all = append(all, s.fromFile())
+			}
 		}
 	}
 	group(groupListen, c.Listen.settings()...)

@@ -8,10 +8,15 @@ func (l *Listen) settings() []Setting {
 		{Name: "service-address", value: text(&l.ServiceAddress), Doc: "Where handlers and emitters dial in by gRPC. Beyond loopback it " +
 			"needs service-tokens, service-callers, service-tls-cert or insecure-services."},
 		{Name: "operator-address", value: text(&l.OperatorAddress), Doc: "Where operators find health, readiness, metrics and profiles. " +
-			"Keep it off public networks. Empty turns it off."},
+			"Beyond loopback it needs service-tokens, service-callers, operator-tls-client-ca or insecure-operators. Health and readiness are open to all who " +
+			"reach it. Empty turns it off."},
+		{Name: "operator-hosts", value: list(&l.OperatorHosts), Doc: "Hosts that requests to operator-address may ask for, besides IP addresses, localhost and the host of " +
+			"operator-address, in the form of allowed-hosts. Others are answered with 403."},
+		{Name: "insecure-operators", value: toggle(&l.InsecureOperator), Doc: "Lets anyone who reaches operator-address read metrics and status, without token or certificate. " +
+			"For trusted networks only. Profiles still need the right operate, or a peer on loopback."},
 		{Name: "insecure-services", value: toggle(&l.InsecureServices), Doc: "Lets anyone who reaches service-address attach as a handler, " +
 			"without token or TLS. For trusted networks only."},
-		{Name: "service-tokens", value: list(&l.ServiceTokens), Doc: "Bearer tokens, any of which handlers and emitters must show. Several " +
+		{Name: "service-tokens", value: list(&l.ServiceTokens), secret: &l.TokensFile, Doc: "Bearer tokens, any of which handlers and emitters must show. Several " +
 			"allow a rotation. Empty means that none is asked for."},
 		{Name: "service-callers", value: text(&l.ServiceCallers), Doc: "YAML file of who may call service-address and the operators' API, and " +
 			"what each may do; see docs/how-to/security.md. It is read anew when it changes."},
@@ -223,11 +228,11 @@ func (s *Services) settings() []Setting {
 func (c *Cluster) settings() []Setting {
 	return []Setting{
 		{Name: "cluster", value: text(&c.Name), Doc: "Name of the cluster: replicas with the same name and NATS belong together."},
-		{Name: "nats-url", value: text(&c.NATSURL), Doc: "URL of an external NATS, like nats://host:4222; several with commas between. Empty means " +
+		{Name: "nats-url", value: text(&c.NATSURL), secret: &c.NATSURLFile, Doc: "URL of an external NATS, like nats://host:4222; several with commas between. Empty means " +
 			"that the broker embeds a NATS server."},
 		{Name: "nats-listen", value: text(&c.NATSListen), Doc: "host:port at which other replicas reach the embedded NATS server. Empty means that it " +
 			"serves this replica alone."},
-		{Name: "nats-token", value: text(&c.NATSToken), Doc: "Secret of the NATS server: asked for by the embedded one, shown to the external one."},
+		{Name: "nats-token", value: text(&c.NATSToken), secret: &c.NATSTokenFile, Doc: "Secret of the NATS server: asked for by the embedded one, shown to the external one."},
 		{Name: "cluster-tls-cert", value: text(&c.TLS.Cert), Doc: "File with the PEM certificate chain that this replica shows to other replicas and to " +
 			"NATS: at nats-listen and forward-address, and where it dials theirs. All replicas need one, or none."},
 		{Name: "cluster-tls-key", value: text(&c.TLS.Key), Doc: "File with the PEM key of cluster-tls-cert."},
@@ -250,7 +255,7 @@ func (c *Cluster) settings() []Setting {
 			"listens on. A replica that was given neither nats-url nor nats-listen has no others and does not open it. Empty turns it off."},
 		{Name: "forward-advertise-address", value: text(&c.ForwardAdvertise), Doc: "The host:port at which other replicas reach forward-address, told to " +
 			"them. Empty means forward-address when it names a host; a loopback one is told only when NATS is on loopback, too."},
-		{Name: "cluster-secret", value: text(&c.Secret), Doc: "Secret that the replicas of a cluster share. It authenticates all that they say to " +
+		{Name: "cluster-secret", value: text(&c.Secret), secret: &c.SecretFile, Doc: "Secret that the replicas of a cluster share. It authenticates all that they say to " +
 			"each other over NATS, and requests that one of them forwards: replicas with another secret, or none, are not believed. Empty means nats-token."},
 		{Name: "max-forwards", value: number(&c.MaxForwards), Doc: "Most requests and WebSockets of other replicas' sessions that this replica forwards " +
 			"at a time. Beyond it they are answered with 503."},

@@ -105,6 +105,13 @@ func (l *Listen) faults() (f faults) {
 		f.add("service-address", "%q can be reached from other machines, where anyone could attach as a handler; set service-tokens, "+
 			"service-callers or service-tls-cert, or insecure-services if the network is trusted", l.ServiceAddress)
 	}
+	if l.OperatorAddress != "" && !l.OperatorsOnLoopback() && !l.InsecureOperator && l.OperatorTLS.ClientCA == "" && len(l.ServiceTokens) == 0 && l.ServiceCallers == "" {
+		f.add("operator-address", "%q can be reached from other machines, where anyone could read metrics and status; set service-tokens, service-callers or "+
+			"operator-tls-client-ca, or insecure-operators if the network is trusted", l.OperatorAddress)
+	}
+	if _, err := origin.ParseHosts(l.OperatorHosts); err != nil {
+		f.each("operator-hosts", err)
+	}
 	f.positive("reload-interval", l.ReloadInterval)
 	if _, err := origin.ParseHosts(l.AllowedHosts); err != nil {
 		f.each("allowed-hosts", err)

@@ -47,8 +47,20 @@ func StartBroker(binary, name string, flags ...string) (*Broker, error) {
 // StartBrokerOn is StartBroker with services let in at an address of this machine, like 0.0.0.0 for all. They must be reached by the
 // loopback too.
 func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) {
-	b := &Broker{}
+	return start(binary, name, host, "", flags)
+}
+
+// StartBrokerAt is StartBroker with operators at an address, of which flags may make another that the address reaches too.
+func StartBrokerAt(binary, name, operators string, flags ...string) (*Broker, error) {
+	return start(binary, name, "127.0.0.1", operators, flags)
+}
+
+func start(binary, name, host, operators string, flags []string) (*Broker, error) {
+	b := &Broker{Operators: operators}
 	for _, a := range []*string{&b.HTTP, &b.Services, &b.Operators} {
+		if *a != "" {
+			continue
+		}
 		var err error
 		if *a, err = FreeAddress(); err != nil {
 			return nil, err
