@@ -124,7 +124,7 @@ func bodies() map[string]Body {
 			{Replica: "BBBBBB", State: sio.CallDone, Request: sio.CallDigest{1, 31: 2}, Answer: []byte("a")},
 		}}, Last: true},
 		"count request": &GatherRequest{ID: 1, Emit: &sio.Emit{Target: emit.Target, Event: emit.Event, CountOnly: true}, Timeout: time.Second},
-		"gather answer": &GatherAnswer{ID: 7, Sockets: 3, Acks: []sio.SocketAck{{Socket: "x", Ack: ack}, {Socket: "y"}}, Last: true},
+		"gather answer": &GatherAnswer{ID: 7, Sockets: 3, Dropped: 1, Acks: []sio.SocketAck{{Socket: "x", Ack: ack}, {Socket: "y"}}, Last: true},
 		"heartbeat": &Heartbeat{
 			Cluster: "c", GRPCAddress: "g:1", HTTPAddress: "h:2", StartedMs: 12345, Instances: []Instance{{Register: register, Generation: 9, Draining: true}},
 			Sent: []Sent{{Replica: "BBBBBB", Epoch: 5, Sequence: 6}}, Hello: true, ForwardAddress: "f:3",

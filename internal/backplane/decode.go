@@ -125,7 +125,7 @@ func ackFromWire(m *spanwirev1.Ack) sio.Ack {
 }
 
 func answerFromWire(m *backplanev1.GatherAnswer) *GatherAnswer {
-	a := &GatherAnswer{ID: m.GetId(), Sockets: int(m.GetSockets()), Last: m.GetLast()}
+	a := &GatherAnswer{ID: m.GetId(), Sockets: int(m.GetSockets()), Dropped: int(m.GetDropped()), Last: m.GetLast()}
 	for _, ack := range m.GetAcks() {
 		a.Acks = append(a.Acks, sio.SocketAck{Socket: sio.SocketID(ack.GetSocketId()), Ack: ackFromWire(ack.GetAck())})
 	}

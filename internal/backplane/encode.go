@@ -129,7 +129,7 @@ func ackToWire(a *sio.Ack) *spanwirev1.Ack {
 }
 
 func answerToWire(a *GatherAnswer) *backplanev1.GatherAnswer {
-	m := &backplanev1.GatherAnswer{Id: a.ID, Sockets: uint32(a.Sockets), Last: a.Last}
+	m := &backplanev1.GatherAnswer{Id: a.ID, Sockets: uint32(a.Sockets), Dropped: uint32(a.Dropped), Last: a.Last}
 	for i := range a.Acks {
 		m.Acks = append(m.Acks, &spanwirev1.SocketAck{SocketId: string(a.Acks[i].Socket), Ack: ackToWire(&a.Acks[i].Ack)})
 	}

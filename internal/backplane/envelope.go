@@ -54,6 +54,7 @@ type GatherRequest struct {
 type GatherAnswer struct {
 	ID      uint64
 	Sockets int // that were asked
+	Dropped int // of those, the ones for which the emit was dropped at once
 	Acks    []sio.SocketAck
 	Last    bool
 }

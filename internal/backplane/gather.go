@@ -15,6 +15,7 @@ type gather struct {
 	came    []sio.SocketAck
 	missing int             // of replicas that are done
 	sockets int             // of replicas that are done
+	dropped int             // of replicas that counted
 	lost    []sio.ReplicaID // died before they said how many sockets they asked
 	counts  bool            // only the sockets are asked for
 	done    bool
@@ -37,6 +38,9 @@ func (g *gather) answered(replica sio.ReplicaID, a *GatherAnswer) {
 	p := g.awaited[replica]
 	if p == nil {
 		return
+	}
+	if !p.counted {
+		g.dropped += a.Dropped
 	}
 	p.counted, p.sockets = true, a.Sockets
 	p.came += len(a.Acks)
@@ -75,7 +79,7 @@ func (g *gather) settle() {
 
 // result gives what came, and which replicas did not even say how many sockets they asked.
 func (g *gather) result() (acks sio.Acks, silent []sio.ReplicaID) {
-	acks = sio.Acks{Came: g.came, Missing: g.missing, Sockets: g.sockets}
+	acks = sio.Acks{Came: g.came, Missing: g.missing, Sockets: g.sockets, Dropped: g.dropped}
 	silent = g.lost
 	for replica, p := range g.awaited {
 		acks.Sockets += p.sockets

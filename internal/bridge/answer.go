@@ -110,7 +110,7 @@ func (in *Instance) parts(a *spanwirev1.Answer) [][]byte { //nolint:gocognit // 
 		}
 	}
 	last := &spanwirev1.Answer{
-		Id: p.id, Fault: a.GetFault(), Sockets: a.GetSockets(), Missing: a.GetMissing() + uint32(lost), SilentReplicas: a.GetSilentReplicas(),
+		Id: p.id, Fault: a.GetFault(), Sockets: a.GetSockets(), Dropped: a.GetDropped(), Missing: a.GetMissing() + uint32(lost), SilentReplicas: a.GetSilentReplicas(),
 		OtherReplicas: a.GetOtherReplicas(), Truncated: a.GetTruncated(), DataVersion: a.GetDataVersion(), Data: a.GetData(),
 	}
 	if lost > 0 && last.Fault == nil {

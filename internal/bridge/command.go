@@ -63,7 +63,7 @@ func (s *Server) ackTimeout(m interface{ GetAckTimeoutMs() uint32 }) time.Durati
 
 func answerOf(sockets int, acks sio.Acks, err error) *spanwirev1.Answer {
 	return &spanwirev1.Answer{
-		Sockets: uint32(sockets), Acks: acksOf(acks), Missing: uint32(acks.Missing), SilentReplicas: silentIn(acks.Silent, err),
+		Sockets: uint32(sockets), Dropped: uint32(acks.Dropped), Acks: acksOf(acks), Missing: uint32(acks.Missing), SilentReplicas: silentIn(acks.Silent, err),
 		Fault: faultOf(err),
 	}
 }

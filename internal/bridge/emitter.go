@@ -26,7 +26,7 @@ func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwire
 	}
 	return &spanwirev1.EmitResponse{
 		Sockets: a.GetSockets(), Acks: a.GetAcks(), Missing: a.GetMissing(), SilentReplicas: a.GetSilentReplicas(),
-		Replayed: replayed, Fault: partial, OtherReplicas: a.GetOtherReplicas(),
+		Replayed: replayed, Fault: partial, OtherReplicas: a.GetOtherReplicas(), Dropped: a.GetDropped(),
 	}, nil
 }
 

@@ -33,6 +33,9 @@ func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) 
 			return o, err
 		}
 		emit.Origin = by.sender
+		if m.GetId() != 0 || by.sender == (sio.Addressee{}) { // somebody reads the answer
+			emit.Tally = new(sio.Tally)
+		}
 		o.command, o.acks, o.count = emit, c.Emit.GetWantAcks(), c.Emit.GetWantCount()
 		if o.acks || o.count {
 			o.waits, o.timeout = true, s.ackTimeout(c.Emit)
@@ -98,6 +101,8 @@ func (s *Server) begin(ctx context.Context, o *order) (collect func() *spanwirev
 			acks, err := acked()
 			if o.count {
 				sockets = acks.Sockets
+			} else {
+				acks.Dropped = emit.Tally.Dropped()
 			}
 			return answerOf(sockets, acks, err)
 		}, true
@@ -119,7 +124,11 @@ func (s *Server) atOnce(o *order) *spanwirev1.Answer {
 		return instanceAcksOf(&acks, err)
 	}
 	sockets, err := s.hub.Execute(o.command)
-	return answerOf(sockets, sio.Acks{}, err)
+	var acks sio.Acks
+	if emit, ok := o.command.(*sio.Emit); ok {
+		acks.Dropped = emit.Tally.Dropped()
+	}
+	return answerOf(sockets, acks, err)
 }
 
 // carryOut waits for the answer, which is there before the caller stops waiting for it: what is known then is worth more to it than to know

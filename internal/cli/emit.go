@@ -137,6 +137,9 @@ func (t *terminal) report(e *emission, answer *spanwirev1.EmitResponse) int {
 	default:
 		t.say("sent to %d sockets of this replica; it knows of no other replica that could have more", answer.GetSockets())
 	}
+	if n := answer.GetDropped(); n > 0 {
+		t.say("dropped for %d of them: their queues are full (setting max-outbound), or they are about to disconnect", n)
+	}
 	if partial := plainjson.Partial(answer); partial != "" {
 		t.say("partial delivery: %s (flag --key)", partial)
 		if f := answer.GetFault(); f != nil {

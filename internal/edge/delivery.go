@@ -22,7 +22,10 @@ func (s *Socket) Deliver(d *hub.Delivery) {
 		s.tooLate(d)
 		return
 	}
-	s.write(d)
+	if !s.write(d) {
+		s.client.server.metrics.DeliveriesDropped.Inc()
+		d.Dropped() // where an ack is wanted, the end of the session says that none comes
+	}
 	if !d.Unflushed {
 		s.client.session.Flush()
 	}
@@ -47,6 +50,7 @@ func (s *Socket) deliverLater(d *hub.Delivery) (now bool) {
 		s.mu.Unlock()
 		if !fits {
 			s.overflow()
+			d.Dropped()
 			s.left(d)
 		}
 	}
@@ -55,11 +59,13 @@ func (s *Socket) deliverLater(d *hub.Delivery) (now bool) {
 
 func (s *Socket) dropVolatile(d *hub.Delivery) {
 	s.client.server.metrics.VolatileDropped.Inc()
+	d.Dropped()
 	s.left(d)
 }
 
 func (s *Socket) tooLate(d *hub.Delivery) {
 	s.client.server.metrics.DeliveriesTooLate.Inc()
+	d.Dropped()
 	s.left(d)
 }
 

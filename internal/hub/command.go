@@ -107,7 +107,11 @@ func (h *Hub) EmitWithAcks(ctx context.Context, e *sio.Emit) (sockets int, acks 
 func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collect func() (sio.Acks, error)) {
 	local := h.Ask(e)
 	if h.staysHere(&e.Target) {
-		return local.Sockets(), func() (sio.Acks, error) { return local.Wait(ctx), nil }
+		return local.Sockets(), func() (sio.Acks, error) {
+			acks := local.Wait(ctx)
+			acks.Dropped = e.Tally.Dropped()
+			return acks, nil
+		}
 	}
 	others := h.publisher.Ask(ctx, e)
 	return local.Sockets(), func() (sio.Acks, error) {
@@ -116,6 +120,7 @@ func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collec
 		acks.Came = append(acks.Came, more.Came...)
 		acks.Missing += more.Missing
 		acks.Sockets += more.Sockets
+		acks.Dropped = e.Tally.Dropped() + more.Dropped
 		acks.Silent = more.Silent
 		if err != nil {
 			err = h.unavailable("emit with acks", err)
@@ -130,7 +135,7 @@ func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collec
 func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (sio.Acks, error), waits bool) {
 	sockets := h.Deliver(e)
 	if h.staysHere(&e.Target) {
-		return func() (sio.Acks, error) { return sio.Acks{Sockets: sockets}, nil }, false
+		return func() (sio.Acks, error) { return sio.Acks{Sockets: sockets, Dropped: e.Tally.Dropped()}, nil }, false
 	}
 	counted := *e
 	counted.CountOnly = true
@@ -138,6 +143,7 @@ func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (s
 	return func() (sio.Acks, error) {
 		acks, err := others()
 		acks.Sockets += sockets
+		acks.Dropped += e.Tally.Dropped()
 		if err != nil && sio.CodeOf(err) != sio.CodeDeadline {
 			return acks, h.unavailable("emit", err)
 		}
@@ -183,7 +189,7 @@ func (h *Hub) receivers(t *sio.Target) (one Socket, all []Socket) {
 }
 
 func newDelivery(e *sio.Emit) *Delivery {
-	return &Delivery{Namespace: e.Target.Namespace, Event: &e.Event, Volatile: e.Volatile, NoCompress: e.NoCompress}
+	return &Delivery{Namespace: e.Target.Namespace, Event: &e.Event, Volatile: e.Volatile, NoCompress: e.NoCompress, tally: e.Tally}
 }
 
 func (h *Hub) deliver(d *Delivery, one Socket, all []Socket) int {

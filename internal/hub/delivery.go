@@ -26,6 +26,7 @@ type Delivery struct {
 	// Unflushed asks a socket to queue the event only: the hub flushes later.
 	Unflushed bool
 
+	tally      *sio.Tally  // nil when nobody asks
 	collection *Collection // with WantsAck
 	once       [Kinds]sync.Once
 	encoded    [Kinds]any
@@ -49,6 +50,13 @@ func (d *Delivery) Marked() *sio.Event {
 func (d *Delivery) Encoded(kind int, encode func() any) any {
 	d.once[kind].Do(func() { d.encoded[kind] = encode() })
 	return d.encoded[kind]
+}
+
+// Dropped says that the event was dropped for a socket, while it was delivered. Left must follow where an ack is wanted.
+func (d *Delivery) Dropped() {
+	if d.tally != nil {
+		d.tally.Drop()
+	}
 }
 
 // Acked says that the socket's client answered. A second answer, one after Left, and one that came too late do nothing.

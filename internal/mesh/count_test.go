@@ -45,6 +45,17 @@ func TestMesh_Count(t *testing.T) {
 		if got := count(patience, &one); got != "1 0 0 [] false <nil>" {
 			t.Errorf("here: %s", got)
 		}
+		for _, n := range []*node{a, b} {
+			n.socket.answer = func(d *hub.Delivery) { d.Dropped() }
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		full := *emit
+		full.Tally = new(sio.Tally)
+		collect, _ := a.hub.CountEveryone(ctx, &full)
+		if acks, err := collect(); acks.Sockets != 3 || acks.Dropped != 2 || err != nil {
+			t.Errorf("the queues of two are full: %+v, %v", acks, err)
+		}
 		b.link.set(func(f *faulty) { f.mute = true })
 		if got, want := count(100*time.Millisecond, emit), fmt.Sprintf("2 0 0 [%s] true <nil>", b.id); got != want {
 			t.Errorf("a replica is silent: %s, want %s", got, want)

@@ -16,23 +16,25 @@ const answerBytes = 256 << 10
 // gather delivers another replica's emit here and answers with the acks. The emit is delivered before what comes next; only the wait
 // goes on beside it.
 func (m *Mesh) gather(origin sio.ReplicaID, request *backplane.GatherRequest) {
+	request.Emit.Tally = new(sio.Tally)
 	if request.Emit.CountOnly {
-		m.send(origin, &backplane.GatherAnswer{ID: request.ID, Sockets: m.hub.Deliver(request.Emit), Last: true})
+		sockets := m.hub.Deliver(request.Emit)
+		m.send(origin, &backplane.GatherAnswer{ID: request.ID, Sockets: sockets, Dropped: request.Emit.Tally.Dropped(), Last: true})
 		return
 	}
 	asked := m.hub.Ask(request.Emit)
 	if asked.Sockets() == 0 || !m.mayGather() {
 		acks := settledOnly(asked)
-		m.answer(origin, request.ID, asked.Sockets(), acks)
+		m.answer(origin, request, asked.Sockets(), acks)
 		return
 	}
-	m.send(origin, &backplane.GatherAnswer{ID: request.ID, Sockets: asked.Sockets()})
+	m.send(origin, &backplane.GatherAnswer{ID: request.ID, Sockets: asked.Sockets(), Dropped: request.Emit.Tally.Dropped()})
 	m.goroutines.Go(func() { // ends with the time of the request, or with the mesh
 		ctx, cancel := context.WithTimeout(m.life, request.Timeout)
 		defer cancel()
 		acks := asked.Wait(ctx)
 		m.gathered()
-		m.answer(origin, request.ID, asked.Sockets(), acks)
+		m.answer(origin, request, asked.Sockets(), acks)
 	})
 }
 
@@ -63,8 +65,8 @@ func (m *Mesh) gathered() {
 }
 
 // answer sends the acks, in several answers when they are large. An ack that is too large for the backplane is missing there.
-func (m *Mesh) answer(to sio.ReplicaID, id uint64, sockets int, acks sio.Acks) {
-	rest := acks.Came
+func (m *Mesh) answer(to sio.ReplicaID, request *backplane.GatherRequest, sockets int, acks sio.Acks) {
+	rest, dropped := acks.Came, request.Emit.Tally.Dropped()
 	for {
 		n, size := 0, 0
 		for n < len(rest) && (n == 0 || size < answerBytes) {
@@ -72,11 +74,11 @@ func (m *Mesh) answer(to sio.ReplicaID, id uint64, sockets int, acks sio.Acks) {
 			n++
 		}
 		last := n == len(rest)
-		err := m.publisher.Send(to, &backplane.GatherAnswer{ID: id, Sockets: sockets, Acks: rest[:n], Last: last})
+		err := m.publisher.Send(to, &backplane.GatherAnswer{ID: request.ID, Sockets: sockets, Dropped: dropped, Acks: rest[:n], Last: last})
 		if err != nil {
 			m.log.Warn("acks could not be brought to the replica that asked", "other", to, "acks", n, "error", err)
 			if last && sio.CodeOf(err) == sio.CodeTooLarge {
-				m.send(to, &backplane.GatherAnswer{ID: id, Sockets: sockets, Last: true})
+				m.send(to, &backplane.GatherAnswer{ID: request.ID, Sockets: sockets, Dropped: dropped, Last: true})
 			}
 		}
 		if last {

@@ -34,6 +34,7 @@ type Edge struct {
 
 	VolatileDropped   prometheus.Counter // volatile events that could not be written at once
 	DeliveriesTooLate prometheus.Counter // events for sockets that were gone
+	DeliveriesDropped prometheus.Counter // events for sessions whose queue was full, or that had just ended
 	HeldOverflows     prometheus.Counter // sessions closed since too much was held while a connect was pending
 	ConnectTimeouts   prometheus.Counter // sessions closed since no namespace was joined in time
 	Unfinished        prometheus.Gauge   // bytes of packets whose attachments have not all come
@@ -71,6 +72,7 @@ func NewEdge(r prometheus.Registerer) *Edge {
 		Untaken:           counter("untaken_packets_total", "Events and connects from browsers dropped because the replica was draining."),
 		VolatileDropped:   counter("volatile_dropped_total", "Volatile events dropped because the browser could not take them at once."),
 		DeliveriesTooLate: counter("deliveries_too_late_total", "Events for sockets that were gone."),
+		DeliveriesDropped: counter("deliveries_dropped_total", "Events dropped because the outbound queue of their session was full."),
 		HeldOverflows:     counter("held_overflows_total", "Sessions closed because too much was held while a connect was pending."),
 		ConnectTimeouts:   counter("connect_timeouts_total", "Sessions closed because no namespace was joined in time."),
 		Unfinished:        gauge("unfinished_bytes", "Bytes of packets whose attachments have not all come."),

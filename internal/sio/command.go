@@ -2,6 +2,8 @@
 
 package sio
 
+import "sync/atomic"
+
 // Target chooses sockets.
 type Target struct {
 	Namespace Namespace
@@ -25,6 +27,8 @@ type Emit struct {
 	Volatile   bool // drop it for a browser that cannot take it right now
 	NoCompress bool
 	Origin     Addressee // the instance that emits; known on its replica only
+	// Tally is told what becomes of the emit on the replica that carries it out; nil when nobody asks.
+	Tally *Tally
 	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked for anything.
 	CountOnly bool
 }
@@ -70,10 +74,25 @@ type SocketAck struct {
 	Ack    Ack
 }
 
+// Tally counts what becomes of an emit.
+type Tally struct{ dropped atomic.Int64 }
+
+// Drop counts a socket for which the emit was dropped.
+func (t *Tally) Drop() { t.dropped.Add(1) }
+
+// Dropped is how many sockets it was dropped for; none for a nil Tally.
+func (t *Tally) Dropped() int {
+	if t == nil {
+		return 0
+	}
+	return int(t.dropped.Load())
+}
+
 // Acks is what came back of an emit that asked for acks.
 type Acks struct {
 	Came    []SocketAck
 	Missing int         // sockets that were asked and did not answer in time, or left
 	Sockets int         // that were asked, or reached when they were only counted
+	Dropped int         // of those, the ones for which the emit was dropped
 	Silent  []ReplicaID // replicas that did not even tell how many
 }

@@ -146,7 +146,7 @@ func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, err
 		return nil, err
 	}
 	a := &spanwirev1.Answer{
-		Sockets: out.GetSockets(), Acks: out.GetAcks(), Missing: out.GetMissing(), SilentReplicas: out.GetSilentReplicas(),
+		Sockets: out.GetSockets(), Acks: out.GetAcks(), Missing: out.GetMissing(), Dropped: out.GetDropped(), SilentReplicas: out.GetSilentReplicas(),
 		Fault: out.GetFault(),
 	}
 	return a, failureIn(a)

@@ -165,7 +165,7 @@ func TestEmitter_Execute(t *testing.T) {
 }
 
 func ok(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error) {
-	return &spanwirev1.EmitResponse{Sockets: 3, SilentReplicas: []string{"c"}}, nil
+	return &spanwirev1.EmitResponse{Sockets: 3, Dropped: 1, SilentReplicas: []string{"c"}}, nil
 }
 
 // A call goes to the next address where no broker took it. One that was lost on the way is made again only with a key.
@@ -282,7 +282,7 @@ func TestTarget_EmitWithCount(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		count, err := m.To("r").EmitWithCount(ctx, "x")
-		if err != nil || count.Sockets != 3 || fmt.Sprint(count.SilentReplicas) != "[c]" {
+		if err != nil || count.Sockets != 3 || count.Dropped != 1 || fmt.Sprint(count.SilentReplicas) != "[c]" {
 			t.Errorf("count = %+v, %v", count, err)
 		}
 		if e := <-b.emits; !e.GetWantCount() || e.GetWantAcks() || e.GetAckTimeoutMs() != 1900 {
@@ -295,8 +295,8 @@ func TestTarget_EmitWithCount(t *testing.T) {
 			counted <- count
 		}()
 		c := s.actions(t, 1)[0].GetCommand()
-		s.batch(&spanwirev1.DispatchBatch{Answers: []*spanwirev1.Answer{{Id: c.GetId(), Sockets: 7}}})
-		if count := <-counted; !c.GetEmit().GetWantCount() || count.Sockets != 7 {
+		s.batch(&spanwirev1.DispatchBatch{Answers: []*spanwirev1.Answer{{Id: c.GetId(), Sockets: 7, Dropped: 2}}})
+		if count := <-counted; !c.GetEmit().GetWantCount() || count.Sockets != 7 || count.Dropped != 2 {
 			t.Errorf("emit = %v, count = %+v", c, count)
 		}
 		run.leave(t, s)

@@ -97,6 +97,8 @@ type Acks struct {
 	Sockets int
 	// Missing counts the sockets that were asked and did not answer: in time, or since they left.
 	Missing int
+	// Dropped counts, of Sockets, those for which the event was dropped; see Count.
+	Dropped int
 }
 
 func rawArray(args []byte) json.RawMessage {

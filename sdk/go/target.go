@@ -124,12 +124,17 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	if a == nil {
 		return nil, err
 	}
-	return acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing()), err
+	acks := acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing())
+	acks.Dropped = int(a.GetDropped())
+	return acks, err
 }
 
 // Count is how many sockets an emit or a command reached in the whole cluster.
 type Count struct {
 	Sockets int
+	// Dropped counts, of Sockets, those for which an event was dropped: their queues at the broker were full (setting max-outbound), they were
+	// about to disconnect, or it was volatile and their browsers could not take it at once. For the others it was queued.
+	Dropped int
 	// SilentReplicas did not say in time how many they reached, or were lost meanwhile: the event may have reached their sockets or not.
 	SilentReplicas []string
 }
@@ -156,7 +161,7 @@ func (t Target) counted(ctx context.Context, c *command) (*Count, error) {
 	if a == nil {
 		return nil, err
 	}
-	return &Count{Sockets: int(a.GetSockets()), SilentReplicas: a.GetSilentReplicas()}, err
+	return &Count{Sockets: int(a.GetSockets()), Dropped: int(a.GetDropped()), SilentReplicas: a.GetSilentReplicas()}, err
 }
 
 // patience is how long to wait at most; zero leaves it to the broker.

@@ -3,6 +3,7 @@
 package rows
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
 const (
@@ -175,6 +181,33 @@ var backlogRows = []row{
 		before := s.slow(t, "write_timeout")
 		s.unread(t, p, func() bool { return s.slow(t, "write_timeout") > before })
 	}},
+	{"O8n", "an emit tells for how many sockets it was dropped, and one line says whose queue is full", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-outbound", "300KiB", "--ping-timeout", "45s")
+		full, reads := s.connected(t), s.joinedByPolling(t)
+		const room = "full"
+		full.send(`421["join","` + room + `"]`)
+		full.want("431[]")
+		reads.must(`421["join","` + room + `"]`)
+		reads.want("431[]")
+		args := `["` + strings.Repeat("x", 100_000) + `"]`
+		dropped := 0
+		for queued := 0; dropped == 0; queued++ {
+			a := s.emitted(t, room, "large", args)
+			if dropped = int(a.GetDropped()); a.GetSockets() != 2 || dropped > 1 || queued == 10_000 {
+				t.Fatalf("after %d events: %v", queued, a)
+			}
+			if got := reads.next(); dropped == 0 && len(got) != 1 { // as it comes, so that only one queue grows
+				t.Fatalf("the browser that reads got %d packets", len(got))
+			}
+		}
+		s.saysOnce(t, "outbound queue is full", "setting=max-outbound ")
+		if a := s.emitted(t, room, "small", "[]"); a.GetSockets() != 1 || a.GetDropped() != 0 {
+			t.Errorf("afterwards: %v", a)
+		}
+		if n := s.slow(t, "max_outbound"); n != 1 {
+			t.Errorf("%v sessions were closed", n)
+		}
+	}},
 	{"O8l", "a browser that reads slowly is not closed, however long it takes", func(t *testing.T, w *world) {
 		s := w.with(t, "--write-timeout", "1s", "--ping-timeout", "44s")
 		c := s.connected(t)
@@ -317,4 +350,23 @@ func (s *server) unread(t *testing.T, p *poller, until func() bool) {
 			t.Fatal("the session of a browser that does not read its answer is still there")
 		}
 	}
+}
+
+// emitted emits to a room and gives the answer.
+func (s *server) emitted(t *testing.T, room, name, args string) *spanwirev1.EmitResponse {
+	t.Helper()
+	conn, err := grpc.NewClient(s.broker.Services, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	a, err := spanwirev1.NewEmitterServiceClient(conn).Emit(ctx, &spanwirev1.EmitRequest{Emit: &spanwirev1.Emit{
+		Target: &spanwirev1.Target{Rooms: []string{room}}, Event: &spanwirev1.Event{Name: name, Args: []byte(args)},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

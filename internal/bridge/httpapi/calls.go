@@ -13,6 +13,7 @@ import (
 // outcome is what every answer to a command tells.
 type outcome struct {
 	Sockets        uint32   `json:"sockets"`
+	Dropped        uint32   `json:"dropped,omitempty"`
 	SilentReplicas []string `json:"silent_replicas"`
 	Replayed       bool     `json:"replayed"`
 	Partial        string   `json:"partial,omitempty"`
@@ -22,7 +23,7 @@ type outcome struct {
 func outcomeOf(r *spanwirev1.ExecuteResponse) (o outcome, status int) {
 	a := r.GetAnswer()
 	o = outcome{
-		Sockets: a.GetSockets(), SilentReplicas: plainjson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed(),
+		Sockets: a.GetSockets(), Dropped: a.GetDropped(), SilentReplicas: plainjson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed(),
 		Partial: plainjson.Partial(a),
 	}
 	o.Error, status = problemOf(a.GetFault())

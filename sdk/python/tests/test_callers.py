@@ -74,6 +74,17 @@ def test_emitter_partial(broker: FakeBroker) -> None:
             emitter.leave("r", to="s1", count=True)
 
 
+# What was queued for sockets and what was dropped for them is told, beside the number of both.
+def test_emitter_dropped(broker: FakeBroker) -> None:
+    with Emitter(broker.address) as emitter:
+        broker.emit_response = emitter_pb2.EmitResponse(sockets=3, dropped=2, missing=3)
+        for count in (False, True):
+            reached = emitter.emit("x", count=count)
+            assert (reached, reached.dropped) == (3, 2)
+        assert emitter.emit_with_ack("x").dropped == 2
+        assert emitter.emit("x", to=[]).dropped == 0
+
+
 # An address that cannot be reached is passed over; a call that may have been carried out is repeated under a key only.
 def test_emitter_failover(broker: FakeBroker) -> None:
     other = FakeBroker()

@@ -24,6 +24,7 @@ PUBLIC = [
     "CommandError",
     "ConflictError",
     "ConnectionRefusedError",
+    "Count",
     "Deduplicator",
     "DuplicateStore",
     "Emitter",

@@ -924,6 +924,9 @@ type Answer struct {
 	Data []byte `protobuf:"bytes,13,opt,name=data,proto3" json:"data,omitempty"`
 	// Counts the other replicas that the command was sent to. Zero when it concerns this replica alone, or none is known.
 	OtherReplicas uint32 `protobuf:"varint,14,opt,name=other_replicas,json=otherReplicas,proto3" json:"other_replicas,omitempty"`
+	// Counts, of `sockets`, those for which an emit was dropped: their queues were full (setting `max-outbound`), they were about to disconnect, or it
+	// was volatile and their browsers could not take it at once. For the others it was queued. A replica older than this field tells zero.
+	Dropped       uint32 `protobuf:"varint,15,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1052,6 +1055,13 @@ func (x *Answer) GetData() []byte {
 func (x *Answer) GetOtherReplicas() uint32 {
 	if x != nil {
 		return x.OtherReplicas
+	}
+	return 0
+}
+
+func (x *Answer) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
 	}
 	return 0
 }
@@ -1527,7 +1537,7 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\bservices\x18\x02 \x03(\tR\bservices\x12(\n" +
 	"\x05event\x18\x03 \x01(\v2\x12.spanwire.v1.EventR\x05event\x12\x1b\n" +
 	"\twant_acks\x18\x04 \x01(\bR\bwantAcks\x12$\n" +
-	"\x0eack_timeout_ms\x18\x05 \x01(\rR\fackTimeoutMs\"\xf6\x03\n" +
+	"\x0eack_timeout_ms\x18\x05 \x01(\rR\fackTimeoutMs\"\x90\x04\n" +
 	"\x06Answer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x05fault\x18\x02 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\x12\x18\n" +
@@ -1543,7 +1553,8 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\ttruncated\x18\v \x01(\bR\ttruncated\x12!\n" +
 	"\fdata_version\x18\f \x01(\x04R\vdataVersion\x12\x12\n" +
 	"\x04data\x18\r \x01(\fR\x04data\x12%\n" +
-	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\"\x97\x02\n" +
+	"\x0eother_replicas\x18\x0e \x01(\rR\rotherReplicas\x12\x18\n" +
+	"\adropped\x18\x0f \x01(\rR\adropped\"\x97\x02\n" +
 	"\n" +
 	"SocketInfo\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\x14\n" +

@@ -999,6 +999,8 @@ type EmitResponse struct {
 	Fault *Fault `protobuf:"bytes,6,opt,name=fault,proto3" json:"fault,omitempty"`
 	// Counts the other replicas that the emit was sent to. Zero when it concerns this replica alone, or none is known.
 	OtherReplicas uint32 `protobuf:"varint,7,opt,name=other_replicas,json=otherReplicas,proto3" json:"other_replicas,omitempty"`
+	// Counts, of `sockets`, those for which the event was dropped, as Answer.dropped does.
+	Dropped       uint32 `protobuf:"varint,8,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1082,6 +1084,13 @@ func (x *EmitResponse) GetOtherReplicas() uint32 {
 	return 0
 }
 
+func (x *EmitResponse) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 var File_spanwire_v1_emitter_proto protoreflect.FileDescriptor
 
 const file_spanwire_v1_emitter_proto_rawDesc = "" +
@@ -1152,7 +1161,7 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\breplayed\x18\x02 \x01(\bR\breplayed\"]\n" +
 	"\vEmitRequest\x12%\n" +
 	"\x04emit\x18\x01 \x01(\v2\x11.spanwire.v1.EmitR\x04emit\x12'\n" +
-	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\"\x84\x02\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\"\x9e\x02\n" +
 	"\fEmitResponse\x12\x18\n" +
 	"\asockets\x18\x01 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x02 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x18\n" +
@@ -1160,7 +1169,8 @@ const file_spanwire_v1_emitter_proto_rawDesc = "" +
 	"\x0fsilent_replicas\x18\x04 \x03(\tR\x0esilentReplicas\x12\x1a\n" +
 	"\breplayed\x18\x05 \x01(\bR\breplayed\x12(\n" +
 	"\x05fault\x18\x06 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\x12%\n" +
-	"\x0eother_replicas\x18\a \x01(\rR\rotherReplicas*\xae\x02\n" +
+	"\x0eother_replicas\x18\a \x01(\rR\rotherReplicas\x12\x18\n" +
+	"\adropped\x18\b \x01(\rR\adropped*\xae\x02\n" +
 	"\x0eOccurrenceKind\x12\x1f\n" +
 	"\x1bOCCURRENCE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19OCCURRENCE_KIND_CONNECTED\x10\x01\x12 \n" +

@@ -13,7 +13,7 @@ from ._service import Service
 from ._socket import Socket
 from ._target import Target
 from ._version import __version__
-from ._words import Acks, Handshake, InstanceAck, InstanceAcks, Message, Rooms, SocketAck, Sockets
+from ._words import Acks, Count, Handshake, InstanceAck, InstanceAcks, Message, Rooms, SocketAck, Sockets
 from .exceptions import (
     AckTimeoutError,
     BrokerError,
@@ -36,6 +36,7 @@ __all__ = [
     "CommandError",
     "ConflictError",
     "ConnectionRefusedError",
+    "Count",
     "Deduplicator",
     "DuplicateStore",
     "Emitter",

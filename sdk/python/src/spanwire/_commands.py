@@ -11,7 +11,7 @@ from ._payloads import Codec, arguments
 from ._proto import command_pb2, event_pb2
 from ._remote import RemoteSocket
 from ._target import Target, To, Via
-from ._words import Acks, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets, Space, names
+from ._words import Acks, Count, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets, Space, names
 from .exceptions import CommandError, ConflictError, PartialDeliveryError
 
 __all__ = [
@@ -266,7 +266,13 @@ def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
         The acks.
     """
     came = [SocketAck(a.socket_id, codec.decode(a.ack.args, a.ack.attachments)) for a in answer.acks]
-    return Acks(sockets=answer.sockets, acks=came, missing=answer.missing, silent_replicas=tuple(answer.silent_replicas))
+    return Acks(
+        sockets=answer.sockets,
+        acks=came,
+        missing=answer.missing,
+        silent_replicas=tuple(answer.silent_replicas),
+        dropped=answer.dropped,
+    )
 
 
 def gathered(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
@@ -287,7 +293,7 @@ def gathered(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     return acks(codec, answer)
 
 
-def counted(codec: Codec, answer: command_pb2.Answer | Any) -> int:
+def counted(codec: Codec, answer: command_pb2.Answer | Any) -> Count:
     """Gives how many sockets were counted in the whole cluster.
 
     Args:
@@ -308,7 +314,7 @@ def counted(codec: Codec, answer: command_pb2.Answer | Any) -> int:
             sockets=answer.sockets,
             silent_replicas=silent,
         )
-    return int(answer.sockets)
+    return Count(answer.sockets, answer.dropped)
 
 
 def instance_acks(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:

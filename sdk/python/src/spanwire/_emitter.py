@@ -13,7 +13,7 @@ from ._payloads import Codec, Json
 from ._proto import command_pb2, emitter_pb2
 from ._settings import Settings, Token
 from ._target import Target, To
-from ._words import Acks, InstanceAcks, Rooms, Sockets, Space, names
+from ._words import Acks, Count, InstanceAcks, Rooms, Sockets, Space, names
 
 __all__ = ["Emitter"]
 
@@ -86,7 +86,7 @@ class Emitter(Emits[int]):
         callback: Callable[[Acks], Any] | None = None,
         count: bool = False,
         idempotency_key: str = "",
-    ) -> int:
+    ) -> Count:
         """Sends an event. It returns when local sockets have been served and the other replicas have been told.
 
         Args:
@@ -103,7 +103,8 @@ class Emitter(Emits[int]):
                 the first did. With it, another address is also tried when nobody knows whether the first took the call.
 
         Returns:
-            How many sockets were reached: on the replica that took the call, or in the whole cluster with `count`.
+            How many sockets were reached: on the replica that took the call, or in the whole cluster with `count`. Its attribute
+            `dropped` says for how many of them the event was dropped.
 
         Raises:
             TypeError: An argument cannot be sent.
@@ -116,14 +117,14 @@ class Emitter(Emits[int]):
         space = self._namespace if namespace is None else namespace
         request = self._request(event, args, to, except_, space, volatile=volatile, compress=compress)
         if request is None:
-            return 0
+            return Count(0)
         request.emit.want_count = count
         request.idempotency_key = idempotency_key
         response = self._send(request, self._timeout)
         if count:
             return _commands.counted(self._codec, response)
         _commands.check(self._codec, response)
-        return int(response.sockets)
+        return Count(response.sockets, response.dropped)
 
     def emit_with_ack(
         self,

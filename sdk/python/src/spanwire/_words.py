@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acks",
+    "Count",
     "Handshake",
     "InstanceAck",
     "InstanceAcks",
@@ -160,12 +161,31 @@ class Acks:
         acks: The acks that came; the order means nothing.
         missing: How many sockets were asked and did not answer.
         silent_replicas: The replicas that did not say what their sockets answered; they may have asked them or not.
+        dropped: For how many of the sockets the event was dropped; see `Count`.
     """
 
     sockets: int
     acks: list[SocketAck]
     missing: int
     silent_replicas: tuple[str, ...] = ()
+    dropped: int = 0
+
+
+class Count(int):
+    """How many sockets an emit or a command reached.
+
+    Attributes:
+        dropped: For how many of them an event was dropped: their queues at the broker were full (setting `max-outbound`), they
+            were about to disconnect, or it was volatile and their browsers could not take it at once. Others were queued.
+    """
+
+    dropped: int
+
+    def __new__(cls, sockets: int, dropped: int = 0) -> Count:
+        """Makes a number of sockets that knows what was dropped."""
+        self = super().__new__(cls, sockets)
+        self.dropped = dropped
+        return self
 
 
 @dataclass(frozen=True)

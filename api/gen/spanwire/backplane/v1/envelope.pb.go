@@ -573,7 +573,9 @@ type GatherAnswer struct {
 	// Holds acks that were not in an earlier answer.
 	Acks []*v1.SocketAck `protobuf:"bytes,3,rep,name=acks,proto3" json:"acks,omitempty"`
 	// Says that no further answer follows: every socket answered or left, or the time is over.
-	Last          bool `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	Last bool `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	// Counts, of `sockets`, those for which the emit was dropped at once; the same in each answer.
+	Dropped       uint32 `protobuf:"varint,5,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -634,6 +636,13 @@ func (x *GatherAnswer) GetLast() bool {
 		return x.Last
 	}
 	return false
+}
+
+func (x *GatherAnswer) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
 }
 
 // Heartbeat tells what a replica is and what it has.
@@ -2199,12 +2208,13 @@ const file_spanwire_backplane_v1_envelope_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12%\n" +
 	"\x04emit\x18\x02 \x01(\v2\x11.spanwire.v1.EmitR\x04emit\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"x\n" +
+	"timeout_ms\x18\x03 \x01(\rR\ttimeoutMs\"\x92\x01\n" +
 	"\fGatherAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x18\n" +
 	"\asockets\x18\x02 \x01(\rR\asockets\x12*\n" +
 	"\x04acks\x18\x03 \x03(\v2\x16.spanwire.v1.SocketAckR\x04acks\x12\x12\n" +
-	"\x04last\x18\x04 \x01(\bR\x04last\"\xee\x02\n" +
+	"\x04last\x18\x04 \x01(\bR\x04last\x12\x18\n" +
+	"\adropped\x18\x05 \x01(\rR\adropped\"\xee\x02\n" +
 	"\tHeartbeat\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12!\n" +
 	"\fgrpc_address\x18\x02 \x01(\tR\vgrpcAddress\x12!\n" +

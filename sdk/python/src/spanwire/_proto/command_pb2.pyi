@@ -146,7 +146,7 @@ class ServerSideEmit(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., event: _Optional[_Union[_event_pb2.Event, _Mapping]] = ..., want_acks: bool = ..., ack_timeout_ms: _Optional[int] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("id", "fault", "sockets", "acks", "missing", "found", "rooms", "instance_acks", "silent_replicas", "more", "truncated", "data_version", "data", "other_replicas")
+    __slots__ = ("id", "fault", "sockets", "acks", "missing", "found", "rooms", "instance_acks", "silent_replicas", "more", "truncated", "data_version", "data", "other_replicas", "dropped")
     ID_FIELD_NUMBER: _ClassVar[int]
     FAULT_FIELD_NUMBER: _ClassVar[int]
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class Answer(_message.Message):
     DATA_VERSION_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     OTHER_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     id: int
     fault: Fault
     sockets: int
@@ -175,7 +176,8 @@ class Answer(_message.Message):
     data_version: int
     data: bytes
     other_replicas: int
-    def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., sockets: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[SocketAck, _Mapping]]] = ..., missing: _Optional[int] = ..., found: _Optional[_Iterable[_Union[SocketInfo, _Mapping]]] = ..., rooms: _Optional[_Iterable[_Union[RoomInfo, _Mapping]]] = ..., instance_acks: _Optional[_Iterable[_Union[InstanceAck, _Mapping]]] = ..., silent_replicas: _Optional[_Iterable[str]] = ..., more: bool = ..., truncated: bool = ..., data_version: _Optional[int] = ..., data: _Optional[bytes] = ..., other_replicas: _Optional[int] = ...) -> None: ...
+    dropped: int
+    def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., sockets: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[SocketAck, _Mapping]]] = ..., missing: _Optional[int] = ..., found: _Optional[_Iterable[_Union[SocketInfo, _Mapping]]] = ..., rooms: _Optional[_Iterable[_Union[RoomInfo, _Mapping]]] = ..., instance_acks: _Optional[_Iterable[_Union[InstanceAck, _Mapping]]] = ..., silent_replicas: _Optional[_Iterable[str]] = ..., more: bool = ..., truncated: bool = ..., data_version: _Optional[int] = ..., data: _Optional[bytes] = ..., other_replicas: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
 
 class SocketInfo(_message.Message):
     __slots__ = ("socket_id", "rooms", "handshake", "data", "data_version", "replica", "waiting", "transport")

@@ -176,7 +176,7 @@ class EmitRequest(_message.Message):
     def __init__(self, emit: _Optional[_Union[_command_pb2.Emit, _Mapping]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class EmitResponse(_message.Message):
-    __slots__ = ("sockets", "acks", "missing", "silent_replicas", "replayed", "fault", "other_replicas")
+    __slots__ = ("sockets", "acks", "missing", "silent_replicas", "replayed", "fault", "other_replicas", "dropped")
     SOCKETS_FIELD_NUMBER: _ClassVar[int]
     ACKS_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class EmitResponse(_message.Message):
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     FAULT_FIELD_NUMBER: _ClassVar[int]
     OTHER_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     sockets: int
     acks: _containers.RepeatedCompositeFieldContainer[_command_pb2.SocketAck]
     missing: int
@@ -191,4 +192,5 @@ class EmitResponse(_message.Message):
     replayed: bool
     fault: _command_pb2.Fault
     other_replicas: int
-    def __init__(self, sockets: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[_command_pb2.SocketAck, _Mapping]]] = ..., missing: _Optional[int] = ..., silent_replicas: _Optional[_Iterable[str]] = ..., replayed: bool = ..., fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ..., other_replicas: _Optional[int] = ...) -> None: ...
+    dropped: int
+    def __init__(self, sockets: _Optional[int] = ..., acks: _Optional[_Iterable[_Union[_command_pb2.SocketAck, _Mapping]]] = ..., missing: _Optional[int] = ..., silent_replicas: _Optional[_Iterable[str]] = ..., replayed: bool = ..., fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ..., other_replicas: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
