@@ -70,7 +70,7 @@ func (in *Instance) queueAnswer(data []byte) {
 	}
 	in.server.metrics.Stalled.Inc()
 	in.end(status.Errorf(codes.ResourceExhausted,
-		"%d bytes of answers wait for the instance, which sends commands and does not read their answers", in.server.o.MaxAnswers))
+		"more than %d bytes of answers wait for the instance, which sends commands and does not read their answers (setting max-answer-bytes)", in.server.o.MaxAnswers))
 }
 
 // parts writes an answer in as many parts as it needs.

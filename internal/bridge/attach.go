@@ -3,9 +3,11 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -66,8 +68,26 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		s.retireElsewhere(in)
 	}
 	in.close()
-	in.log.Info("an instance's stream ended", "status", status.Convert(in.err).Message())
+	in.log.Log(context.Background(), endLevel(in.err), "an instance's stream ended", "status", status.Convert(in.err).Message())
 	return in.err
+}
+
+// endLevel is that of the line of a stream's end: a warning where the instance has something to change.
+func endLevel(err error) slog.Level {
+	switch status.Code(err) {
+	case codes.ResourceExhausted, codes.InvalidArgument, codes.DeadlineExceeded:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// unread names the setting where gRPC refused a frame for its size.
+func (s *Server) unread(err error) error {
+	if status.Code(err) != codes.ResourceExhausted {
+		return err
+	}
+	return status.Errorf(codes.ResourceExhausted, "a frame is larger than the setting max-frame allows (%d bytes): %s", s.o.MaxFrame,
+		status.Convert(err).Message())
 }
 
 // attached gives the attachment; nil before the welcome.
@@ -163,7 +183,7 @@ func (in *Instance) read(a *dispatch.Attachment) error {
 			if errors.Is(err, io.EOF) { // the instance said all it had to say
 				return nil
 			}
-			return err
+			return in.server.unread(err)
 		}
 		select {
 		case <-in.ended: // for another reason; what it says now counts no more

@@ -38,6 +38,7 @@ type firstBytes struct {
 	counter *prometheus.CounterVec // by reason
 	log     *slog.Logger
 	quiet   quietlog.ByCause // a line a minute for each protocol
+	guard   *guard
 }
 
 // listening has the first bytes of a listener's connections looked at.
@@ -49,6 +50,7 @@ func (b *Broker) firstBytes(name string, l net.Listener, wrong map[protocol]wron
 	return &firstBytes{
 		Listener: l, wrong: wrong, counter: b.wrongProtocols.MustCurryWith(prometheus.Labels{"listener": name}),
 		log: b.log.With("listener", name), quiet: quietlog.ByCause{PerSecond: 1, Window: time.Minute},
+		guard: b.guard(name),
 	}
 }
 
@@ -148,18 +150,31 @@ func protocolOf(first []byte) protocol {
 // firstBytesConn looks at what is read first. Whoever took the connection reads it from one goroutine at a time.
 type firstBytesConn struct {
 	net.Conn
-	listener *firstBytes // nil once something was read
+	listener *firstBytes
+	begun    bool // something was read
 }
 
 // Read implements net.Conn.
 func (c *firstBytesConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if l := c.listener; l != nil && n > 0 {
-		c.listener = nil
-		l.seen(p[:n], c.RemoteAddr())
+	if n > 0 && !c.begun {
+		c.begun = true
+		c.listener.seen(p[:n], c.RemoteAddr())
 	}
 	return n, err
 }
+
+// Write implements net.Conn. The HTTP server refuses a header that is too large before any handler, and tells nobody else.
+func (c *firstBytesConn) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, headerTooLarge) {
+		c.listener.guard.refused.WithLabelValues("header").Inc()
+		c.listener.guard.say(&refusal{reason: "header", setting: "max-header", text: "its header, with URL and cookies, is larger than max-header allows"},
+			c.RemoteAddr().String())
+	}
+	return c.Conn.Write(p)
+}
+
+var headerTooLarge = []byte("HTTP/1.1 431 ")
 
 // SyscallConn implements syscall.Conn, by which WebSockets are written without a goroutine of their own.
 func (c *firstBytesConn) SyscallConn() (syscall.RawConn, error) {

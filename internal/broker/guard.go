@@ -41,17 +41,24 @@ type refusal struct {
 // refuse answers a request. The log gets more facts with args.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why *refusal, args ...any) {
 	g.refused.WithLabelValues(why.reason).Inc()
-	if ok, suppressed := g.quiet.Allow(why.reason); ok {
-		args = append([]any{"reason", why.reason, "address", r.RemoteAddr}, args...)
-		if why.setting != "" {
-			args = append(args, "setting", why.setting)
-		}
-		g.log.Warn("request refused: "+why.text, append(args, "suppressed", suppressed)...)
-	}
+	g.say(why, r.RemoteAddr, args...)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	explain(w, r, why.status, 0, why.text)
+}
+
+// say writes the line of a refusal.
+func (g *guard) say(why *refusal, address string, args ...any) {
+	ok, suppressed := g.quiet.Allow(why.reason)
+	if !ok {
+		return
+	}
+	args = append([]any{"reason", why.reason, "address", address}, args...)
+	if why.setting != "" {
+		args = append(args, "setting", why.setting)
+	}
+	g.log.Warn("request refused: "+why.text, append(args, "suppressed", suppressed)...)
 }
 
 var wrongMethod = &refusal{status: http.StatusMethodNotAllowed, reason: "method", text: "the methods CONNECT and TRACE are not allowed"}

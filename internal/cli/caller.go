@@ -232,5 +232,8 @@ func (c *caller) explain(ctx context.Context, address string, err error, left bo
 	case codes.Unimplemented:
 		return fmt.Errorf("what listens at %s is not the service-address of a broker that knows this: %s", address, s.Message())
 	}
+	if s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max") { // gRPC says so, which knows no settings
+		return errors.New(s.Message() + " (the broker's setting max-frame)")
+	}
 	return errors.New(s.Message())
 }

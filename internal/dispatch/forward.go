@@ -33,7 +33,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		return nil
 	}
 	if a.crammedLocked() {
-		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q", a.guests.waiting, instance))
+		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q (settings forward-events, forward-bytes)", a.guests.waiting, instance))
 	}
 	own := newDispatch()
 	own.ID, own.Socket, own.Kind, own.Reason, own.Rooms = dp.ID, dp.Socket, dp.Kind, dp.Reason, dp.Rooms

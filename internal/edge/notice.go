@@ -68,5 +68,12 @@ func (s *Socket) noteNoHandlers() {
 	}
 }
 
+// noteLimit says once a minute that a setting is reached which costs browsers something, and no connection.
+func (s *Server) noteLimit(setting, text string) {
+	if ok, suppressed := s.minutely.Allow(setting); ok {
+		s.log.Warn(text, "setting", setting, "suppressed", suppressed)
+	}
+}
+
 // NotServed counts and logs a request that was answered with 404 for its path: by the web application with upstream, or else by nobody.
 func (s *Server) NotServed(r *http.Request, upstream bool) { s.engine.NotServed(r, upstream) }

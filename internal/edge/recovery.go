@@ -147,6 +147,7 @@ func (r *recovery) keep(rec *record, absence *hub.Absence, last *dispatch.Bindin
 	r.mu.Unlock()
 	if dropped != nil {
 		r.server.metrics.RecoveryOverflows.Inc()
+		r.server.noteLimit("recovery-max-sessions", "the socket that was cut off first may not come back: more than recovery-max-sessions were cut off")
 		r.server.hub.Forget(dropped.absence)
 	}
 }

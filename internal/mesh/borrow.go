@@ -283,7 +283,7 @@ func (b *borrowed) giveUp(id sio.DispatchID, message string) {
 	}
 	b.resolving.Lock()
 	defer b.resolving.Unlock()
-	b.mesh.log.Warn("a dispatch is too large for the backplane", "instance", b.instance, "other", b.replica, "error", message)
+	b.mesh.log.Warn("a dispatch is too large for the backplane", "setting", "max-envelope", "instance", b.instance, "other", b.replica, "error", message)
 	if err := b.attachment.Resolve(id, sio.Result{Outcome: sio.Abandoned, Message: message}); err == nil {
 		b.attachment.Flush()
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -139,7 +140,11 @@ func explain(ctx context.Context, err error) error {
 	case codes.InvalidArgument:
 		return &CommandError{Code: FaultInvalid, Message: st.Message()}
 	case codes.ResourceExhausted:
-		return &CommandError{Code: FaultTooLarge, Message: st.Message()}
+		message := st.Message()
+		if strings.Contains(message, "larger than max") { // gRPC says so, which knows no settings
+			message += " (the broker's setting max-frame)"
+		}
+		return &CommandError{Code: FaultTooLarge, Message: message}
 	case codes.NotFound:
 		return &CommandError{Code: FaultNotFound, Message: st.Message()}
 	case codes.FailedPrecondition:

@@ -428,6 +428,21 @@ var silenceRows = []row{
 		s.provokes(t, breaches, `cause="connect_rate"`, func() { s.closes(t, "40/a,", "40/b,", "40/c,", "40/d,", "40/e,", "40/f,") },
 			"level=WARN", "session closed: the browser broke a rule", "setting=connect-rate")
 	}},
+	{"O30c", "a header that is too large is refused with a line", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "6")
+		s.provokes(t, "spanwire_http_refused_total", `reason="header"`, func() {
+			if a := s.do(t, "GET", polling4, "", "Cookie", strings.Repeat("c", 200_000)); a.status != 431 {
+				t.Errorf("answered %d", a.status)
+			}
+		}, "level=WARN", "request refused", "setting=max-header", "listener=browsers")
+	}},
+	{"O30d", "a call that is larger than a frame names the setting", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-payload", "5000", "--max-frame", "80000", "--max-unfinished", "5000")
+		out, err := brokerSays("emit", "--address", s.broker.Services, "news", `"`+strings.Repeat("x", 100_000)+`"`)
+		if err == nil || !strings.Contains(out, "max-frame") {
+			t.Errorf("%v, %s", err, out)
+		}
+	}},
 	{"O30b", "a page of the broker's own origin behind a proxy is not told to be listed", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "6")
 		for name, c := range map[string]struct {

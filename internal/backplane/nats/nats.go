@@ -264,7 +264,7 @@ func (b *Backplane) failed(_ *client.Conn, _ *client.Subscription, err error) {
 	if errors.Is(err, client.ErrSlowConsumer) {
 		b.metrics.SlowConsumer.Inc()
 		b.lost()
-		b.log.Warn("this replica does not keep up with the others: envelopes were dropped", "pending", b.options.Pending)
+		b.log.Warn("this replica does not keep up with the others: envelopes were dropped", "setting", "replica-backlog", "pending", b.options.Pending)
 		return
 	}
 	if strings.Contains(err.Error(), presenceSubject) {

@@ -267,3 +267,21 @@ func BenchmarkAppendEvent(b *testing.B) {
 		AppendEvent(buffer, "/", ev)
 	}
 }
+
+// A packet that was decoded can be shown as it came.
+func TestPacket_Restore(t *testing.T) {
+	for _, text := range []string{`2["a",1,"b"]`, `2/admin,["echo",1]`, `2/admin,17["e\u0063ho" , {"x":[1,2]}]`, `2["a"]`, `2[1,2]`, `0/admin,{"token":"x"}`, `3/a,1["b","c"]`, `1/a`} {
+		for _, spare := range []int{0, 50} { // the room behind the message
+			data := append(make([]byte, 0, len(text)+spare), text...)
+			limits := DefaultLimits()
+			p, _, err := (&Decoder{Limits: &limits}).Text(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Restore(data)
+			if string(data) != text {
+				t.Errorf("got %s, want %s", data, text)
+			}
+		}
+	}
+}

@@ -162,4 +162,6 @@ def _translate(error: Any, address: str, *, tls: bool) -> Exception:
             address=address,
         )
     word = "CONFLICT" if code is grpc.StatusCode.FAILED_PRECONDITION else code.name.removesuffix("_ARGUMENT")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (details or ""):
+        details = f"{details} (the broker's setting max-frame)"  # gRPC says so, which knows no settings
     return CommandError(f"the broker refused: {details}", code=word)
