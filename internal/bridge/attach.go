@@ -119,6 +119,7 @@ func (in *Instance) welcome() (*dispatch.Attachment, error) {
 		PublicUrl:        o.PublicURL,
 
 		RefusesSocketIdRooms: !o.AllowSocketIDRooms,
+		ReplicaTimeoutMs:     uint32(max(o.ReplicaTimeout, 0).Milliseconds()),
 	}}})
 	if err != nil {
 		a.Detach()

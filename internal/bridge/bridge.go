@@ -55,6 +55,8 @@ type Options struct {
 	RegisterTimeout time.Duration
 	// HandlerTimeout is told to instances; dispatch enforces it.
 	HandlerTimeout time.Duration
+	// ReplicaTimeout is told to instances: after so long a silence a replica is taken for dead.
+	ReplicaTimeout time.Duration
 	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas. Default 1,024.
 	MaxAckWaits int
 	// QueryTimeout is how long a query waits for other replicas when it names no time. Default 5 s.

@@ -191,6 +191,7 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		StallTimeout:    c.StallTimeout,
 		RegisterTimeout: c.RegisterTimeout,
 		HandlerTimeout:  c.HandlerTimeout,
+		ReplicaTimeout:  b.config.Cluster.ReplicaTimeout,
 		MaxAckWaits:     c.MaxAckWaits,
 		QueryTimeout:    c.QueryTimeout,
 		MaxQueryResults: c.MaxQueryResults,

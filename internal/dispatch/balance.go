@@ -193,9 +193,7 @@ func (l *lane) moveLocked(to *Attachment) {
 func (l *lane) forgottenLocked() {
 	if former := l.former; former != nil {
 		l.former = nil
-		if former.takes() {
-			former.releaseLocked(l.binding.socket.ID())
-		}
+		former.partLocked(l.binding.socket.ID())
 	}
 }
 

@@ -231,8 +231,8 @@ func (l *lane) placeLocked() {
 		if l.at != nil && !l.at.detached && l.open > 0 {
 			return // nothing overtakes what is open: the last result places it
 		}
-		if l.met && l.at.takes() {
-			l.at.releaseLocked(l.binding.socket.ID())
+		if l.met {
+			l.at.partLocked(l.binding.socket.ID())
 		}
 		l.assignLocked(l.service.pickLocked(l.queue.head))
 	}

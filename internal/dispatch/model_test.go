@@ -45,14 +45,16 @@ type history struct {
 	open    map[int]bool // numbers open there
 	last    int          // the highest number handed out on this attachment
 	met     map[*worker]bool
-	gone    bool // a disconnect was resolved
-	told    int  // disconnects resolved
+	knew    map[string]bool // the instances that met it on an attachment before
+	gone    bool            // a disconnect was resolved
+	told    int             // disconnects resolved
 }
 
 // worker is an instance that answers after a while. It implements Instance.
 type worker struct {
 	w       *world
 	service string
+	id      string
 	window  int
 	a       *Attachment
 	rng     *rand.Rand
@@ -82,7 +84,7 @@ func (w *world) history(socket sio.SocketID, service string) *history {
 	key := string(socket) + "/" + service
 	h := w.logs[key]
 	if h == nil {
-		h = &history{settled: map[int]bool{}, handled: map[int]int{}, open: map[int]bool{}, met: map[*worker]bool{}}
+		h = &history{settled: map[int]bool{}, handled: map[int]int{}, open: map[int]bool{}, met: map[*worker]bool{}, knew: map[string]bool{}}
 		w.logs[key] = h
 	}
 	return h
@@ -93,10 +95,11 @@ func (x *worker) Release(id sio.SocketID) {
 	x.w.mu.Lock()
 	defer x.w.mu.Unlock()
 	h := x.w.history(id, x.service)
-	if !h.met[x] || h.on == x && len(h.open) > 0 {
+	if !h.met[x] && !h.knew[x.id] || h.on == x && len(h.open) > 0 {
 		x.w.fail("socket %s is released where it is not, or where it has dispatches open", id)
 	}
 	delete(h.met, x)
+	delete(h.knew, x.id)
 }
 
 // Queue implements Instance.
@@ -138,7 +141,7 @@ func (x *worker) note(j *job, introduce bool, n int, unfair bool) {
 	if introduce == h.met[x] {
 		w.fail("socket %s: introduced %v, met %v", j.socket, introduce, h.met[x])
 	}
-	h.met[x] = true
+	h.met[x], h.knew[x.id] = true, true
 	if before := w.history(j.socket, "a"); w.ordered && j.number == 0 && x.service != "a" && before.handled[0] < 1 {
 		w.fail("socket %s: %s is asked before a has accepted", j.socket, x.service)
 	}
@@ -355,14 +358,14 @@ func (w *world) live(service string, k int, once bool, rng *rand.Rand) {
 	}
 	for life := range lives {
 		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond)
-		x := &worker{w: w, service: service, window: 1 + rng.IntN(6), once: once,
+		x := &worker{w: w, service: service, id: fmt.Sprintf("%s-%d", service, k), window: 1 + rng.IntN(6), once: once,
 			rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}
 		if w.mixed && k == 0 {
 			x.events = modelNames
 		} else if w.mixed {
 			x.events = modelNames[k : k+1]
 		}
-		a, err := w.f.Attach(reg(service, fmt.Sprintf("%s-%d", service, k), func(r *sio.Register) {
+		a, err := w.f.Attach(reg(service, x.id, func(r *sio.Register) {
 			r.Window, r.AtMostOnce, r.Namespaces = x.window, once, w.declares(x)
 		}), x, Local)
 		if err != nil {

@@ -42,10 +42,11 @@ type service struct {
 	pressure pressure
 	balance  balance
 
-	unflushed []*Attachment         // those whose last results may not have been concluded
-	settling  map[*lane]*settlement // what drains wait for; nil for most
-	retired   bool                  // it is not known any more: nothing waits for it
-	overdue   bool                  // it is forgotten as soon as a connect waits for it alone
+	unflushed []*Attachment            // those whose last results may not have been concluded
+	settling  map[*lane]*settlement    // what drains wait for; nil for most
+	retired   bool                     // it is not known any more: nothing waits for it
+	overdue   bool                     // it is forgotten as soon as a connect waits for it alone
+	owed      map[sio.InstanceID]*owed // of instances that are away
 
 	flushOne  *Attachment // instances with something to flush; one is the usual case
 	flushMore []*Attachment
@@ -103,6 +104,7 @@ func (s *service) joinLocked(a *Attachment) {
 	}
 	s.there.Store(true)
 	s.absence.over()
+	s.payLocked(a)
 	for range s.homeless.len {
 		s.homeless.pop().placeLocked()
 	}

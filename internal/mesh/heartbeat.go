@@ -14,7 +14,16 @@ import (
 func (m *Mesh) run() {
 	ticks := time.NewTicker(m.options.Interval)
 	defer ticks.Stop()
+	// Between heartbeats too, since handlers wait to hear of a dead replica's sockets.
+	looks := time.NewTicker(max(m.options.Interval/looksPerBeat, 1))
+	defer looks.Stop()
 	last := time.Now()
+	// Who was suspended has not listened either: the others are not dead, and may take this one for dead.
+	slept := func(now time.Time) bool {
+		slept := now.Sub(last) > m.options.Dead/2
+		last = now
+		return slept
+	}
 	for {
 		select {
 		case <-m.life.Done():
@@ -27,11 +36,28 @@ func (m *Mesh) run() {
 			m.instancesChanged()
 		case <-ticks.C:
 			now := time.Now()
-			// Who was suspended has not listened either: the others are not dead, and may take this one for dead.
-			slept := now.Sub(last) > m.options.Dead/2
-			last = now
-			m.tick(now, slept)
+			m.tick(now, slept(now))
+		case <-looks.C:
+			now := time.Now()
+			if slept(now) {
+				m.tick(now, true)
+			} else {
+				m.look(now)
+			}
 		}
+	}
+}
+
+// looksPerBeat is how often between two heartbeats the silence of others is looked at.
+const looksPerBeat = 4
+
+// look takes replicas for dead that have been silent for too long.
+func (m *Mesh) look(now time.Time) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if m.expireLocked(now) {
+		m.farewellLocked(now)
+		m.reconcileLocked()
 	}
 }
 
@@ -62,6 +88,14 @@ func (m *Mesh) tick(now time.Time, slept bool) {
 		m.healthy = time.Time{}
 		return
 	}
+	m.expireLocked(now)
+	m.settleLocked(now)
+	m.farewellLocked(now)
+	m.reconcileLocked() // also tries again what the dispatcher refused before
+}
+
+// expireLocked removes the replicas that have been silent for too long, and tells whether there are any.
+func (m *Mesh) expireLocked(now time.Time) (died bool) {
 	for _, x := range m.members {
 		m.mu.Lock()
 		silent := now.Sub(x.lastSeen)
@@ -71,11 +105,10 @@ func (m *Mesh) tick(now time.Time, slept bool) {
 			m.log.Warn("a replica is taken for dead", "other", x.id, "silent", silent)
 			m.removeLocked(x, m.publisher.Died)
 			m.diedLocked(x.id)
+			died = true
 		}
 	}
-	m.settleLocked(now)
-	m.farewellLocked(now)
-	m.reconcileLocked() // also tries again what the dispatcher refused before
+	return died
 }
 
 func (m *Mesh) doChores() {

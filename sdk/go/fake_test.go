@@ -3,6 +3,7 @@
 package spanwire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,8 @@ type fakeBroker struct {
 	frameWindow uint32
 	maxFrame    uint32
 	topology    *spanwirev1.Topology
-	refuse      error // what Attach ends with at once
+	refuse      error  // what Attach ends with at once
+	welcomes    string // the replica that it says it is, when not its own name
 
 	server   *grpc.Server
 	listener *bufconn.Listener
@@ -143,7 +145,7 @@ func (b *fakeBroker) Attach(g grpc.BidiStreamingServer[spanwirev1.AttachRequest,
 		frames: make(chan *spanwirev1.AttachRequest, 4096), gone: make(chan struct{}), finish: make(chan error, 1),
 	}
 	welcome := &spanwirev1.Welcome{
-		Replica: b.replica, FrameWindow: b.frameWindow, MaxFrameBytes: b.maxFrame, Window: 1024, Topology: b.topology,
+		Replica: cmp.Or(b.welcomes, b.replica), FrameWindow: b.frameWindow, MaxFrameBytes: b.maxFrame, Window: 1024, Topology: b.topology,
 	}
 	if err := g.Send(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err

@@ -97,6 +97,9 @@ func (l *link) run(ctx context.Context) {
 func (l *link) pause(ctx context.Context, attempt int) {
 	o := &l.service.options
 	most := min(o.MinBackoff<<min(attempt, 20), o.MaxBackoff)
+	if l.service.scheduler.loses(l.replica) {
+		most = min(most, max(lostBackoff, o.MinBackoff))
+	}
 	timer := time.NewTimer(most/4 + rand.N(max(most*3/4, 1)))
 	defer timer.Stop()
 	select {
@@ -155,8 +158,10 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	svc.scheduler.attach(s)
 	svc.redeclare()
 	svc.learn(s.welcome.GetTopology())
+	lost := false
 	select {
 	case <-s.done:
+		lost = ctx.Err() == nil
 	case <-ctx.Done():
 		s.leave(svc.options.Retire)
 		<-s.done // the broker ends it, or the drain timeout does
@@ -170,7 +175,7 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 		late.Stop()
 		err = errOutdated
 	}
-	svc.scheduler.detach(s)
+	svc.scheduler.detach(s, lost)
 	l.dropStream()
 	svc.redeclare()
 	return true, cmp.Or(err, s.err)
@@ -189,7 +194,7 @@ func (l *link) open(
 		return nil, ctx.Err()
 	}
 	if err == nil && intime {
-		return newStream(svc, g, welcome), nil
+		return newStream(svc, l.address, g, welcome), nil
 	}
 	switch st := status.Convert(err); {
 	case !intime:

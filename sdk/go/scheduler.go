@@ -34,6 +34,8 @@ type task struct {
 	kind      dispatchKind
 	change    RoomChange // of a room event
 	refused   bool       // a connect that the handler did not accept
+	dropped   bool       // it came over a stream that is gone, and was not run
+	farewell  bool       // a disconnect that no broker told, so there is nothing to resolve
 	handler   *handler   // nil when there is nothing to call
 	namespace *Namespace
 	stream    *stream
@@ -97,7 +99,9 @@ type scheduler struct {
 	streams     []*stream             // attached; copied when changed
 	children    map[string]*Namespace // made for names that patterns match
 	messages    recent                // that came
-	open        int                   // tasks accepted and not finished
+	lost        map[string]*lostReplica
+	told        toldSockets
+	open        int // tasks accepted and not finished
 	idle        chan struct{}
 	backlog     int // ticks for which lanes have been ready
 	timer       *time.Timer
@@ -201,9 +205,10 @@ func (p *scheduler) nextLocked(r *runner) *task {
 		l.next = nil
 		t := l.pop()
 		if t.stale() {
-			p.doneLocked(t)
+			p.dropLocked(t)
 			continue
 		}
+		t.beginLocked()
 		if t.handler != nil && t.handler.slow.Load() > 0 {
 			p.wait.Add(1)
 			go p.runAlone(t) // ends with the handler
@@ -235,16 +240,35 @@ func (p *scheduler) runAlone(t *task) {
 	}
 }
 
+// beginLocked notes that a handler is about to run.
+func (t *task) beginLocked() {
+	if s := t.Socket; s != nil {
+		s.served = true
+		s.parting = s.parting || t.kind == kindDisconnected
+	}
+}
+
+// dropLocked finishes a task that is not run.
+func (p *scheduler) dropLocked(t *task) {
+	t.dropped = true
+	if t.kind == kindDisconnected {
+		t.Socket.reason = t.reason // if the broker cannot say it again
+	}
+	p.doneLocked(t)
+}
+
 // doneLocked finishes a task and makes its lane ready again if more is in it.
 func (p *scheduler) doneLocked(t *task) {
 	l := t.lane
 	if l.socket != nil {
-		if t.kind == kindDisconnected || t.refused { // nothing of the socket follows
+		if !t.dropped && (t.kind == kindDisconnected || t.refused) { // nothing of the socket follows
+			l.socket.parting = true
+			p.notLostLocked(l.socket.id)
 			l.socket.forgetLocked()
 		}
 		if l.first != nil {
 			p.pushLocked(l)
-		} else if l.claimed = false; l.socket.released || l.socket.stream.Load().ended.Load() || l.socket.namespace.live.empty() {
+		} else if l.claimed = false; l.socket.released || l.socket.stream.Load().detached || l.socket.namespace.live.empty() {
 			l.socket.forgetLocked()
 		}
 	}
@@ -279,14 +303,17 @@ func (p *scheduler) attach(s *stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.streams = append(p.streams[:len(p.streams):len(p.streams)], s)
+	p.metLocked(s)
 	p.wait.Add(1)
 	go p.read(s, &runner{reads: s}) // ends with the stream
 }
 
-// detach forgets an ended stream and the sockets that only it knew. Sockets that are being served are forgotten when they are done.
-func (p *scheduler) detach(s *stream) {
+// detach forgets an ended stream and the sockets that only it knew. Sockets that are being served are forgotten when they are done. With
+// lost the stream broke, and nobody may be left who tells of the sockets' end.
+func (p *scheduler) detach(s *stream, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s.detached = true
 	var rest []*stream
 	for _, other := range p.streams {
 		if other != s {
@@ -294,12 +321,10 @@ func (p *scheduler) detach(s *stream) {
 		}
 	}
 	p.streams = rest
-	for _, n := range p.service.namespaces {
-		n.detachLocked(s)
+	if lost {
+		p.leaveBehindLocked(s)
 	}
-	for _, n := range p.children {
-		n.detachLocked(s)
-	}
+	p.eachNamespaceLocked(func(n *Namespace) { n.detachLocked(s) })
 }
 
 // detachLocked forgets the sockets that only the stream knew.
@@ -333,5 +358,8 @@ func (p *scheduler) close() {
 	p.closed = true
 	if p.timer != nil {
 		p.timer.Stop()
+	}
+	for _, l := range p.lost {
+		l.timer.Stop()
 	}
 }

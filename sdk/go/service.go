@@ -132,6 +132,9 @@ func (svc *Service) Run(ctx context.Context) error {
 	}
 	timeout := time.AfterFunc(svc.options.DrainTimeout, stop)
 	defer timeout.Stop()
+	if err == nil {
+		svc.scheduler.buryAll()
+	}
 	cancelLeave()
 	svc.linked.Wait()
 	close(svc.over)

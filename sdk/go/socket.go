@@ -27,8 +27,11 @@ type Socket struct {
 
 	// guarded by the scheduler's mu
 	lane     lane
-	gone     bool // not in the namespace's table any more
-	released bool // it went to another instance
+	gone     bool   // not in the namespace's table any more
+	released bool   // it went to another instance
+	served   bool   // a handler ran for it
+	parting  bool   // the one for its disconnect did
+	reason   string // of a disconnect that was told over a stream that is gone, and not handled
 }
 
 // noHandshake stands in for a socket that was never introduced.

@@ -24,7 +24,12 @@ type stream struct {
 	grpc    grpc.ClientStream
 	welcome *spanwirev1.Welcome
 	log     *slog.Logger
+	via     string // the address that was dialled
 	out     outbox
+
+	// guarded by the scheduler's mu
+	detached bool              // the scheduler knows it no more
+	replicas map[string]string // the addresses of the cluster's replicas, as told last
 
 	ended atomic.Bool
 	// drains is set when the broker said that it is about to stop.
@@ -52,7 +57,7 @@ type pendingAnswer struct {
 	part  *spanwirev1.Answer      // what came so far; nil before
 }
 
-func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcome) *stream {
+func newStream(service *Service, via string, g grpc.ClientStream, welcome *spanwirev1.Welcome) *stream {
 	const fallback = 1 << 20 // bytes of a frame, for a broker that names no bound
 	limit := int(welcome.GetMaxFrameBytes())
 	if limit <= 2*batchOverhead {
@@ -63,6 +68,7 @@ func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcom
 		service: service,
 		grpc:    g,
 		welcome: welcome,
+		via:     via,
 		log:     service.options.Logger.With("replica", welcome.GetReplica()),
 		out: outbox{
 			window:   uint64(max(welcome.GetFrameWindow(), 1)),
@@ -74,6 +80,7 @@ func newStream(service *Service, g grpc.ClientStream, welcome *spanwirev1.Welcom
 		replaced: replaced,
 		replace:  sync.OnceFunc(func() { close(replaced) }),
 		pending:  map[uint64]*pendingAnswer{},
+		replicas: replicasOf(welcome.GetTopology()),
 	}
 }
 
@@ -132,6 +139,7 @@ func (s *stream) takeRare(data []byte) error {
 		s.service.stats.faults.Add(1)
 		s.log.Warn("the broker reports a fault", "code", f.Fault.GetCode().String(), "message", f.Fault.GetMessage())
 	case *spanwirev1.AttachResponse_Topology:
+		s.service.scheduler.heard(s, replicasOf(f.Topology))
 		s.service.learn(f.Topology)
 	default:
 		s.service.stats.unknown.Add(1)

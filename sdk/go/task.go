@@ -36,6 +36,9 @@ func (p *scheduler) accept(s *stream, b *inBatch) {
 		t := &tasks[0]
 		tasks = tasks[1:]
 		t.fill(s, n, d)
+		if t.kind == kindDisconnected && p.told.has(d.socketID) {
+			t.handler = nil
+		}
 		if t.kind == kindMessage && p.messages.seen(d.id) {
 			t.handler, t.WantsAck = nil, false // another replica brought it
 		}
@@ -80,10 +83,16 @@ func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
 func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *Socket {
 	socket := n.sockets[string(d.socketID)]
 	if socket == nil {
-		socket = &Socket{id: string(d.socketID), namespace: n}
-		socket.lane.socket = socket
+		id := string(d.socketID)
+		if socket = service.scheduler.comebackLocked(n, id); socket == nil {
+			socket = &Socket{id: id, namespace: n}
+			socket.lane.socket = socket
+			n.sockets[id] = socket
+		}
 		socket.stream.Store(s)
-		n.sockets[socket.id] = socket
+		if d.kind != kindDisconnected {
+			service.scheduler.told.forget(id)
+		}
 	}
 	if d.introduced {
 		h, data, err := parseIntroduction(d.introduction)
@@ -102,6 +111,7 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 	}
 	if socket.stream.Load() != s {
 		socket.stream.Store(s)
+		service.scheduler.notLostLocked(socket.id)
 	}
 	socket.released = false
 	return socket
@@ -118,12 +128,7 @@ func (p *scheduler) releaseLocked(s *stream, id []byte) {
 			socket.forgetLocked()
 		}
 	}
-	for _, n := range p.service.namespaces {
-		in(n)
-	}
-	for _, n := range p.children {
-		in(n)
-	}
+	p.eachNamespaceLocked(in)
 }
 
 // forgetLocked takes the socket out of the table. The scheduler's mu is held.
@@ -138,6 +143,9 @@ func (s *Socket) forgetLocked() {
 // stale tells whether the task came over a stream that is gone, so that its result would go nowhere and the broker will hand it out
 // again.
 func (t *task) stale() bool {
+	if t.farewell {
+		return t.Socket.parting // a disconnect that was told before has run meanwhile
+	}
 	return t.stream.ended.Load() && t.stream.service.options.Delivery == AtLeastOnce
 }
 
@@ -153,7 +161,9 @@ func (t *task) work(ctx context.Context) {
 		o = outcome{acked: true, ack: t.ack}
 	}
 	t.acked = true
-	t.stream.resolve(t.ID, &o)
+	if !t.farewell {
+		t.stream.resolve(t.ID, &o)
+	}
 	t.ack.release()
 	t.ack = nil
 }

@@ -97,6 +97,11 @@ func (p *page) count() (sent, acked int) {
 	return sent, acked
 }
 
+func (p *page) acks() int {
+	_, acked := p.count()
+	return acked
+}
+
 // acked waits for so many acks.
 func (p *page) acked(n int) {
 	p.t.Helper()

@@ -47,17 +47,30 @@ func StartBroker(binary, name string, flags ...string) (*Broker, error) {
 // StartBrokerOn is StartBroker with services let in at an address of this machine, like 0.0.0.0 for all. They must be reached by the
 // loopback too.
 func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) {
-	return start(binary, name, host, "", flags)
+	services, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return start(binary, name, host, services, "", flags)
 }
 
 // StartBrokerAt is StartBroker with operators at an address, of which flags may make another that the address reaches too.
 func StartBrokerAt(binary, name, operators string, flags ...string) (*Broker, error) {
-	return start(binary, name, "127.0.0.1", operators, flags)
+	services, err := FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return start(binary, name, "127.0.0.1", services, operators, flags)
 }
 
-func start(binary, name, host, operators string, flags []string) (*Broker, error) {
-	b := &Broker{Operators: operators}
-	for _, a := range []*string{&b.HTTP, &b.Services, &b.Operators} {
+// StartBrokerAgain is StartBroker with services let in at an address that was another broker's before.
+func StartBrokerAgain(binary, name, services string, flags ...string) (*Broker, error) {
+	return start(binary, name, "127.0.0.1", services, "", flags)
+}
+
+func start(binary, name, host, services, operators string, flags []string) (*Broker, error) {
+	b := &Broker{Services: services, Operators: operators}
+	for _, a := range []*string{&b.HTTP, &b.Operators} {
 		if *a != "" {
 			continue
 		}

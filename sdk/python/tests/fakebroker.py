@@ -230,6 +230,7 @@ class FakeBroker:
     ) -> None:
         self.replica = replica
         self.topology: handler_pb2.Topology | None = None
+        self.replica_timeout_ms = 0
         self.registered: handler_pb2.Registered | None = handler_pb2.Registered()
         self.frame_window = frame_window
         self.max_frame_bytes = max_frame_bytes
@@ -289,6 +290,7 @@ class FakeBroker:
                 frame_window=self.frame_window,
                 max_frame_bytes=self.max_frame_bytes,
                 public_url="http://localhost:5000",
+                replica_timeout_ms=self.replica_timeout_ms,
             )
         )
 

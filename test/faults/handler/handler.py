@@ -35,6 +35,14 @@ def poison(_socket: spanwire.Socket, *_args: Any) -> None:
     os._exit(3)
 
 
+if "GONE" in os.environ:
+    gone = os.open(os.environ["GONE"], os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
+
+    @service.on_disconnect
+    def disconnect(socket: spanwire.Socket, reason: str) -> None:
+        os.write(gone, f"{socket.id} {reason}\n".encode())
+
+
 def tell() -> None:
     service.wait_attached()
     print("attached")

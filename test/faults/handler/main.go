@@ -8,7 +8,7 @@
 //	nanoseconds dispatch socket client number redeliveries
 //
 // The event "poison" ends the process. WORK is how long each event takes, like 5ms. CONNECTS=no asks for no connects. EVERY_REPLICA=1
-// attaches to every replica, not to one.
+// attaches to every replica, not to one. GONE is a file for disconnects, one line "socket reason" each.
 package main
 
 import (
@@ -63,6 +63,18 @@ func run(ctx context.Context) error {
 		os.Exit(3)
 		return nil
 	})
+	if name := os.Getenv("GONE"); name != "" {
+		gone, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = gone.Close() }()
+		svc.OnDisconnect(func(_ context.Context, s *spanwire.Socket, reason string) {
+			if _, err := fmt.Fprintf(gone, "%s %s\n", s.ID(), reason); err != nil {
+				log.Print(err)
+			}
+		})
+	}
 	go func() { // ends with ctx
 		if svc.Attached(ctx) == nil {
 			fmt.Println("attached")

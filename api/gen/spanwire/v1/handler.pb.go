@@ -816,8 +816,12 @@ type Welcome struct {
 	// Tells that the broker refuses a join to a room that has the form of a socket's id, unless the target is that socket alone (setting
 	// allow-socket-id-rooms). An instance should then fail such a join itself, since a command without an id is not answered.
 	RefusesSocketIdRooms bool `protobuf:"varint,10,opt,name=refuses_socket_id_rooms,json=refusesSocketIdRooms,proto3" json:"refuses_socket_id_rooms,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Holds the time in milliseconds after which a silent replica is taken for dead. An instance whose stream to this replica broke, and which
+	// cannot attach to it again for so long, tells its handlers that the replica's sockets are gone. A replica that is started anew has
+	// another name. Zero means that the broker is too old to tell: 10,000.
+	ReplicaTimeoutMs uint32 `protobuf:"varint,11,opt,name=replica_timeout_ms,json=replicaTimeoutMs,proto3" json:"replica_timeout_ms,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
@@ -918,6 +922,13 @@ func (x *Welcome) GetRefusesSocketIdRooms() bool {
 		return x.RefusesSocketIdRooms
 	}
 	return false
+}
+
+func (x *Welcome) GetReplicaTimeoutMs() uint32 {
+	if x != nil {
+		return x.ReplicaTimeoutMs
+	}
+	return 0
 }
 
 // Topology lists the replicas of the cluster, so that an instance can attach to each.
@@ -1266,7 +1277,7 @@ type Dispatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifies the dispatch in the whole cluster, the same when it is redelivered, so that a handler can drop duplicates.
 	Id uint64 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Names the socket.
+	// Names the socket. Begins with the name of the replica that it lives on.
 	SocketId string `protobuf:"bytes,2,opt,name=socket_id,json=socketId,proto3" json:"socket_id,omitempty"`
 	// Names the socket's namespace. Empty means "/".
 	Namespace string `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -2099,7 +2110,7 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\rregistrations\x18\x01 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\"6\n" +
 	"\n" +
 	"Registered\x12(\n" +
-	"\x05fault\x18\x01 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\"\xf1\x02\n" +
+	"\x05fault\x18\x01 \x01(\v2\x12.spanwire.v1.FaultR\x05fault\"\x9f\x03\n" +
 	"\aWelcome\x12\x18\n" +
 	"\areplica\x18\x01 \x01(\tR\areplica\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x18\n" +
@@ -2112,7 +2123,8 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\n" +
 	"public_url\x18\t \x01(\tR\tpublicUrl\x125\n" +
 	"\x17refuses_socket_id_rooms\x18\n" +
-	" \x01(\bR\x14refusesSocketIdRooms\"<\n" +
+	" \x01(\bR\x14refusesSocketIdRooms\x12,\n" +
+	"\x12replica_timeout_ms\x18\v \x01(\rR\x10replicaTimeoutMs\"<\n" +
 	"\bTopology\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.spanwire.v1.ReplicaR\breplicas\"3\n" +
 	"\aReplica\x12\x0e\n" +

@@ -51,7 +51,9 @@ const (
 //     a millisecond if none is: an answer sent before any work is done makes batches small. `register`, `welcome` and the
 //     frames other than `batch` are not counted.
 //  6. If the stream breaks, the broker gives the open dispatches to another instance of the service, marked as redelivered, or
-//     holds them until one attaches. An instance that lost its stream attaches again, with the same instance id.
+//     holds them until one attaches. An instance that lost its stream attaches again, with the same instance id. When the replica
+//     does not come back (Welcome.replica_timeout_ms, or another replica's Topology has it no more), the instance tells its handlers
+//     itself that the sockets are gone which that replica owned and last dispatched to it, and works on no `disconnected` of them later.
 //  7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the open dispatches'
 //     results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
 //     other replicas, keep answering, and expect the stream's end.
@@ -110,7 +112,9 @@ type HandlerService_AttachClient = grpc.BidiStreamingClient[AttachRequest, Attac
 //     a millisecond if none is: an answer sent before any work is done makes batches small. `register`, `welcome` and the
 //     frames other than `batch` are not counted.
 //  6. If the stream breaks, the broker gives the open dispatches to another instance of the service, marked as redelivered, or
-//     holds them until one attaches. An instance that lost its stream attaches again, with the same instance id.
+//     holds them until one attaches. An instance that lost its stream attaches again, with the same instance id. When the replica
+//     does not come back (Welcome.replica_timeout_ms, or another replica's Topology has it no more), the instance tells its handlers
+//     itself that the sockets are gone which that replica owned and last dispatched to it, and works on no `disconnected` of them later.
 //  7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the open dispatches'
 //     results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
 //     other replicas, keep answering, and expect the stream's end.

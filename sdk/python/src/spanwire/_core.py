@@ -221,6 +221,8 @@ class Conversation(Outbox):
         if not message.socket_id:
             # A message, which is in turn with nothing.
             return SocketState("", message.namespace or "/", self.generation)
+        if self.memory.told and message.WhichOneof("kind") != "disconnected":
+            self.memory.told.pop(message.socket_id, None)  # it is there after all
         socket = self.sockets.get(message.socket_id)
         if socket is None:
             socket = SocketState(message.socket_id, message.namespace or "/", self.generation)
@@ -239,6 +241,10 @@ class Conversation(Outbox):
         """Names what is no event; says whether the dispatch is to be handed out."""
         message = dispatch.message
         kind = message.WhichOneof("kind")
+        if kind == "disconnected" and self.memory.said(dispatch.socket.id):
+            self.memory.forget(dispatch.socket.id)
+            self.resolve(dispatch)
+            return False
         if kind == "disconnected":
             # Nothing of the socket follows; the dispatch itself still holds the record.
             # Unless it was resumed on another replica meanwhile, which introduced it already.
@@ -320,6 +326,8 @@ class Conversation(Outbox):
         """
         if dispatch.generation == self.generation and self.state is not State.LOST:
             return False
+        if dispatch.kind == "disconnect" and self.memory.leave_unsaid(dispatch):
+            return False
         self.skipped += 1
         return True
 
@@ -350,6 +358,7 @@ class Conversation(Outbox):
             data: One JSON value for the browser, or nothing.
         """
         self.memory.forget(dispatch.socket.id)
+        dispatch.socket.refused = True
         result = handler_pb2.Result(dispatch_id=dispatch.id, refusal=handler_pb2.Refusal(message=message, data=data))
         self._queue_result(dispatch, result)
 

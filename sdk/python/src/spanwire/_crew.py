@@ -119,6 +119,31 @@ class Crew:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return not any(t.is_alive() for t in self._threads if t is not threading.current_thread())
 
+    def submit(self, items: Sequence[Item]) -> None:
+        """Has items run, each in turn with its socket's. Allowed from any thread.
+
+        Args:
+            items: The items, each with a route.
+        """
+        coroutines: list[Any] = []
+        with self._lock:
+            for item in items:
+                turn: Turn = item.socket
+                if item.route is not None and item.route.concurrent:
+                    turn = Alone(item)
+                else:
+                    turn.queue.append(item)
+                    if turn.busy:
+                        continue
+                    turn.busy = True
+                if item.route is not None and item.route.asynchronous:
+                    self._pending += 1
+                    coroutines.append((turn.queue.popleft(), turn))
+                else:
+                    self._hand(turn)
+        if coroutines:
+            self._work.perform_async(coroutines, self._finished)
+
     def about_to_block(self) -> None:
         """Gives the lead away when the calling handler has it, before a wait that is known to be one."""
         runner = _here.runner

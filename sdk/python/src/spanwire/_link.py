@@ -39,6 +39,7 @@ _WELCOME_TIMEOUT = 10.0
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _LONGEST_PAUSE_LEARNED = 30.0  # for replicas that a broker told of, which may never be reachable from here
+_LONGEST_PAUSE_LOST = 1.0  # for replicas whose sockets wait to know whether they are there
 _REGISTERED_TIMEOUT = 3.0  # seconds after which a broker is taken for one that does not know changed registrations
 
 HINT = "Is it running? SPANWIRE_ADDRESS says where to look"
@@ -59,6 +60,8 @@ class Link:
         learned: Whether a broker told of the address.
         told: Whether one still does.
         replica: The replica that the address leads to, as far as known.
+        replicas: The addresses of the cluster's replicas, as that one told last.
+        replica_timeout: After how many seconds of silence replicas take it for dead; zero when it does not tell.
         parked: Whether it waits because another one is attached to its replica.
         draining: Whether the replica is about to stop.
         declared: What was registered last.
@@ -88,6 +91,8 @@ class Link:
         self._commanding = threading.Lock()
         # Seen by all.
         self.replica = replica
+        self.replicas: dict[str, str] = {}
+        self.replica_timeout = 0.0
         self.told = True
         self.draining = False
         self.declared: list[handler_pb2.Registration] = []
@@ -279,6 +284,8 @@ class Link:
         links = self._links
         if self._attempt:
             longest = _LONGEST_PAUSE_LEARNED if self.learned else _LONGEST_PAUSE
+            if self.replica in links.lost_replicas:
+                longest = _LONGEST_PAUSE_LOST
             pause = min(longest, _FIRST_PAUSE * 2 ** min(self._attempt - 1, 10))
             # Jittered, so that the instances of a service do not return all at once.
             if self._wake.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
@@ -378,7 +385,7 @@ class Link:
         if received.welcome is not None:
             self._welcomed(received.welcome)
         elif received.topology is not None:
-            self._links.learn(received.topology)
+            self._links.heard(self, received.topology)
         elif received.registered is not None:
             self._registered(received.registered)
         elif received.draining:
@@ -429,7 +436,7 @@ class Link:
         channel, self._channel, self._call = self._channel, None, None
         if channel is not None:
             channel.close()
-        links.lost(self)
+        links.lost(self, broken=welcomed and not self._renewing)
         for waiter in waiters:
             waiter.settle(None)
         if links.stopping.is_set():

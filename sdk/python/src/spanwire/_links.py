@@ -24,6 +24,7 @@ from typing import Any, Protocol
 from ._core import State
 from ._crew import Crew, here
 from ._link import HINT, Link
+from ._lost import Lost, addresses
 from ._memory import Memory
 from ._proto import handler_pb2
 from ._records import Dispatch
@@ -103,6 +104,7 @@ class Links:
         self._fault = ""
         self._forget_at = 0.0
         # Seen by all.
+        self.lost_replicas = Lost(self)
         self.stopping = threading.Event()
         self.attached = threading.Event()
         self.ended = threading.Event()
@@ -127,7 +129,10 @@ class Links:
             retire: Whether the service retires with its last instance.
         """
         deadline = time.monotonic() + timeout
-        self.stopping.set()
+        with self.changed:
+            self.stopping.set()
+            self.lost_replicas.bury_all()
+            self.lost_replicas.close()
         # What was emitted before goes out before; the broker ends a drained stream without waiting for commands.
         while any(link.live and link.conversation.waiting for link in self._links) and time.monotonic() < deadline:
             self.flush()
@@ -141,6 +146,8 @@ class Links:
             for link in self._links:
                 link.cut_off()
             self.ended.wait(1)
+        while self.crew.running() and time.monotonic() < deadline:  # what was told of lost replicas
+            time.sleep(0.002)
         self.crew.stop(max(0.1, deadline - time.monotonic()))
 
     def _add(self, address: str, replica: str = "", *, learned: bool = False) -> None:
@@ -189,6 +196,9 @@ class Links:
         with self.changed:
             others = [o for o in self._links if o is not link and o.live and welcome.replica and o.replica == welcome.replica]
             link.replica = welcome.replica
+            link.replicas = addresses(welcome.topology)
+            link.replica_timeout = welcome.replica_timeout_ms / 1000
+            self.lost_replicas.met(link)
             if self.welcome is None:
                 self.welcome = welcome
             self.trouble = ""
@@ -206,9 +216,28 @@ class Links:
         if link.version < self._version:
             link.send_registrations(self.declared(), self._version)
 
-    def lost(self, link: Link) -> None:
-        """Notes that a link is not attached any more."""
+    def heard(self, link: Link, topology: handler_pb2.Topology) -> None:
+        """Notes which replicas an attached one tells of.
+
+        Args:
+            link: The link that leads to it.
+            topology: The list.
+        """
         with self.changed:
+            link.replicas = addresses(topology)
+            self.lost_replicas.heard()
+        self.learn(topology)
+
+    def lost(self, link: Link, *, broken: bool = False) -> None:
+        """Notes that a link is not attached any more.
+
+        Args:
+            link: The link.
+            broken: Whether nobody asked for that.
+        """
+        with self.changed:
+            if broken and not self.stopping.is_set():
+                self.lost_replicas.lose(link)
             self._forget_at = time.monotonic() + _FORGET_AFTER
             self._choose()
             if not any(other.live for other in self._links):

@@ -23,6 +23,9 @@ __all__ = ["LostFrames", "Memory"]
 # How many results of lost streams are remembered for redelivered dispatches.
 _REMEMBERED = 65_536
 
+# How many sockets are remembered whose handlers were told of their end without the broker.
+_TOLD = 65_536
+
 
 class LostFrames:
     """The commands of the frames that were sent on a stream that is lost, and not answered.
@@ -58,6 +61,9 @@ class Memory:
         waiters: Who waits for the answer of a command, by the command's id.
         messages: Tells which messages came before.
         beside: Dispatches that are running in turn with nothing, by id.
+        told: The sockets whose handlers were told of their end without the broker, oldest first.
+        unsaid: Disconnects that came over a stream that is lost, and were not handled, by the socket's id.
+        dead: The last streams of replicas that are dead.
         numbers: Draws the ids of commands.
         generations: Draws the numbers of streams.
         conversations: All of them.
@@ -68,6 +74,9 @@ class Memory:
         self.waiters: dict[int, Any] = {}
         self.messages = Recent()
         self.beside: dict[int, Dispatch] = {}
+        self.told: dict[str, None] = {}
+        self.unsaid: dict[str, Dispatch] = {}
+        self.dead: set[int] = set()
         self.numbers = itertools.count(1)
         self.generations = itertools.count(1)
         self.conversations: tuple[Conversation, ...] = ()
@@ -83,6 +92,46 @@ class Memory:
         socket = self.sockets.pop(socket_id, None)
         if socket is not None:
             socket.gone = True
+
+    def tell(self, socket_id: str) -> None:
+        """Remembers that handlers are told of a socket's end.
+
+        Args:
+            socket_id: The socket's id.
+        """
+        while len(self.told) >= _TOLD:
+            self.told.pop(next(iter(self.told)), None)
+        self.told[socket_id] = None
+
+    def said(self, socket_id: str) -> bool:
+        """Says whether handlers were told of a socket's end without the broker, which tells it now.
+
+        Args:
+            socket_id: The socket's id.
+
+        Returns:
+            True when they were.
+        """
+        if self.unsaid:
+            self.unsaid.pop(socket_id, None)
+        return bool(self.told) and socket_id in self.told
+
+    def leave_unsaid(self, dispatch: Dispatch) -> bool:
+        """Keeps a disconnect that was not handled: the broker may not be there to tell it again.
+
+        Args:
+            dispatch: The dispatch.
+
+        Returns:
+            True when the broker is known not to be, so that the disconnect is to be handled now.
+        """
+        if dispatch.generation in self.dead:
+            self.tell(dispatch.socket.id)
+            return True
+        while len(self.unsaid) >= _TOLD:
+            self.unsaid.pop(next(iter(self.unsaid)), None)
+        self.unsaid[dispatch.socket.id] = dispatch
+        return False
 
     def release(self, socket_id: str, generation: int) -> None:
         """Forgets a socket that is still there, but goes to another instance. It is introduced again should it come back.

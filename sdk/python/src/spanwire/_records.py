@@ -37,6 +37,7 @@ class SocketState:
         handshake: The introduction's handshake, as it came.
         data: What is kept with the socket, as JSON, and its version, as this process knows them.
         recovered: Whether the client resumed the socket.
+        refused: Whether a handler did not let the socket in.
         gone: Whether the socket is not there any more.
         left: The rooms that the socket was in when it went.
         queue: What waits for its turn, in order: dispatches and, from the shell, its own tasks.
@@ -59,6 +60,7 @@ class SocketState:
         "namespace",
         "queue",
         "recovered",
+        "refused",
     )
 
     def __init__(self, socket_id: str, namespace: str, generation: int) -> None:
@@ -67,6 +69,7 @@ class SocketState:
         self.handshake = event_pb2.Handshake()
         self.data: tuple[bytes, int] = (b"", 0)
         self.recovered = False
+        self.refused = False
         self.gone = False
         self.left: tuple[str, ...] = ()
         self.queue: deque[Any] = deque()

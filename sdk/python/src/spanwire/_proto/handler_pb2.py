@@ -26,17 +26,17 @@ from . import command_pb2 as spanwire_dot_v1_dot_command__pb2
 from . import event_pb2 as spanwire_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/handler.proto\x12\x0bspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\"\xf4\x01\n\rAttachRequest\x12)\n\x08register\x18\x01 \x01(\x0b\x32\x15.spanwire.v1.RegisterH\x00\x12)\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.spanwire.v1.ActionBatchH\x00\x12*\n\tframe_ack\x18\x03 \x01(\x0b\x32\x15.spanwire.v1.FrameAckH\x00\x12#\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.DrainH\x00\x12\x33\n\rregistrations\x18\x05 \x01(\x0b\x32\x1a.spanwire.v1.RegistrationsH\x00\x42\x07\n\x05\x66rame\"\xbf\x02\n\x0e\x41ttachResponse\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.spanwire.v1.WelcomeH\x00\x12+\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1a.spanwire.v1.DispatchBatchH\x00\x12*\n\tframe_ack\x18\x03 \x01(\x0b\x32\x15.spanwire.v1.FrameAckH\x00\x12#\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.DrainH\x00\x12#\n\x05\x66\x61ult\x18\x05 \x01(\x0b\x32\x12.spanwire.v1.FaultH\x00\x12)\n\x08topology\x18\x06 \x01(\x0b\x32\x15.spanwire.v1.TopologyH\x00\x12-\n\nregistered\x18\x07 \x01(\x0b\x32\x17.spanwire.v1.RegisteredH\x00\x42\x07\n\x05\x66rame\"\xfa\x01\n\x08Register\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x10\n\x08sdk_name\x18\x04 \x01(\t\x12\x13\n\x0bsdk_version\x18\x05 \x01(\t\x12\x30\n\rregistrations\x18\x06 \x03(\x0b\x32\x19.spanwire.v1.Registration\x12\x0e\n\x06window\x18\x07 \x01(\r\x12\x30\n\rdelivery_mode\x18\x08 \x01(\x0e\x32\x19.spanwire.v1.DeliveryMode\x12\x13\n\x0b\x63redentials\x18\t \x01(\x08\"\xd2\x01\n\x0cRegistration\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x03(\t\x12\x11\n\tcatch_all\x18\x03 \x01(\x08\x12\x0f\n\x07\x63onnect\x18\x04 \x01(\x08\x12\x12\n\ndisconnect\x18\x05 \x01(\x08\x12\x0f\n\x07pattern\x18\x06 \x01(\x08\x12\x13\n\x0broom_events\x18\x07 \x01(\x08\x12\x15\n\rconnect_order\x18\x08 \x01(\r\x12\x10\n\x08messages\x18\t \x03(\t\x12\x18\n\x10\x63onnect_advisory\x18\n \x01(\x08\"A\n\rRegistrations\x12\x30\n\rregistrations\x18\x01 \x03(\x0b\x32\x19.spanwire.v1.Registration\"/\n\nRegistered\x12!\n\x05\x66\x61ult\x18\x01 \x01(\x0b\x32\x12.spanwire.v1.Fault\"\xf5\x01\n\x07Welcome\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06window\x18\x04 \x01(\r\x12\x14\n\x0c\x66rame_window\x18\x05 \x01(\r\x12\x17\n\x0fmax_frame_bytes\x18\x06 \x01(\r\x12\x1a\n\x12handler_timeout_ms\x18\x07 \x01(\r\x12\'\n\x08topology\x18\x08 \x01(\x0b\x32\x15.spanwire.v1.Topology\x12\x12\n\npublic_url\x18\t \x01(\t\x12\x1f\n\x17refuses_socket_id_rooms\x18\n \x01(\x08\"2\n\x08Topology\x12&\n\x08replicas\x18\x01 \x03(\x0b\x32\x14.spanwire.v1.Replica\"&\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x96\x01\n\rDispatchBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12)\n\ndispatches\x18\x03 \x03(\x0b\x32\x15.spanwire.v1.Dispatch\x12$\n\x07\x61nswers\x18\x04 \x03(\x0b\x32\x13.spanwire.v1.Answer\x12\x10\n\x08released\x18\x05 \x03(\t\"W\n\x0b\x41\x63tionBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12$\n\x07\x61\x63tions\x18\x03 \x03(\x0b\x32\x13.spanwire.v1.Action\"\x1c\n\x08\x46rameAck\x12\x10\n\x08\x61nswered\x18\x01 \x01(\x04\"\x17\n\x05\x44rain\x12\x0e\n\x06retire\x18\x01 \x01(\x08\"\xf6\x02\n\x08\x44ispatch\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x11\n\tsocket_id\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12#\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.EventH\x00\x12\'\n\x07\x63onnect\x18\x05 \x01(\x0b\x32\x14.spanwire.v1.ConnectH\x00\x12\x31\n\x0c\x64isconnected\x18\x06 \x01(\x0b\x32\x19.spanwire.v1.DisconnectedH\x00\x12,\n\nroom_event\x18\n \x01(\x0b\x32\x16.spanwire.v1.RoomEventH\x00\x12\'\n\x07message\x18\x0b \x01(\x0b\x32\x14.spanwire.v1.MessageH\x00\x12\x11\n\twants_ack\x18\x07 \x01(\x08\x12\x14\n\x0credeliveries\x18\x08 \x01(\r\x12/\n\x0cintroduction\x18\t \x01(\x0b\x32\x19.spanwire.v1.IntroductionB\x06\n\x04kind\"]\n\x0cIntroduction\x12)\n\thandshake\x18\x01 \x01(\x0b\x32\x16.spanwire.v1.Handshake\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x14\n\x0c\x64\x61ta_version\x18\x03 \x01(\x04\"\x1c\n\x07\x43onnect\x12\x11\n\trecovered\x18\x01 \x01(\x08\"B\n\tRoomEvent\x12\'\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x17.spanwire.v1.RoomChange\x12\x0c\n\x04room\x18\x02 \x01(\t\"R\n\x07Message\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\"-\n\x0c\x44isconnected\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05rooms\x18\x02 \x03(\t\"b\n\x06\x41\x63tion\x12%\n\x06result\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.ResultH\x00\x12\'\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x14.spanwire.v1.CommandH\x00\x42\x08\n\x06\x61\x63tion\"\x9b\x01\n\x06Result\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x06\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.spanwire.v1.AckH\x00\x12\'\n\x07refusal\x18\x03 \x01(\x0b\x32\x14.spanwire.v1.RefusalH\x00\x12\'\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x14.spanwire.v1.FailureH\x00\x42\t\n\x07outcome\"(\n\x07Refusal\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x1a\n\x07\x46\x61ilure\x12\x0f\n\x07message\x18\x01 \x01(\t*n\n\x0c\x44\x65liveryMode\x12\x1d\n\x19\x44\x45LIVERY_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45LIVERY_MODE_AT_LEAST_ONCE\x10\x01\x12\x1e\n\x1a\x44\x45LIVERY_MODE_AT_MOST_ONCE\x10\x02*\x89\x01\n\nRoomChange\x12\x1b\n\x17ROOM_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROOM_CHANGE_CREATED\x10\x01\x12\x17\n\x13ROOM_CHANGE_DELETED\x10\x02\x12\x16\n\x12ROOM_CHANGE_JOINED\x10\x03\x12\x14\n\x10ROOM_CHANGE_LEFT\x10\x04\x32W\n\x0eHandlerService\x12\x45\n\x06\x41ttach\x12\x1a.spanwire.v1.AttachRequest\x1a\x1b.spanwire.v1.AttachResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19spanwire/v1/handler.proto\x12\x0bspanwire.v1\x1a\x19spanwire/v1/command.proto\x1a\x17spanwire/v1/event.proto\"\xf4\x01\n\rAttachRequest\x12)\n\x08register\x18\x01 \x01(\x0b\x32\x15.spanwire.v1.RegisterH\x00\x12)\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.spanwire.v1.ActionBatchH\x00\x12*\n\tframe_ack\x18\x03 \x01(\x0b\x32\x15.spanwire.v1.FrameAckH\x00\x12#\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.DrainH\x00\x12\x33\n\rregistrations\x18\x05 \x01(\x0b\x32\x1a.spanwire.v1.RegistrationsH\x00\x42\x07\n\x05\x66rame\"\xbf\x02\n\x0e\x41ttachResponse\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.spanwire.v1.WelcomeH\x00\x12+\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x1a.spanwire.v1.DispatchBatchH\x00\x12*\n\tframe_ack\x18\x03 \x01(\x0b\x32\x15.spanwire.v1.FrameAckH\x00\x12#\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.DrainH\x00\x12#\n\x05\x66\x61ult\x18\x05 \x01(\x0b\x32\x12.spanwire.v1.FaultH\x00\x12)\n\x08topology\x18\x06 \x01(\x0b\x32\x15.spanwire.v1.TopologyH\x00\x12-\n\nregistered\x18\x07 \x01(\x0b\x32\x17.spanwire.v1.RegisteredH\x00\x42\x07\n\x05\x66rame\"\xfa\x01\n\x08Register\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\x10\n\x08sdk_name\x18\x04 \x01(\t\x12\x13\n\x0bsdk_version\x18\x05 \x01(\t\x12\x30\n\rregistrations\x18\x06 \x03(\x0b\x32\x19.spanwire.v1.Registration\x12\x0e\n\x06window\x18\x07 \x01(\r\x12\x30\n\rdelivery_mode\x18\x08 \x01(\x0e\x32\x19.spanwire.v1.DeliveryMode\x12\x13\n\x0b\x63redentials\x18\t \x01(\x08\"\xd2\x01\n\x0cRegistration\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x03(\t\x12\x11\n\tcatch_all\x18\x03 \x01(\x08\x12\x0f\n\x07\x63onnect\x18\x04 \x01(\x08\x12\x12\n\ndisconnect\x18\x05 \x01(\x08\x12\x0f\n\x07pattern\x18\x06 \x01(\x08\x12\x13\n\x0broom_events\x18\x07 \x01(\x08\x12\x15\n\rconnect_order\x18\x08 \x01(\r\x12\x10\n\x08messages\x18\t \x03(\t\x12\x18\n\x10\x63onnect_advisory\x18\n \x01(\x08\"A\n\rRegistrations\x12\x30\n\rregistrations\x18\x01 \x03(\x0b\x32\x19.spanwire.v1.Registration\"/\n\nRegistered\x12!\n\x05\x66\x61ult\x18\x01 \x01(\x0b\x32\x12.spanwire.v1.Fault\"\x91\x02\n\x07Welcome\x12\x0f\n\x07replica\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06window\x18\x04 \x01(\r\x12\x14\n\x0c\x66rame_window\x18\x05 \x01(\r\x12\x17\n\x0fmax_frame_bytes\x18\x06 \x01(\r\x12\x1a\n\x12handler_timeout_ms\x18\x07 \x01(\r\x12\'\n\x08topology\x18\x08 \x01(\x0b\x32\x15.spanwire.v1.Topology\x12\x12\n\npublic_url\x18\t \x01(\t\x12\x1f\n\x17refuses_socket_id_rooms\x18\n \x01(\x08\x12\x1a\n\x12replica_timeout_ms\x18\x0b \x01(\r\"2\n\x08Topology\x12&\n\x08replicas\x18\x01 \x03(\x0b\x32\x14.spanwire.v1.Replica\"&\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x96\x01\n\rDispatchBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12)\n\ndispatches\x18\x03 \x03(\x0b\x32\x15.spanwire.v1.Dispatch\x12$\n\x07\x61nswers\x18\x04 \x03(\x0b\x32\x13.spanwire.v1.Answer\x12\x10\n\x08released\x18\x05 \x03(\t\"W\n\x0b\x41\x63tionBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12$\n\x07\x61\x63tions\x18\x03 \x03(\x0b\x32\x13.spanwire.v1.Action\"\x1c\n\x08\x46rameAck\x12\x10\n\x08\x61nswered\x18\x01 \x01(\x04\"\x17\n\x05\x44rain\x12\x0e\n\x06retire\x18\x01 \x01(\x08\"\xf6\x02\n\x08\x44ispatch\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x11\n\tsocket_id\x18\x02 \x01(\t\x12\x11\n\tnamespace\x18\x03 \x01(\t\x12#\n\x05\x65vent\x18\x04 \x01(\x0b\x32\x12.spanwire.v1.EventH\x00\x12\'\n\x07\x63onnect\x18\x05 \x01(\x0b\x32\x14.spanwire.v1.ConnectH\x00\x12\x31\n\x0c\x64isconnected\x18\x06 \x01(\x0b\x32\x19.spanwire.v1.DisconnectedH\x00\x12,\n\nroom_event\x18\n \x01(\x0b\x32\x16.spanwire.v1.RoomEventH\x00\x12\'\n\x07message\x18\x0b \x01(\x0b\x32\x14.spanwire.v1.MessageH\x00\x12\x11\n\twants_ack\x18\x07 \x01(\x08\x12\x14\n\x0credeliveries\x18\x08 \x01(\r\x12/\n\x0cintroduction\x18\t \x01(\x0b\x32\x19.spanwire.v1.IntroductionB\x06\n\x04kind\"]\n\x0cIntroduction\x12)\n\thandshake\x18\x01 \x01(\x0b\x32\x16.spanwire.v1.Handshake\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x14\n\x0c\x64\x61ta_version\x18\x03 \x01(\x04\"\x1c\n\x07\x43onnect\x12\x11\n\trecovered\x18\x01 \x01(\x08\"B\n\tRoomEvent\x12\'\n\x06\x63hange\x18\x01 \x01(\x0e\x32\x17.spanwire.v1.RoomChange\x12\x0c\n\x04room\x18\x02 \x01(\t\"R\n\x07Message\x12!\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x12.spanwire.v1.Event\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\"-\n\x0c\x44isconnected\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05rooms\x18\x02 \x03(\t\"b\n\x06\x41\x63tion\x12%\n\x06result\x18\x01 \x01(\x0b\x32\x13.spanwire.v1.ResultH\x00\x12\'\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x14.spanwire.v1.CommandH\x00\x42\x08\n\x06\x61\x63tion\"\x9b\x01\n\x06Result\x12\x13\n\x0b\x64ispatch_id\x18\x01 \x01(\x06\x12\x1f\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x10.spanwire.v1.AckH\x00\x12\'\n\x07refusal\x18\x03 \x01(\x0b\x32\x14.spanwire.v1.RefusalH\x00\x12\'\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x14.spanwire.v1.FailureH\x00\x42\t\n\x07outcome\"(\n\x07Refusal\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x1a\n\x07\x46\x61ilure\x12\x0f\n\x07message\x18\x01 \x01(\t*n\n\x0c\x44\x65liveryMode\x12\x1d\n\x19\x44\x45LIVERY_MODE_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x44\x45LIVERY_MODE_AT_LEAST_ONCE\x10\x01\x12\x1e\n\x1a\x44\x45LIVERY_MODE_AT_MOST_ONCE\x10\x02*\x89\x01\n\nRoomChange\x12\x1b\n\x17ROOM_CHANGE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROOM_CHANGE_CREATED\x10\x01\x12\x17\n\x13ROOM_CHANGE_DELETED\x10\x02\x12\x16\n\x12ROOM_CHANGE_JOINED\x10\x03\x12\x14\n\x10ROOM_CHANGE_LEFT\x10\x04\x32W\n\x0eHandlerService\x12\x45\n\x06\x41ttach\x12\x1a.spanwire.v1.AttachRequest\x1a\x1b.spanwire.v1.AttachResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanwire.v1.handler_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERYMODE']._serialized_start=2911
-  _globals['_DELIVERYMODE']._serialized_end=3021
-  _globals['_ROOMCHANGE']._serialized_start=3024
-  _globals['_ROOMCHANGE']._serialized_end=3161
+  _globals['_DELIVERYMODE']._serialized_start=2939
+  _globals['_DELIVERYMODE']._serialized_end=3049
+  _globals['_ROOMCHANGE']._serialized_start=3052
+  _globals['_ROOMCHANGE']._serialized_end=3189
   _globals['_ATTACHREQUEST']._serialized_start=95
   _globals['_ATTACHREQUEST']._serialized_end=339
   _globals['_ATTACHRESPONSE']._serialized_start=342
@@ -50,39 +50,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERED']._serialized_start=1196
   _globals['_REGISTERED']._serialized_end=1243
   _globals['_WELCOME']._serialized_start=1246
-  _globals['_WELCOME']._serialized_end=1491
-  _globals['_TOPOLOGY']._serialized_start=1493
-  _globals['_TOPOLOGY']._serialized_end=1543
-  _globals['_REPLICA']._serialized_start=1545
-  _globals['_REPLICA']._serialized_end=1583
-  _globals['_DISPATCHBATCH']._serialized_start=1586
-  _globals['_DISPATCHBATCH']._serialized_end=1736
-  _globals['_ACTIONBATCH']._serialized_start=1738
-  _globals['_ACTIONBATCH']._serialized_end=1825
-  _globals['_FRAMEACK']._serialized_start=1827
-  _globals['_FRAMEACK']._serialized_end=1855
-  _globals['_DRAIN']._serialized_start=1857
-  _globals['_DRAIN']._serialized_end=1880
-  _globals['_DISPATCH']._serialized_start=1883
-  _globals['_DISPATCH']._serialized_end=2257
-  _globals['_INTRODUCTION']._serialized_start=2259
-  _globals['_INTRODUCTION']._serialized_end=2352
-  _globals['_CONNECT']._serialized_start=2354
-  _globals['_CONNECT']._serialized_end=2382
-  _globals['_ROOMEVENT']._serialized_start=2384
-  _globals['_ROOMEVENT']._serialized_end=2450
-  _globals['_MESSAGE']._serialized_start=2452
-  _globals['_MESSAGE']._serialized_end=2534
-  _globals['_DISCONNECTED']._serialized_start=2536
-  _globals['_DISCONNECTED']._serialized_end=2581
-  _globals['_ACTION']._serialized_start=2583
-  _globals['_ACTION']._serialized_end=2681
-  _globals['_RESULT']._serialized_start=2684
-  _globals['_RESULT']._serialized_end=2839
-  _globals['_REFUSAL']._serialized_start=2841
-  _globals['_REFUSAL']._serialized_end=2881
-  _globals['_FAILURE']._serialized_start=2883
-  _globals['_FAILURE']._serialized_end=2909
-  _globals['_HANDLERSERVICE']._serialized_start=3163
-  _globals['_HANDLERSERVICE']._serialized_end=3250
+  _globals['_WELCOME']._serialized_end=1519
+  _globals['_TOPOLOGY']._serialized_start=1521
+  _globals['_TOPOLOGY']._serialized_end=1571
+  _globals['_REPLICA']._serialized_start=1573
+  _globals['_REPLICA']._serialized_end=1611
+  _globals['_DISPATCHBATCH']._serialized_start=1614
+  _globals['_DISPATCHBATCH']._serialized_end=1764
+  _globals['_ACTIONBATCH']._serialized_start=1766
+  _globals['_ACTIONBATCH']._serialized_end=1853
+  _globals['_FRAMEACK']._serialized_start=1855
+  _globals['_FRAMEACK']._serialized_end=1883
+  _globals['_DRAIN']._serialized_start=1885
+  _globals['_DRAIN']._serialized_end=1908
+  _globals['_DISPATCH']._serialized_start=1911
+  _globals['_DISPATCH']._serialized_end=2285
+  _globals['_INTRODUCTION']._serialized_start=2287
+  _globals['_INTRODUCTION']._serialized_end=2380
+  _globals['_CONNECT']._serialized_start=2382
+  _globals['_CONNECT']._serialized_end=2410
+  _globals['_ROOMEVENT']._serialized_start=2412
+  _globals['_ROOMEVENT']._serialized_end=2478
+  _globals['_MESSAGE']._serialized_start=2480
+  _globals['_MESSAGE']._serialized_end=2562
+  _globals['_DISCONNECTED']._serialized_start=2564
+  _globals['_DISCONNECTED']._serialized_end=2609
+  _globals['_ACTION']._serialized_start=2611
+  _globals['_ACTION']._serialized_end=2709
+  _globals['_RESULT']._serialized_start=2712
+  _globals['_RESULT']._serialized_end=2867
+  _globals['_REFUSAL']._serialized_start=2869
+  _globals['_REFUSAL']._serialized_end=2909
+  _globals['_FAILURE']._serialized_start=2911
+  _globals['_FAILURE']._serialized_end=2937
+  _globals['_HANDLERSERVICE']._serialized_start=3191
+  _globals['_HANDLERSERVICE']._serialized_end=3278
 # @@protoc_insertion_point(module_scope)

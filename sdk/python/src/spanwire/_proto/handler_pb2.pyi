@@ -122,7 +122,7 @@ class Registered(_message.Message):
     def __init__(self, fault: _Optional[_Union[_command_pb2.Fault, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("replica", "cluster", "version", "window", "frame_window", "max_frame_bytes", "handler_timeout_ms", "topology", "public_url", "refuses_socket_id_rooms")
+    __slots__ = ("replica", "cluster", "version", "window", "frame_window", "max_frame_bytes", "handler_timeout_ms", "topology", "public_url", "refuses_socket_id_rooms", "replica_timeout_ms")
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -133,6 +133,7 @@ class Welcome(_message.Message):
     TOPOLOGY_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_URL_FIELD_NUMBER: _ClassVar[int]
     REFUSES_SOCKET_ID_ROOMS_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     replica: str
     cluster: str
     version: str
@@ -143,7 +144,8 @@ class Welcome(_message.Message):
     topology: Topology
     public_url: str
     refuses_socket_id_rooms: bool
-    def __init__(self, replica: _Optional[str] = ..., cluster: _Optional[str] = ..., version: _Optional[str] = ..., window: _Optional[int] = ..., frame_window: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., handler_timeout_ms: _Optional[int] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., public_url: _Optional[str] = ..., refuses_socket_id_rooms: bool = ...) -> None: ...
+    replica_timeout_ms: int
+    def __init__(self, replica: _Optional[str] = ..., cluster: _Optional[str] = ..., version: _Optional[str] = ..., window: _Optional[int] = ..., frame_window: _Optional[int] = ..., max_frame_bytes: _Optional[int] = ..., handler_timeout_ms: _Optional[int] = ..., topology: _Optional[_Union[Topology, _Mapping]] = ..., public_url: _Optional[str] = ..., refuses_socket_id_rooms: bool = ..., replica_timeout_ms: _Optional[int] = ...) -> None: ...
 
 class Topology(_message.Message):
     __slots__ = ("replicas",)
