@@ -272,7 +272,7 @@ func defaultEngine() Engine {
 		MaxPayload:           1_000_000,
 		MaxPacketsPerPayload: 16_384,
 		MaxPacketsPerAnswer:  16,
-		PacketLimitedAgents:  []string{"python"},
+		PacketLimitedAgents:  []string{"python-requests", "aiohttp"},
 		MaxOutbound:          128 << 20,
 		CloseTimeout:         30 * time.Second,
 		BodyTimeout:          30 * time.Second,

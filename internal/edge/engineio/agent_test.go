@@ -10,23 +10,26 @@ import (
 
 // Clients in Python must be known by what their HTTP libraries send, or by the cache buster; all others must not be taken for them.
 func TestServer_PacketLimited(t *testing.T) {
+	libraries := DefaultOptions().PacketLimitedAgents
 	for _, c := range []struct {
 		limited []string
 		agent   string
 		query   string
 		want    bool
 	}{
-		{[]string{"python"}, "python-requests/2.34.2", "t=x", true},
-		{[]string{"python"}, "Python/3.11 aiohttp/3.14.5", "", true},
-		{[]string{"python"}, "OurApp", "t=1764535370.1234567", true},
-		{[]string{"python"}, "", "t=1764535370.1", true},
-		{[]string{"python"}, "", "", false},
-		{[]string{"python"}, "Mozilla/5.0", "t=PfX0abc", false},
-		{[]string{"python"}, "Mozilla/5.0", "t=PfX0abc.1", false},
-		{[]string{"python"}, "okhttp/4", "t=1764535370", false},
-		{[]string{"python"}, "okhttp/4", "t=.1", false},
-		{[]string{"python"}, "okhttp/4", "t=1.", false},
-		{[]string{"python"}, "okhttp/4", "t=1.2.3", false},
+		{libraries, "python-requests/2.34.2", "t=x", true},
+		{libraries, "Python/3.11 aiohttp/3.14.5", "", true},
+		{libraries, "OurApp", "t=1764535370.1234567", true},
+		{libraries, "", "t=1764535370.1", true},
+		{libraries, "", "", false},
+		{libraries, "python-httpx/0.28", "", false}, // no client of Socket.IO
+		{libraries, "Python-urllib/3.11", "", false},
+		{libraries, "Mozilla/5.0", "t=PfX0abc", false},
+		{libraries, "Mozilla/5.0", "t=PfX0abc.1", false},
+		{libraries, "okhttp/4", "t=1764535370", false},
+		{libraries, "okhttp/4", "t=.1", false},
+		{libraries, "okhttp/4", "t=1.", false},
+		{libraries, "okhttp/4", "t=1.2.3", false},
 		{[]string{"OurApp"}, "the ourapp/2", "", true},
 		{[]string{"OurApp"}, "python-requests/2", "", false},
 		{[]string{"*"}, "", "", true},

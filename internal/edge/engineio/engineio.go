@@ -111,7 +111,7 @@ func DefaultOptions() Options {
 		MaxPayload:           1_000_000,
 		MaxPacketsPerPayload: 16_384,
 		MaxPacketsPerAnswer:  16,
-		PacketLimitedAgents:  []string{"python"},
+		PacketLimitedAgents:  []string{"python-requests", "aiohttp"},
 		MaxOutbound:          128 << 20,
 		MaxOutboundTotal:     256 << 20,
 		Transports:           []Transport{Polling, WebSocket},
