@@ -221,7 +221,7 @@ var backlogRows = []row{
 		c.echo()
 	}},
 	{"O8m", "a ping behind a burst does not end the session of a browser that reads it", func(t *testing.T, w *world) {
-		s := w.with(t, "--ping-interval", "1s", "--ping-timeout", "1s")
+		s := w.with(t, "--ping-interval", "1s", "--ping-timeout", "4s")
 		p := s.joinedByPolling(t)
 		p.must(backlog)
 		for next := 0; next < backlogEvents; {
@@ -230,7 +230,7 @@ var backlogRows = []row{
 				t.Fatalf("after %d events the poll was answered %d %s", next, a.status, a.body)
 			}
 			next = p.events(a.body, next)
-			time.Sleep(5 * time.Millisecond) // so that it takes several times both
+			time.Sleep(15 * time.Millisecond) // so that it takes several times both
 		}
 	}},
 }

@@ -22,7 +22,8 @@ import (
 // The deadline stands still while the receiver blocks, since then it is this side that does not read. In revision 4 the first packet
 // other than a pong sets it back once: the pong may stand behind a long upload.
 //
-// The ping may stand behind a burst. As long as the browser takes something of what waits for it, it lives, and the deadline is set back.
+// The ping may stand behind a burst. As long as the browser takes something of what stands before it, it lives, and the deadline is set back: for
+// the last time when the browser has taken all, or fetched the ping.
 //
 // Times are reckoned from when the timer was due, not from when it got to run, and a polling request that comes after the deadline
 // finds the session ended even if the timer is late: what a client can know does not depend on how busy this side is.
@@ -30,7 +31,8 @@ type heartbeat struct {
 	// Guarded by Session.mu.
 	timer     *time.Timer
 	due       int64 // the server's time of the next ping
-	delivered int64 // what the browser had taken of a backlog when the deadline was set
+	delivered int64 // what the browser had taken when the deadline was set
+	behind    bool  // the ping stands behind what the browser had not taken then
 	extended  bool  // the deadline has been set back
 
 	// since is the server's time from which the deadline counts: that of the ping whose pong is awaited, or of the browser's last ping.
@@ -106,7 +108,7 @@ func (s *Session) beat() {
 	s.blocked.Store(0)
 	s.since.Store(max(s.due, now-int64(timeout/10)))
 	s.extended = false
-	_, s.delivered = s.backlogLocked()
+	s.measureLocked()
 	s.timer.Reset(timeout - time.Duration(now-s.since.Load()))
 	// A full queue is no reason to close here: without a pong the deadline does it.
 	if ws := s.ws.Load(); ws != nil {
@@ -138,16 +140,30 @@ func (s *Session) overdue() bool {
 	return !s.takingLocked()
 }
 
-// takingLocked sets the deadline back when the browser has taken some of what waits for it since it was set. It tells whether it did.
+// measureLocked notes what the browser has taken, and tells whether a ping would stand behind much that it has not.
+func (s *Session) measureLocked() (behind, moved bool) {
+	waits, delivered := s.outstandingLocked()
+	moved = delivered != s.delivered
+	s.delivered, s.behind = delivered, waits >= smallBacklog
+	return s.behind, moved
+}
+
+// takingLocked sets the deadline back when the ping stood behind what the browser had not taken, and the browser has taken some of it or all
+// since the deadline was set. It tells whether it did.
 func (s *Session) takingLocked() bool {
-	waits, delivered := s.backlogLocked()
-	if waits == 0 || delivered == s.delivered {
+	stood := s.behind
+	behind, moved := s.measureLocked()
+	if !stood || behind && !moved {
 		return false
 	}
-	s.delivered = delivered
+	s.awaitLocked()
+	return true
+}
+
+// awaitLocked sets the deadline anew. The timer finds out when it goes off.
+func (s *Session) awaitLocked() {
 	s.blocked.Store(0)
 	s.since.Store(s.server.now())
-	return true
 }
 
 // pinged takes a ping.

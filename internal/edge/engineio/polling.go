@@ -136,7 +136,11 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 		p.waiting = nil
 	}
 	p.getting = false
+	pinged := p.pinged
 	packets, compress := p.take(s.server.mostPackets(r, len(p.out)), s.server.o.MaxPayload)
+	if pinged && !p.pinged && s.since.Load() != 0 {
+		s.awaitLocked() // the browser learns of the ping now
+	}
 	if p.final {
 		p.drop()
 	}

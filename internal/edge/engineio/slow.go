@@ -35,6 +35,14 @@ func (s *Session) backlog() (bytes int, delivered int64) {
 	return s.backlogLocked()
 }
 
+// outstandingLocked is backlogLocked with what the system has taken and the browser has not.
+func (s *Session) outstandingLocked() (bytes int, delivered int64) {
+	if ws := s.ws.Load(); ws != nil {
+		return ws.Outstanding()
+	}
+	return s.backlogLocked()
+}
+
 func (s *Session) backlogLocked() (bytes int, delivered int64) {
 	if ws := s.ws.Load(); ws != nil {
 		return ws.Backlog()

@@ -31,7 +31,7 @@ type outbound struct {
 	dead        bool           // the connection is closed: everything is dropped
 	slow        bool           // it was closed since the peer took nothing for WriteTimeout
 
-	taken  atomic.Int64   // bytes that the system took from goroutines that may block
+	taken  atomic.Int64   // bytes that the system took
 	writer sync.WaitGroup // the goroutine that may block
 }
 

@@ -53,8 +53,17 @@ func (w *watch) look() {
 	}
 }
 
-// delivered is how many bytes the peer has taken, counted from some time on. It says something while the connection is stalled only.
+// delivered is how many bytes the peer has taken, ever.
 func (c *Conn) delivered() int64 { return c.taken.Load() - int64(c.unacknowledged()) }
+
+// Outstanding tells how many bytes the peer has not taken, those that the system has taken for it too, and how many it has taken.
+func (c *Conn) Outstanding() (bytes int, delivered int64) {
+	waits := c.unacknowledged()
+	delivered = c.taken.Load() - int64(waits)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return waits + c.queued, delivered
+}
 
 // Backlog tells how many bytes wait since the socket takes no more, and a count that changes when the peer takes some.
 func (c *Conn) Backlog() (bytes int, delivered int64) {
