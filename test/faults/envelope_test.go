@@ -156,7 +156,7 @@ func TestO07_Envelopes(t *testing.T) {
 	await(t, "all forgeries are counted", func() bool {
 		return metric(t, c.all[1], "spanwire_backplane_ignored_total", `="unauthenticated"`) == before+len(forgeries)
 	})
-	if err := c.all[1].WaitFor("setting=cluster-secret", limit); err != nil {
+	if err := c.all[1].WaitFor("unauthenticated envelope rejected", limit); err != nil {
 		t.Error(err)
 	}
 	repeated := metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`)

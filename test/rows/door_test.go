@@ -473,7 +473,7 @@ var doorRows = []row{
 		s = w.with(t, "--upstream", echoUpstream(t), "--trusted-proxies", "127.0.0.0/8")
 		app, handler := s.throughUpstream(t, "/", forged...), http.Header(s.handshake(t, "", forged...).Headers)
 		for where, h := range map[string]http.Header{"the application": app, "the handler": handler} {
-			if h.Get("X-Real-Ip") != "192.0.2.66" || h.Get("X-Spanwire-Forwarded") != "" || !strings.HasPrefix(h.Get("X-Forwarded-For"), "192.0.2.66") {
+			if h.Get("X-Real-Ip") != "192.0.2.66" || h.Get("X-Spanwire-Forwarded") != "" || h.Get("X_real_ip") != "" || h.Get("X_forwarded_for") != "" || !strings.HasPrefix(h.Get("X-Forwarded-For"), "192.0.2.66") {
 				t.Errorf("of a trusted proxy %s gets %v", where, h)
 			}
 		}

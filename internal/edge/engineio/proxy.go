@@ -37,13 +37,16 @@ func AskedHost(r *http.Request, proxies []netip.Prefix) (secure bool, host strin
 }
 
 // SaidByProxy tells headers that a handler or an application takes for the word of a proxy, and that nobody said who is believed. It also tells
-// those of the broker's own, which are never a browser's nor a proxy's. In many environments of applications "_" and "-" are the same.
+// those of the broker's own, which are never a browser's nor a proxy's. In many environments of applications "_" and "-" are the same, so that a
+// browser can speak for a proxy with "_", which no proxy writes and some pass on.
 func SaidByProxy(name string, trusted bool) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	if strings.HasPrefix(name, "x-spanwire-") {
+	lower := strings.ToLower(name)
+	plain := strings.ReplaceAll(lower, "_", "-")
+	if strings.HasPrefix(plain, "x-spanwire-") {
 		return true
 	}
-	return !trusted && (strings.HasPrefix(name, "x-forwarded-") || name == "x-real-ip" || name == "forwarded")
+	spoken := strings.HasPrefix(plain, "x-forwarded-") || plain == "x-real-ip" || plain == "forwarded"
+	return spoken && !(trusted && plain == lower)
 }
 
 // callerOf tells who sent a request.
