@@ -42,6 +42,8 @@ type Options struct {
 	Pending int
 	// ReconnectBuffer is how many bytes are kept for sending while NATS is away; over it, publishing fails.
 	ReconnectBuffer int
+	// PingInterval is the time between two pings of the server. One that hangs is noticed after three of them.
+	PingInterval time.Duration
 	// ReconnectWait is the time between two attempts to reach NATS, and up to as much again by chance.
 	ReconnectWait time.Duration
 	// ServerTLS is the certificate of the embedded server, and whose certificates it asks for. Nil is no TLS.
@@ -54,11 +56,11 @@ type Options struct {
 func Default() Options {
 	return Options{
 		Cluster: "spanwire", MaxEnvelope: 4 << 20, Pending: 16384, ReconnectBuffer: 8 << 20, ReconnectWait: 500 * time.Millisecond,
+		PingInterval: 5 * time.Second,
 	}
 }
 
 const (
-	pingInterval  = 5 * time.Second // a connection that broke silently is noticed after two of them
 	writeTimeout  = 5 * time.Second // how long a server that does not read may hold up a publisher
 	flushTimeout  = time.Second     // how long Close and Subscribe wait for the server
 	dialTimeout   = 2 * time.Second
@@ -74,6 +76,7 @@ type Backplane struct {
 	log     *slog.Logger
 	conn    *client.Conn
 	server  *embedded // nil when NATS is external
+	link    link
 	losses  atomic.Uint64
 	changes chan struct{}
 	quiet   quietlog.ByCause
@@ -90,7 +93,9 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 	if !clusterName.MatchString(o.Cluster) {
 		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
 	}
-	b := &Backplane{options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: quietlog.ByCause{PerSecond: 1}}
+	b := &Backplane{
+		link: link{limit: o.ReconnectBuffer}, options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: quietlog.ByCause{PerSecond: 1},
+	}
 	settings := b.settings()
 	url := o.URL
 	if url == "" {
@@ -131,9 +136,9 @@ func (b *Backplane) settings() []client.Option {
 		client.IgnoreAuthErrorAbort(),
 		client.ReconnectWait(b.options.ReconnectWait),
 		client.ReconnectJitter(b.options.ReconnectWait, b.options.ReconnectWait),
-		client.ReconnectBufSize(b.options.ReconnectBuffer),
+		client.ReconnectBufSize(-1), // the link keeps it
 		client.Timeout(dialTimeout),
-		client.PingInterval(pingInterval),
+		client.PingInterval(b.options.PingInterval),
 		client.FlusherTimeout(writeTimeout),
 		client.ConnectHandler(b.connected),
 		client.DisconnectErrHandler(b.disconnected),
@@ -154,28 +159,44 @@ func (b *Backplane) settings() []client.Option {
 
 // Publish implements backplane.Backplane. While NATS is away it keeps what it can until NATS is back.
 func (b *Backplane) Publish(to sio.ReplicaID, data []byte) error {
-	err := b.conn.Publish(b.subject(to), data)
+	subject := b.subject(to)
+	up, fits := b.link.keep(subject, data)
+	if !up {
+		return away(fits)
+	}
+	err := b.conn.Publish(subject, data)
 	switch {
-	case err == nil && b.conn.IsConnected():
-		return nil
 	case err == nil:
-		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: backplane.ErrKept, Message: "NATS is away"}
+		return nil
 	case errors.Is(err, client.ErrMaxPayload):
 		return &sio.Error{Code: sio.CodeTooLarge, Op: "publish", Cause: err, Message: fmt.Sprintf("an envelope of %d bytes is more than the "+
 			"NATS server takes (its max_payload is %d): raise that, or lower max-payload here", len(data), b.conn.MaxPayload())}
 	case errors.Is(err, client.ErrReconnectBufExceeded):
-		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: err, Message: "NATS is away and the buffer for it is full"}
+		sent, fits := b.link.keepAnyway(b.conn, subject, data)
+		if sent {
+			return nil
+		}
+		return away(fits)
 	default:
 		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: err, Message: "NATS cannot be reached"}
 	}
 }
 
+// away is the error for what could not be published, and was kept if it fits.
+func away(fits bool) error {
+	if fits {
+		return &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Cause: backplane.ErrKept, Message: "NATS is away"}
+	}
+	return sio.E(sio.CodeUnavailable, "publish", "NATS is away and the buffer for it is full")
+}
+
 // Healthy implements backplane.Backplane.
 func (b *Backplane) Healthy() error {
-	if b.conn.IsConnected() {
+	up, err := b.link.state()
+	if up {
 		return nil
 	}
-	return &sio.Error{Code: sio.CodeUnavailable, Op: "check backplane", Message: "NATS is " + b.conn.Status().String(), Cause: b.conn.LastError()}
+	return &sio.Error{Code: sio.CodeUnavailable, Op: "check backplane", Message: "NATS cannot be reached", Cause: err}
 }
 
 // Losses implements backplane.Backplane: it counts the times that NATS was away, or that this replica did not keep up.
@@ -221,6 +242,7 @@ func (b *Backplane) Close() {
 		b.conn.FlushTimeout(flushTimeout) //nolint:errcheck // what did not get out by now is lost, and its receivers notice
 	}
 	b.conn.Close()
+	b.link.lower(client.ErrConnectionClosed)
 	b.metrics.Connected.Set(0)
 	if b.server != nil {
 		b.server.stop()
@@ -236,6 +258,7 @@ func (b *Backplane) subject(to sio.ReplicaID) string {
 
 func (b *Backplane) connected(conn *client.Conn) {
 	b.metrics.Connected.Set(1)
+	b.link.raise(conn)
 	b.changed()
 	if limit := conn.MaxPayload(); limit < int64(b.options.MaxEnvelope) {
 		b.log.Warn("the NATS server takes smaller envelopes than replicas may want to send: larger ones will be refused; "+
@@ -244,6 +267,7 @@ func (b *Backplane) connected(conn *client.Conn) {
 }
 
 func (b *Backplane) disconnected(conn *client.Conn, err error) {
+	b.link.lower(err)
 	b.metrics.Connected.Set(0)
 	if conn.IsClosed() {
 		return
