@@ -292,13 +292,16 @@ func BenchmarkEnvelope(b *testing.B) {
 			})
 			b.Run(fmt.Sprintf("open/%s/%d", name, size), func(b *testing.B) {
 				in := NewInbox("BBBBBB", secret, metrics.NewBackplane(nil), slog.New(slog.DiscardHandler))
+				in.Ask(1)
 				fake := &fakeBackplane{}
-				if err := NewPublisher(fake, "AAAAAA", secret, 1<<20, metrics.NewBackplane(nil)).Publish(e); err != nil {
+				p := NewPublisher(fake, "AAAAAA", secret, 1<<20, metrics.NewBackplane(nil))
+				if err := errors.Join(p.Send("", &Heartbeat{Answers: 1}), p.Publish(e)); err != nil {
 					b.Fatal(err)
 				}
+				in.Open(fake.sent[0].data)
 				b.ReportAllocs()
 				for b.Loop() {
-					in.Open(fake.sent[0].data)
+					in.Open(fake.sent[1].data)
 				}
 			})
 		}

@@ -19,6 +19,10 @@ type Envelope struct {
 	Commands uint64
 	Body     Body
 
+	// Unproven says that nobody knows whether its origin is there now: a genuine envelope may be recorded, and replayed to a replica that does not
+	// know of it. It is a heartbeat, to be answered with a question and nothing else.
+	Unproven bool
+
 	sealed bool // it carries a code that authenticates it, right or wrong
 }
 

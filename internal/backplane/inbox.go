@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -25,6 +26,8 @@ type Inbox struct {
 	log     *slog.Logger
 	quiet   quietlog.ByCause
 	rarely  quietlog.ByCause
+
+	question atomic.Uint64 // what an origin that is met must answer
 
 	mu      sync.Mutex
 	streams map[streamKey]*position // guarded by mu
@@ -89,11 +92,31 @@ func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 	case i.secret == nil && e.sealed:
 		return i.reject(data, true)
 	}
+	if i.secret != nil && !i.met(e.Origin) {
+		h, ok := e.Body.(*Heartbeat)
+		if !ok {
+			return i.ignore(i.metrics.IgnoredUnproven, "its origin has not proven yet that it is there now")
+		}
+		if h.Answers == 0 || h.Answers != i.question.Load() {
+			e.Unproven = true
+			return e, Loss{}, true
+		}
+	}
 	lost, repeated := i.advance(streamKey{e.Origin, e.To != ""}, e)
 	if repeated {
 		return i.ignore(i.metrics.IgnoredRepeated, "it came before")
 	}
 	return e, lost, true
+}
+
+// Ask sets the question that an origin which is not known yet must answer, in a heartbeat, before anything of it is believed.
+func (i *Inbox) Ask(question uint64) { i.question.Store(question) }
+
+// met tells whether anything of the origin was believed before.
+func (i *Inbox) met(origin sio.ReplicaID) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.streams[streamKey{origin, true}] != nil || i.streams[streamKey{origin, false}] != nil
 }
 
 // reject drops an envelope that is not authenticated. Whom it names as its origin is told as a hint: anyone can have written it.

@@ -15,11 +15,17 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// sealedBy gives envelopes with emits of one replica, as they travel.
+// question is what inboxes of these tests ask.
+const question = 7
+
+// sealedBy gives envelopes of one replica, as they travel: a heartbeat that answers the question, and emits.
 func sealedBy(t *testing.T, secret *Secret, n int) (all [][]byte) {
 	t.Helper()
 	b := &fakeBackplane{}
 	p := NewPublisher(b, "AAAAAA", secret, 1<<20, metrics.NewBackplane(nil))
+	if err := p.Send("", &Heartbeat{Answers: question}); err != nil {
+		t.Fatal(err)
+	}
 	for range n {
 		if err := p.Publish(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "e", Args: []byte(`["x"]`)}}); err != nil {
 			t.Fatal(err)
@@ -33,7 +39,9 @@ func sealedBy(t *testing.T, secret *Secret, n int) (all [][]byte) {
 
 func inboxWith(secret *Secret) (*Inbox, *bytes.Buffer) {
 	var log bytes.Buffer
-	return NewInbox("BBBBBB", secret, metrics.NewBackplane(nil), slog.New(slog.NewTextHandler(&log, nil))), &log
+	in := NewInbox("BBBBBB", secret, metrics.NewBackplane(nil), slog.New(slog.NewTextHandler(&log, nil)))
+	in.Ask(question)
+	return in, &log
 }
 
 // Replicas believe each other with the same secret and the same name of the cluster, or when none has a secret.
@@ -53,7 +61,7 @@ func TestSecret_Believes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, log := inboxWith(test.receiver)
-			for i, data := range sealedBy(t, test.sender, 3) {
+			for i, data := range sealedBy(t, test.sender, 2) {
 				if _, lost, ok := in.Open(data); ok != test.believed || lost.Missed() {
 					t.Errorf("envelope %d: believed %v, lost %+v", i, ok, lost)
 				}
@@ -107,6 +115,34 @@ func TestSecret_Forged(t *testing.T) {
 	}
 	if _, _, ok := in.Open(genuine); ok {
 		t.Error("a replayed envelope was taken")
+	}
+}
+
+// What was recorded of a replica is not believed by one that never met it: only who answers its question is there now.
+func TestSecret_Replayed(t *testing.T) {
+	secret := NewSecret("one secret", "c")
+	in, _ := inboxWith(secret)
+	in.Ask(question + 1)
+	all := sealedBy(t, secret, 2)
+	for range 2 {
+		if e, _, ok := in.Open(all[0]); !ok || !e.Unproven {
+			t.Error("a heartbeat that answers another question must be answered with one")
+		}
+		for _, data := range all[1:] {
+			if _, _, ok := in.Open(data); ok {
+				t.Error("a replayed emit was taken")
+			}
+		}
+	}
+	if n := value(in.metrics.IgnoredUnproven); n != 4 || len(in.streams) != 0 {
+		t.Errorf("%v are counted, %d streams kept", n, len(in.streams))
+	}
+	in.Ask(question)
+	if e, lost, ok := in.Open(all[0]); !ok || e.Unproven || lost.Missed() {
+		t.Errorf("the answer: %v, %+v", ok, lost)
+	}
+	if _, lost, ok := in.Open(all[1]); !ok || lost.Missed() {
+		t.Errorf("what follows it: %v, %+v", ok, lost)
 	}
 }
 

@@ -49,7 +49,9 @@ func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
 		in.answer(a)
 		return
 	}
-	if a.GetFault() != nil {
+	if a.GetFault().GetCode() == spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE {
+		in.partial(a.GetFault())
+	} else if a.GetFault() != nil {
 		in.fault(a.GetFault().GetCode(), a.GetFault().GetMessage())
 	}
 }

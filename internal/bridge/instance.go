@@ -47,7 +47,8 @@ type Instance struct {
 	stallMu sync.Mutex // guards the timer
 	stall   *time.Timer
 
-	odd quietlog.Limiter
+	odd      quietlog.Limiter
+	partials quietlog.Limiter
 }
 
 // oddLinesPerSecond keeps the log readable when an instance does many odd things.
@@ -62,6 +63,7 @@ func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instan
 		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
 		ended:    make(chan struct{}),
 		odd:      quietlog.Limiter{PerSecond: oddLinesPerSecond},
+		partials: quietlog.Limiter{PerSecond: 1},
 	}
 	in.declared.Store(&reg.Namespaces)
 	in.asker.caller.Store(callerIn(stream.Context()))
@@ -126,6 +128,16 @@ func (in *Instance) fault(code spanwirev1.FaultCode, message string) {
 	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
 		Fault: &spanwirev1.Fault{Code: code, Message: message},
 	}})
+}
+
+// partial tells of commands that nobody waits for and that may not have reached every replica. It is no fault of the instance, and as long as NATS is
+// away it is so for each command: so it is told once in a while, here and there.
+func (in *Instance) partial(f *spanwirev1.Fault) {
+	in.server.metrics.Faults.Inc()
+	if ok, suppressed := in.partials.Allow(); ok {
+		in.log.Warn("partial delivery of a handler's command", "reason", f.GetMessage(), "suppressed", suppressed)
+		in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: f}})
+	}
 }
 
 // Flush implements dispatch.Instance. It returns at once when somebody else is sending, who sees what was queued meanwhile.

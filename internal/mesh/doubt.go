@@ -3,8 +3,9 @@
 package mesh
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -56,9 +57,18 @@ func (m *Mesh) suspectLocked() {
 	for id := range m.members {
 		m.doubt.awaited[id] = struct{}{}
 	}
-	m.doubt.hello.Store(rand.Uint64() | 1) // what answers an earlier question settles nothing; never zero
+	m.newQuestion() // what answers an earlier one settles nothing
 	m.doubt.asked = time.Time{}
 	m.tellDoubtLocked()
+}
+
+// newQuestion begins a question that nobody can have answered before.
+func (m *Mesh) newQuestion() {
+	var id [8]byte
+	_, _ = rand.Read(id[:])                        // it never fails
+	question := binary.BigEndian.Uint64(id[:]) | 1 // zero answers nothing
+	m.doubt.hello.Store(question)
+	m.inbox.Ask(question)
 }
 
 // askLocked asks those that are awaited whether they are there. It is repeated until all have answered or were given up.

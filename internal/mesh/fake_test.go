@@ -146,6 +146,9 @@ type node struct {
 
 const maxEnvelope = 1 << 20
 
+// secret is what all nodes share.
+var secret = backplane.NewSecret("a secret of all nodes", "spanwire")
+
 func newNode(t testing.TB, bp backplane.Backplane) *node {
 	t.Helper()
 	fake := newFakeDispatcher()
@@ -157,7 +160,7 @@ func newNode(t testing.TB, bp backplane.Backplane) *node {
 func newNodeWith(t testing.TB, bp backplane.Backplane, d Dispatcher) *node {
 	t.Helper()
 	n := &node{id: sio.NewReplicaID(), link: &faulty{Backplane: bp, changes: make(chan struct{}, 1)}, metrics: metrics.NewBackplane(nil)}
-	n.publisher = backplane.NewPublisher(n.link, n.id, nil, maxEnvelope, n.metrics)
+	n.publisher = backplane.NewPublisher(n.link, n.id, secret, maxEnvelope, n.metrics)
 	n.hubMetrics = metrics.NewHub(nil)
 	journal := hub.JournalOptions{Retention: time.Minute, MaxEvents: 1000, MaxBytes: 1 << 20}
 	n.hub = hub.NewWithJournal(n.id, n.publisher, journal, n.hubMetrics)
@@ -167,7 +170,7 @@ func newNodeWith(t testing.TB, bp backplane.Backplane, d Dispatcher) *node {
 	o.Replica, o.GRPCAddress, o.HTTPAddress = n.id, "grpc-"+string(n.id), "http-"+string(n.id)
 	o.ForwardAddress = "forward-" + string(n.id)
 	log := slog.New(slog.DiscardHandler)
-	n.mesh = New(o, n.link, n.publisher, backplane.NewInbox(n.id, nil, n.metrics, log), n.hub, d, metrics.NewMesh(nil), log)
+	n.mesh = New(o, n.link, n.publisher, backplane.NewInbox(n.id, secret, n.metrics, log), n.hub, d, metrics.NewMesh(nil), log)
 	if err := n.mesh.Start(); err != nil {
 		t.Fatal(err)
 	}

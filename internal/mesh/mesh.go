@@ -11,7 +11,6 @@ package mesh
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -73,7 +72,8 @@ type Mesh struct {
 	started    time.Time
 
 	// life ends the goroutines; stop waits for them.
-	quiet quietlog.ByCause
+	quiet      quietlog.ByCause
+	challenges quietlog.Limiter
 
 	life       context.Context // the mesh is the life of its link to the others
 	end        context.CancelFunc
@@ -125,17 +125,18 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 	mesh := &Mesh{
 		options: o, backplane: b, publisher: p, inbox: in, hub: h, dispatcher: d, metrics: m, log: log,
 		life: life, end: end, lifeline: make(chan struct{}, 1),
-		quiet:    quietlog.ByCause{PerSecond: 1},
-		doubt:    doubt{awaited: make(map[sio.ReplicaID]struct{})},
-		members:  make(map[sio.ReplicaID]*member),
-		borrowed: make(map[sio.InstanceID]*borrowed),
-		departed: make(map[sio.ReplicaID]time.Time),
-		watchers: make(map[chan struct{}]struct{}),
-		lent:     lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), loans: make(map[borrower]*loan)},
-		results:  make(chan struct{}, 1),
-		guests:   guests{here: make(map[sio.ReplicaID]map[guest]sio.Namespace)},
+		quiet:      quietlog.ByCause{PerSecond: 1},
+		challenges: quietlog.Limiter{PerSecond: 100}, // more than replicas that are new
+		doubt:      doubt{awaited: make(map[sio.ReplicaID]struct{})},
+		members:    make(map[sio.ReplicaID]*member),
+		borrowed:   make(map[sio.InstanceID]*borrowed),
+		departed:   make(map[sio.ReplicaID]time.Time),
+		watchers:   make(map[chan struct{}]struct{}),
+		lent:       lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), loans: make(map[borrower]*loan)},
+		results:    make(chan struct{}, 1),
+		guests:     guests{here: make(map[sio.ReplicaID]map[guest]sio.Namespace)},
 	}
-	mesh.doubt.hello.Store(rand.Uint64() | 1) // never zero, which answers nothing
+	mesh.newQuestion()
 	return mesh
 }
 

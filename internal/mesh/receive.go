@@ -13,6 +13,10 @@ func (m *Mesh) receive(data []byte) {
 	if !ok {
 		return
 	}
+	if e.Unproven {
+		m.challenge(e.Origin, e.Body.(*backplane.Heartbeat).HelloID)
+		return
+	}
 	if lost.Envelopes > 0 && e.To != "" {
 		m.lost(e.Origin)
 	}
@@ -41,6 +45,14 @@ func (m *Mesh) receive(data []byte) {
 		m.resolve(e.Origin, b)
 	case *backplane.Lost:
 		m.reset(e.Origin)
+	}
+}
+
+// challenge answers the heartbeat of a replica that is not known, and asks it to prove that it is there now. Replayed heartbeats get no more than a
+// few answers.
+func (m *Mesh) challenge(origin sio.ReplicaID, answers uint64) {
+	if ok, _ := m.challenges.Allow(); ok {
+		m.beat(origin, true, answers)
 	}
 }
 

@@ -24,6 +24,7 @@ type Backplane struct {
 	IgnoredRepeated prometheus.Counter // came a second time
 
 	IgnoredUnauthenticated prometheus.Counter // carried no code that authenticates them, or a wrong one
+	IgnoredUnproven        prometheus.Counter // were of replicas that have not proven that they are there now
 
 	Gaps prometheus.Counter // times that envelopes were found missing
 	Lost prometheus.Counter // envelopes found missing
@@ -67,6 +68,7 @@ func NewBackplane(r prometheus.Registerer) *Backplane {
 		IgnoredRepeated: ignored.WithLabelValues("repeated"),
 
 		IgnoredUnauthenticated: ignored.WithLabelValues("unauthenticated"),
+		IgnoredUnproven:        ignored.WithLabelValues("unproven"),
 		Gaps:                   counter("gaps_total", "Times that envelopes of another replica were found missing."),
 		Lost:                   counter("lost_total", "Envelopes of other replicas that were found missing."),
 		ForeignClusters:        gauge("foreign_clusters", "Other clusters whose replicas use the same NATS."),

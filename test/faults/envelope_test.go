@@ -192,6 +192,32 @@ func TestO07_Envelopes(t *testing.T) {
 	await(t, "envelopes of a replica that has left are dropped", func() bool {
 		return metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`) == repeated+len(genuine)
 	})
+
+	// A replica that never met the one that has left takes nothing of what was recorded either, its heartbeats included.
+	fresh := c.start("fresh", "--nats-url", "nats://"+c.address, "--cluster-secret", "a-secret-of-the-cluster")
+	await(t, "the fresh replica knows the other", func() bool { return metric(t, fresh, "spanwire_mesh_replicas") == 1 })
+	s.mu.Lock()
+	recorded := slices.Clone(s.heard)
+	s.mu.Unlock()
+	for _, m := range recorded {
+		if e, err := backplane.Decode(m.data); err == nil && e.Origin == genuineOrigin(genuine) {
+			s.publish(toAll, m.data)
+		}
+	}
+	await(t, "what was recorded is dropped", func() bool {
+		return metric(t, fresh, "spanwire_backplane_ignored_total", `="unproven"`) >= len(genuine)
+	})
+	if n := metric(t, fresh, "spanwire_mesh_replicas"); n != 1 {
+		t.Errorf("%d replicas are known after a replay", n)
+	}
+}
+
+func genuineOrigin(all []message) sio.ReplicaID {
+	e, err := backplane.Decode(all[0].data)
+	if err != nil {
+		return ""
+	}
+	return e.Origin
 }
 
 // Without a secret whoever reaches NATS is believed, which each replica says when it starts.
