@@ -53,7 +53,7 @@ func (l *losses) add(latest loss) (timeout time.Duration) {
 	slices.Sort(alike)
 	// What ends at one moment, when a balancer or a network fails, has also been idle for the same time if a broadcast went before. Of
 	// timeouts the times are alike and the moments are not.
-	if n := len(alike); n < lossesAlike || 2*n < len(l.last) || 2*(alike[n-1]-alike[0]) > ended-began {
+	if n := len(alike); n < lossesAlike || 2*n < len(l.last) || 4*(alike[n-1]-alike[0]) > 3*(ended-began) {
 		return 0
 	}
 	return alike[len(alike)/2]
