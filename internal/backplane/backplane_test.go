@@ -103,7 +103,7 @@ var (
 	register = &sio.Register{
 		Service: "s", Instance: "i", SDKName: "n", SDKVersion: "v", Window: 8, AtMostOnce: true, Credentials: true,
 		Namespaces: []sio.Registration{
-			{Namespace: "/", Events: []string{"a", "b"}, CatchAll: true, Connect: true, Disconnect: true}, {Namespace: "/x"},
+			{Namespace: "/", Events: []string{"a", "b"}, CatchAll: true, Connect: true, Disconnect: true, Concurrent: []string{"b", "*"}}, {Namespace: "/x"},
 			{Namespace: "/.*", Pattern: true, Connect: true, ConnectOrder: 7, RoomEvents: true, Messages: []string{"m", "*"}},
 		},
 	}

@@ -173,7 +173,7 @@ func registrationsFromWire(list []*spanwirev1.Registration) (all []sio.Registrat
 		all = append(all, sio.Registration{
 			Namespace: namespaceFromWire(n.GetNamespace()), Pattern: n.GetPattern(), Events: n.GetEvents(), CatchAll: n.GetCatchAll(),
 			Connect: n.GetConnect(), ConnectOrder: int(n.GetConnectOrder()), Disconnect: n.GetDisconnect(), RoomEvents: n.GetRoomEvents(),
-			Messages: n.GetMessages(), Advisory: n.GetConnectAdvisory(),
+			Messages: n.GetMessages(), Advisory: n.GetConnectAdvisory(), Concurrent: n.GetConcurrentEvents(),
 		})
 	}
 	return all

@@ -173,7 +173,7 @@ func registrationsToWire(all []sio.Registration) (list []*spanwirev1.Registratio
 		list = append(list, &spanwirev1.Registration{
 			Namespace: string(n.Namespace), Pattern: n.Pattern, Events: n.Events, CatchAll: n.CatchAll, Connect: n.Connect,
 			ConnectOrder: uint32(n.ConnectOrder), ConnectAdvisory: n.Advisory, Disconnect: n.Disconnect, RoomEvents: n.RoomEvents,
-			Messages: n.Messages,
+			Messages: n.Messages, ConcurrentEvents: n.Concurrent,
 		})
 	}
 	return list

@@ -85,6 +85,7 @@ func TestServer_Attach_registration(t *testing.T) {
 	h.attach(func(r *spanwirev1.Register) {
 		r.Registrations = append(r.Registrations, &spanwirev1.Registration{
 			Namespace: "/", Pattern: true, Connect: true, ConnectOrder: 3, RoomEvents: true, Messages: []string{"*", "m"},
+			Events: []string{"e"}, ConcurrentEvents: []string{"e"},
 		})
 	})
 	got := h.dispatcher.Attached()[0].Register.Namespaces[1]
@@ -92,7 +93,8 @@ func TestServer_Attach_registration(t *testing.T) {
 		t.Errorf("compiled %v", got.Compiled)
 	}
 	got.Compiled = nil
-	want := sio.Registration{Namespace: "/", Pattern: true, Connect: true, ConnectOrder: 3, RoomEvents: true, Messages: []string{"*", "m"}}
+	want := sio.Registration{Namespace: "/", Pattern: true, Connect: true, ConnectOrder: 3, RoomEvents: true, Messages: []string{"*", "m"},
+		Events: []string{"e"}, Concurrent: []string{"e"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("registration %+v, want %+v", got, want)
 	}

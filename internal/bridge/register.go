@@ -64,6 +64,7 @@ func registrationOf(m *spanwirev1.Registration, faults *faults) sio.Registration
 	r := sio.Registration{
 		Namespace: namespaceOf(m.GetNamespace()), Pattern: m.GetPattern(), Events: m.GetEvents(), CatchAll: m.GetCatchAll(), Connect: m.GetConnect(),
 		ConnectOrder: int(m.GetConnectOrder()), Advisory: m.GetConnectAdvisory(), Disconnect: m.GetDisconnect(), RoomEvents: m.GetRoomEvents(), Messages: m.GetMessages(),
+		Concurrent: m.GetConcurrentEvents(),
 	}
 	ns := string(r.Namespace)
 	if r.Pattern {

@@ -120,5 +120,6 @@ func registrationInfo(r *sio.Registration) *spanwirev1.Registration {
 	return &spanwirev1.Registration{
 		Namespace: string(r.Namespace), Pattern: r.Pattern, Events: r.Events, CatchAll: r.CatchAll, Connect: r.Connect,
 		ConnectOrder: uint32(r.ConnectOrder), ConnectAdvisory: r.Advisory, Disconnect: r.Disconnect, RoomEvents: r.RoomEvents, Messages: r.Messages,
+		ConcurrentEvents: r.Concurrent,
 	}
 }

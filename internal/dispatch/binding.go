@@ -95,7 +95,7 @@ func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wa
 		if l == nil {
 			return errGone()
 		}
-		if err := l.offer(ctx, r.share, ev, ack, wantsAck, first); err != nil {
+		if err := l.offer(ctx, r, ev, ack, wantsAck, first); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // openLocked appends a dispatch that is handed out to the open ones of the lane.
 func (l *lane) openLocked(dp *Dispatch) {
 	l.open++
-	if dp.concurrent() {
+	if dp.concurrent {
 		dp.clock = dp.since
 		return
 	}
@@ -30,13 +30,10 @@ func (l *lane) openLocked(dp *Dispatch) {
 	l.newest = dp
 }
 
-// concurrent tells whether the instance may run it beside others of its lane. Messages have no socket, and thus no order.
-func (dp *Dispatch) concurrent() bool { return dp.Kind == Message }
-
 // shutLocked takes a dispatch out of the open ones of the lane.
 func (l *lane) shutLocked(dp *Dispatch, outcome sio.Outcome, now time.Time) {
 	l.open--
-	if dp.concurrent() {
+	if dp.concurrent {
 		return
 	}
 	if l.late != nil && outcome != sio.Abandoned {
@@ -116,7 +113,7 @@ func (a *Attachment) dueLocked(now time.Time) (due []*Dispatch) {
 			break // what follows was handed out later
 		}
 		first := dp
-		if !dp.concurrent() {
+		if !dp.concurrent {
 			first = dp.lane.oldest
 		}
 		if left := timeout - now.Sub(first.clock); left > 0 {
@@ -136,7 +133,7 @@ func (a *Attachment) dueLocked(now time.Time) (due []*Dispatch) {
 func (a *Attachment) giveUpLocked(dp *Dispatch, now time.Time) (before *late) {
 	l := dp.lane
 	x := &late{id: dp.ID, what: dp.what(), namespace: dp.Socket.Namespace(), socket: dp.Socket.ID(), given: now}
-	if !dp.concurrent() {
+	if !dp.concurrent {
 		if l.late != nil {
 			before = l.late.head
 		}

@@ -159,3 +159,33 @@ func TestDeadline_bounded(t *testing.T) {
 		}
 	})
 }
+
+// What runs beside other events of its socket has its time from the hand-out, waits behind nothing, and nothing waits behind it.
+func TestDeadline_concurrent(t *testing.T) {
+	for name, c := range map[string]sio.Registration{
+		"by name": {Namespace: "/", Events: []string{"in turn", "beside"}, Concurrent: []string{"beside"}},
+		"all":     {Namespace: "/", Events: []string{"in turn"}, CatchAll: true, Concurrent: []string{"*"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, log := newLoggedFixture(t, Options{HandlerTimeout: 10 * time.Second})
+				i := f.attach("a", "1", func(r *sio.Register) { r.Namespaces[0] = c })
+				s := f.connect("s")
+				s.emit(t, "in turn", 1)
+				s.emit(t, "beside", 2)
+				s.emit(t, "in turn", 3)
+				s.emit(t, "beside", 4)
+				time.Sleep(9 * time.Second)
+				i.resolve(t, 3, answered(`[]`))
+				time.Sleep(2 * time.Second)
+				f.wantDropped(2, 0)
+				if found := log.with("event beside", "did not finish"); len(found) != 1 {
+					t.Errorf("the log says %q", log.with("dropped"))
+				}
+				time.Sleep(10 * time.Second)
+				f.wantDropped(2, 1)
+				same(t, "acks", s.got(), "4 []")
+			})
+		})
+	}
+}

@@ -22,7 +22,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		return errNotAttached(instance)
 	}
 	s := a.service
-	share := d.routes.Load().shareOf(s, dp)
+	route := d.routes.Load().routeOf(s, dp)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.detached || a.emptied {
@@ -44,7 +44,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		own.Event = &own.event
 		own.size += own.event.Size()
 	}
-	own.share = share
+	own.share, own.concurrent = route.share, route.concurrent
 	a.receiveLocked(own, guest{dp.Socket.Namespace(), dp.Socket.ID()})
 	return nil
 }

@@ -104,7 +104,7 @@ func (r *ring) takeAll(lanes []*lane) []*lane {
 }
 
 // offer gives an event to the lane. It blocks while the queue is full.
-func (l *lane) offer(ctx context.Context, share int, ev *sio.Event, ack sio.AckID, wantsAck bool, first *atomic.Bool) error {
+func (l *lane) offer(ctx context.Context, r route, ev *sio.Event, ack sio.AckID, wantsAck bool, first *atomic.Bool) error {
 	s, size := l.service, ev.Size()+overhead
 	s.mu.Lock()
 	for !l.gone && !l.fitsLocked(size) {
@@ -123,7 +123,7 @@ func (l *lane) offer(ctx context.Context, share int, ev *sio.Event, ack sio.AckI
 	dp.Socket, dp.Kind, dp.WantsAck = l.binding.socket, Event, wantsAck
 	dp.event = *ev
 	dp.Event = &dp.event
-	dp.ack, dp.first, dp.lane, dp.size, dp.share = ack, first, l, size, share
+	dp.ack, dp.first, dp.lane, dp.size, dp.share, dp.concurrent = ack, first, l, size, r.share, r.concurrent
 	l.addLocked(dp)
 	s.unlockAndFlush()
 	return nil

@@ -126,7 +126,7 @@ func (a *Attachment) tell(m *sio.Message, r *Replies) {
 	dp.Event = &dp.event
 	dp.size = overhead + m.Event.Size()
 	dp.resolved = func(_ sio.DispatchID, result sio.Result) { r.resolved(who, &result) }
-	dp.share = messageShare
+	dp.share, dp.concurrent = messageShare, true
 	a.receiveLocked(dp, guest{namespace: m.Namespace})
 	s.unlockAndFlush()
 }

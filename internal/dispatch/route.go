@@ -39,8 +39,9 @@ type routes struct {
 
 // route leads an event to a service.
 type route struct {
-	service *service
-	share   int // of the windows of its instances
+	service    *service
+	share      int  // of the windows of its instances
+	concurrent bool // the instances run it beside others of its socket
 }
 
 type asked struct {
@@ -127,32 +128,32 @@ func (t *table) routesLocked(ns sio.Namespace, matches []*sio.Pattern) *routes {
 	return union
 }
 
-// shareOf gives the share of an instance's window that a dispatch of another replica takes, as route.share does for the sockets here.
-func (t *table) shareOf(s *service, dp *Dispatch) (share int) {
+// routeOf gives what routes are for the sockets here, for a dispatch of another replica.
+func (t *table) routeOf(s *service, dp *Dispatch) (r route) {
 	switch dp.Kind {
 	case Connect:
-		return connectShare
+		return route{share: connectShare}
 	case Disconnected:
-		return disconnectShare
+		return route{share: disconnectShare}
 	case RoomEvent:
-		return roomShare
+		return route{share: roomShare}
 	case Message:
-		return messageShare
+		return route{share: messageShare, concurrent: true}
 	case Event:
 	}
 	among := func(list []route) bool {
 		i := slices.IndexFunc(list, func(r route) bool { return r.service == s })
 		if i >= 0 {
-			share = list[i].share
+			r = list[i]
 		}
 		return i >= 0
 	}
 	ns := dp.Socket.Namespace()
 	if t.some(ns, func(r *routes) bool { return among(r.byName[dp.Event.Name]) }) ||
 		t.some(ns, func(r *routes) bool { return among(r.catchAll) }) {
-		return share
+		return r
 	}
-	return otherShare
+	return route{share: otherShare}
 }
 
 // find tells where in the table the pattern stands. Patterns of the same text are the same.
@@ -218,10 +219,10 @@ func (r *routes) away() bool {
 func (r *routes) add(s *service, reg *sio.Registration) {
 	r.services = with(r.services, s)
 	for _, event := range reg.Events {
-		r.byName[event] = withRoute(r.byName[event], route{s, s.shareOf(reg, event, false)})
+		r.byName[event] = withRoute(r.byName[event], route{s, s.shareOf(reg, event, false), slices.Contains(reg.Concurrent, event)})
 	}
 	if reg.CatchAll {
-		r.catchAll = withRoute(r.catchAll, route{s, s.shareOf(reg, "", true)})
+		r.catchAll = withRoute(r.catchAll, route{s, s.shareOf(reg, "", true), slices.Contains(reg.Concurrent, "*")})
 	}
 	if reg.Connect {
 		r.addAsked(asked{s, reg.ConnectOrder, reg.Advisory})

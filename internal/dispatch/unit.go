@@ -49,6 +49,7 @@ type Dispatch struct {
 	resolved   func(sio.DispatchID, sio.Result) // of what other replicas opened, and of messages; nil for what sockets here do
 	size       int
 	share      int       // of its instance's window
+	concurrent bool      // its instance runs it beside others of its lane
 	since      time.Time // when it was queued, or handed out
 	prev, next *Dispatch
 

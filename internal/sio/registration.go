@@ -24,8 +24,9 @@ type Registration struct {
 	Events       []string
 	CatchAll     bool // every event that no service registered by name
 	Connect      bool
-	ConnectOrder int  // services with a lower one are asked first
-	Advisory     bool // with Connect: the service is told of connects, nobody waits for its answer
+	ConnectOrder int      // services with a lower one are asked first
+	Advisory     bool     // with Connect: the service is told of connects, nobody waits for its answer
+	Concurrent   []string // of Events, those that run beside others of their socket; "*" for CatchAll
 	Disconnect   bool
 	RoomEvents   bool
 	Messages     []string // names of messages of other instances; "*" for all
@@ -35,7 +36,8 @@ type Registration struct {
 func (r *Registration) Equal(other *Registration) bool {
 	return r.Namespace == other.Namespace && r.Pattern == other.Pattern && r.CatchAll == other.CatchAll && r.Connect == other.Connect &&
 		r.ConnectOrder == other.ConnectOrder && r.Advisory == other.Advisory && r.Disconnect == other.Disconnect && r.RoomEvents == other.RoomEvents &&
-		slices.Equal(r.Events, other.Events) && slices.Equal(r.Messages, other.Messages)
+		slices.Equal(r.Events, other.Events) && slices.Equal(r.Messages, other.Messages) &&
+		slices.Equal(r.Concurrent, other.Concurrent)
 }
 
 // Covers tells whether the registration is for the namespace.

@@ -134,5 +134,13 @@ func (n *Namespace) registration() *spanwirev1.Registration {
 	if r.Connect {
 		r.ConnectOrder, r.ConnectAdvisory = uint32(n.own.connect.order), n.own.connect.advisory
 	}
+	for _, name := range r.GetEvents() {
+		if n.own.events[name].concurrent {
+			r.ConcurrentEvents = append(r.ConcurrentEvents, name)
+		}
+	}
+	if r.GetCatchAll() && n.own.any.concurrent {
+		r.ConcurrentEvents = append(r.ConcurrentEvents, "*")
+	}
 	return r
 }

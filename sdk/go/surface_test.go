@@ -259,13 +259,14 @@ func TestService_NamespacePattern(t *testing.T) {
 		svc, s, run := attached(t, func(svc *Service) {
 			p := svc.NamespacePattern(`/room-\d+`)
 			p.On("a", note("pattern"))
-			p.On("b", note("pattern"))
+			p.On("b", note("pattern"), Concurrent())
 			p.OnConnect(func(context.Context, *Socket) error { return nil }, ConnectOrder(3), Advisory())
 			svc.Namespace("/room-7").On("b", note("exact"))
 		})
 		if svc.NamespacePattern(`/room-\d+`).registration().String() !=
 			(&spanwirev1.Registration{
 				Namespace: `/room-\d+`, Pattern: true, Events: []string{"a", "b"}, Connect: true, ConnectOrder: 3, ConnectAdvisory: true, Disconnect: true,
+				ConcurrentEvents: []string{"b"},
 			}).String() {
 			t.Errorf("registration = %v", svc.NamespacePattern(`/room-\d+`).registration())
 		}

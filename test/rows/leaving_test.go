@@ -211,6 +211,18 @@ var lateRows = []row{
 		}
 		s.metric(t, 0, "spanwire_dispatch_dropped_total")
 	}},
+	{"O30o", "an event whose handler runs beside others is not said to wait behind them", func(t *testing.T, w *world) {
+		s := w.with(t, append(hasty, "--max-services", "64")...)
+		w.apart(t, s, "o30o")
+		c := s.connected(t)
+		c.send(`421["o30o slow",5000]`, `422["o30o beside",5000]`, `423["o30o beside",1]`)
+		c.want(`433[1]`)
+		s.says(t, "dispatch dropped", `dispatch="event o30o slow"`, "handler did not finish")
+		s.says(t, "dispatch dropped", `dispatch="event o30o beside"`, "handler did not finish")
+		s.metric(t, 2, "spanwire_dispatch_results_total", `outcome="late"`)
+		s.metric(t, 2, "spanwire_dispatch_dropped_total", `cause="deadline"`)
+		s.metric(t, 0, "spanwire_dispatch_dropped_total", `cause="not_started"`)
+	}},
 	{"O30n", "what waits behind a handler that hangs is shown by service and by socket, and so is that the socket is not read", func(t *testing.T, w *world) {
 		s := w.with(t, "--instance-window", "8", "--max-instance-window", "8")
 		w.apart(t, s, "o30d")

@@ -400,7 +400,7 @@ def test_patterns(broker: FakeBroker, service: Make) -> None:
     rooms = re.compile(r"/room-\d+")
     s.on("x", namespace=rooms)(lambda socket: f"pattern {socket.namespace}")
     s.on("x", namespace="/room-1")(lambda socket: "exact")
-    s.on("y", namespace="*")(lambda socket: f"any {socket.namespace}")
+    s.on("y", namespace="*", concurrent=True)(lambda socket: f"any {socket.namespace}")
     s.on_connect(namespace=rooms, connect_order=7, advisory=True)(lambda socket: None)
     s.on_disconnect(namespace=rooms)(lambda socket: None)
     s.start()
@@ -410,6 +410,7 @@ def test_patterns(broker: FakeBroker, service: Make) -> None:
     assert (pattern.namespace, pattern.pattern, list(pattern.events)) == (r"/room-\d+", True, ["x", "y"])
     assert (pattern.connect, pattern.connect_order, pattern.connect_advisory) == (True, 7, True)
     assert not one.connect_advisory
+    assert (list(one.concurrent_events), list(pattern.concurrent_events)) == (["y"], ["y"])
     assert stream.ack(stream.dispatch("x", sid="a", namespace="/room-1")) == ["exact"]
     assert stream.ack(stream.dispatch("x", sid="b", namespace="/room-22")) == ["pattern /room-22"]
     assert stream.ack(stream.dispatch("y", sid="b", namespace="/room-22")) == ["any /room-22"]

@@ -596,8 +596,12 @@ type Registration struct {
 	// With `connect`: the service is told of each connect that the other services have accepted. Nothing waits for its answer: a refusal, a
 	// failure or the absence of the service does not hold the connect up. A broker that does not know this field waits for the answer.
 	ConnectAdvisory bool `protobuf:"varint,10,opt,name=connect_advisory,json=connectAdvisory,proto3" json:"connect_advisory,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Lists those of `events` that the instance runs beside others of the same socket, out of their order; "*" stands for those of `catch_all`.
+	// The broker hands them out like all others, and counts the handler timeout of each from then on. The time of the others counts from when
+	// those of the same socket before them have ended.
+	ConcurrentEvents []string `protobuf:"bytes,11,rep,name=concurrent_events,json=concurrentEvents,proto3" json:"concurrent_events,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Registration) Reset() {
@@ -698,6 +702,13 @@ func (x *Registration) GetConnectAdvisory() bool {
 		return x.ConnectAdvisory
 	}
 	return false
+}
+
+func (x *Registration) GetConcurrentEvents() []string {
+	if x != nil {
+		return x.ConcurrentEvents
+	}
+	return nil
 }
 
 // Registrations declare anew what the instance handles.
@@ -2090,7 +2101,7 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\rregistrations\x18\x06 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\x12\x16\n" +
 	"\x06window\x18\a \x01(\rR\x06window\x12>\n" +
 	"\rdelivery_mode\x18\b \x01(\x0e2\x19.spanwire.v1.DeliveryModeR\fdeliveryMode\x12 \n" +
-	"\vcredentials\x18\t \x01(\bR\vcredentials\"\xc2\x02\n" +
+	"\vcredentials\x18\t \x01(\bR\vcredentials\"\xef\x02\n" +
 	"\fRegistration\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06events\x18\x02 \x03(\tR\x06events\x12\x1b\n" +
@@ -2105,7 +2116,8 @@ const file_spanwire_v1_handler_proto_rawDesc = "" +
 	"\rconnect_order\x18\b \x01(\rR\fconnectOrder\x12\x1a\n" +
 	"\bmessages\x18\t \x03(\tR\bmessages\x12)\n" +
 	"\x10connect_advisory\x18\n" +
-	" \x01(\bR\x0fconnectAdvisory\"P\n" +
+	" \x01(\bR\x0fconnectAdvisory\x12+\n" +
+	"\x11concurrent_events\x18\v \x03(\tR\x10concurrentEvents\"P\n" +
 	"\rRegistrations\x12?\n" +
 	"\rregistrations\x18\x01 \x03(\v2\x19.spanwire.v1.RegistrationR\rregistrations\"6\n" +
 	"\n" +

@@ -336,6 +336,10 @@ class Routes:
         def names(table: Table) -> set[str]:
             return table.names(namespace) | table.names(ANY)
 
+        def concurrent(event: str) -> bool:
+            route = self.events.get(namespace, event) or self.events.get(ANY, event)
+            return route is not None and route.concurrent
+
         events = names(self.events)
         asked = self.events.get(namespace, "connect") or self.events.get(ANY, "connect")
         return handler_pb2.Registration(
@@ -350,4 +354,5 @@ class Routes:
             disconnect=True,
             room_events=bool(names(self.rooms)),
             messages=sorted(names(self.messages)),
+            concurrent_events=sorted(filter(concurrent, events - {*LIFECYCLE})),
         )

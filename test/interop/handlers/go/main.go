@@ -7,7 +7,7 @@
 // disconnects and the event "small", and nothing else; ADVISORY=1 has it only told of connects, and REFUSE=1
 // refuse them. HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
 // APART=NAME makes it another service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after
-// as many milliseconds as its first argument says. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires
+// as many milliseconds as its first argument says, and so does "NAME beside", beside other events of its socket. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires
 // one: retire SERVICE.
 package main
 
@@ -73,11 +73,17 @@ func apart(name string) *spanwire.Service {
 	svc := spanwire.NewService(name, spanwire.Options{})
 	n := svc.Namespace("/")
 	handle(n, name, func(_ context.Context, e *spanwire.Event, args []any) error { return e.Ack(args...) })
-	handle(n, name+" slow", func(_ context.Context, e *spanwire.Event, args []any) error {
+	slow := func(_ context.Context, e *spanwire.Event) error {
+		args, err := values(e)
+		if err != nil {
+			return err
+		}
 		milliseconds, _ := args[0].(float64)
 		time.Sleep(time.Duration(milliseconds) * time.Millisecond)
 		return e.Ack(args...)
-	})
+	}
+	n.On(name+" slow", slow)
+	n.On(name+" beside", slow, spanwire.Concurrent())
 	return svc
 }
 

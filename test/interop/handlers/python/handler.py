@@ -5,7 +5,7 @@ Its environment: SERVICE is the service's name ("interop" when empty). ONLY name
 disconnects and the event "small", and nothing else; ADVISORY=1 has it only told of connects, and
 REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
 named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first
-argument says. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires one: retire SERVICE.
+argument says, and so does "NAME beside", beside other events of its socket. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires one: retire SERVICE.
 """
 
 import json
@@ -48,6 +48,7 @@ if APART:
         return args
 
     @service.on(f"{APART} slow")
+    @service.on(f"{APART} beside", concurrent=True)
     def slow(_socket: spanwire.Socket, milliseconds: int, *args: Any) -> Any:
         time.sleep(milliseconds / 1000)
         return milliseconds, *args

@@ -86,7 +86,7 @@ class Register(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., service: _Optional[str] = ..., instance_id: _Optional[str] = ..., sdk_name: _Optional[str] = ..., sdk_version: _Optional[str] = ..., registrations: _Optional[_Iterable[_Union[Registration, _Mapping]]] = ..., window: _Optional[int] = ..., delivery_mode: _Optional[_Union[DeliveryMode, str]] = ..., credentials: bool = ...) -> None: ...
 
 class Registration(_message.Message):
-    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect", "pattern", "room_events", "connect_order", "messages", "connect_advisory")
+    __slots__ = ("namespace", "events", "catch_all", "connect", "disconnect", "pattern", "room_events", "connect_order", "messages", "connect_advisory", "concurrent_events")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     CATCH_ALL_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class Registration(_message.Message):
     CONNECT_ORDER_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     CONNECT_ADVISORY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_EVENTS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     events: _containers.RepeatedScalarFieldContainer[str]
     catch_all: bool
@@ -107,7 +108,8 @@ class Registration(_message.Message):
     connect_order: int
     messages: _containers.RepeatedScalarFieldContainer[str]
     connect_advisory: bool
-    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ..., pattern: bool = ..., room_events: bool = ..., connect_order: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ..., connect_advisory: bool = ...) -> None: ...
+    concurrent_events: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespace: _Optional[str] = ..., events: _Optional[_Iterable[str]] = ..., catch_all: bool = ..., connect: bool = ..., disconnect: bool = ..., pattern: bool = ..., room_events: bool = ..., connect_order: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ..., connect_advisory: bool = ..., concurrent_events: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Registrations(_message.Message):
     __slots__ = ("registrations",)
