@@ -38,7 +38,7 @@ func TestOptions_Complete(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.listeners.close()
-	optional := map[string]bool{"Callers": true, "DrainGrace": true, "ServerTLS": true, "ClientTLS": true, "TLS": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "Others": true, "Calls": true, "Tap": true, "Board": true, "Retention": true, "RetainLast": true, "Connected": true,
+	optional := map[string]bool{"Callers": true, "DrainGrace": true, "ServerTLS": true, "ClientTLS": true, "TLS": true, "URL": true, "Listen": true, "Token": true, "Origins": true, "RequireOrigin": true, "ExplainTooLarge": true, "AllowSocketIDRooms": true, "Others": true, "Calls": true, "Tap": true, "Board": true, "Retention": true, "RetainLast": true, "Connected": true,
 		"AllowEIO3": true, "AllowJSONP": true, "Recovery": true, "WebSocketCompression": true,
 		"MaxPacketRate": true, "MaxSessions": true, "MaxSessionsPerAddress": true, "TrustedProxies": true, "CORSMaxAge": true, "MaxEventRate": true,
 		"ForwardAddress": true, "Secret": true}
