@@ -16,12 +16,14 @@ import (
 type doubt struct {
 	seen   atomic.Uint64 // the Backplane.Losses of which absent knows
 	absent atomic.Pointer[[]sio.ReplicaID]
+	linked atomic.Bool               // the link was lost, and some of those have not answered since; else they are silent only
 	until  atomic.Pointer[time.Time] // when it is out of date
 }
 
 // Doubt names the replicas that were there and are not known to hear this one now, with the count of Backplane.Losses that this takes into
-// account. After the given time nothing is certain: a process that was paused has not listened.
-func (p *Publisher) Doubt(seen uint64, absent []sio.ReplicaID, until time.Time) {
+// account. linked says that some of them have not answered since a loss of the link. After the given time nothing is certain: a process that was paused has not listened.
+func (p *Publisher) Doubt(seen uint64, absent []sio.ReplicaID, linked bool, until time.Time) {
+	p.doubt.linked.Store(linked)
 	if len(absent) == 0 {
 		p.doubt.absent.Store(nil)
 	} else {
@@ -51,19 +53,22 @@ func (p *Publisher) partial(to sio.ReplicaID, err error) error {
 	if err != nil && sio.CodeOf(err) != sio.CodeUnavailable {
 		return err
 	}
-	var message string
+	code, message := sio.CodeUnavailable, ""
 	switch {
 	case errors.Is(err, ErrKept):
 		message = "the backplane is down: the command waits (setting nats-reconnect-buffer), and replicas that are back in time get it later"
 	case err != nil:
 		message = "the backplane is down, and the command is not kept for later (setting nats-reconnect-buffer)"
+	case seen && !p.doubt.linked.Load():
+		// Whoever emits cannot mend that, and the others got it: it is told, and is no failure.
+		code, message = sio.CodeDeadline, "some replicas are silent, and may not get the command"
 	case seen:
-		message = "some replicas are not heard of, and may not get the command"
+		message = "some replicas have not answered since the backplane was down, and may not get the command"
 	default:
 		message = "the backplane was down a moment ago, and not every replica has answered since"
 	}
 	return &sio.Error{
-		Code: sio.CodeUnavailable, Op: "publish", Message: message, Cause: &sio.Unreached{Replicas: p.unreached(to, absent, err != nil), Cause: err},
+		Code: code, Op: "publish", Message: message, Cause: &sio.Unreached{Replicas: p.unreached(to, absent, err != nil), Cause: err},
 	}
 }
 

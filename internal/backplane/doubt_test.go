@@ -19,6 +19,7 @@ func TestPublisher_Publish_Partial(t *testing.T) {
 	there := sio.NewSocketID(other).Room()
 	for name, test := range map[string]struct {
 		losses, seen uint64
+		silent       bool // without a loss
 		absent       []sio.ReplicaID
 		err          error
 		rooms        []sio.Room
@@ -31,9 +32,10 @@ func TestPublisher_Publish_Partial(t *testing.T) {
 		"down, for one":              {err: kept, rooms: []sio.Room{there}, want: []sio.ReplicaID{other}},
 		"down, with one lost before": {err: kept, absent: []sio.ReplicaID{"DDDDDD"}, want: []sio.ReplicaID{other, third, "DDDDDD"}},
 		"back, and not looked at":    {losses: 1, want: []sio.ReplicaID{}, says: "a moment ago"},
-		"back, and one awaited":      {losses: 1, seen: 1, absent: []sio.ReplicaID{third}, want: []sio.ReplicaID{third}, says: "not heard of"},
+		"back, and one awaited":      {losses: 1, seen: 1, absent: []sio.ReplicaID{third}, want: []sio.ReplicaID{third}, says: "have not answered"},
 		"back, for one who answered": {losses: 1, seen: 1, absent: []sio.ReplicaID{third}, rooms: []sio.Room{there}},
 		"back, for one who did not":  {losses: 1, seen: 1, absent: []sio.ReplicaID{other}, rooms: []sio.Room{there}, want: []sio.ReplicaID{other}},
+		"one is silent":              {silent: true, absent: []sio.ReplicaID{third}, want: []sio.ReplicaID{third}, says: "are silent"},
 		"back, and all answered":     {losses: 1, seen: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -42,7 +44,7 @@ func TestPublisher_Publish_Partial(t *testing.T) {
 			p.Joined(third)
 			b.err = test.err
 			b.losses.Store(test.losses)
-			p.Doubt(test.seen, test.absent, time.Now().Add(time.Minute))
+			p.Doubt(test.seen, test.absent, !test.silent, time.Now().Add(time.Minute))
 			err := p.Publish(&sio.Leave{Target: sio.Target{Namespace: "/", Rooms: test.rooms}})
 			if test.want == nil {
 				if err != nil {
@@ -50,7 +52,11 @@ func TestPublisher_Publish_Partial(t *testing.T) {
 				}
 				return
 			}
-			if sio.CodeOf(err) != sio.CodeUnavailable || !slices.Equal(sio.UnreachedIn(err), test.want) || !strings.Contains(err.Error(), test.says) {
+			code := sio.CodeUnavailable
+			if test.silent {
+				code = sio.CodeDeadline
+			}
+			if sio.CodeOf(err) != code || !slices.Equal(sio.UnreachedIn(err), test.want) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("got %v of %v, want %v", err, sio.UnreachedIn(err), test.want)
 			}
 		})

@@ -176,9 +176,9 @@ func emitOf(m *spanwirev1.Emit, depth int) (*sio.Emit, error) {
 	return &sio.Emit{Target: t, Event: event, Volatile: m.GetVolatile(), NoCompress: m.GetNoCompress()}, nil
 }
 
-// faultOf is nil without an error.
+// faultOf is nil without an error, and for one which only says that some replicas are silent: those are named.
 func faultOf(err error) *spanwirev1.Fault {
-	if err == nil {
+	if err == nil || sio.CodeOf(err) == sio.CodeDeadline && len(sio.UnreachedIn(err)) > 0 {
 		return nil
 	}
 	code := spanwirev1.FaultCode_FAULT_CODE_INVALID

@@ -12,16 +12,17 @@ import (
 
 // Execute carries the command out in the whole cluster: first here, then it tells the other replicas, unless the target is Local or
 // names only sockets of this one. It returns how many sockets the target has here; err has CodeUnavailable when the others could
-// not be told, which takes nothing back here.
+// not be told, which takes nothing back here, and CodeDeadline when they were, and some of them are silent.
 func (h *Hub) Execute(cmd sio.Command) (sockets int, err error) {
 	sockets = h.Apply(cmd)
 	if h.staysHere(cmd.To()) {
 		return sockets, nil
 	}
-	if err := h.publisher.Publish(cmd); err != nil {
-		return sockets, h.unavailable("execute", err)
+	err = h.publisher.Publish(cmd)
+	if err != nil && sio.CodeOf(err) != sio.CodeDeadline {
+		err = h.unavailable("execute", err)
 	}
-	return sockets, nil
+	return sockets, err
 }
 
 // Apply carries the command out on this replica only, and returns how many sockets the target has here.

@@ -123,7 +123,7 @@ func (m *Mesh) tellDoubtLocked() {
 		}
 	}
 	m.mu.Unlock()
-	m.publisher.Doubt(m.doubt.losses, slices.Sorted(maps.Keys(absent)), now.Add(m.options.silence()))
+	m.publisher.Doubt(m.doubt.losses, slices.Sorted(maps.Keys(absent)), len(m.doubt.awaited) > 0, now.Add(m.options.silence()))
 }
 
 // gap follows commands of another replica that did not come: sockets that were here meanwhile may have missed events, and must not be told

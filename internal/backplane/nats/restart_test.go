@@ -111,7 +111,7 @@ func TestBackplane_Restart(t *testing.T) {
 	if err := a.emit("too early"); sio.CodeOf(err) != sio.CodeUnavailable {
 		t.Errorf("an emit before all are known to be back: %v", err)
 	}
-	a.publisher.Doubt(a.Losses(), nil, time.Now().Add(time.Minute))
+	a.publisher.Doubt(a.Losses(), nil, false, time.Now().Add(time.Minute))
 	if err := a.emit("after"); err != nil {
 		t.Fatal(err)
 	}
