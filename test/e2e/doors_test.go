@@ -24,7 +24,6 @@ func TestEmitter(t *testing.T) {
 		"nothing":       nil,
 		"no target":     {Event: &spanwirev1.Event{Name: "x"}},
 		"no event":      {Target: &spanwirev1.Target{}},
-		"no name":       {Target: nobody, Event: &spanwirev1.Event{}},
 		"reserved name": {Target: nobody, Event: &spanwirev1.Event{Name: "connect"}},
 		"not an array":  {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte(`1`)}},
 		"not JSON":      {Target: nobody, Event: &spanwirev1.Event{Name: "x", Args: []byte(`[nope]`)}},
