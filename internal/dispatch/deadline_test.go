@@ -189,3 +189,37 @@ func TestDeadline_concurrent(t *testing.T) {
 		})
 	}
 }
+
+// Sockets of other replicas have the same, and nothing is kept of them in the end.
+func TestDeadline_guests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, log := newLoggedFixture(t, Options{HandlerTimeout: 10 * time.Second})
+		i := f.attach("a", "a1", nil)
+		v := newVisitors(t, f)
+		for _, name := range []string{"hung", "quick"} {
+			v.forward("far", name)
+		}
+		v.forward("other", "fine")
+		i.resolve(t, 2, sio.Result{})
+		time.Sleep(21 * time.Second)
+		synctest.Wait()
+		f.wantDropped(1, 1)
+		if found := log.with("event quick", "never started", "event hung"); len(found) != 1 {
+			t.Errorf("the log says %q", log.with("dropped"))
+		}
+		for n := range 2 {
+			if err := i.a.Resolve(i.list[n].ID, sio.Result{}); sio.CodeOf(err) != sio.CodeDeadline {
+				t.Errorf("late result: %v", err)
+			}
+		}
+		if found := log.with("too late", "socket=far"); len(found) != 2 {
+			t.Errorf("the log says %q", log.with("late"))
+		}
+		if n := len(i.a.guests.lanes); n != 0 {
+			t.Errorf("%d guests are left", n)
+		}
+		if v.done[1] != sio.Abandoned || v.done[2] != sio.Abandoned || v.done[3] != sio.Handled {
+			t.Errorf("told %v", v.done)
+		}
+	})
+}
