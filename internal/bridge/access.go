@@ -15,12 +15,25 @@ import (
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // porter asks whoever comes through the door who it is.
-type porter struct{ callers *access.Callers }
+type porter struct {
+	callers  *access.Callers
+	rejected func(ctx context.Context, method string, err error) // told of calls that were rejected; nil tells nobody
+}
+
+// tell says that a call was rejected, for who made it or for what it registers.
+func (p porter) tell(ctx context.Context, method string, err error) {
+	code := status.Code(err)
+	if p.rejected != nil && (code == codes.Unauthenticated || code == codes.PermissionDenied ||
+		code == codes.InvalidArgument && method == spanwirev1.HandlerService_Attach_FullMethodName) {
+		p.rejected(ctx, method, err)
+	}
+}
 
 // credential is what a caller showed.
 type credential struct {
@@ -84,7 +97,8 @@ func (p porter) again(ctx context.Context) (context.Context, error) {
 	return p.admitAs(ctx, x)
 }
 
-func (p porter) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (p porter) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer func() { p.tell(stream.Context(), info.FullMethod, err) }()
 	ctx, err := p.admit(stream.Context())
 	if err != nil {
 		return err
@@ -95,12 +109,13 @@ func (p porter) stream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerIn
 	return handler(srv, stream)
 }
 
-func (p porter) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := p.admit(ctx)
-	if err != nil {
-		return nil, err
+func (p porter) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+	admitted, err := p.admit(ctx)
+	if err == nil {
+		answer, err = handler(admitted, req)
 	}
-	return handler(ctx, req)
+	p.tell(ctx, info.FullMethod, err)
+	return answer, err
 }
 
 // unknown answers methods that nobody serves, when the caller has been admitted.

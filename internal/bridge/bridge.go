@@ -45,6 +45,8 @@ type Options struct {
 	Calls *once.Calls
 	// Board tells what happens to those who follow. Nil means that nothing is told.
 	Board *tail.Board
+	// Rejected is told of calls that were rejected, for who made them or for what they register. Nil tells nobody.
+	Rejected func(ctx context.Context, method string, err error)
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
 	MaxFrame int
 	// AckTimeout is how long an emit waits for acks when it names no time. Default 10 s.
@@ -115,7 +117,7 @@ func (o Options) withDefaults() Options {
 // ServerOptions are what the gRPC server needs for this door: bounds against floods, the codec of its frames, and who may call.
 func (o Options) ServerOptions() []grpc.ServerOption {
 	o = o.withDefaults()
-	who := porter{o.Callers}
+	who := porter{o.Callers, o.Rejected}
 	const window = 1 << 20 // bytes that a peer may send ahead
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),

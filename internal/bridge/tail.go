@@ -66,7 +66,7 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 
 // mayFollow tells whether the caller may see what happens, by what is said of it now. The error is a status.
 func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
-	ctx, err := porter{s.o.Callers}.again(ctx)
+	ctx, err := porter{callers: s.o.Callers}.again(ctx)
 	if err != nil {
 		return err
 	}

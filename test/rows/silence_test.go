@@ -376,6 +376,18 @@ var silenceRows = []row{
 			c.closed()
 		}, "level=WARN", "session closed", "setting=max-packet-rate")
 	}},
+	{"O29n", "a caller without the token, and a registration that makes no sense, have a line", func(t *testing.T, w *world) {
+		s := alone(t, "--service-tokens", "right-and-long")
+		const strangers = "spanwire_bridge_strangers_total"
+		s.provokes(t, strangers, "", func() {
+			if out, err := brokerSays("services", "--address", s.broker.Services, "--token", "s3cret", "--timeout", "5s"); err == nil {
+				t.Errorf("let in: %s", out)
+			}
+		}, "level=WARN", "call rejected", "reason=unauthenticated", "setting=", "service-tokens", "address=127.0.0.1")
+		if strings.Contains(s.broker.Log(), "s3cret") {
+			t.Errorf("the log holds what the caller showed: %s", s.broker.Log())
+		}
+	}},
 	{"O29k", "a broker without any handler says so", func(t *testing.T, w *world) {
 		s := alone(t)
 		c := s.websocket(t)
