@@ -32,8 +32,8 @@ func (b *Broker) busOptions() nats.Options {
 	}
 	o.MaxEnvelope, o.Pending, o.ReconnectBuffer = c.MaxEnvelope, c.MaxBacklog, c.ReconnectBuffer
 	// A NATS that hangs is noticed before the replicas behind it are taken for dead: it is the link that is in doubt then.
-	const shortest, part = time.Second, 4
-	o.PingInterval = max(shortest, min(o.PingInterval, c.ReplicaTimeout/part))
+	const shortest, longest, part = time.Second, 5 * time.Second, 4
+	o.PingInterval = max(shortest, min(longest, c.ReplicaTimeout/part))
 	return o
 }
 

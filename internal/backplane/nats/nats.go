@@ -56,7 +56,7 @@ type Options struct {
 func Default() Options {
 	return Options{
 		Cluster: "spanwire", MaxEnvelope: 4 << 20, Pending: 16384, ReconnectBuffer: 8 << 20, ReconnectWait: 500 * time.Millisecond,
-		PingInterval: 5 * time.Second,
+		PingInterval: 2500 * time.Millisecond,
 	}
 }
 
