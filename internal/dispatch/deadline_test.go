@@ -218,6 +218,8 @@ func TestDeadline_guests(t *testing.T) {
 		if n := len(i.a.guests.lanes); n != 0 {
 			t.Errorf("%d guests are left", n)
 		}
+		v.mu.Lock()
+		defer v.mu.Unlock()
 		if v.done[1] != sio.Abandoned || v.done[2] != sio.Abandoned || v.done[3] != sio.Handled {
 			t.Errorf("told %v", v.done)
 		}

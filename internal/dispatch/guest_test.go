@@ -4,6 +4,7 @@ package dispatch
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/spanwire/spanwire/internal/sio"
@@ -15,6 +16,8 @@ type visitors struct {
 	f    *fixture
 	g    uint64
 	next sio.DispatchID
+
+	mu   sync.Mutex // guards done
 	done map[sio.DispatchID]sio.Outcome
 }
 
@@ -27,7 +30,11 @@ func (v *visitors) forward(name, event string) {
 	v.next++
 	err := v.f.Forward("a1", v.g, &Dispatch{
 		ID: v.next, Socket: &socket{id: sio.SocketID(name), ns: "/"}, Kind: Event, Event: &sio.Event{Name: event},
-	}, func(id sio.DispatchID, r sio.Result) { v.done[id] = r.Outcome })
+	}, func(id sio.DispatchID, r sio.Result) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.done[id] = r.Outcome
+	})
 	if err != nil {
 		v.t.Fatal(err)
 	}
