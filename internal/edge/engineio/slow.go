@@ -22,7 +22,9 @@ var (
 func (s *Session) cutOff(why *Notice) {
 	bytes, _ := s.backlog()
 	n := *why
-	n.Facts = []any{"bytes", bytes}
+	if bytes > 0 { // a WebSocket that was closed for its slowness has dropped them
+		n.Facts = []any{"bytes", bytes}
+	}
 	if s.endWith(sio.ReasonSlowConsumer, endAbort, nil, &n) {
 		s.server.obs.CutOff(why.Cause)
 	}
