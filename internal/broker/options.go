@@ -180,6 +180,7 @@ func journalOptions(c *config.Config) (o hub.JournalOptions) {
 func (b *Broker) bridgeOptions() bridge.Options {
 	c := &b.config.Services
 	return bridge.Options{
+		Rejected:    b.rejections().rejected,
 		Replica:     b.replica,
 		Cluster:     b.config.Cluster.Name,
 		Version:     Version,
