@@ -21,6 +21,7 @@ function lifecycle(n) {
     const auth = socket.auth ?? {};
     refuse(auth, "data");
     if (auth.rooms?.length > 0) socket.join(...auth.rooms);
+    for (const size of auth.large ?? []) socket.emit("hello", "x".repeat(size));
     for (const h of auth.hello ?? []) socket.emit("hello", h);
   };
   n.onDisconnect = (socket, reason) => n.to("watchers").emit("left", socket.id, reason);
@@ -42,6 +43,7 @@ function echoes(n) {
   });
   n.on("fail", () => { throw new Error("as asked for"); });
   n.on("burst", (socket, count, ...more) => { for (let i = 0; i < count; i++) socket.emit("burst", i, ...more); });
+  n.on("burst to", (_socket, room, count, ...more) => { for (let i = 0; i < count; i++) n.to(room).emit("burst", i, ...more); });
   n.on("handshake", handshake);
 }
 
