@@ -5,6 +5,7 @@ package bridge
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -52,8 +53,35 @@ func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
 	if a.GetFault().GetCode() == spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE {
 		in.partial(a.GetFault())
 	} else if a.GetFault() != nil {
-		in.fault(a.GetFault().GetCode(), a.GetFault().GetMessage())
+		in.refused(m, a.GetFault())
 	}
+}
+
+// refused tells the fault of a command whose sender waits for no answer, with what it takes to find the command in the sender's code.
+func (in *Instance) refused(m *spanwirev1.Command, f *spanwirev1.Fault) {
+	ns, event := targetIn(m).GetNamespace(), m.GetEmit().GetEvent().GetName()
+	if message := m.GetServerSideEmit(); message != nil {
+		ns, event = message.GetNamespace(), message.GetEvent().GetName()
+	}
+	in.tellFault(&spanwirev1.Fault{
+		Code: f.GetCode(), Message: f.GetMessage(), Event: clip(event, maxName), Namespace: clip(string(namespaceOf(ns)), maxName),
+		Bytes: uint32(proto.Size(m)),
+	})
+}
+
+// targetIn gives the target of a command; nil for one that has none.
+func targetIn(m *spanwirev1.Command) *spanwirev1.Target {
+	switch c := m.GetCommand().(type) {
+	case *spanwirev1.Command_Emit:
+		return c.Emit.GetTarget()
+	case *spanwirev1.Command_Join:
+		return c.Join.GetTarget()
+	case *spanwirev1.Command_Leave:
+		return c.Leave.GetTarget()
+	case *spanwirev1.Command_Disconnect:
+		return c.Disconnect.GetTarget()
+	}
+	return nil
 }
 
 func (s *Server) ackTimeout(m interface{ GetAckTimeoutMs() uint32 }) time.Duration {
@@ -140,10 +168,10 @@ func targetOf(op string, m *spanwirev1.Target) (sio.Target, error) {
 }
 
 func checkNamespace(op string, ns sio.Namespace) error {
-	if ns[0] == '/' {
+	if ns[0] == '/' && len(ns) <= maxName && !strings.Contains(string(ns), ",") {
 		return nil
 	}
-	return sio.E(sio.CodeInvalid, op, fmt.Sprintf("namespace %q must begin with a slash", clip(string(ns), maxName)))
+	return sio.E(sio.CodeInvalid, op, fmt.Sprintf("namespace %q must begin with a slash, have no comma and at most %d bytes", clip(string(ns), maxName), maxName))
 }
 
 func checkPattern(op string, pattern sio.Namespace) error {

@@ -121,13 +121,19 @@ func (in *Instance) notice(m *spanwirev1.AttachResponse) {
 
 // fault tells the instance about something that no answer can carry.
 func (in *Instance) fault(code spanwirev1.FaultCode, message string) {
+	in.tellFault(&spanwirev1.Fault{Code: code, Message: message})
+}
+
+func (in *Instance) tellFault(f *spanwirev1.Fault) {
 	in.server.metrics.Faults.Inc()
 	if ok, missed := in.odd.Allow(); ok {
-		in.log.Warn("an instance did something odd", "code", code.String(), "message", message, "lines_left_out", missed)
+		args := []any{"code", f.GetCode().String(), "message", f.GetMessage(), "lines_left_out", missed}
+		if f.GetBytes() > 0 {
+			args = append(args, "event", f.GetEvent(), "namespace", f.GetNamespace(), "bytes", f.GetBytes())
+		}
+		in.log.Warn("an instance did something odd", args...)
 	}
-	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
-		Fault: &spanwirev1.Fault{Code: code, Message: message},
-	}})
+	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: f}})
 }
 
 // partial tells of commands that nobody waits for and that may not have reached every replica. It is no fault of the instance, and as long as NATS is

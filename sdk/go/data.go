@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
@@ -96,6 +97,9 @@ func dataJSON(value any) ([]byte, error) {
 	defer p.release()
 	if err := p.json(value); err != nil {
 		return nil, err
+	}
+	if !utf8.Valid(p.args.Bytes()) { // a json.RawMessage can bring that
+		return nil, errBadRaw
 	}
 	return append([]byte(nil), p.args.Bytes()...), nil
 }

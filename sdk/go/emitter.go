@@ -120,6 +120,9 @@ func (m *Emitter) execute(c *command) error {
 
 // query carries out a command: an emit as a call of its own, which brokers of every age know.
 func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if c.kind == commandEmit {
 		return m.emit(ctx, c)
 	}

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 )
 
 // payload is the arguments of an event or an ack on their way out: one JSON array and its attachments. Payloads are pooled.
@@ -62,7 +63,7 @@ func (p *payload) encode(args []any) error {
 	return nil
 }
 
-var errBadRaw = errors.New("a json.RawMessage is not valid JSON")
+var errBadRaw = errors.New("a json.RawMessage is not valid JSON in UTF-8")
 
 func (p *payload) value(arg any) error {
 	switch v := arg.(type) {
@@ -105,7 +106,7 @@ func (p *payload) raw(v json.RawMessage) error {
 		p.args.WriteString("null")
 		return nil
 	}
-	if !json.Valid(v) {
+	if !json.Valid(v) || !utf8.Valid(v) {
 		return errBadRaw
 	}
 	p.args.Write(v)

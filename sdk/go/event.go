@@ -24,6 +24,7 @@ type Event struct {
 	attachments [][]byte
 	ack         *payload // nil until Ack
 	acked       bool
+	ackErr      error // why an answer that the handler gave cannot be sent; nil when a later one can
 }
 
 // Args gives the arguments, each as raw JSON. An attachment stands in them as {"_placeholder":true,"num":N}. They must not be changed.
@@ -43,7 +44,8 @@ func (e *Event) Attachments() [][]byte { return e.attachments }
 func (e *Event) Bind(targets ...any) error { return bind(e.args, e.attachments, targets) }
 
 // Ack gives the answer for the browser's callback. It is sent when the handler returns nil, after everything that the handler
-// emitted, and ignored if the browser waits for none.
+// emitted, and ignored if the browser waits for none. An answer that cannot be encoded is an error here, and fails the event if the handler
+// neither returns an error nor gives another answer.
 func (e *Event) Ack(args ...any) error {
 	if e.acked {
 		return ErrAcked
@@ -55,13 +57,14 @@ func (e *Event) Ack(args ...any) error {
 	p := newPayload()
 	if err := p.encode(args); err != nil {
 		p.release()
+		e.ackErr = err
 		return err
 	}
 	// The caller may reuse its bytes as soon as Ack returned, but they are sent later.
 	for i, a := range p.attachments {
 		p.attachments[i] = slices.Clone(a)
 	}
-	e.ack, e.acked = p, true
+	e.ack, e.acked, e.ackErr = p, true, nil
 	return nil
 }
 

@@ -261,6 +261,9 @@ func (svc *Service) execute(c *command) error { return svc.executeOn(nil, c) }
 
 // executeOn queues a command on the stream if it lives, and on any other if not.
 func (svc *Service) executeOn(s *stream, c *command) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.target.key != "" {
 		return errKey
 	}
@@ -287,6 +290,9 @@ func (svc *Service) query(ctx context.Context, c *command) (*spanwirev1.Answer, 
 
 // queryOn waits for the answer to a command. The answer is valid also beside an error that the broker told.
 func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwirev1.Answer, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
 	if c.target.key != "" {
 		return nil, errKey
 	}

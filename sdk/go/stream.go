@@ -3,6 +3,7 @@
 package spanwire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,7 +138,8 @@ func (s *stream) takeRare(data []byte) error {
 			return nil
 		}
 		s.service.stats.faults.Add(1)
-		s.log.Warn("the broker reports a fault", "code", f.Fault.GetCode().String(), "message", f.Fault.GetMessage())
+		s.log.Error("the broker refused what this instance sent", "code", f.Fault.GetCode().String(), "message", f.Fault.GetMessage(),
+			"event", f.Fault.GetEvent(), "namespace", cmp.Or(f.Fault.GetNamespace(), mainNamespace), "bytes", f.Fault.GetBytes())
 	case *spanwirev1.AttachResponse_Topology:
 		s.service.scheduler.heard(s, replicasOf(f.Topology))
 		s.service.learn(f.Topology)

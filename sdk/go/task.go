@@ -154,7 +154,7 @@ func (t *task) work(ctx context.Context) {
 	var o outcome
 	if t.kind == kindEvent && t.handler == nil {
 		o = outcome{failed: true, message: "this instance has no handler for the event"}
-	} else if err := t.call(ctx); err != nil {
+	} else if err := t.outcome(ctx); err != nil {
 		o = t.failure(err)
 		t.refused = t.kind == kindConnect && !t.handler.advisory
 	} else if t.kind == kindConnect || t.WantsAck {
@@ -166,6 +166,29 @@ func (t *task) work(ctx context.Context) {
 	}
 	t.ack.release()
 	t.ack = nil
+}
+
+// outcome runs the handler, and fails when its answer cannot be sent.
+func (t *task) outcome(ctx context.Context) error {
+	if err := t.call(ctx); err != nil {
+		return err
+	}
+	if t.ackErr != nil {
+		return t.ackErr
+	}
+	return t.checkAck()
+}
+
+// checkAck tells that the answer is too large to be sent.
+func (t *task) checkAck() error {
+	if t.ack == nil || t.farewell {
+		return nil
+	}
+	_, _, size := resultSizes(&outcome{acked: true, ack: t.ack})
+	if most := t.stream.out.maxChunk; size > most {
+		return fmt.Errorf("%w: the answer has %d bytes of at most %d (the broker's setting max-frame)", ErrTooLarge, size, most)
+	}
+	return nil
 }
 
 func (t *task) call(ctx context.Context) (err error) {

@@ -138,8 +138,10 @@ def test_outcomes(conversation: Conversation) -> None:
 # An ack that no frame can hold becomes a failure; a command, an error of its caller.
 def test_too_large(conversation: Conversation) -> None:
     dispatch = conversation.receive(batch(1, event(1))).dispatches[0]
-    conversation.resolve(dispatch, b"1" * 1000)
-    assert parsed(conversation.next_frame()).batch.actions[0].result.HasField("failure")
+    with pytest.raises(TooLargeError, match="'e' in namespace /"):
+        conversation.resolve(dispatch, b"1" * 1000)
+    with pytest.raises(TooLargeError):
+        conversation.refuse(dispatch, "no", b"1" * 1000)
     with pytest.raises(TooLargeError):
         conversation.command(emit("x" * 1000))
     assert conversation.waiting == 0

@@ -119,7 +119,7 @@ def test_found(broker: FakeBroker, service: Make, book: Book) -> None:
     book.want(("fake1", "transport error"), ("fake3", "transport error"))
 
 
-# Another replica's word that it lives keeps the sockets, its word that it is dead ends them; what it says of them then is nothing new.
+# Another replica's word that it lives keeps the sockets, its word that it is dead ends them; more it says is nothing new.
 def test_judged(pair: tuple[FakeBroker, FakeBroker], service: Make, book: Book) -> None:
     one, two = pair
     s = service(one)

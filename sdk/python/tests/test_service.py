@@ -551,11 +551,109 @@ def test_too_large(broker: FakeBroker, service: Make) -> None:
     s.wait_attached(WAIT)
     with pytest.raises(ValueError, match="1000"):
         s.emit("x", "x" * 2000)
-    assert "larger" in stream.result(stream.dispatch("x")).failure.message
+    assert "more than the broker takes" in stream.result(stream.dispatch("x")).failure.message
     for _ in range(5):
         s.emit("x", "y" * 300)
     stream.emits(5)
     assert max(b.ByteSize() for b in stream.batches) <= 1000
+
+
+class Circle(dict[str, Any]):
+    """Holds itself."""
+
+    def __init__(self) -> None:
+        self["self"] = self
+
+
+# What cannot be sent is its caller's error, whatever is asked for, and the handler's failure when it is the answer.
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), object(), {1, 2}, Circle(), [b"x", float("nan")], {(1, 2): 3}, "x" * 2000],
+    ids=lambda value: type(value).__name__,
+)
+def test_unsendable(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture, value: Any) -> None:
+    broker.max_frame_bytes = 1000
+    s = service()
+
+    @s.on("answer")
+    def answer(socket: Any) -> Any:
+        return value
+
+    @s.on("coroutine")
+    async def coroutine(socket: Any) -> Any:
+        return value
+
+    @s.on_connect
+    def connect(socket: Any) -> None:
+        raise spanwire.ConnectionRefusedError("no", value)
+
+    calls: list[Callable[[Any], Any]] = [
+        lambda socket: s.emit("e", value),
+        lambda socket: s.send(value),
+        lambda socket: s.emit("e", value, callback=lambda acks: None),
+        lambda socket: s.emit_with_ack("e", value, timeout=1),
+        lambda socket: s.to("r").emit("e", value),
+        lambda socket: s.server_side_emit("m", value),
+        lambda socket: socket.emit("e", value),
+        lambda socket: socket.send(value),
+        lambda socket: socket.emit_with_ack("e", value, timeout=1),
+        lambda socket: socket.broadcast("e", value),
+        lambda socket: socket.set_data(value),
+    ]
+
+    @s.on("calls")
+    def tried(socket: Any) -> list[int]:
+        silent = []
+        for number, call in enumerate(calls):
+            try:
+                call(socket)
+                silent.append(number)
+            except (TypeError, ValueError):
+                pass
+        return silent
+
+    s.start()
+    stream = broker.attached()
+    s.wait_attached(WAIT)
+    assert stream.ack(stream.dispatch("calls")) == [[]]
+    for name in ("answer", "coroutine"):
+        assert stream.result(stream.dispatch(name)).failure.message
+        assert f"the handler of {name!r} failed (namespace /)" in caplog.text
+    assert stream.result(stream.connect("s2")).failure.message
+    assert "the handler of 'connect' failed" in caplog.text
+    s.emit("last")
+    assert [e[0] for e in stream.emits()] == ["last"]
+
+
+# Names that no broker takes are the caller's error, too.
+@pytest.mark.parametrize("namespace", ["chat", "/a,b", "/" + "x" * 255])
+def test_no_namespace(service: Make, broker: FakeBroker, namespace: str) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    broker.attached()
+    for call in (
+        lambda: s.emit("e", namespace=namespace),
+        lambda: s.of(namespace).emit("e"),
+        lambda: s.join("r", to="s1", namespace=namespace),
+        lambda: s.server_side_emit("m", namespace=namespace),
+    ):
+        with pytest.raises(ValueError, match="namespace"):
+            call()
+
+
+# What only the broker finds is logged as an error, with what it takes to find it in the program.
+def test_refused_by_broker(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
+    s = service()
+    s.on("x")(lambda socket: None)
+    s.start()
+    stream = broker.attached()
+    stream.send(fault=command_pb2.Fault(message="too deep", event="e", namespace="/n", bytes=77))
+    for _ in range(500):
+        if "too deep" in caplog.text:
+            break
+        threading.Event().wait(0.01)
+    assert "too deep (event 'e', namespace /n, 77 bytes)" in caplog.text
 
 
 # The kinds of receivers.

@@ -1420,7 +1420,13 @@ type Fault struct {
 	// Classifies the fault.
 	Code FaultCode `protobuf:"varint,1,opt,name=code,proto3,enum=spanwire.v1.FaultCode" json:"code,omitempty"`
 	// Explains the fault in one sentence for a developer.
-	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Names the event or message of a command that was refused without an Answer, so that its sender can find it. Empty otherwise.
+	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
+	// Names the namespace of that command. Empty means "/", or that there is no such command.
+	Namespace string `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Holds the size of that command in bytes.
+	Bytes         uint32 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1467,6 +1473,27 @@ func (x *Fault) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Fault) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Fault) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Fault) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
 }
 
 var File_spanwire_v1_command_proto protoreflect.FileDescriptor
@@ -1580,10 +1607,13 @@ const file_spanwire_v1_command_proto_rawDesc = "" +
 	"\x03ack\x18\x03 \x01(\v2\x10.spanwire.v1.AckR\x03ack\"L\n" +
 	"\tSocketAck\x12\x1b\n" +
 	"\tsocket_id\x18\x01 \x01(\tR\bsocketId\x12\"\n" +
-	"\x03ack\x18\x02 \x01(\v2\x10.spanwire.v1.AckR\x03ack\"M\n" +
+	"\x03ack\x18\x02 \x01(\v2\x10.spanwire.v1.AckR\x03ack\"\x97\x01\n" +
 	"\x05Fault\x12*\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x16.spanwire.v1.FaultCodeR\x04code\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xf2\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\tR\x05event\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\rR\x05bytes*\xf2\x01\n" +
 	"\tFaultCode\x12\x1a\n" +
 	"\x16FAULT_CODE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FAULT_CODE_INVALID\x10\x01\x12\x18\n" +

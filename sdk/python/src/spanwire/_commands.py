@@ -34,6 +34,7 @@ __all__ = [
 
 # 30 characters of URL-safe base64, of which the sixth ends the replica's id and carries two bits.
 _SOCKET_ID = re.compile(r"[A-Za-z0-9_-]{5}[AQgw][A-Za-z0-9_-]{24}", re.ASCII)
+_MAX_NAMESPACE = 255  # bytes
 _RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
 
@@ -75,6 +76,26 @@ def one_namespace(namespace: Space) -> str:
     return namespace
 
 
+def check_namespace(namespace: str) -> str:
+    """Checks that a namespace can have the name: brokers refuse others, and tell only who waits for an answer.
+
+    Args:
+        namespace: The name.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: No namespace can have it.
+    """
+    if namespace and (namespace[0] != "/" or "," in namespace or len(namespace.encode()) > _MAX_NAMESPACE):
+        raise ValueError(
+            f"{namespace[:_MAX_NAMESPACE]!r} is no namespace: it must begin with a slash, have no comma and at most"
+            f" {_MAX_NAMESPACE} bytes"
+        )
+    return namespace
+
+
 def milliseconds(seconds: float | None) -> int:
     """Translates a timeout.
 
@@ -104,7 +125,7 @@ def fill_target(message: event_pb2.Target, to: To, except_: str | Iterable[str] 
         message.local = to._local
         namespace, to = to.namespace, to.rooms
     if type(namespace) is str:
-        message.namespace = namespace
+        message.namespace = namespace if namespace == "/" else check_namespace(namespace)
     else:
         message.namespace, message.pattern = _space(namespace)
     if type(to) is str:
@@ -119,7 +140,7 @@ def fill_target(message: event_pb2.Target, to: To, except_: str | Iterable[str] 
 
 
 def _space(namespace: Space) -> tuple[str, bool]:
-    return (namespace, False) if isinstance(namespace, str) else (pattern_source(namespace), True)
+    return (check_namespace(namespace), False) if isinstance(namespace, str) else (pattern_source(namespace), True)
 
 
 def fill_event(message: event_pb2.Event, codec: Codec, event: str, args: Sequence[Any]) -> None:
@@ -251,7 +272,7 @@ def fill_message(
     if not name:
         raise ValueError("a message needs a name")
     fill_event(message.event, codec, name, args)
-    message.namespace = one_namespace(namespace)
+    message.namespace = check_namespace(one_namespace(namespace))
     message.services.extend(names(services))
 
 

@@ -338,16 +338,24 @@ class Conversation(Outbox):
             dispatch: The dispatch.
             args: The arguments of the ack, or None when there is none to send. Accepts a connect.
             attachments: The ack's attachments.
+
+        Raises:
+            TooLargeError: The ack is larger than a frame may be.
         """
         number = dispatch.id
         data = result_element(number) if args is None else ack_element(number, args, attachments)
-        if len(data) > self.max_frame_bytes - OVERHEAD:
-            self.fail(dispatch, "the ack is larger than a frame may be")
-            return
+        self._check_size(dispatch, len(data))
         if dispatch.generation != self.generation or self.state is State.LOST:
             self._late(dispatch, data)
         else:
             self._outbound.append((number, data, 0))
+
+    def _check_size(self, dispatch: Dispatch, size: int) -> None:
+        if size > self.max_frame_bytes - OVERHEAD:
+            raise TooLargeError(
+                f"the answer to {dispatch.name!r} in namespace {dispatch.socket.namespace} has {size} bytes, more than the broker"
+                f" takes at once ({self.max_frame_bytes}, its setting max-frame)"
+            )
 
     def refuse(self, dispatch: Dispatch, message: str = "", data: bytes = b"") -> None:
         """Queues the refusal of a connect, and forgets the socket.
@@ -356,10 +364,14 @@ class Conversation(Outbox):
             dispatch: The connect.
             message: The message for the browser.
             data: One JSON value for the browser, or nothing.
+
+        Raises:
+            TooLargeError: The refusal is larger than a frame may be.
         """
+        result = handler_pb2.Result(dispatch_id=dispatch.id, refusal=handler_pb2.Refusal(message=message, data=data))
+        self._check_size(dispatch, result.ByteSize() + 16)  # with its tags and lengths
         self.memory.forget(dispatch.socket.id)
         dispatch.socket.refused = True
-        result = handler_pb2.Result(dispatch_id=dispatch.id, refusal=handler_pb2.Refusal(message=message, data=data))
         self._queue_result(dispatch, result)
 
     def fail(self, dispatch: Dispatch, message: str, *, keep: bool = False) -> None:

@@ -396,7 +396,14 @@ class Link:
             if received.fault.code == command_pb2.FAULT_CODE_UNIMPLEMENTED and self._registering:
                 self._registered(handler_pb2.Registered(fault=received.fault))
                 return
-            log.warning("the broker found fault with an action: %s", received.fault.message)
+            fault = received.fault
+            log.error(
+                "the broker refused what this instance sent: %s (event %r, namespace %s, %d bytes)",
+                fault.message,
+                fault.event,
+                fault.namespace or "/",
+                fault.bytes,
+            )
 
     def _welcomed(self, welcome: handler_pb2.Welcome) -> None:
         if self._timer is not None:

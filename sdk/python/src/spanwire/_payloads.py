@@ -142,7 +142,14 @@ class Codec:
     def _encode_custom(self, values: Sequence[Any]) -> tuple[bytes, Sequence[bytes]]:
         assert self._json is not None  # noqa: S101 - asked by the caller
         attachments: list[bytes] = []
-        return self._json.dumps(_take_out(values, attachments)).encode(), attachments
+        text = self._json.dumps(_take_out(values, attachments))
+        if "NaN" in text or "Infinity" in text:  # perhaps in a string
+            stdlib_json.loads(text, parse_constant=_no_constant)
+        return text.encode(), attachments
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} has no word in JSON")
 
 
 def _guarded(

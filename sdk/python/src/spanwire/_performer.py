@@ -193,18 +193,20 @@ class Performer:
     def _failed(self, item: Dispatch, error: BaseException) -> None:
         if self._advisory(item):
             if not isinstance(error, builtins.ConnectionRefusedError | ConnectionRefusedError):
-                log.error("the handler of %r failed", item.name, exc_info=error)
-            self._ignored(item, f"{type(error).__name__}: {error}")
+                log.error("the handler of %r failed (namespace %s)", item.name, item.socket.namespace, exc_info=error)
+            self._ignored(item, _text(f"{type(error).__name__}: {error}"))
             return
         if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
-            message, data = refusal(self._codec, error.error_args)
-            item.home.refuse(item, message, data)
-            return
+            try:
+                item.home.refuse(item, *refusal(self._codec, error.error_args))
+                return
+            except (TypeError, ValueError) as unsendable:
+                error = unsendable
         if item.kind == "connect" and isinstance(error, builtins.ConnectionRefusedError):
             item.home.refuse(item)
             return
-        log.error("the handler of %r failed", item.name, exc_info=error)
-        item.home.fail(item, f"{type(error).__name__}: {error}")
+        log.error("the handler of %r failed (namespace %s)", item.name, item.socket.namespace, exc_info=error)
+        item.home.fail(item, _text(f"{type(error).__name__}: {error}"))
 
     # Coroutines.
 
@@ -286,8 +288,13 @@ def refusal(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
     if not args:
         return "", b""
     if len(args) == 1:
-        return str(args[0]), b""
-    return str(args[0]), codec.value(args[1] if len(args) == 2 else list(args[1:]))
+        return _text(args[0]), b""
+    return _text(args[0]), codec.value(args[1] if len(args) == 2 else list(args[1:]))
+
+
+def _text(value: Any) -> str:
+    """Gives the text of a value, with escapes for what has no UTF-8."""
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

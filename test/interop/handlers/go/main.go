@@ -94,6 +94,7 @@ func everything(svc *spanwire.Service) {
 	rooms(main)
 	work(svc)
 	surface(main)
+	unsendable(main)
 	admin(svc.Namespace("/admin"))
 	dynamic(svc.NamespacePattern(`/room-\d+`))
 	told(svc.Namespace("/rooms"))

@@ -19,6 +19,7 @@ from typing import Any
 import spanwire
 from only import only
 from surface import dynamic, surface, told
+from unsendable import unsendable
 
 if len(sys.argv) > 3 and sys.argv[1] == "emit":
     with spanwire.Emitter() as emitter:
@@ -221,6 +222,7 @@ def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
 
 
 surface(service)
+unsendable(service)
 dynamic(service, re.compile(r"/room-\d+"))
 told(service, "/rooms")
 threading.Thread(target=tell, daemon=True).start()

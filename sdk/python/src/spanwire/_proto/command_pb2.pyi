@@ -236,9 +236,15 @@ class SocketAck(_message.Message):
     def __init__(self, socket_id: _Optional[str] = ..., ack: _Optional[_Union[_event_pb2.Ack, _Mapping]] = ...) -> None: ...
 
 class Fault(_message.Message):
-    __slots__ = ("code", "message")
+    __slots__ = ("code", "message", "event", "namespace", "bytes")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
     code: FaultCode
     message: str
-    def __init__(self, code: _Optional[_Union[FaultCode, str]] = ..., message: _Optional[str] = ...) -> None: ...
+    event: str
+    namespace: str
+    bytes: int
+    def __init__(self, code: _Optional[_Union[FaultCode, str]] = ..., message: _Optional[str] = ..., event: _Optional[str] = ..., namespace: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What cannot be sent. unsendable.go is the same in Go, event for event."""
+
+from collections.abc import Callable
+from typing import Any
+
+import spanwire
+
+
+def unsendable(service: spanwire.Service) -> None:
+    """Registers the handlers of the main namespace."""
+    circle: dict[str, Any] = {}
+    circle["self"] = circle
+    values: dict[str, Any] = {"nan": float("nan"), "circle": circle, "function": unsendable, "large": "x" * (8 << 20)}
+
+    @service.on("unsendable calls")
+    def calls(socket: spanwire.Socket) -> Any:
+        silent = []
+
+        def note(call: str, act: Callable[[], Any]) -> None:
+            try:
+                act()
+            except (TypeError, ValueError, spanwire.CommandError):
+                return
+            silent.append(call)
+
+        for name, value in values.items():
+            note(f"emit {name}", lambda value=value: socket.emit("e", value))  # type: ignore[misc]
+            note(f"broadcast {name}", lambda value=value: service.emit("e", value))  # type: ignore[misc]
+            note(f"emit with ack {name}", lambda value=value: socket.emit_with_ack("e", value))  # type: ignore[misc]
+            note(f"message {name}", lambda value=value: service.server_side_emit("m", value))  # type: ignore[misc]
+            note(f"data {name}", lambda value=value: socket.set_data(value))  # type: ignore[misc]
+        note("namespace", lambda: service.emit("e", namespace="chat"))
+        return silent
+
+    @service.on("unsendable answer")
+    def answer(_socket: spanwire.Socket, name: str) -> Any:
+        return values[name]
+
+    # Nested deeper than the broker takes, which only the broker knows.
+    @service.on("refused emit")
+    def refused(socket: spanwire.Socket) -> None:
+        value: Any = 1
+        for _ in range(600):
+            value = [value]
+        socket.emit("too deep", value)
