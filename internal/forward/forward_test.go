@@ -96,7 +96,7 @@ func TestForwarder_Poll(t *testing.T) {
 	got := make(chan seen, 1)
 	near, far := pair(t, keep(got))
 	for method, body := range map[string]string{"GET": "", "POST": "4\x1e€", "DELETE": ""} {
-		r := request(t, method, near.url(far.session)+"&x=%20;&y", body)
+		r := request(t, method, near.url(far.session)+"&x=%20;&y&token=100%&token=%zz", body)
 		r.Host = "shop.example:8443"
 		sent := http.Header{
 			"Origin": {"https://shop.example"}, "Cookie": {"s=1; t=2"}, "Accept-Encoding": {"br, gzip"}, "X-Forwarded-For": {"192.0.2.1", "10.0.0.1"},
