@@ -129,6 +129,26 @@ func TestDispatcher_Connect_hold(t *testing.T) {
 			time.Sleep(time.Minute)
 		})
 	})
+	t.Run("one service away, leaves", func(t *testing.T) {
+		f := newFixture(t, Options{ConnectHold: 5 * time.Second, HoldSockets: 2})
+		a, b := f.attach("a", "a1", asking), f.attach("b", "b1", asking)
+		known := f.connect("known")
+		a.resolve(t, 0, sio.Result{})
+		b.resolve(t, 0, sio.Result{})
+		b.a.Detach()
+		for _, id := range []string{"1", "2", "3", "4"} { // more than HoldSockets come and go
+			s := f.connect(id)
+			if n := value(t, f.m.WaitingInstance); n != 1 {
+				t.Errorf("%d wait while %s is there", n, id)
+			}
+			s.binding.Disconnect(sio.ReasonTransportClose)
+			if n := value(t, f.m.WaitingInstance); n != 0 {
+				t.Errorf("%d wait when %s has left", n, id)
+			}
+		}
+		known.binding.Disconnect(sio.ReasonTransportClose)
+		same(t, "given later", f.attach("b", "b2", asking).names(), "known:disconnect")
+	})
 	t.Run("leaves while held", func(t *testing.T) {
 		f := newFixture(t, o)
 		s := f.connect("s")

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -44,6 +43,7 @@ type lane struct {
 	listed bool          // in the ring of at, or homeless
 	turn   int           // dispatches handed out in its present turn
 	next   *lane         // in that list
+	prev   *lane
 
 	after *lane // of the same socket id before: it comes first; nil for most
 	heir  *lane // the lane that waits for this one's end
@@ -60,47 +60,6 @@ type lane struct {
 type departure struct {
 	reason sio.Reason
 	rooms  []sio.Room
-}
-
-// ring is a queue of lanes.
-type ring struct {
-	head, tail *lane
-	len        int
-	gauge      metrics.Gauge // never nil
-}
-
-func (r *ring) push(l *lane) {
-	l.listed, l.next = true, nil
-	if r.tail == nil {
-		r.head = l
-	} else {
-		r.tail.next = l
-	}
-	r.tail = l
-	r.len++
-	r.gauge.Inc()
-}
-
-func (r *ring) pop() *lane {
-	l := r.head
-	if l == nil {
-		return nil
-	}
-	if r.head = l.next; r.head == nil {
-		r.tail = nil
-	}
-	l.listed, l.next = false, nil
-	r.len--
-	r.gauge.Dec()
-	return l
-}
-
-// takeAll appends all lanes to the list.
-func (r *ring) takeAll(lanes []*lane) []*lane {
-	for l := r.pop(); l != nil; l = r.pop() {
-		lanes = append(lanes, l)
-	}
-	return lanes
 }
 
 // offer gives an event to the lane. It blocks while the queue is full.
@@ -341,8 +300,12 @@ func (l *lane) leave(parted *departure) {
 		l.tellLocked()
 	}
 	var dropped []*Dispatch
+	homeless := l.at == nil && l.listed
 	if l.at == nil && s.homeless.len > s.d.options.HoldSockets {
 		dropped = l.dropLocked(time.Time{})
+	}
+	if homeless && l.listed && l.queue.len == 0 {
+		s.homeless.remove(l) // nothing waits any more; it would count as waiting, and towards HoldSockets, until the next sweep
 	}
 	l.finishLocked()
 	s.unlockAndFlush()
