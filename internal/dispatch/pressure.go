@@ -8,13 +8,14 @@ import "time"
 // a moment under load is no line, and what lasts is one when it starts, one a minute, and one when it ends. Its fields are guarded by
 // the service's mu.
 type pressure struct {
-	episode  uint32 // grows with each; lanes note in which they were counted
-	affected int    // sockets, since it began
-	began    time.Time
-	told     time.Time // when the last line was written; zero before the first
-	calm     int       // looks in a row that found no socket blocked
-	absent   bool      // the service was, at the last look that found one
-	timer    *time.Timer
+	episode       uint32 // grows with each; lanes note in which they were counted
+	affected      int    // sockets, since it began
+	began         time.Time
+	told          time.Time // when the last line was written; zero before the first
+	calm          int       // looks in a row that found no socket blocked
+	absent        bool      // the service was, at the last look that found one
+	absentAtStart bool      // the service was absent when the first line was written: the last line names the same reason
+	timer         *time.Timer
 }
 
 const (
@@ -66,7 +67,7 @@ func (s *service) pressureLineLocked(now time.Time) (line string, facts []any) {
 	}
 	switch {
 	case sockets > 0 && p.told.IsZero():
-		p.calm, p.told, line = 0, now, "back-pressure started: sockets are not read, since too much waits for the service"
+		p.calm, p.told, p.absentAtStart, line = 0, now, p.absent, "back-pressure started: sockets are not read, since too much waits for the service"
 	case sockets > 0 && now.Sub(p.told) >= pressureAgain:
 		p.calm, p.told, line = 0, now, "back-pressure lasts: sockets are not read, since too much waits for the service"
 	case sockets > 0:
@@ -78,7 +79,7 @@ func (s *service) pressureLineLocked(now time.Time) (line string, facts []any) {
 		if !p.told.IsZero() {
 			line = "back-pressure ended: all sockets are read again"
 		}
-		sockets = p.affected
+		sockets, p.absent = p.affected, p.absentAtStart
 		p.began = time.Time{}
 	}
 	reason, setting := "its instances do not keep up", "socket-queue-events, socket-queue-bytes"
