@@ -212,6 +212,26 @@ def test_order_per_socket(broker: FakeBroker, service: Make) -> None:
     assert seen == {f"s{j}": list(range(100)) for j in range(4)}
 
 
+# Frames that bring nothing to run are answered too, also long after the last event: the broker sends no more before that.
+def test_frames_without_work(broker: FakeBroker, service: Make) -> None:
+    s = service()
+    s.on("add")(lambda socket, a, b: a + b)
+    s.start()
+    instance = broker.attached()
+    assert instance.ack(instance.dispatch("add", 1, 2)) == [3]
+    watchdog = s._links.crew._watchdog
+    deadline = time.monotonic() + WAIT
+    while watchdog.armed:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    for _ in range(5):
+        with instance.changed:
+            instance.sequence += 2
+            for sequence in (instance.sequence - 1, instance.sequence):
+                instance.send(batch=handler_pb2.DispatchBatch(sequence=sequence, answered=instance.received, released=["s9"]))
+        instance.wait(lambda: instance.answered == instance.sequence, "the frames were not answered")
+
+
 # A handler that blocks holds up its own socket and no other; its frame is answered all the same.
 def test_blocked_handler(broker: FakeBroker, service: Make) -> None:
     s = service(workers=3)

@@ -165,6 +165,7 @@ class Link:
             items = self._take(frame)
             if items:
                 return items
+            self._answer_at_once()
 
     def flush(self) -> None:
         """Sends what is queued, if the window allows. Never blocks."""
@@ -193,11 +194,21 @@ class Link:
             self.flush()
         if conversation.answer_due() and self._sending.acquire(blocking=False):
             try:
-                frame = conversation.answer_frame()
-                if frame is not None and self._frames is not None:
-                    self._frames.put(frame)
+                self._answer()
             finally:
                 self._sending.release()
+
+    def _answer_at_once(self) -> None:
+        """Answers the broker's frames if it waits for that, after one that brought nothing to run: the watchdog may be parked."""
+        if self.conversation.answer_due():
+            with self._sending:
+                self._answer()
+
+    def _answer(self) -> None:
+        """Sends a bare answer; the caller holds the lock."""
+        frame = self.conversation.answer_frame()
+        if frame is not None and self._frames is not None:
+            self._frames.put(frame)
 
     # What services ask for.
 
