@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/forward"
@@ -25,8 +26,9 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 func (b *Broker) forwardOptions() forward.Options {
 	c := b.config
 	o := forward.Options{
-		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Gone: b.mesh.Departed, Wake: b.wake, MaxForwards: c.Cluster.MaxForwards,
-		WriteTimeout: c.Engine.WriteTimeout, DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2),
+		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Gone: b.mesh.Departed, Wake: b.wake,
+		DrainSession: b.drainSession, MaxForwards: c.Cluster.MaxForwards, WriteTimeout: c.Engine.WriteTimeout,
+		DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2), DrainSettle: share(settleShare, c.Run.DrainTimeout),
 	}
 	if s := b.secured.cluster; s != nil {
 		o.TLS = s.ClientConfig
@@ -34,8 +36,12 @@ func (b *Broker) forwardOptions() forward.Options {
 	return o
 }
 
-// wake is asked for by other replicas.
+// wake and drainSession are asked for by other replicas.
 func (b *Broker) wake(id sio.SessionID) { b.edge.Wake(id) }
+
+func (b *Broker) drainSession(id sio.SessionID, within time.Duration) {
+	b.edge.DrainSession(id, within)
+}
 
 // forwardedHeader is about what a forwarded request has more in its header than the browser's.
 const forwardedHeader = 1 << 10
@@ -107,7 +113,7 @@ func (b *Broker) findReplica(id sio.ReplicaID) (address string, known bool) {
 	return r.ForwardAddress, known
 }
 
-// drainForwards sends those away whose WebSockets are forwarded. The function that it gives is called before this replica leaves the others.
+// drainForwards has other replicas drain the sessions whose WebSockets are forwarded here. The function that it gives is called before this replica leaves the others.
 func (b *Broker) drainForwards(ctx context.Context) (parting func()) {
 	var draining sync.WaitGroup
 	if b.forward != nil {

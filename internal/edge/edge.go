@@ -80,5 +80,11 @@ func (s *Server) Drain(ctx context.Context) error { return s.engine.Drain(ctx) }
 // Wake answers the request of a polling session that waits for packets, if one does: the way that it came is about to end.
 func (s *Server) Wake(id sio.SessionID) { s.engine.Wake(id) }
 
+// DrainSession closes one session on a WebSocket with ReasonServerShuttingDown when all that it took is answered, within the time: the way that
+// it came is about to end.
+func (s *Server) DrainSession(id sio.SessionID, within time.Duration) {
+	s.engine.DrainSession(id, within)
+}
+
 // newSocketID draws an id that tells nothing of the session's.
 func (s *Server) newSocketID() sio.SocketID { return sio.NewSocketID(s.options.Engine.Replica) }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,38 +14,35 @@ import (
 )
 
 // A replica that leaves must not harm sessions of others. A polling request that waits can only be ended well by the owner, so it is asked to
-// answer; the browser's next request comes to another replica. A WebSocket cannot change its way: it is ended, and its browser begins anew.
+// answer; the browser's next request comes to another replica. A WebSocket cannot change its way: the owner is asked to drain its session, see
+// leave.go.
 
 const (
 	wakeInterval = time.Second
-	wakeTimeout  = 3 * time.Second
-	mostWoken    = 1024 // sessions in one request
+	askTimeout   = 3 * time.Second
+	mostAsked    = 1024 // sessions in one request
 )
 
-// Drain ends the WebSockets that are forwarded, spread over DrainSpread, and returns when all are ended or ctx is. Polling browsers are told with
-// each answer to take another connection, and until Close none of them waits for long.
+// owner is a replica that is asked about sessions of its own.
+type owner struct {
+	id      sio.ReplicaID
+	address string
+}
+
+// Drain has the owners drain the sessions whose WebSockets are forwarded here, spread over DrainSpread, and returns when these WebSockets have ended.
+// After DrainSettle, or when ctx ends, it closes the rest. Polling browsers are told with each answer to take another connection, and until Close
+// none of them waits for long.
 func (f *Forwarder) Drain(ctx context.Context) {
 	f.draining.Store(true)
 	f.mu.Lock()
-	links := make([]*link, 0, len(f.links))
-	for l := range f.links {
-		links = append(links, l)
-	}
 	if !f.closed {
 		f.carried.Go(f.wakeAll) // ended by Close
 	}
 	f.mu.Unlock()
-	begin := time.Now()
-	for i, l := range links {
-		t := time.NewTimer(time.Until(begin.Add(f.o.DrainSpread * time.Duration(i) / time.Duration(len(links)))))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return
-		}
-		l.close()
-	}
+	settling, stop := context.WithTimeout(ctx, f.o.DrainSettle)
+	defer stop()
+	f.leaveAll(settling)
+	f.cutLinks()
 }
 
 // wakeAll asks the owners now and then to answer the polling requests that wait.
@@ -52,22 +50,15 @@ func (f *Forwarder) wakeAll() {
 	ticks := time.NewTicker(wakeInterval)
 	defer ticks.Stop()
 	for {
-		type other struct {
-			id      sio.ReplicaID
-			address string
-		}
-		waiting := make(map[other][]string)
+		waiting := make(map[owner][]string)
 		f.mu.Lock()
 		for e := range f.polls {
-			o := other{e.owner, e.address}
-			waiting[o] = append(waiting[o], string(e.session))
+			waiting[e.asked()] = append(waiting[e.asked()], string(e.session))
 		}
 		f.mu.Unlock()
 		for o, sessions := range waiting {
-			for len(sessions) > 0 {
-				n := min(len(sessions), mostWoken)
-				f.wake(o.id, o.address, sessions[:n])
-				sessions = sessions[n:]
+			for part := range slices.Chunk(sessions, mostAsked) {
+				f.wake(o, part)
 			}
 		}
 		select {
@@ -78,34 +69,45 @@ func (f *Forwarder) wakeAll() {
 	}
 }
 
-// wake asks one owner.
-func (f *Forwarder) wake(owner sio.ReplicaID, address string, sessions []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), wakeTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, plainScheme+"://"+address+"/", strings.NewReader(strings.Join(sessions, "\n")))
-	if err == nil {
-		r.Header.Set(requestHeader, token(&f.o, forRequests, owner)+" "+wakeScheme+" -")
-		var answer *http.Response
-		if answer, err = f.transport.RoundTrip(r); err == nil {
-			_ = answer.Body.Close()
-		}
-	}
-	if err != nil {
-		f.log.Debug("another replica was not asked to answer its polling requests", "other", owner, "error", err)
+// wake asks one owner to answer polling requests.
+func (f *Forwarder) wake(o owner, sessions []string) {
+	if _, err := f.ask(context.Background(), o, noTime, sessions); err != nil {
+		f.log.Debug("another replica was not asked to answer its polling requests", "peer", o.id, "err", err)
 	}
 }
 
-// woken does what another replica asks for when it leaves.
-func (f *Forwarder) woken(w http.ResponseWriter, r *http.Request) {
+// ask sends one owner the request that is no browser's, and gives the status of the answer.
+func (f *Forwarder) ask(ctx context.Context, o owner, within string, sessions []string) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, plainScheme+"://"+o.address+"/", strings.NewReader(strings.Join(sessions, "\n")))
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set(requestHeader, token(&f.o, forRequests, o.id)+" "+wakeScheme+" "+within)
+	answer, err := f.transport.RoundTrip(r)
+	if err != nil {
+		return 0, err
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode, nil
+}
+
+// asked does what another replica asks for when it leaves.
+func (f *Forwarder) asked(w http.ResponseWriter, r *http.Request, within string) {
 	const longest = 64 // of an id, with room
-	sessions, err := io.ReadAll(io.LimitReader(r.Body, mostWoken*longest))
+	sessions, err := io.ReadAll(io.LimitReader(r.Body, mostAsked*longest))
 	if err != nil {
 		return // it is gone
 	}
-	for id := range strings.SplitSeq(string(sessions), "\n") {
-		f.o.Wake(sio.SessionID(id))
+	do, status := f.o.Wake, http.StatusNoContent
+	if d, ok := leaveTime(within); ok {
+		do, status = func(id sio.SessionID) { f.o.DrainSession(id, d) }, statusLeaving
 	}
-	w.WriteHeader(http.StatusNoContent)
+	for id := range strings.SplitSeq(string(sessions), "\n") {
+		do(sio.SessionID(id))
+	}
+	w.WriteHeader(status)
 }
 
 // Close ends every WebSocket that is forwarded and returns when nothing of them runs any more. Polling requests end with the servers that

@@ -45,12 +45,17 @@ type Options struct {
 	TLS func() *tls.Config
 	// Wake answers the request of a session of this replica that waits for packets, if one does. It must not block.
 	Wake func(sio.SessionID)
+	// DrainSession drains a session of this replica whose WebSocket another replica forwards, if there is one, within the time. It must not block, and
+	// may be called again for the same session.
+	DrainSession func(id sio.SessionID, within time.Duration)
 	// MaxForwards bounds the requests and WebSockets that are forwarded at a time.
 	MaxForwards int
 	// WriteTimeout bounds how long either end may take nothing of what is written to it.
 	WriteTimeout time.Duration
 	// DrainSpread is the time over which Drain ends forwarded WebSockets.
 	DrainSpread time.Duration
+	// DrainSettle is how long Drain leaves those open whose sessions wait for answers of handlers.
+	DrainSettle time.Duration
 }
 
 const (
@@ -131,8 +136,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if isWebSocket(r) && f.draining.Load() {
-		// Clients that are cut off within an upgrade may wait for long; one that is refused goes on polling.
-		unavailable(w, "This server is stopping, and carries no WebSocket to another")
+		refuseDraining(w)
 		return
 	}
 	if !f.enter() {
@@ -217,6 +221,12 @@ func (f *Forwarder) refuse(w http.ResponseWriter) {
 		f.log.Warn("too many requests of other replicas' sessions", "setting", "max-forwards", "limit", f.o.MaxForwards, "unlogged", unlogged)
 	}
 	unavailable(w, "This server forwards as many requests as its setting max-forwards allows")
+}
+
+// refuseDraining turns a WebSocket away that would be ended soon. Clients that are cut off within an upgrade may wait for long; one that is refused goes
+// on polling.
+func refuseDraining(w http.ResponseWriter) {
+	unavailable(w, "This server is stopping, and carries no WebSocket to another")
 }
 
 // unavailable asks the browser to come again.

@@ -55,7 +55,8 @@ func (c *cluster) find(id sio.ReplicaID) (address string, known bool) {
 // add starts a replica with a door.
 func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Options)) *replica {
 	t.Helper()
-	o := Options{Replica: sio.NewReplicaID(), Secret: "a secret of all", Cluster: "c", Find: c.find, Wake: func(sio.SessionID) {}, MaxForwards: 100, WriteTimeout: patience}
+	o := Options{Replica: sio.NewReplicaID(), Secret: "a secret of all", Cluster: "c", Find: c.find, Wake: func(sio.SessionID) {}, DrainSession: func(sio.SessionID, time.Duration) {}, MaxForwards: 100,
+		WriteTimeout: patience, DrainSettle: patience}
 	for _, change := range changes {
 		change(&o)
 	}

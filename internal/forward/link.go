@@ -23,19 +23,22 @@ const (
 	largeBuffer = 32 << 10
 	// lastWords is how long one side may speak on after the other has said all.
 	lastWords = 5 * time.Second
+	bothWays  = 2
 )
 
 type link struct {
+	errand         *errand
 	browser, owner net.Conn
+	due            time.Time // when a drain asks the owner next; guarded by Forwarder.mu
 
 	left  atomic.Int32 // directions that are still carried
 	ended sync.Once
 }
 
 // keep makes a link of two connections, or none when the Forwarder is closed. Until drop, Drain and Close know of it.
-func (f *Forwarder) keep(browser, owner net.Conn) *link {
-	l := &link{browser: browser, owner: owner}
-	l.left.Store(2)
+func (f *Forwarder) keep(e *errand, browser, owner net.Conn) *link {
+	l := &link{errand: e, browser: browser, owner: owner}
+	l.left.Store(bothWays)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {

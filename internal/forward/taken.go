@@ -22,7 +22,8 @@ const (
 const (
 	plainScheme  = "http"
 	secureScheme = "https"
-	// wakeScheme stands there in the one request that is no browser's, see drain.go.
+	// wakeScheme stands there in the one request that is no browser's, see drain.go. Where the browser's address would be, it says how many milliseconds
+	// the owner has to drain the sessions (leave.go), or noTime when only their polling requests are to be answered.
 	wakeScheme = "wake"
 )
 
@@ -53,7 +54,7 @@ func (f *Forwarder) Taken() http.Handler {
 			return
 		}
 		if scheme == wakeScheme {
-			f.woken(w, r)
+			f.asked(w, r, address)
 			return
 		}
 		f.metrics.Taken.Inc()

@@ -35,7 +35,10 @@ func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 	in := bufio.NewReader(owner)
 	answer, known, err := e.shakeHands(owner, in, e.outgoing(r))
 	if err == nil && known && answer.StatusCode == http.StatusSwitchingProtocols && stay() {
-		if e.join(w, answer, owner, in) {
+		switch {
+		case f.draining.Load(): // by now
+			refuseDraining(w)
+		case e.join(w, answer, owner, in):
 			return true
 		}
 		_ = owner.Close()
@@ -86,7 +89,7 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 		e.f.metrics.Broken.Inc()
 		return false
 	}
-	l := e.f.keep(browser, owner)
+	l := e.f.keep(e, browser, owner)
 	if l == nil {
 		_ = browser.Close()
 		return false

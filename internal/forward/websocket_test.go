@@ -5,7 +5,6 @@ package forward
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -247,50 +246,6 @@ func TestForwarder_WebSocketStranger(t *testing.T) {
 	if answer, text := do(t, r); answer.StatusCode != http.StatusBadRequest || text != "unknown here" || testutil.ToFloat64(near.metrics.Stranger) != 1 {
 		t.Errorf("answered %s %q", answer.Status, text)
 	}
-}
-
-// A drain must end the WebSockets that are forwarded, at once when there is no time; so must the end.
-func TestForwarder_Drain(t *testing.T) {
-	for name, end := range map[string]func(*replica){
-		"drain": func(r *replica) { r.Drain(context.Background()) },
-		"no time": func(r *replica) {
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			r.Drain(ctx)
-			r.Close()
-		},
-		"close": func(r *replica) { r.Close() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			conns := make(chan *websocket.Conn, 1)
-			near, far := pair(t, upgraded(t, conns, nil), func(o *Options) { o.DrainSpread = 10 * time.Millisecond })
-			for range 3 {
-				browser := open(t, near, far)
-				owner := await(t, conns, "the WebSocket")
-				defer owner.Close()
-				defer browser.Close()
-			}
-			end(near)
-			near.idle(t)
-		})
-	}
-}
-
-// A replica that drains takes no further WebSocket, which would be cut soon; its browser goes on polling.
-func TestForwarder_Drain_refuses(t *testing.T) {
-	conns := make(chan *websocket.Conn, 1)
-	near, far := pair(t, upgraded(t, conns, nil))
-	near.Drain(t.Context())
-	browser := dial(t, near.public, handshake(far))
-	answer, err := http.ReadResponse(bufio.NewReader(browser), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("answered %s, %v", answer.Status, answer.Header)
-	}
-	near.idle(t)
 }
 
 // A link that would be made after the end is not.

@@ -69,7 +69,7 @@ func NewEdge(r prometheus.Registerer) *Edge {
 		AcksSent:          counter("acks_sent_total", "Acks queued for browsers."),
 		AcksTooLate:       counter("acks_too_late_total", "Acks for browsers that were gone."),
 		LatePackets:       counter("late_packets_total", "Packets from browsers that were on their way when the server disconnected the socket."),
-		Untaken:           counter("untaken_packets_total", "Events and connects from browsers dropped because the replica was draining."),
+		Untaken:           counter("untaken_packets_total", "Events and connects from browsers dropped because the replica, or the one that forwards the WebSocket, was draining."),
 		VolatileDropped:   counter("volatile_dropped_total", "Volatile events dropped because the browser could not take them at once."),
 		DeliveriesTooLate: counter("deliveries_too_late_total", "Events for sockets that were gone."),
 		DeliveriesDropped: counter("deliveries_dropped_total", "Events dropped because the outbound queue of their session was full."),

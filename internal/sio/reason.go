@@ -18,7 +18,7 @@ const (
 	ReasonForcedClose Reason = "forced close"
 	// ReasonForcedServerClose means that the broker closed the session on purpose, for example since no namespace was joined in time.
 	ReasonForcedServerClose Reason = "forced server close"
-	// ReasonServerShuttingDown means that this replica drains.
+	// ReasonServerShuttingDown means that this replica drains, or the one that forwards the WebSocket of the session.
 	ReasonServerShuttingDown Reason = "server shutting down"
 	// ReasonClientDisconnect means that the browser left the namespace.
 	ReasonClientDisconnect Reason = "client namespace disconnect"

@@ -5,6 +5,10 @@ package faults
 import (
 	"syscall"
 	"testing"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/spanwire/spanwire/test/process"
 )
 
 // A broker is told to stop under load: every event that a handler handled is acked to its browser, on WebSocket and on polling, before
@@ -28,6 +32,70 @@ func TestO03_BrokerDrain(t *testing.T) {
 			}, "go", "python")
 		})
 	}
+}
+
+// A replica is told to stop that forwards WebSockets to the owner of their sessions: the owner acks every event that a handler handled, and closes them
+// with its own word, before the replica is gone.
+func TestO03_BrokerDrain_forwarded(t *testing.T) {
+	for name, flags := range map[string][]string{
+		"spread": {"--drain-timeout", "20s", "--drain-spread", "2s"},
+		"short":  {"--drain-timeout", "3s", "--drain-spread", "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, p place) {
+				w := newWorldBehind(t, p, flags...)
+				w.start("WORK=30ms")
+				w.serving(1)
+				w.await(w.owner, 1, "spanwire_dispatch_instances")
+				page := w.openForwarded(w.owner.HTTP, w.front.HTTP, 20)
+				own := w.openPage(w.front.HTTP, 4, 4)
+				for _, b := range own.browsers {
+					b.client += len(page.browsers)
+				}
+				page.run()
+				own.run()
+				page.acked(200)
+				own.acked(50)
+				w.terminate()
+				page.wait()
+				own.wait()
+				page.browsers = append(page.browsers, own.browsers...)
+				w.auditDrain(page)
+				for _, b := range page.browsers {
+					if b.transport == "websocket" && !websocket.IsCloseError(b.end, websocket.CloseGoingAway) {
+						t.Errorf("the WebSocket of browser %d ended with %v", b.client, b.end)
+					}
+				}
+			}, "go", "python")
+		})
+	}
+}
+
+// newWorldBehind starts an owner of sessions and a replica in front of it. Instances attach to the owner, or to a third replica.
+func newWorldBehind(t *testing.T, p place, flags ...string) *behind {
+	t.Helper()
+	w := &behind{world: &world{t: t, place: p, folder: t.TempDir()}}
+	t.Cleanup(w.tell)
+	nats := w.freeAddress()
+	// Instances learn of the others, but cannot reach them.
+	w.owner = w.broker("owner", "127.0.0.1", append([]string{"--nats-listen", nats, "--advertise-address", w.freeAddress()}, flags...)...)
+	w.front = w.broker("front", "127.0.0.1", append([]string{"--nats-url", "nats://" + nats, "--advertise-address", w.freeAddress()}, flags...)...)
+	w.back = w.owner
+	others := 1
+	if p.backplane {
+		w.back = w.broker("back", "127.0.0.1", append([]string{"--nats-url", "nats://" + nats}, flags...)...)
+		others++
+	}
+	for _, b := range []*process.Broker{w.owner, w.front, w.back} {
+		w.await(b, others, "spanwire_mesh_replicas")
+	}
+	return w
+}
+
+// behind is a world whose front forwards to the owner of sessions.
+type behind struct {
+	*world
+	owner *process.Broker
 }
 
 // terminate stops the browsers' replica in good order and waits for its end.

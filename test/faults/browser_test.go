@@ -36,6 +36,7 @@ type browser struct {
 	receive   func() (packets []string, err error)
 
 	mu    sync.Mutex // guards what follows
+	end   error      // why receive failed
 	id    string     // the socket's
 	sent  int
 	acked map[int]bool
@@ -50,18 +51,35 @@ func (w *world) openPage(address string, websockets, pollers int) *page {
 		cancel()
 		p.running.Wait()
 	})
-	for client := range websockets + pollers {
-		b := &browser{client: client, transport: "websocket", acked: map[int]bool{}}
-		open := b.overWebSocket
-		if client >= websockets {
-			b.transport, open = "polling", b.overPolling
-		}
-		if err := open(ctx, address); err != nil {
-			w.t.Fatal(err)
-		}
-		p.browsers = append(p.browsers, b)
+	for range websockets {
+		p.open("websocket", func(b *browser) error { return b.overWebSocket(ctx, address, "") })
+	}
+	for range pollers {
+		p.open("polling", func(b *browser) error { return b.overPolling(ctx, address) })
 	}
 	return p
+}
+
+// openForwarded connects browsers with sessions of the replica at owner, and WebSockets to them through another replica.
+func (w *world) openForwarded(owner, through string, websockets int) *page {
+	w.t.Helper()
+	p := w.openPage(through, 0, 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.t.Cleanup(cancel) // before the page waits
+	for range websockets {
+		p.open("websocket", func(b *browser) error { return b.overUpgrade(ctx, owner, through) })
+	}
+	return p
+}
+
+// open connects one more browser.
+func (p *page) open(transport string, open func(*browser) error) {
+	p.t.Helper()
+	b := &browser{client: len(p.browsers), transport: transport, acked: map[int]bool{}}
+	if err := open(b); err != nil {
+		p.t.Fatal(err)
+	}
+	p.browsers = append(p.browsers, b)
 }
 
 // run has all browsers emit.
@@ -142,6 +160,9 @@ func (b *browser) run() {
 	for {
 		packets, err := b.receive()
 		if err != nil {
+			b.mu.Lock()
+			b.end = err
+			b.mu.Unlock()
 			return
 		}
 		answers, ended := b.take(packets)
@@ -177,8 +198,13 @@ func (b *browser) take(packets []string) (answers []string, ended bool) {
 	return answers, false
 }
 
-func (b *browser) overWebSocket(ctx context.Context, address string) error {
-	c, answer, err := websocket.DefaultDialer.DialContext(ctx, "ws://"+address+"/socket.io/?EIO=4&transport=websocket", nil)
+// overWebSocket opens a WebSocket, to a new session or the one that is named.
+func (b *browser) overWebSocket(ctx context.Context, address, session string) error {
+	url := "ws://" + address + "/socket.io/?EIO=4&transport=websocket"
+	if session != "" {
+		url += "&sid=" + session
+	}
+	c, answer, err := websocket.DefaultDialer.DialContext(ctx, url, nil)
 	if err != nil {
 		return err
 	}
@@ -196,7 +222,55 @@ func (b *browser) overWebSocket(ctx context.Context, address string) error {
 		_, data, err := c.ReadMessage()
 		return []string{string(data)}, err
 	}
+	if session != "" {
+		if err := b.probe(); err != nil {
+			return err
+		}
+	}
 	return b.join()
+}
+
+// probe moves a session to its WebSocket.
+func (b *browser) probe() error {
+	if err := b.send("2probe"); err != nil {
+		return err
+	}
+	if packets, err := b.receive(); err != nil || packets[0] != "3probe" {
+		return fmt.Errorf("the probe was answered with %q (%v)", packets, err)
+	}
+	return b.send("5")
+}
+
+// overUpgrade opens a session at its owner, and moves it to a WebSocket through another replica.
+func (b *browser) overUpgrade(ctx context.Context, owner, through string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+owner+"/socket.io/?EIO=4&transport=polling", nil)
+	if err != nil {
+		return err
+	}
+	r.Close = true
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	if err != nil {
+		return err
+	}
+	session, err := sessionID(string(text))
+	if err != nil {
+		return err
+	}
+	return b.overWebSocket(ctx, through, session)
+}
+
+// sessionID reads the packet that opens a session.
+func sessionID(packet string) (string, error) {
+	var open struct {
+		SID string `json:"sid"`
+	}
+	err := json.Unmarshal([]byte(strings.TrimPrefix(packet, "0")), &open)
+	return open.SID, err
 }
 
 func (b *browser) overPolling(ctx context.Context, address string) error {
@@ -223,13 +297,11 @@ func (b *browser) overPolling(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	var open struct {
-		SID string `json:"sid"`
-	}
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(text, "0")), &open); err != nil {
+	session, err := sessionID(text)
+	if err != nil {
 		return err
 	}
-	url += "&sid=" + open.SID
+	url += "&sid=" + session
 	b.send = func(packets ...string) error {
 		_, err := request("POST", strings.Join(packets, "\x1e"))
 		return err

@@ -65,6 +65,39 @@ func (s *Server) closeAll(settling context.Context, sessions []*Session, unanswe
 	}
 }
 
+// DrainSession closes one session on a WebSocket, as Drain does, within the time: another replica that carries the WebSocket drains. A session
+// that is not there, is on polling, or is being drained in this way already is left alone.
+func (s *Server) DrainSession(id sio.SessionID, within time.Duration) {
+	session := s.enterLeaving(id)
+	if session == nil {
+		return
+	}
+	go func() { // ends with the session, within the time; Drain waits for it
+		defer s.leave()
+		settling, stop := context.WithTimeout(context.Background(), within)
+		defer stop()
+		if session.drain(settling) {
+			return
+		}
+		if ok, suppressed := s.quiet.Allow("forwarded session unanswered"); ok {
+			s.log.Warn("forwarded session closed before handlers had answered", "session", session.Name(), "waited", within, "setting", "drain-timeout",
+				"suppressed", suppressed)
+		}
+	}()
+}
+
+// enterLeaving finds a session for DrainSession, and is enter for it.
+func (s *Server) enterLeaving(id sio.SessionID) *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session := s.sessions[id]
+	if session == nil || session.Transport() != WebSocket || !session.leaving.CompareAndSwap(false, true) {
+		return nil
+	}
+	s.running++
+	return session
+}
+
 // enterUnlessEmpty is enter for who knows of nothing that has not left yet.
 func (s *Server) enterUnlessEmpty() bool {
 	s.mu.Lock()

@@ -37,7 +37,7 @@ var endings = map[sio.Reason]*Notice{
 	sio.ReasonParseError:         {Level: slog.LevelWarn, Text: "an Engine.IO packet could not be read: no Socket.IO client sent it, or a proxy altered it"},
 	sio.ReasonForcedClose:        {Level: slog.LevelWarn, Text: "the browser broke a rule of Socket.IO"},
 	sio.ReasonForcedServerClose:  {Level: slog.LevelDebug, Text: "a handler disconnected the client"},
-	sio.ReasonServerShuttingDown: {Level: slog.LevelDebug, Text: "this replica drains"},
+	sio.ReasonServerShuttingDown: {Level: slog.LevelDebug, Text: "this replica drains, or the one that forwards the WebSocket"},
 	sio.ReasonClientDisconnect:   {Level: slog.LevelDebug, Text: "the browser left"},
 	sio.ReasonServerDisconnect:   {Level: slog.LevelDebug, Text: "a handler disconnected the socket"},
 	sio.ReasonPayloadTooLarge: {Level: slog.LevelWarn, Setting: "max-payload",

@@ -40,6 +40,8 @@ type Session struct {
 	framing framing
 	// ended is set once, under mu.
 	ended atomic.Bool
+	// leaving is set once: the replica that carries the WebSocket drains.
+	leaving atomic.Bool
 
 	// recv is held while the receiver is called: it keeps calls apart that come from POSTs, from the WebSocket and from the end.
 	recv sync.Mutex
