@@ -142,7 +142,8 @@ func TestSession_CloseWith_Get(t *testing.T) {
 	full := w.polling()
 	full.rec.session.Queue(Message{Data: []byte("last")})
 	full.rec.session.CloseWith(sio.ReasonForcedClose, LimitCount, "too much", nil)
-	w.want(full.get(), 200, "4last\x1e1")
+	w.want(full.get(), 200, "4last")
+	w.want(full.get(), 400, refused(3, "too much"))
 }
 
 // A session that is probing a WebSocket ends as one on polling.

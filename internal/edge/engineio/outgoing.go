@@ -114,6 +114,10 @@ func (o *outgoing) answerSize() int {
 	return 1 + len(o.data)
 }
 
+func (o *outgoing) isClose() bool {
+	return !o.binary && len(o.data) == 1 && o.data[0] == byte(PacketClose)
+}
+
 // take takes at most so many packets of about limit bytes, at least one. It tells whether any of them may be compressed.
 func (p *polling) take(most int, limit int64) (packets []Packet, compress bool) {
 	packets = make([]Packet, 0, min(most, len(p.out)))
@@ -121,7 +125,7 @@ func (p *polling) take(most int, limit int64) (packets []Packet, compress bool) 
 	for i := range p.out {
 		o := &p.out[i]
 		size += int64(o.answerSize())
-		if len(packets) > 0 && size > limit || len(packets) == most {
+		if len(packets) > 0 && (size > limit || p.apart && o.isClose()) || len(packets) == most {
 			break
 		}
 		p.left(o)

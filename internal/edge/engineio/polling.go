@@ -21,7 +21,8 @@ import (
 //   - A GET that finds packets takes them; one that finds none waits. Two at once are a fault: the session ends, the first is
 //     answered with a close packet, the second refused.
 //   - A POST is read whole, split whole, and answered when the receiver has taken its last message. Two at once are a fault, too.
-//   - After the session's end a GET that waits is answered with what end left in the queue.
+//   - After the session's end a GET that waits is answered with what end left in the queue. A close that follows the queue has an answer of
+//     its own: clients in JavaScript decode messages later than they close, and drop those of the same answer.
 //   - Requests on different connections may overtake each other by a little. So the browser's own close waits a moment for a GET that
 //     was sent before it, and a GET that came just before the end of an upgrade counts as one that came after.
 
@@ -42,6 +43,7 @@ type polling struct {
 	gone    bool          // the session is to be forgotten after that
 	pinged  bool          // a ping is in out
 	final   bool          // nobody fetches what is left after the present GET
+	apart   bool          // the close packet comes in an answer of its own
 
 	answers answers
 }
@@ -68,6 +70,7 @@ func (p *polling) end(how ending) (gone bool) {
 	switch how {
 	case endAfterQueue, endNow:
 		p.out = append(p.out, closePacket)
+		p.apart = how == endAfterQueue
 	case endAnswered:
 		p.drop()
 		p.out = []outgoing{noopPacket}

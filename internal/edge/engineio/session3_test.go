@@ -126,7 +126,8 @@ func TestSession3_PollingClose(t *testing.T) {
 	p = w.polling3("")
 	p.rec.session.Queue(Message{Data: []byte("a")})
 	p.rec.session.Close(sio.ReasonServerShuttingDown)
-	p.want(p.get(), 200, "2:4a1:1")
+	p.want(p.get(), 200, "2:4a")
+	p.want(p.get(), 200, "1:1")
 
 	p = w.polling3("")
 	waiting = p.begin()
