@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/edge/engineio"
 )
 
 const idleTimeout = 2 * time.Minute // between two requests on one connection
@@ -47,6 +48,7 @@ func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
 		ReadHeaderTimeout: b.config.Listen.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    b.config.Listen.MaxHeader,
+		ConnContext:       engineio.ConnContext,
 		ErrorLog:          log.New(httpErrors{b.handshakes(door)}, "", 0),
 	}
 }

@@ -220,6 +220,18 @@ var backlogRows = []row{
 		}
 		c.echo()
 	}},
+	{"O8o", "a browser that reads one large answer slowly is not closed", func(t *testing.T, w *world) {
+		s := w.with(t, "--write-timeout", "1s", "--max-frame", "32MiB")
+		p := s.polling(t)
+		p.must(`40{"large":[9000000]}`) // more than the system's buffers hold
+		p.want("40{*")
+		got := p.sip(t, 64<<10, 100*time.Millisecond, 50) // five times write-timeout; the system frees a third of its buffer at a time
+		if !strings.HasSuffix(got, `xxx"]`) || len(got) < 9_000_000 {
+			t.Errorf("got %d bytes", len(got))
+		}
+		p.must(`421["echo"]`)
+		p.want("431[]")
+	}},
 	{"O8m", "a ping behind a burst does not end the session of a browser that reads it", func(t *testing.T, w *world) {
 		s := w.with(t, "--ping-interval", "1s", "--ping-timeout", "4s")
 		p := s.joinedByPolling(t)

@@ -339,3 +339,28 @@ func (s *server) closes(t *testing.T, packets ...string) {
 	}
 	c.closed()
 }
+
+// sip asks for what waits, reads a little of the answer at a time for a while, and then the rest.
+func (p *poller) sip(t *testing.T, size int, every time.Duration, times int) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.s.broker.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.(*net.TCPConn).SetReadBuffer(size) // a larger one takes more at once
+	_, _ = io.WriteString(conn, "GET /socket.io/?"+p.query+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	got := make([]byte, 0, 10_000_000)
+	for range times {
+		n, err := conn.Read(got[len(got) : len(got)+size])
+		if got = got[:len(got)+n]; err != nil {
+			t.Fatalf("after %d bytes: %v", len(got), err)
+		}
+		time.Sleep(every)
+	}
+	rest, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatalf("after %d bytes: %v", len(got)+len(rest), err)
+	}
+	return string(append(got, rest...))
+}

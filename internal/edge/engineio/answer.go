@@ -28,9 +28,9 @@ func (a *answers) cut() {
 	a.controls = nil
 }
 
-// writeAnswer writes the body of an answer in pieces. A browser that takes none of them for WriteTimeout is slow, and one that takes them one
-// by one is not.
-func (s *Session) writeAnswer(w http.ResponseWriter, p *polling, body []byte) error {
+// writeAnswer writes the body of an answer in pieces. A browser that takes nothing for WriteTimeout is slow, and one that takes a little
+// at a time is not.
+func (s *Session) writeAnswer(w http.ResponseWriter, r *http.Request, p *polling, body []byte) error {
 	const piece = 64 << 10
 	control, size := http.NewResponseController(w), len(body)
 	s.mu.Lock()
@@ -45,6 +45,9 @@ func (s *Session) writeAnswer(w http.ResponseWriter, p *polling, body []byte) er
 		p.answers.controls = slices.DeleteFunc(p.answers.controls, func(c *http.ResponseController) bool { return c == control })
 		s.mu.Unlock()
 	}()
+	if size > piece {
+		defer s.watchAnswer(r, p, control)()
+	}
 	for {
 		n := min(len(body), piece)
 		if !s.extend(p, control, n) {

@@ -201,7 +201,7 @@ func (s *Session) writePayload(w http.ResponseWriter, r *http.Request, p *pollin
 	if agent := r.UserAgent(); strings.Contains(agent, ";MSIE") || strings.Contains(agent, "Trident/") {
 		h.Set("X-XSS-Protection", "0")
 	}
-	return s.writeAnswer(w, p, body)
+	return s.writeAnswer(w, r, p, body)
 }
 
 // post takes a POST.
