@@ -277,6 +277,27 @@ def test_blocked_handler_others_served(broker: FakeBroker, service: Make) -> Non
     assert [stream.ack(n) for n in blocked] == [["free"]] * 2
 
 
+# Sockets whose next event is always there already do not keep the threads from others.
+def test_blocked_handler_fair(broker: FakeBroker, service: Make) -> None:
+    s = service(workers=2)
+    done: list[str] = []
+
+    @s.on("slow")
+    def slow(socket: Any) -> None:
+        time.sleep(0.005)
+        done.append(socket.id)
+
+    s.start()
+    stream = broker.attached()
+    busy = [stream.dispatch("slow", sid=sid) for sid in ("busy1", "busy2", "busy3") for _ in range(100)]
+    late = [stream.dispatch("slow", sid=f"late{i}") for i in range(3)]
+    for number in (*busy, *late):
+        stream.result(number)
+    order = list(done)
+    assert max(order.index(f"late{i}") for i in range(3)) < 150, "the threads served the busy sockets first"
+    assert [sid for sid in order if sid.startswith("busy1")] == ["busy1"] * 100
+
+
 # Waiting for an ack inside a handler does not keep the answer from coming in, not even on every thread.
 def test_emit_with_ack(broker: FakeBroker, service: Make) -> None:
     s = service(workers=2)

@@ -362,7 +362,8 @@ class Crew:
                     turn.busy = False
                     return
                 route = turn.queue[0].route
-                if route is not None and not route.asynchronous and self._full(route):
+                if route is not None and not route.asynchronous and (self._handed or self._full(route)):
+                    # Behind those that wait: a socket whose next event is always there would keep the thread from them.
                     self._hand(turn)
                     return
                 item = turn.queue.popleft()
