@@ -138,8 +138,7 @@ func (s *stream) takeRare(data []byte) error {
 			return nil
 		}
 		s.service.stats.faults.Add(1)
-		s.log.Error("the broker refused what this instance sent", "code", f.Fault.GetCode().String(), "message", f.Fault.GetMessage(),
-			"event", f.Fault.GetEvent(), "namespace", cmp.Or(f.Fault.GetNamespace(), mainNamespace), "bytes", f.Fault.GetBytes())
+		s.log.Error("the broker refused what this instance sent", faultFacts(f.Fault)...)
 	case *spanwirev1.AttachResponse_Topology:
 		s.service.scheduler.heard(s, replicasOf(f.Topology))
 		s.service.learn(f.Topology)
@@ -265,4 +264,13 @@ func (s *stream) end(err error) {
 	s.out.close()
 	s.err = err
 	close(s.done)
+}
+
+// faultFacts is what a line tells of a fault. One that is about a result names the event in its message only.
+func faultFacts(f *spanwirev1.Fault) []any {
+	facts := []any{"code", f.GetCode().String(), "message", f.GetMessage()}
+	if f.GetEvent() == "" && f.GetNamespace() == "" && f.GetBytes() == 0 {
+		return facts
+	}
+	return append(facts, "event", f.GetEvent(), "namespace", cmp.Or(f.GetNamespace(), mainNamespace), "bytes", f.GetBytes())
 }

@@ -173,6 +173,13 @@ func TestStream_fault(t *testing.T) {
 				t.Errorf("%s is not in %s", part, log.String())
 			}
 		}
+		s.send(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: &spanwirev1.Fault{
+			Code: spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND, Message: "event e came late",
+		}}})
+		time.Sleep(time.Second)
+		if line := log.String()[strings.Index(log.String(), "bytes=77"):]; !strings.Contains(line, "event e came late") || strings.Contains(line, `event=""`) {
+			t.Errorf("the line of a late result: %s", line)
+		}
 		run.leave(t, s)
 	})
 }

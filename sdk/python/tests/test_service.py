@@ -690,11 +690,13 @@ def test_refused_by_broker(broker: FakeBroker, service: Make, caplog: pytest.Log
     s.start()
     stream = broker.attached()
     stream.send(fault=command_pb2.Fault(message="too deep", event="e", namespace="/n", bytes=77))
+    stream.send(fault=command_pb2.Fault(message="event e came late"))
     for _ in range(500):
-        if "too deep" in caplog.text:
+        if "came late" in caplog.text:
             break
         threading.Event().wait(0.01)
     assert "too deep (event 'e', namespace /n, 77 bytes)" in caplog.text
+    assert "event e came late (" not in caplog.text
 
 
 # The kinds of receivers.

@@ -408,13 +408,10 @@ class Link:
                 self._registered(handler_pb2.Registered(fault=received.fault))
                 return
             fault = received.fault
-            log.error(
-                "the broker refused what this instance sent: %s (event %r, namespace %s, %d bytes)",
-                fault.message,
-                fault.event,
-                fault.namespace or "/",
-                fault.bytes,
-            )
+            about = ""  # one that is about a result names the event in its message only
+            if fault.event or fault.namespace or fault.bytes:
+                about = f" (event {fault.event!r}, namespace {fault.namespace or '/'}, {fault.bytes} bytes)"
+            log.error("the broker refused what this instance sent: %s%s", fault.message, about)
 
     def _welcomed(self, welcome: handler_pb2.Welcome) -> None:
         if self._timer is not None:
