@@ -144,6 +144,8 @@ func (t *terminal) report(e *emission, answer *spanwirev1.EmitResponse) int {
 		t.say("partial delivery: %s (flag --key)", partial)
 		if f := answer.GetFault(); f != nil {
 			t.say("%s", f.GetMessage())
+		} else if !e.count && e.acks == 0 {
+			return exitOK // it was sent to all; that one of them is silent is no failure, as for callers by gRPC and HTTP
 		}
 		return exitFailed
 	}

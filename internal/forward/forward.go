@@ -15,6 +15,7 @@ package forward
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -63,12 +64,14 @@ const (
 	answerTimeout = 10 * time.Second // for the answer to a WebSocket handshake
 	keepIdle      = time.Minute      // less than what a replica keeps a connection between two requests
 	keepPerOther  = 256              // connections without a request, to one replica
+	restartTime   = time.Minute      // after a start in which sessions of the time before are usual
 )
 
 // Forwarder is an http.Handler before the browsers' door.
 type Forwarder struct {
 	// fixed at birth
 	o         Options
+	started   time.Time
 	door      http.Handler
 	metrics   *metrics.Forward
 	log       *slog.Logger
@@ -92,7 +95,7 @@ type Forwarder struct {
 // New makes a Forwarder before the browsers' door.
 func New(o Options, door http.Handler, m *metrics.Forward, log *slog.Logger) *Forwarder {
 	f := &Forwarder{
-		o: o, door: door, metrics: m, log: log, quiet: quietlog.ByCause{PerSecond: 1},
+		o: o, started: time.Now(), door: door, metrics: m, log: log, quiet: quietlog.ByCause{PerSecond: 1},
 		rarely: quietlog.ByCause{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
 		polls: make(map[*errand]struct{}), quit: make(chan struct{}),
 		dialer:  net.Dialer{Timeout: dialTimeout},
@@ -168,6 +171,9 @@ func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
 		reason = "no such replica was ever heard of: it has another NATS, or its cluster has another name or secret"
 	}
 	if ok, suppressed := f.rarely.Allow(reason); ok {
+		if up := time.Since(f.started); up < restartTime {
+			reason += fmt.Sprintf("; or it was restarted, since this one started %v ago: nothing is to be done then", up.Round(time.Millisecond))
+		}
 		f.log.Warn("session unknown: it belongs to a replica that this one does not know, or to one that ended before this one started",
 			"peer", owner, "reason", reason, "setting", "nats-url, nats-listen, cluster, cluster-secret", "cluster", f.o.Cluster, "suppressed", suppressed)
 	}

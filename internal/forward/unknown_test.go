@@ -28,7 +28,7 @@ func TestForwarder_Unknown(t *testing.T) {
 	}{
 		"gone":      {gone(true), []string{"level=INFO", "left or died", "since=1s"}},
 		"never met": {gone(false), []string{"level=WARN", "was ever heard of", "nats-url", "cluster=c"}},
-		"alone":     {nil, []string{"level=WARN", "neither nats-url nor nats-listen"}},
+		"alone":     {nil, []string{"level=WARN", "neither nats-url nor nats-listen", "or it was restarted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer

@@ -15,7 +15,7 @@ var (
 	ErrBrokerUnavailable = errors.New("spanwire: the broker cannot be reached")
 	// ErrQueueFull means that the queue to the broker stayed full for Options.EmitTimeout.
 	ErrQueueFull = errors.New("spanwire: the queue to the broker is full")
-	// ErrTooLarge means that an event is larger than the broker's setting max-frame-bytes allows.
+	// ErrTooLarge means that an event is larger than the broker's setting max-frame allows.
 	ErrTooLarge = errors.New("spanwire: larger than the broker's frames may be")
 	// ErrReserved means that Socket.IO keeps the event's name for itself.
 	ErrReserved = errors.New("spanwire: the event name is reserved by Socket.IO")

@@ -3,6 +3,7 @@
 package spanwire
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -75,7 +76,7 @@ func (o *outbox) result(id uint64, out *outcome, size int) bool {
 func (o *outbox) command(c *command, patience time.Duration) error {
 	l := c.layout()
 	if l.whole > o.maxChunk {
-		return ErrTooLarge
+		return fmt.Errorf("%w: %d bytes of at most %d (the broker's setting max-frame)", ErrTooLarge, l.whole, o.maxChunk)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

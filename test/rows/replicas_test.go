@@ -240,6 +240,25 @@ var replicaRows = []row{
 			}
 		}
 	}},
+	{"O28e", "an emit that waits for nothing names a silent replica, and has not failed", func(t *testing.T, w *world) {
+		a, b := w.tied(t, "--replica-heartbeat", "500ms", "--replica-timeout", "12s")
+		a.connected(t)
+		name := b.id(t)
+		resume := b.hang(t)
+		defer resume()
+		for end := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
+			out, code := command(t, "emit", "--address", a.broker.Services, "news", "1")
+			if code != 0 {
+				t.Fatalf("ended with %d: %s", code, out)
+			}
+			if strings.Contains(out, name) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatal(out)
+			}
+		}
+	}},
 	{"O28d", "a broker that does not answer may have carried the call out", func(t *testing.T, w *world) {
 		s := w.leaving(t, nil, "one").server
 		s.connected(t)

@@ -590,7 +590,7 @@ def test_too_large(broker: FakeBroker, service: Make) -> None:
     s.start()
     stream = broker.attached()
     s.wait_attached(WAIT)
-    with pytest.raises(ValueError, match="1000"):
+    with pytest.raises(ValueError, match="1000, its setting max-frame"):
         s.emit("x", "x" * 2000)
     assert "more than the broker takes" in stream.result(stream.dispatch("x")).failure.message
     for _ in range(5):

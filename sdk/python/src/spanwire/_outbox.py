@@ -57,7 +57,9 @@ class Outbox:
         """
         data = element(action)
         if len(data) > self.max_frame_bytes - OVERHEAD:
-            raise TooLargeError(f"{len(data)} bytes are more than the broker takes at once ({self.max_frame_bytes})")
+            raise TooLargeError(
+                f"{len(data)} bytes are more than the broker takes at once ({self.max_frame_bytes}, its setting max-frame)"
+            )
         number = 0
         if waiter is not None:
             number = action.command.id
