@@ -66,6 +66,11 @@ var wrongMethod = &refusal{status: http.StatusMethodNotAllowed, reason: "method"
 // methods refuses CONNECT, which asks for a tunnel, and TRACE, whose answer shows a page the headers that a proxy or the browser keeps from it.
 func (g *guard) methods(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "PRI" && r.ProtoMajor == 2 { // the preface of HTTP/2; firstBytes counts and logs it
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusHTTPVersionNotSupported)
+			return
+		}
 		if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 			w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 			w.Header().Set("Connection", "close")

@@ -211,6 +211,27 @@ var silenceRows = []row{
 		s.provokes(t, wrongProtocols, `reason="http2"`, func() { w.dials(t, s.broker.HTTP, "speaks HTTP/1", "50051") },
 			"level=WARN", "HTTP/2, as gRPC speaks it, arrived at http-address", "listener=browsers", s.broker.Services, "setting=service-address")
 	}},
+	{"O25p", "HTTP/2 at a listener for HTTP is one fault, not also one of its path or host", func(t *testing.T, w *world) {
+		s := w.with(t, "--max-attachments", "5")
+		for _, address := range []string{s.broker.HTTP, s.broker.Operators} {
+			before := len(s.broker.Log())
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(limit))
+			if _, err := io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if b, _ := io.ReadAll(c); !strings.HasPrefix(string(b), "HTTP/1.1 505") {
+				t.Errorf("answered %.40q", b)
+			}
+			if said := s.broker.Log()[before:]; strings.Contains(said, "request refused") {
+				t.Errorf("%s", said)
+			}
+		}
+	}},
 	{"O25b", "a handler without TLS at a port with TLS hears that, and so does the operator", func(t *testing.T, w *world) {
 		cert, key, _ := certstest.New(t).Write(t.TempDir(), "127.0.0.1")
 		s := alone(t, "--service-tls-cert", cert, "--service-tls-key", key)
@@ -466,6 +487,7 @@ var silenceRows = []row{
 			"TLS ends in front":           {"setting=trusted-proxies", []string{"Origin", "https://app.example.com", "Host", "app.example.com"}},
 			"Host without its port":       {"setting=trusted-proxies", []string{"Origin", "http://app.example.com:8100", "Host", "app.example.com"}},
 			"Host replaced":               {"setting=trusted-proxies", []string{"Origin", "http://app.example.com:8100", "X-Forwarded-For", "192.0.2.1"}},
+			"Host of the proxy's backend": {"setting=trusted-proxies", []string{"Origin", "https://app.example.com", "Host", "backend", "X-Forwarded-For", "192.0.2.1"}},
 			"another site":                {"setting=allowed-origins", []string{"Origin", "https://evil.example"}},
 			"another site by a proxy":     {"setting=allowed-origins", []string{"Origin", "https://evil.example", "Host", "app.example.com", "X-Forwarded-For", "192.0.2.1"}},
 			"a page on another port":      {"setting=allowed-origins", []string{"Origin", "http://127.0.0.1:3000"}},

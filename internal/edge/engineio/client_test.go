@@ -45,6 +45,9 @@ func (w *world) try(method, query string, body io.Reader, headers ...string) (re
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		request.Header.Add(name, value)
+		if name == "Host" { // which no client takes from there
+			request.Host = value
+		}
 	}
 	response, err := w.client.Do(request)
 	if err != nil {

@@ -106,7 +106,8 @@ func (s *Server) compressed(h http.Header, r *http.Request, body []byte, wanted 
 
 // refusedEncoding is for bodies that are compressed: what they would grow to cannot be told before.
 var refusedEncoding = &refusal{code: codeBadRequest, status: http.StatusUnsupportedMediaType, cause: "content encoding",
-	message: "Bodies must not be compressed: leave Content-Encoding out"}
+	message: "Bodies must not be compressed: leave Content-Encoding out",
+	say:     "the body of a POST is compressed, which Socket.IO clients never do: have the client or the proxy leave Content-Encoding out"}
 
 // isCompressed tells whether the body of a request is compressed.
 func isCompressed(r *http.Request) bool {

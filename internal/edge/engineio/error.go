@@ -32,32 +32,42 @@ type refusal struct {
 	message string
 	cause   string
 	setting string
-	say     string // what is wrong and what to do; empty when the message says it
+	say     string // what is wrong and what to do, for the log
 	proxy   bool   // a proxy is wrong: a warning a minute
 	quiet   bool   // it is logged elsewhere
 }
 
 var (
 	refusedTransport = &refusal{code: codeTransport, status: http.StatusBadRequest, message: "Transport unknown", cause: "transport unknown",
-		setting: "transports"}
-	refusedSession  = &refusal{code: codeSession, status: http.StatusBadRequest, message: "Session ID unknown", cause: "session unknown"}
-	refusedMethod   = &refusal{code: codeMethod, status: http.StatusBadRequest, message: "Bad handshake method", cause: "handshake method"}
-	refusedMismatch = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch"}
-	refusedUpgrade  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch",
-		setting: "allow-upgrades"}
+		setting: "transports", say: "the setting transports leaves out what the client asks for: add it there, or have the client use the other one"}
+	refusedSession = &refusal{code: codeSession, status: http.StatusBadRequest, message: "Session ID unknown", cause: "session unknown",
+		say: "no session has this id: it has ended, or its replica was restarted; clients open a new one by themselves"}
+	refusedMethod = &refusal{code: codeMethod, status: http.StatusBadRequest, message: "Bad handshake method", cause: "handshake method",
+		say: "only a GET opens a session: the client lost the key sid of its query, or is no Socket.IO client"}
+	refusedMismatch = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch",
+		say: "the request asks for another transport than its session is on: the client has changed to WebSocket, or a proxy altered the request"}
+	refusedUpgrade = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "transport mismatch",
+		setting: "allow-upgrades", say: "the setting allow-upgrades keeps sessions on polling; set it, or leave polling out of the client's transports"}
 	refusedNoUpgrade = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "upgrade header", proxy: true,
 		say: "no Upgrade header arrived: a proxy in front drops it; have it pass on the headers Upgrade and Connection, or the client is no WebSocket client"}
-	refusedHandshake = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "websocket handshake"}
-	refusedEarly     = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "data before handshake",
+	refusedHandshake = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "websocket handshake",
+		say: "the request has an Upgrade header, but its query does not say transport=websocket: a WebSocket client needs that"}
+	refusedEarly = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "data before handshake",
 		say: hijack.ErrEarly.Error()}
-	refusedPayload  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload"}
-	refusedRevision = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "protocol version of session"}
-	refusedJSONP    = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp"}
-	refusedDraining = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining"}
-	refusedOverlap  = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests"}
+	refusedPayload = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "payload",
+		say: unreadable}
+	refusedRevision = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "protocol version of session",
+		say: "the key EIO is not what the session was opened with: two clients use one session, or a proxy altered the query"}
+	refusedJSONP = &refusal{code: codeBadRequest, status: http.StatusBadRequest, message: "Bad request", cause: "jsonp", setting: "allow-jsonp",
+		say: "the client polls by JSONP: set allow-jsonp to let it, or have it use XMLHttpRequest"}
+	refusedDraining = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, message: "Server shutting down", cause: "draining",
+		say: "this replica drains"}
+	refusedOverlap = &refusal{code: codeBadRequest, status: http.StatusBadRequest, cause: "overlapping requests",
+		say: "two GETs or two POSTs of one session came at the same time: two programs use it, or a proxy repeats requests"}
 	refusedSlowBody = &refusal{code: codeBadRequest, status: http.StatusRequestTimeout,
-		message: "The body did not come within the time of the setting body-timeout", cause: "slow body", setting: "body-timeout"}
-	refusedVerb = &refusal{code: codeMethod, status: http.StatusMethodNotAllowed, cause: "method"}
+		message: "The body did not come within the time of the setting body-timeout", cause: "slow body", setting: "body-timeout",
+		say: "the body of a polling request did not come within body-timeout; raise it for slow links"}
+	refusedVerb = &refusal{code: codeMethod, status: http.StatusMethodNotAllowed, cause: "method", say: "a session takes GET and POST only"}
 )
 
 // tooLarge is what becomes of a session whose browser sends a body that is larger than MaxPayload.
@@ -70,8 +80,10 @@ func tooLarge(o *Options) *fault {
 
 // tooMany is what becomes of a session whose browser sends more packets in one body than MaxPacketsPerPayload.
 func tooMany(o *Options) *fault {
-	return limited(sio.ReasonParseError, LimitCount, "packets in payload", "max-packets-per-payload",
+	f := limited(sio.ReasonParseError, LimitCount, "packets in payload", "max-packets-per-payload",
 		fmt.Sprintf("The body holds more packets than the setting max-packets-per-payload allows (%d)", o.MaxPacketsPerPayload))
+	f.refusal.say = "the browser sent more packets in one body than max-packets-per-payload allows; raise the setting, or send less at a time"
+	return f
 }
 
 func limited(reason sio.Reason, limit Limit, cause, setting, message string) *fault {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -368,16 +369,66 @@ func TestServer_Refused_Log(t *testing.T) {
 			t.Fatalf("%d lines: %s", len(lines), &log)
 		}
 		for i, want := range []string{
-			`level=WARN msg="request refused" cause=origin address=192.0.2.7 method=GET unlogged=0 setting=allowed-origins origin=http://evil.com host=server.test path=/engine.io/`,
-			`level=INFO msg="request refused" cause="session unknown" address=192.0.2.7 method=GET unlogged=0`,
+			`level=WARN msg="request refused: the page is of another origin than the broker; if it may connect, add its origin to the setting allowed-origins" cause=origin address=192.0.2.7 method=GET unlogged=0 setting=allowed-origins origin=http://evil.com host=server.test path=/engine.io/`,
+			`level=INFO msg="request refused: no session has this id: it has ended, or its replica was restarted; clients open a new one by themselves" cause="session unknown" address=192.0.2.7 method=GET unlogged=0`,
 			`cause=origin address=192.0.2.7 method=GET unlogged=4 `,
 		} {
-			if !strings.Contains(lines[i], want) || len(lines[i]) > 500 {
+			if !strings.Contains(lines[i], want) || len(lines[i]) > 600 {
 				t.Errorf("got %s, want %s", lines[i], want)
 			}
 		}
 		if w.obs.refused["origin"] != 6 || w.obs.refused["session unknown"] != 5 {
 			t.Errorf("counted %v", w.obs.refused)
+		}
+	})
+}
+
+// No refusal is logged without what is wrong: the words are of the request that it turns away.
+func TestServer_Refused_Say(t *testing.T) {
+	for _, c := range []struct {
+		method, query, body string
+		headers             []string
+		change              func(*Options)
+		want                string
+	}{
+		{method: "GET", query: "EIO=4&transport=pigeon", want: "a transport that is neither polling nor websocket"},
+		{method: "GET", query: "EIO=4&transport=websocket", change: func(o *Options) { o.Transports = []Transport{Polling} }, want: "the setting transports leaves out"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Connection: Upgrade", "Upgrade: websocket"}, want: "does not say transport=websocket"},
+		{method: "POST", query: "EIO=4&transport=polling", want: "only a GET opens a session"},
+		{method: "GET", query: "EIO=4&transport=polling&j=0", want: "set allow-jsonp"},
+		{method: "GET", query: "EIO=4&transport=polling", change: func(o *Options) { o.RequireOrigin = true }, want: "it has no Origin"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Origin: https://server.test"}, want: "X-Forwarded-Proto, and add its address"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Origin: https://server.test"},
+			change: func(o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }, want: "does not send X-Forwarded-Proto: https"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Origin: https://app.example.com", "Host: broker", "X-Forwarded-For: 192.0.2.1"},
+			want: "a proxy in front replaces the Host header"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Origin: https://app.example.com", "Host: 10.1.2.3:80", "Via: 1.1 front"},
+			want: "a proxy in front replaces the Host header"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Origin: https://evil.example", "X-Forwarded-For: 198.51.100.1", "X-Forwarded-Host: localhost:8100"},
+			change: func(o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} }, want: "the page is of another origin"},
+		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Origin: https://evil.example"},
+			want: "the page is of another origin"},
+	} {
+		inBubble(t, c.change, func(t *testing.T, w *world) {
+			var log bytes.Buffer
+			w.engine.log = slog.New(slog.NewTextHandler(&log, nil))
+			w.do(c.method, c.query, c.body, c.headers...)
+			if line := log.String(); !strings.Contains(line, "request refused: ") || !strings.Contains(line, c.want) {
+				t.Errorf("%s %s %v: got %q, want %s", c.method, c.query, c.headers, line, c.want)
+			}
+		})
+	}
+}
+
+// A session that ends for a limit of its body says so, not that a packet could not be read.
+func TestServer_TooManyPackets_Log(t *testing.T) {
+	inBubble(t, func(o *Options) { o.MaxPacketsPerPayload = 2 }, func(t *testing.T, w *world) {
+		var log bytes.Buffer
+		w.engine.log = slog.New(slog.NewTextHandler(&log, nil))
+		w.do("POST", "EIO=4&transport=polling&sid="+w.polling().sid, "4a\x1e4b\x1e4c")
+		want := "session closed: the browser sent more packets in one body than max-packets-per-payload allows"
+		if got := log.String(); !strings.Contains(got, want) || strings.Contains(got, "could not be read") {
+			t.Errorf("got %s", got)
 		}
 	})
 }

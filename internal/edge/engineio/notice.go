@@ -28,13 +28,15 @@ type Notice struct {
 	Facts []any
 }
 
+const unreadable = "an Engine.IO packet could not be read: no Socket.IO client sent it, or a proxy altered it"
+
 // endings are the notices of reasons. Every reason is here.
 var endings = map[sio.Reason]*Notice{
 	sio.ReasonTransportClose: {Level: slog.LevelDebug, Text: "the browser closed the connection, or the connection ended"},
 	sio.ReasonTransportError: {Level: slog.LevelInfo, Text: "the connection broke"},
 	sio.ReasonPingTimeout: {Level: slog.LevelInfo, Setting: "ping-timeout",
 		Text: "the browser did not answer a ping in time: it lost its network, or its device sleeps"},
-	sio.ReasonParseError:         {Level: slog.LevelWarn, Text: "an Engine.IO packet could not be read: no Socket.IO client sent it, or a proxy altered it"},
+	sio.ReasonParseError:         {Level: slog.LevelWarn, Text: unreadable},
 	sio.ReasonForcedClose:        {Level: slog.LevelWarn, Text: "the browser broke a rule of Socket.IO"},
 	sio.ReasonForcedServerClose:  {Level: slog.LevelDebug, Text: "a handler disconnected the client"},
 	sio.ReasonServerShuttingDown: {Level: slog.LevelDebug, Text: "this replica drains, or the one that forwards the WebSocket"},

@@ -5,6 +5,7 @@ package engineio
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,9 +22,11 @@ const settingProxies = "trusted-proxies"
 // originRefused names what was received and what to change.
 func (s *Server) originRefused(r *http.Request) *refusal {
 	page := r.Header.Get("Origin")
-	why := &refusal{code: codeForbidden, status: http.StatusForbidden, cause: "origin", setting: "allowed-origins"}
+	why := &refusal{code: codeForbidden, status: http.StatusForbidden, cause: "origin", setting: "allowed-origins",
+		say: "the page is of another origin than the broker; if it may connect, add its origin to the setting allowed-origins"}
 	if page == "" {
 		why.setting, why.message = "require-origin", "A request without Origin is not allowed: clear the setting require-origin"
+		why.say = "it has no Origin, so that no browser sent it; clear the setting require-origin to let other programs in"
 		return why
 	}
 	advice := "add it to the setting allowed-origins"
@@ -41,18 +44,23 @@ func (s *Server) proxyAdvice(r *http.Request, said string) string {
 	if _, ok := origin.Normal(said); !ok || err != nil {
 		return ""
 	}
-	c := s.callerOf(r)
+	c, trusted := s.callerOf(r), s.trusts(hostOnly(r.RemoteAddr))
 	switch {
-	case !s.trusts(hostOnly(r.RemoteAddr)) && forwardedOrigin(r, said):
+	case !trusted && forwardedOrigin(r, said):
 		return "X-Forwarded-Host and X-Forwarded-Proto say that it is the broker's own, but the proxy that sent them is not trusted: add its address " +
 			"to the setting trusted-proxies"
+	case strings.EqualFold(page.Host, c.host) && page.Scheme == "https" && !c.secure && trusted:
+		return "it is the broker's own but for https: TLS ends at a proxy in front, which is in the setting trusted-proxies but does not send " +
+			"X-Forwarded-Proto: https; have it do so"
 	case strings.EqualFold(page.Host, c.host) && page.Scheme == "https" && !c.secure:
 		return "it is the broker's own but for https: TLS ends at a proxy in front; have it send X-Forwarded-Proto, and add its address to the setting " +
 			"trusted-proxies"
 	case page.Hostname() == strings.ToLower(hostOnly(c.host)) && (proxied(r) || !c.asksHere(r)):
 		return "it is the broker's own but for scheme or port: a proxy in front changes the Host header; have it pass Host on with its port (in nginx " +
 			"$http_host), or send X-Forwarded-Host and X-Forwarded-Proto and add its address to the setting trusted-proxies"
-	case proxied(r) && c.asksHere(r):
+	case trusted && r.Header.Get("X-Forwarded-Host") != "": // the proxy tells the host that the browser asked for
+		return ""
+	case proxied(r) && (c.asksHere(r) || inward(c.host)):
 		return "a proxy in front replaces the Host header; have it pass Host on (in nginx proxy_set_header Host $http_host), or send X-Forwarded-Host and " +
 			"add its address to the setting trusted-proxies; a page of another site belongs in allowed-origins"
 	}
@@ -84,6 +92,16 @@ func proxied(r *http.Request) bool {
 		}
 	}
 	return r.ProtoMinor == 0 && r.ProtoMajor == 1 // as nginx speaks unless it is told otherwise, and no browser does
+}
+
+// inward tells whether a host leads nowhere from the browsers of others, as names do that proxies give their backends: then a browser hardly
+// asked for it.
+func inward(host string) bool {
+	name := strings.Trim(hostOnly(host), "[]")
+	if address, err := netip.ParseAddr(name); err == nil {
+		return address.IsLoopback() || address.IsPrivate()
+	}
+	return !strings.Contains(name, ".")
 }
 
 // asksHere tells whether the port of Host is the one at which the request came in.

@@ -278,6 +278,9 @@ type fault struct {
 func (f *fault) notice(r *http.Request, o *Options) *Notice {
 	n := *endings[f.reason]
 	n.Setting, n.Facts = f.refusal.setting, []any{"cause", f.refusal.cause}
+	if f.refusal.say != "" {
+		n.Text = f.refusal.say
+	}
 	if f.reason == sio.ReasonPayloadTooLarge {
 		n.Facts = []any{"limit", o.MaxPayload}
 		if r.ContentLength > 0 {

@@ -18,9 +18,11 @@ type room struct {
 
 var (
 	refusedFull = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, cause: "sessions", setting: "max-sessions",
-		message: "This server has as many sessions as its setting max-sessions allows"}
+		message: "This server has as many sessions as its setting max-sessions allows",
+		say:     "this replica has as many sessions as max-sessions allows; start another replica, or raise the setting"}
 	refusedAddress = &refusal{code: codeForbidden, status: http.StatusServiceUnavailable, cause: "sessions of address",
-		setting: "max-sessions-per-address", message: "Your address has as many sessions as the setting max-sessions-per-address allows"}
+		setting: "max-sessions-per-address", message: "Your address has as many sessions as the setting max-sessions-per-address allows",
+		say: "the address has as many sessions as max-sessions-per-address allows; behind a proxy all browsers share one unless trusted-proxies names it"}
 )
 
 // enterRoom lets a session in that is about to open, or says why not.

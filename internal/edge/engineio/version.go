@@ -27,12 +27,16 @@ var (
 		"Socket.IO client (allow-eio3 lets those of version 1 and 2 in)")
 	refusedNoTransport = &refusal{code: codeTransport, status: http.StatusBadRequest, message: "Transport unknown", cause: "transport unknown",
 		say: "the request names no transport: no Socket.IO client, for example a plain WebSocket client"}
+	refusedNoSuchTransport = &refusal{code: codeTransport, status: http.StatusBadRequest, message: "Transport unknown", cause: "transport unknown",
+		say: "the request names a transport that is neither polling nor websocket: no Socket.IO client, or a proxy altered the query"}
 )
 
 // refusedKind refuses a request that names no transport, or none that is offered.
 func (s *Server) refusedKind(r *http.Request, query url.Values, t Transport) *refusal {
 	switch {
-	case query.Has("transport") && (t != Polling && t != WebSocket || !s.o.offers(t)):
+	case query.Has("transport") && t != Polling && t != WebSocket:
+		return refusedNoSuchTransport
+	case query.Has("transport") && !s.o.offers(t):
 		return refusedTransport
 	case query.Has("transport"):
 		return nil
