@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"log"
 	"log/slog"
 	"strings"
 
@@ -12,13 +13,17 @@ import (
 // secret lists the keys whose values never reach a log, whoever writes them: what browsers and handlers prove themselves with.
 var secret = map[string]bool{"auth": true, "authorization": true, "cookie": true, "token": true, "tokens": true, "headers": true}
 
-// logger writes to standard error in the form that was asked for.
+// logger writes to standard error in the form that was asked for. Lines that net/http writes to Go's default logger take the same form, with
+// level debug: they quote what the other side of a connection sent.
 func (t *terminal) logger(c *config.Run) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.Level(), ReplaceAttr: redact}
+	var h slog.Handler = slog.NewTextHandler(t.err, o)
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(t.err, o))
+		h = slog.NewJSONHandler(t.err, o)
 	}
-	return slog.New(slog.NewTextHandler(t.err, o))
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(h, slog.LevelDebug).Writer())
+	return slog.New(h)
 }
 
 func redact(_ []string, a slog.Attr) slog.Attr {
