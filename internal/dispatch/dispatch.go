@@ -237,7 +237,11 @@ func (d *Dispatcher) Close() {
 	for _, s := range d.services {
 		s.mu.Lock()
 		s.closeLocked()
+		left := s.backlog.events
 		s.mu.Unlock()
+		if left > 0 {
+			d.log.Warn("dispatches dropped: the broker stopped while they waited for a service that is absent", "service", s.name, "count", left)
+		}
 	}
 }
 
