@@ -285,6 +285,8 @@ export const features = {
   async reconnect(world) {
     const socket = await world.connected();
     equal(await ask(socket, "echo", 1), [1]);
+    // A client that loses its WebSocket while it pauses polling for it polls no more, and finds out after its ping timeout only.
+    if (world.transport === "upgrade") await until("the upgrade", () => socket.io.engine.transport.name === "websocket");
     const [lost, back] = [hear(socket, "disconnect"), hear(socket, "connect")];
     // Between two polls there is nothing to cut.
     await until("the loss", async () => {
