@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,6 +109,7 @@ func (f *Forwarder) transfer(to, from net.Conn) (broken net.Conn) {
 				}
 			}
 			if _, err := to.Write(buffer[:n]); err != nil {
+				f.noteStalled(err, to.RemoteAddr().String())
 				return to
 			}
 		}
@@ -123,6 +125,18 @@ func (f *Forwarder) transfer(to, from net.Conn) (broken net.Conn) {
 			f.buffers.Put(large)
 			buffer, large = small, nil
 		}
+	}
+}
+
+// noteStalled counts and logs a forwarded connection that ends since its receiver took nothing for too long. Other errors are no news.
+func (f *Forwarder) noteStalled(err error, receiver string) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	f.metrics.Stalled.Inc()
+	if ok, suppressed := f.quiet.Allow("stalled"); ok {
+		f.log.Warn("forwarded connection closed: its receiver took nothing within write-timeout", "address", receiver,
+			"setting", "write-timeout", "suppressed", suppressed)
 	}
 }
 

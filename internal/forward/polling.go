@@ -96,7 +96,7 @@ func (e *errand) exchange(w http.ResponseWriter, r, out *http.Request, up *uploa
 		e.stranger(w, r, answer.Status)
 		return
 	}
-	e.relay(w, answer)
+	e.relay(w, r, answer)
 }
 
 func (e *errand) isOwner(answer *http.Response) bool {
@@ -109,7 +109,7 @@ func (e *errand) stranger(w http.ResponseWriter, r *http.Request, status string)
 }
 
 // relay answers with what the owner answered.
-func (e *errand) relay(w http.ResponseWriter, answer *http.Response) {
+func (e *errand) relay(w http.ResponseWriter, r *http.Request, answer *http.Response) {
 	h := w.Header()
 	maps.Copy(h, answer.Header)
 	delete(h, answerHeader)
@@ -128,7 +128,8 @@ func (e *errand) relay(w http.ResponseWriter, answer *http.Response) {
 		if n > 0 {
 			_ = control.SetWriteDeadline(time.Now().Add(e.f.o.WriteTimeout)) // the HTTP server takes it back
 			if _, err := w.Write(buffer[:n]); err != nil {
-				return // the browser left
+				e.f.noteStalled(err, r.RemoteAddr)
+				return // or the browser left
 			}
 		}
 		switch {

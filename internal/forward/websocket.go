@@ -53,7 +53,7 @@ func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 	case !known:
 		e.stranger(w, r, answer.Status)
 	default:
-		e.relay(w, answer)
+		e.relay(w, r, answer)
 	}
 	return false
 }

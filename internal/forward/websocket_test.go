@@ -218,6 +218,23 @@ func TestForwarder_Stalled(t *testing.T) {
 		t.Errorf("%d bytes were taken by nobody", n)
 	}
 	near.idle(t)
+	if n := testutil.ToFloat64(near.metrics.Stalled); n != 1 {
+		t.Errorf("%v stalled connections were counted", n)
+	}
+	browser.Close()
+}
+
+// A browser that takes nothing of a polling answer must be noticed too.
+func TestForwarder_PollStalled(t *testing.T) {
+	near, far := pair(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(make([]byte, 64<<20)) // more than the system buffers
+	}, func(o *Options) { o.WriteTimeout = 300 * time.Millisecond })
+	browser := dial(t, near.public, "GET /socket.io/?EIO=4&transport=polling&sid="+string(far.session)+" HTTP/1.1\r\nHost: x\r\n\r\n")
+	for end := time.Now().Add(patience); testutil.ToFloat64(near.metrics.Stalled) != 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%v stalled connections were counted", testutil.ToFloat64(near.metrics.Stalled))
+		}
+	}
 	browser.Close()
 }
 

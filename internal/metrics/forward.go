@@ -22,6 +22,8 @@ type Forward struct {
 	TooMany     prometheus.Counter // beyond the setting max-forwards
 	Early       prometheus.Counter // its browser did not wait for the answer to its handshake
 
+	Stalled prometheus.Counter // connections whose receiver took nothing
+
 	Taken  prometheus.Counter // of other replicas
 	Denied prometheus.Counter // without the cluster's secret
 }
@@ -48,6 +50,9 @@ func NewForward(r prometheus.Registerer) *Forward {
 		Broken:      failed.WithLabelValues("broken"),
 		TooMany:     failed.WithLabelValues("too many"),
 		Early:       failed.WithLabelValues("data before handshake"),
+		Stalled: f.NewCounter(prometheus.CounterOpts{
+			Name: "spanwire_forward_stalled_total", Help: "Forwarded connections closed because their receiver took nothing within write-timeout.",
+		}),
 		Taken: f.NewCounter(prometheus.CounterOpts{
 			Name: "spanwire_forward_taken_total", Help: "Requests that other replicas forwarded to this one.",
 		}),
