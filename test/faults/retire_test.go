@@ -127,12 +127,7 @@ func (c *three) retire(b *process.Broker, service string) (output string, code i
 // A service that is gone holds connects at each replica; one command at any of them retires it in the whole cluster.
 func TestO01_retire(t *testing.T) {
 	t.Parallel()
-	c := newThree(t, "go")
-	c.start("SERVICE=b")
-	a := c.start("SERVICE=a")
-	c.known(2)
-	c.signal(a, syscall.SIGTERM)
-	c.known(1)
+	c := withoutA(t)
 	held := c.held("a")
 	last := c.all[2]
 	if text, code := c.command(last, "services"); code != 0 || !strings.Contains(text, "absent, holds 3 connects") {
@@ -155,22 +150,29 @@ func TestO01_retire(t *testing.T) {
 	if text, code := c.retire(c.front, "a"); code != 1 || !strings.Contains(text, "no replica knows") {
 		t.Errorf("retire a twice: %d\n%s", code, text)
 	}
-	a = c.start("SERVICE=a") // is known again
+	a := c.start("SERVICE=a") // is known again
 	c.known(2)
 	c.signal(a, syscall.SIGTERM)
 	c.known(1)
 	c.held("a")
 }
 
-// A replica that starts while a service is absent learns of it from the others, and opens nothing that they keep closed.
-func TestO01_newReplica(t *testing.T) {
-	t.Parallel()
+// withoutA gives three replicas with the services a and b, of which a is absent.
+func withoutA(t *testing.T) *three {
+	t.Helper()
 	c := newThree(t, "go")
 	c.start("SERVICE=b")
 	a := c.start("SERVICE=a")
 	c.known(2)
 	c.signal(a, syscall.SIGTERM)
 	c.known(1)
+	return c
+}
+
+// A replica that starts while a service is absent learns of it from the others, and opens nothing that they keep closed.
+func TestO01_newReplica(t *testing.T) {
+	t.Parallel()
+	c := withoutA(t)
 	late := c.broker("fourth", "127.0.0.1", "--nats-url", "nats://"+c.nats, "--connect-hold", "10m")
 	c.all = append(c.all, late)
 	c.known(1)
@@ -191,12 +193,7 @@ func TestO01_newReplica(t *testing.T) {
 // A replica that does not answer is named, and told when it is back.
 func TestO01_retireSilent(t *testing.T) {
 	t.Parallel()
-	c := newThree(t, "go")
-	c.start("SERVICE=b")
-	a := c.start("SERVICE=a")
-	c.known(2)
-	c.signal(a, syscall.SIGTERM)
-	c.known(1)
+	c := withoutA(t)
 	held := c.held("a")
 	last := c.all[2]
 	text, err := last.Get("/status")
