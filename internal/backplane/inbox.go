@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -24,8 +24,8 @@ type Inbox struct {
 	secret  *Secret // nil when the replicas share none
 	metrics *metrics.Backplane
 	log     *slog.Logger
-	quiet   quietlog.ByCause
-	rarely  quietlog.ByCause
+	quiet   loglimit.ByCause
+	rarely  loglimit.ByCause
 
 	question atomic.Uint64 // what an origin that is met must answer
 
@@ -64,7 +64,7 @@ func (l Loss) plus(x Loss) Loss {
 func NewInbox(self sio.ReplicaID, secret *Secret, m *metrics.Backplane, log *slog.Logger) *Inbox {
 	return &Inbox{
 		self: self, secret: secret, metrics: m, log: log, streams: make(map[streamKey]*position),
-		quiet: quietlog.ByCause{PerSecond: 1}, rarely: quietlog.ByCause{PerSecond: 1, Window: time.Minute},
+		quiet: loglimit.ByCause{PerSecond: 1}, rarely: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
 	}
 }
 

@@ -16,13 +16,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // porter asks whoever comes through the door who it is.
 type porter struct {
-	callers  *access.Callers
+	callers  *auth.Callers
 	rejected func(ctx context.Context, method string, err error) // told of calls that were rejected; nil tells nobody
 }
 
@@ -44,10 +44,10 @@ type credential struct {
 // credentialKey is where the context of a call holds what its caller showed, if callers are asked for that.
 type credentialKey struct{}
 
-// callerKey is where the context of a call holds the *access.Caller.
+// callerKey is where the context of a call holds the *auth.Caller.
 type callerKey struct{}
 
-func withCaller(ctx context.Context, c *access.Caller) context.Context {
+func withCaller(ctx context.Context, c *auth.Caller) context.Context {
 	if c == nil {
 		return ctx
 	}
@@ -55,8 +55,8 @@ func withCaller(ctx context.Context, c *access.Caller) context.Context {
 }
 
 // callerIn gives who calls; nil may do everything.
-func callerIn(ctx context.Context) *access.Caller {
-	c, _ := ctx.Value(callerKey{}).(*access.Caller)
+func callerIn(ctx context.Context) *auth.Caller {
+	c, _ := ctx.Value(callerKey{}).(*auth.Caller)
 	return c
 }
 
@@ -134,9 +134,9 @@ func (s *identified) Context() context.Context { return s.ctx }
 
 // asker is who commands.
 type asker struct {
-	credentials bool                          // may see what authenticates browsers
-	sender      sio.Addressee                 // zero for callers that are no instances
-	caller      atomic.Pointer[access.Caller] // replaced when the callers' file changes
+	credentials bool                        // may see what authenticates browsers
+	sender      sio.Addressee               // zero for callers that are no instances
+	caller      atomic.Pointer[auth.Caller] // replaced when the callers' file changes
 }
 
 func (s *Server) askerIn(ctx context.Context) *asker {
@@ -152,20 +152,20 @@ func (by *asker) permit(o *order) error {
 	case caller == nil:
 		return nil
 	case o.message != nil:
-		return caller.May(access.Emit, o.message.Namespace, false)
+		return caller.May(auth.Emit, o.message.Namespace, false)
 	case o.command != nil:
 		t := o.command.To()
-		return caller.May(access.Emit, t.Namespace, t.Pattern)
+		return caller.May(auth.Emit, t.Namespace, t.Pattern)
 	}
 	switch q := o.query.(type) {
 	case *sio.FetchSockets:
-		return caller.May(access.Query, q.Target.Namespace, q.Target.Pattern)
+		return caller.May(auth.Query, q.Target.Namespace, q.Target.Pattern)
 	case *sio.ListRooms:
-		return caller.May(access.Query, q.Namespace, false)
+		return caller.May(auth.Query, q.Namespace, false)
 	case *sio.SetData:
-		return caller.May(access.Emit, q.Namespace, false)
+		return caller.May(auth.Emit, q.Namespace, false)
 	}
-	return caller.Everywhere(access.Query)
+	return caller.Everywhere(auth.Query)
 }
 
 // CallersChanged ends the streams of instances that may not attach any more.

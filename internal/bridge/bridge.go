@@ -18,14 +18,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/idempotency"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/once"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
-	"github.com/spanwire/spanwire/internal/tail"
+	"github.com/spanwire/spanwire/internal/trace"
 )
 
 // Options says how the door behaves. Zero fields take their defaults.
@@ -40,11 +40,11 @@ type Options struct {
 	// Whereabouts tells to which other replicas each instance is attached. Nil means that there are none.
 	Whereabouts func() map[sio.InstanceID][]sio.ReplicaID
 	// Callers are who may call, and what each may do. Nil asks nobody.
-	Callers *access.Callers
+	Callers *auth.Callers
 	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
-	Calls *once.Calls
+	Calls *idempotency.Calls
 	// Board tells what happens to those who follow. Nil means that nothing is told.
-	Board *tail.Board
+	Board *trace.Board
 	// Rejected is told of calls that were rejected, for who made them or for what they register. Nil tells nobody.
 	Rejected func(ctx context.Context, method string, err error)
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
@@ -100,10 +100,10 @@ func (o Options) withDefaults() Options {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
 	o.Keepalive = cmp.Or(o.Keepalive, 5*time.Second)
 	if o.Board == nil {
-		o.Board = tail.New(tail.Options{}, metrics.NewTail(nil))
+		o.Board = trace.New(trace.Options{}, metrics.NewTail(nil))
 	}
 	if o.Calls == nil {
-		o.Calls = once.New(once.Options{}, metrics.NewOnce(nil))
+		o.Calls = idempotency.New(idempotency.Options{}, metrics.NewOnce(nil))
 	}
 	if o.Whereabouts == nil {
 		o.Whereabouts = func() map[sio.InstanceID][]sio.ReplicaID { return nil }
@@ -147,7 +147,7 @@ type Server struct {
 	metrics    *metrics.Bridge
 	log        *slog.Logger
 
-	socketIDRooms quietlog.Limiter
+	socketIDRooms loglimit.Limiter
 
 	// life ends with Drain: what is carried out for callers that may have left ends with it.
 	life context.Context

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/dispatch"
 )
 
@@ -126,9 +126,9 @@ func TestEmit_wantCount(t *testing.T) {
 }
 
 // callers are whoever shows one of the tokens.
-func callers(t testing.TB, tokens ...string) *access.Callers {
+func callers(t testing.TB, tokens ...string) *auth.Callers {
 	t.Helper()
-	c, err := access.Open(tokens, "")
+	c, err := auth.Open(tokens, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/api/wire"
 	"github.com/spanwire/spanwire/internal/dispatch"
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -47,8 +47,8 @@ type Instance struct {
 	stallMu sync.Mutex // guards the timer
 	stall   *time.Timer
 
-	odd      quietlog.Limiter
-	partials quietlog.Limiter
+	odd      loglimit.Limiter
+	partials loglimit.Limiter
 }
 
 // oddLinesPerSecond keeps the log readable when an instance does many odd things.
@@ -62,8 +62,8 @@ func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instan
 		ackWaits: make(chan struct{}, s.o.MaxAckWaits),
 		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
 		ended:    make(chan struct{}),
-		odd:      quietlog.Limiter{PerSecond: oddLinesPerSecond},
-		partials: quietlog.Limiter{PerSecond: 1},
+		odd:      loglimit.Limiter{PerSecond: oddLinesPerSecond},
+		partials: loglimit.Limiter{PerSecond: 1},
 	}
 	in.declared.Store(&reg.Namespaces)
 	in.asker.caller.Store(callerIn(stream.Context()))

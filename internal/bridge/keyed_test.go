@@ -14,7 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -26,7 +26,7 @@ func TestServer_idempotencyKey(t *testing.T) {
 	if err := os.WriteFile(file, []byte("callers: [{name: one, tokens: [token-of-one-0001]}, {name: other, tokens: [token-of-other-01]}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	callers, err := access.Open(nil, file)
+	callers, err := auth.Open(nil, file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,14 +12,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // ListServices implements spanwire.v1.EmitterService.
 func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesRequest) (*spanwirev1.ListServicesResponse, error) {
-	if err := callerIn(ctx).Everywhere(access.Query); err != nil {
+	if err := callerIn(ctx).Everywhere(auth.Query); err != nil {
 		s.metrics.Denied.Inc()
 		return nil, grpcError(err)
 	}

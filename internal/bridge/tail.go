@@ -11,9 +11,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/sio"
-	"github.com/spanwire/spanwire/internal/tail"
+	"github.com/spanwire/spanwire/internal/trace"
 )
 
 // mostOccurrences bounds those in one response: each has some KiB at most.
@@ -30,7 +30,7 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	room := sio.Room(m.GetRoom())
-	follower, err := s.o.Board.Follow(tail.Filter{
+	follower, err := s.o.Board.Follow(trace.Filter{
 		Namespace: sio.Namespace(m.GetNamespace()), Socket: sio.SocketID(m.GetSocketId()), Room: room, Service: sio.ServiceName(m.GetService()),
 	})
 	if err != nil {
@@ -71,9 +71,9 @@ func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
 		return err
 	}
 	if ns == "" {
-		err = callerIn(ctx).Everywhere(access.Query)
+		err = callerIn(ctx).Everywhere(auth.Query)
 	} else {
-		err = callerIn(ctx).May(access.Query, ns, false)
+		err = callerIn(ctx).May(auth.Query, ns, false)
 	}
 	if err != nil {
 		s.metrics.Denied.Inc()
@@ -84,7 +84,7 @@ func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
 
 // inRoom leaves out what happened to sockets that are not in the room. Rooms that keep what happens cannot look for that themselves. What
 // was missed before them is told with the next.
-func (s *Server) inRoom(entries []tail.Entry, room sio.Room, missedBefore uint64) (kept []tail.Entry, missed uint64) {
+func (s *Server) inRoom(entries []trace.Entry, room sio.Room, missedBefore uint64) (kept []trace.Entry, missed uint64) {
 	kept, missed = entries[:0], missedBefore
 	for _, e := range entries {
 		e.Missed += missed
@@ -98,7 +98,7 @@ func (s *Server) inRoom(entries []tail.Entry, room sio.Room, missedBefore uint64
 	return kept, missed
 }
 
-func tailResponse(entries []tail.Entry) *spanwirev1.TailResponse {
+func tailResponse(entries []trace.Entry) *spanwirev1.TailResponse {
 	r := &spanwirev1.TailResponse{Occurrences: make([]*spanwirev1.Occurrence, len(entries))}
 	for i := range entries {
 		e := &entries[i]

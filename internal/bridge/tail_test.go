@@ -14,11 +14,11 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
-	"github.com/spanwire/spanwire/internal/tail"
+	"github.com/spanwire/spanwire/internal/trace"
 )
 
 // A caller follows what it may see, and no longer than it may.
@@ -32,11 +32,11 @@ func TestServer_Tail_callers(t *testing.T) {
 	}
 	const one = "{name: one, tokens: [token-of-one-0001], may: [query], namespaces: [/n]}"
 	write(one + ", {name: two, tokens: [token-of-two-0002], may: [emit]}")
-	who, err := access.Open(nil, file)
+	who, err := auth.Open(nil, file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	board := tail.New(tail.Options{}, metrics.NewTail(nil))
+	board := trace.New(trace.Options{}, metrics.NewTail(nil))
 	h := newHouse(t, Options{Callers: who, Board: board}, dispatch.Options{})
 	client := spanwirev1.NewEmitterServiceClient(h.conn)
 	follow := func(token, ns string) (grpc.ServerStreamingClient[spanwirev1.TailResponse], error) {
@@ -86,10 +86,10 @@ func TestServer_inRoom(t *testing.T) {
 	h.hub.Add("/", &browser{id: "in"})
 	h.hub.Apply(&sio.Join{Target: sio.Target{Namespace: "/"}, Rooms: []sio.Room{"r"}})
 	h.hub.Add("/", &browser{id: "out"})
-	entry := func(id sio.SocketID, missed uint64) tail.Entry {
-		return tail.Entry{Occurrence: sio.Occurrence{Namespace: "/", Socket: id}, Missed: missed, Uncertain: true}
+	entry := func(id sio.SocketID, missed uint64) trace.Entry {
+		return trace.Entry{Occurrence: sio.Occurrence{Namespace: "/", Socket: id}, Missed: missed, Uncertain: true}
 	}
-	kept, missed := h.server.inRoom([]tail.Entry{entry("out", 2), entry("in", 1), entry("in", 0), entry("gone", 4)}, "r", 1)
+	kept, missed := h.server.inRoom([]trace.Entry{entry("out", 2), entry("in", 1), entry("in", 0), entry("gone", 4)}, "r", 1)
 	if len(kept) != 2 || kept[0].Missed != 4 || kept[1].Missed != 0 || missed != 4 {
 		t.Errorf("kept %+v, missed %d", kept, missed)
 	}

@@ -18,21 +18,21 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/bridge"
 	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge"
-	"github.com/spanwire/spanwire/internal/forward"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/idempotency"
 	"github.com/spanwire/spanwire/internal/memory"
 	"github.com/spanwire/spanwire/internal/mesh"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/once"
+	"github.com/spanwire/spanwire/internal/sessionproxy"
 	"github.com/spanwire/spanwire/internal/sio"
-	"github.com/spanwire/spanwire/internal/tail"
+	"github.com/spanwire/spanwire/internal/trace"
 )
 
 // Version is the broker's version.
@@ -63,11 +63,11 @@ type Broker struct {
 	operators *http.Server
 	others    *http.Server // other replicas; nil when they hand nothing over
 
-	forward *forward.Forwarder                       // nil when there can be no other replicas
+	forward *sessionproxy.Forwarder                  // nil when there can be no other replicas
 	parting atomic.Pointer[map[sio.ReplicaID]string] // where they took requests when this one left them
 
 	secured secured
-	callers *access.Callers
+	callers *auth.Callers
 
 	failedHandshakes *prometheus.CounterVec // by door
 	wrongProtocols   *prometheus.CounterVec // by listener and reason
@@ -169,7 +169,7 @@ func (b *Broker) build() (err error) {
 	secret := b.envelopeSecret()
 	publisher := backplane.NewPublisher(b.bus, b.replica, secret, c.Cluster.MaxEnvelope, backplaneMetrics)
 	inbox := backplane.NewInbox(b.replica, secret, backplaneMetrics, b.log)
-	board := tail.New(b.tailOptions(), metrics.NewTail(b.registry))
+	board := trace.New(b.tailOptions(), metrics.NewTail(b.registry))
 	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry)).WithTap(board)
 	toInstances := dispatchOptions(c, b.replica)
 	toInstances.Others, toInstances.Tap = publisher, board
@@ -177,7 +177,7 @@ func (b *Broker) build() (err error) {
 	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
 	remember := b.onceOptions()
 	remember.Others = publisher
-	calls := once.New(remember, metrics.NewOnce(b.registry))
+	calls := idempotency.New(remember, metrics.NewOnce(b.registry))
 	toReplicas := b.meshOptions()
 	toReplicas.Calls = calls
 	b.mesh = mesh.New(toReplicas, b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)

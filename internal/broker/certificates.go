@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/certs"
 	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/filewatch"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/reload"
 )
 
 // secured are the certificates of the doors; nil where a door has none.
@@ -47,7 +47,7 @@ func (b *Broker) openCertificates() (err error) {
 
 // openCallers reads who may call.
 func (b *Broker) openCallers() (err error) {
-	if b.callers, err = access.Open(b.config.Listen.ServiceTokens, b.config.Listen.ServiceCallers); err != nil {
+	if b.callers, err = auth.Open(b.config.Listen.ServiceTokens, b.config.Listen.ServiceCallers); err != nil {
 		return fmt.Errorf("setting service-callers: %w", err)
 	}
 	return nil
@@ -55,7 +55,7 @@ func (b *Broker) openCallers() (err error) {
 
 // watchFiles has files read anew when they change, until the broker stops.
 func (b *Broker) watchFiles() {
-	w := reload.New(b.config.Listen.ReloadInterval, metrics.NewReload(b.registry), b.log)
+	w := filewatch.New(b.config.Listen.ReloadInterval, metrics.NewReload(b.registry), b.log)
 	ends := metrics.NewCertificate(b.registry)
 	for name, s := range map[string]*certs.Store{
 		"http certificate": b.secured.http, "service certificate": b.secured.services, "operator certificate": b.secured.operators,

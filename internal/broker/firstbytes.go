@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 )
 
 // A program that dials the wrong one of the listeners, or with TLS where there is none, hears of something else: its peer speaks another
@@ -37,7 +37,7 @@ type firstBytes struct {
 	wrong   map[protocol]wrongProtocol
 	counter *prometheus.CounterVec // by reason
 	log     *slog.Logger
-	quiet   quietlog.ByCause // a line a minute for each protocol
+	quiet   loglimit.ByCause // a line a minute for each protocol
 	guard   *guard
 }
 
@@ -49,7 +49,7 @@ func (b *Broker) listening(name string, l net.Listener, wrong map[protocol]wrong
 func (b *Broker) firstBytes(name string, l net.Listener, wrong map[protocol]wrongProtocol) *firstBytes {
 	return &firstBytes{
 		Listener: l, wrong: wrong, counter: b.wrongProtocols.MustCurryWith(prometheus.Labels{"listener": name}),
-		log: b.log.With("listener", name), quiet: quietlog.ByCause{PerSecond: 1, Window: time.Minute},
+		log: b.log.With("listener", name), quiet: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
 		guard: b.guard(name),
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/config"
-	"github.com/spanwire/spanwire/internal/forward"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sessionproxy"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -23,9 +23,9 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 	return err
 }
 
-func (b *Broker) forwardOptions() forward.Options {
+func (b *Broker) forwardOptions() sessionproxy.Options {
 	c := b.config
-	o := forward.Options{
+	o := sessionproxy.Options{
 		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Gone: b.mesh.Departed, Wake: b.wake,
 		DrainSession: b.drainSession, MaxForwards: c.Cluster.MaxForwards, WriteTimeout: c.Engine.WriteTimeout,
 		DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2), DrainSettle: share(settleShare, c.Run.DrainTimeout),
@@ -53,9 +53,9 @@ func (b *Broker) forwarding(door http.Handler) http.Handler {
 	if !b.config.Cluster.HasOthers() {
 		o := b.forwardOptions()
 		o.Find, o.Gone = func(sio.ReplicaID) (string, bool) { return "", false }, nil
-		return forward.New(o, door, counters, b.log)
+		return sessionproxy.New(o, door, counters, b.log)
 	}
-	b.forward = forward.New(b.forwardOptions(), door, counters, b.log)
+	b.forward = sessionproxy.New(b.forwardOptions(), door, counters, b.log)
 	if b.listeners.forward != nil {
 		b.others = b.newHTTPServer("replicas", b.forward.Taken())
 		b.others.MaxHeaderBytes += forwardedHeader

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/origin"
-	"github.com/spanwire/spanwire/internal/quietlog"
 )
 
 // guard refuses requests at one HTTP listener before any handler sees them. It counts and logs each, with its reason.
@@ -20,13 +20,13 @@ type guard struct {
 	listener string
 	refused  *prometheus.CounterVec
 	log      *slog.Logger
-	quiet    quietlog.ByCause // a line a second for each reason
+	quiet    loglimit.ByCause // a line a second for each reason
 }
 
 func (b *Broker) guard(listener string) *guard {
 	return &guard{
 		listener: listener, refused: b.refused.MustCurryWith(prometheus.Labels{"listener": listener}),
-		log: b.log.With("listener", listener), quiet: quietlog.ByCause{PerSecond: 1},
+		log: b.log.With("listener", listener), quiet: loglimit.ByCause{PerSecond: 1},
 	}
 }
 

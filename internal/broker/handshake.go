@@ -9,15 +9,15 @@ import (
 
 	"google.golang.org/grpc/credentials"
 
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 )
 
 // handshakes tells of TLS handshakes that came to nothing: plain text, certificates that are unknown, out of date or missing.
 type handshakes struct {
 	log     *slog.Logger
 	counter metrics.Counter
-	quiet   quietlog.Limiter
+	quiet   loglimit.Limiter
 }
 
 func (b *Broker) handshakes(door string) *handshakes {

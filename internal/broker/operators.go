@@ -9,8 +9,8 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/spanwire/spanwire/internal/access"
 	"github.com/spanwire/spanwire/internal/admin"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/origin"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -37,7 +37,7 @@ func (b *Broker) newOperators() http.Handler {
 // operators decides who may see what.
 type operators struct {
 	*guard
-	callers  *access.Callers
+	callers  *auth.Callers
 	insecure bool
 }
 
@@ -92,7 +92,7 @@ func (o *operators) operate(next http.Handler) http.Handler {
 }
 
 // caller finds who asks. Nil may do everything.
-func (o *operators) caller(r *http.Request) (*access.Caller, error) {
+func (o *operators) caller(r *http.Request) (*auth.Caller, error) {
 	if o.callers.Asked() {
 		return o.callers.Authenticate(bearer(r), r.TLS)
 	}

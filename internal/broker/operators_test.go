@@ -15,7 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/spanwire/spanwire/internal/access"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
@@ -25,17 +25,17 @@ func TestOperators(t *testing.T) {
 	if err := os.WriteFile(file, []byte("callers:\n- {name: a, certificates: [oncall], may: [operate]}\n- {name: b, tokens: [namespace-long-secret], namespaces: [/chat]}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	named, err := access.Open([]string{"master-long-secret"}, file)
+	named, err := auth.Open([]string{"master-long-secret"}, file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody, err := access.Open(nil, "")
+	nobody, err := auth.Open(nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const loopback, outside = "127.0.0.1:1234", "192.0.2.1:1234"
 	for name, c := range map[string]struct {
-		callers       *access.Callers
+		callers       *auth.Callers
 		insecure      bool
 		from          string
 		certificate   string

@@ -14,11 +14,11 @@ import (
 	"github.com/spanwire/spanwire/internal/edge"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/idempotency"
 	"github.com/spanwire/spanwire/internal/memory"
 	"github.com/spanwire/spanwire/internal/mesh"
-	"github.com/spanwire/spanwire/internal/once"
 	"github.com/spanwire/spanwire/internal/sio"
-	"github.com/spanwire/spanwire/internal/tail"
+	"github.com/spanwire/spanwire/internal/trace"
 )
 
 // Each room has options of its own and knows nothing of settings; this is where settings become options.
@@ -208,15 +208,15 @@ func (b *Broker) bridgeOptions() bridge.Options {
 	}
 }
 
-func (b *Broker) onceOptions() once.Options {
+func (b *Broker) onceOptions() idempotency.Options {
 	c := &b.config.Services
-	return once.Options{
+	return idempotency.Options{
 		Replica: b.replica, Window: c.IdempotencyWindow, MaxKeys: c.MaxIdempotencyKeys, MaxBytes: c.MaxIdempotencyBytes, Patience: c.QueryTimeout,
 	}
 }
 
-func (b *Broker) tailOptions() tail.Options {
-	return tail.Options{MaxTails: b.config.Services.MaxTails, Backlog: b.config.Services.TailBacklog}
+func (b *Broker) tailOptions() trace.Options {
+	return trace.Options{MaxTails: b.config.Services.MaxTails, Backlog: b.config.Services.TailBacklog}
 }
 
 func (b *Broker) httpOptions() bridge.HTTPOptions {

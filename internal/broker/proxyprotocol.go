@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 )
 
 // The PROXY protocol. A load balancer that passes bytes on without reading them says at the beginning of each connection whom it is
@@ -39,7 +39,7 @@ type proxyListener struct {
 	proxies []netip.Prefix
 	timeout time.Duration // for the header to come
 	log     *slog.Logger
-	quiet   quietlog.Limiter
+	quiet   loglimit.Limiter
 }
 
 // Accept implements net.Listener. It does not wait for the header.

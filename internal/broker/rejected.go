@@ -10,17 +10,17 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 )
 
 // rejections says which calls of handlers, emitters and commands were rejected, a line a second for each reason. What callers show is in none of them.
 type rejections struct {
 	log   *slog.Logger
-	quiet quietlog.ByCause
+	quiet loglimit.ByCause
 }
 
 func (b *Broker) rejections() *rejections {
-	return &rejections{log: b.log, quiet: quietlog.ByCause{PerSecond: 1}}
+	return &rejections{log: b.log, quiet: loglimit.ByCause{PerSecond: 1}}
 }
 
 // rejected is called for each call that was rejected for who made it, or for what it registers.
@@ -36,7 +36,7 @@ func (r *rejections) rejected(ctx context.Context, method string, err error) {
 	if !ok {
 		return
 	}
-	args := []any{"reason", reason, "method", quietlog.Cut(method), "err", quietlog.Cut(status.Convert(err).Message())}
+	args := []any{"reason", reason, "method", loglimit.Cut(method), "err", loglimit.Cut(status.Convert(err).Message())}
 	if p, ok := peer.FromContext(ctx); ok {
 		args = append(args, "address", p.Addr.String())
 	}

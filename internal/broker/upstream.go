@@ -19,8 +19,8 @@ import (
 
 	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 )
 
 const upstreamIdle = 100 // connections to the web application that are kept
@@ -37,7 +37,7 @@ type upstream struct {
 	proxy        *httputil.ReverseProxy
 	failures     *prometheus.CounterVec
 	log          *slog.Logger
-	quiet        quietlog.ByCause // a line a second for each reason
+	quiet        loglimit.ByCause // a line a second for each reason
 }
 
 // newUpstream makes the handler of the requests that are not Socket.IO. Without a web application it explains that there is none.
@@ -53,7 +53,7 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error)
 	}
 	u := &upstream{
 		limits: c.Listen.Upstream, writeTimeout: c.Engine.WriteTimeout, proxies: proxies, failures: metrics.NewUpstream(b.registry), log: b.log,
-		quiet: quietlog.ByCause{PerSecond: 1},
+		quiet: loglimit.ByCause{PerSecond: 1},
 	}
 	if u.target, err = url.Parse(u.limits.URL); err != nil {
 		return nil, errors.New("setting upstream: it is no URL")

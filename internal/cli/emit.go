@@ -13,7 +13,7 @@ import (
 	"time"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/plainjson"
+	"github.com/spanwire/spanwire/internal/apijson"
 )
 
 const emitUsage = `broker emit [flags] EVENT [JSON...] sends an event to browsers, through a running broker.
@@ -63,7 +63,7 @@ func (t *terminal) emit(args []string) int {
 		return t.misused(err)
 	}
 	event := &spanwirev1.Event{Name: flags.Arg(0)}
-	if event.Args, event.Attachments, err = plainjson.Unpack(array); err != nil {
+	if event.Args, event.Attachments, err = apijson.Unpack(array); err != nil {
 		return t.misused(fmt.Errorf("an argument %w", err))
 	}
 	answer, err := e.send(event)
@@ -117,13 +117,13 @@ func (e *emission) send(event *spanwirev1.Event) (*spanwirev1.EmitResponse, erro
 // report prints the acks, and says on standard error how many sockets there were.
 func (t *terminal) report(e *emission, answer *spanwirev1.EmitResponse) int {
 	for _, a := range answer.GetAcks() {
-		t.print(a.GetSocketId() + " " + string(plainjson.Pack(a.GetAck().GetArgs(), a.GetAck().GetAttachments())) + "\n")
+		t.print(a.GetSocketId() + " " + string(apijson.Pack(a.GetAck().GetArgs(), a.GetAck().GetAttachments())) + "\n")
 	}
 	if answer.GetReplayed() {
 		t.say("sent before, with the same key; this is what came of it")
 	}
 	others := answer.GetOtherReplicas()
-	switch partial := plainjson.Partial(answer); {
+	switch partial := apijson.Partial(answer); {
 	case e.acks > 0:
 		t.say("%d acks, %d missing", len(answer.GetAcks()), answer.GetMissing())
 	case partial != "":
@@ -140,7 +140,7 @@ func (t *terminal) report(e *emission, answer *spanwirev1.EmitResponse) int {
 	if n := answer.GetDropped(); n > 0 {
 		t.say("dropped for %d of them: their queues are full (setting max-outbound), or they are about to disconnect", n)
 	}
-	if partial := plainjson.Partial(answer); partial != "" {
+	if partial := apijson.Partial(answer); partial != "" {
 		t.say("partial delivery: %s (flag --key)", partial)
 		if f := answer.GetFault(); f != nil {
 			t.say("%s", f.GetMessage())

@@ -14,7 +14,7 @@ import (
 	"text/tabwriter"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/plainjson"
+	"github.com/spanwire/spanwire/internal/apijson"
 )
 
 const socketsUsage = `broker sockets [flags] lists the sockets of a cluster, through a running broker.
@@ -78,7 +78,7 @@ func (t *terminal) sockets(args []string) int {
 	found := a.GetFound()
 	slices.SortFunc(found, func(a, b *spanwirev1.SocketInfo) int { return strings.Compare(a.GetSocketId(), b.GetSocketId()) })
 	if *asJSON {
-		return t.told(a, printLines(t, plainjson.Sockets(found)))
+		return t.told(a, printLines(t, apijson.Sockets(found)))
 	}
 	rows := [][]string{{"SOCKET", "REPLICA", "TRANSPORT", "ADDRESS", "WAITING", "ROOMS", "DATA"}}
 	for _, s := range found {
@@ -127,7 +127,7 @@ func (t *terminal) rooms(args []string) int {
 		return strings.Compare(a.GetName(), b.GetName())
 	})
 	if *asJSON {
-		return t.told(a, printLines(t, plainjson.Rooms(found)))
+		return t.told(a, printLines(t, apijson.Rooms(found)))
 	}
 	rows := [][]string{{"ROOM", "SOCKETS"}}
 	for _, r := range found {
@@ -156,7 +156,7 @@ func (t *terminal) services(args []string) int {
 	if *asJSON {
 		var lines []json.RawMessage
 		for _, s := range r.GetServices() {
-			lines = append(lines, plainjson.Message(s))
+			lines = append(lines, apijson.Message(s))
 		}
 		return printLines(t, lines)
 	}

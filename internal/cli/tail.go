@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/plainjson"
+	"github.com/spanwire/spanwire/internal/apijson"
 )
 
 const tailUsage = `broker tail [flags] follows what happens to sockets, live, at all replicas of a cluster.
@@ -191,7 +191,7 @@ func (f *following) stream(ctx context.Context, replica, address string) error {
 			f.say("following replica %s at %s", replica, address)
 		}
 		for _, o := range m.GetOccurrences() {
-			if err := f.show(plainjson.OccurrenceOf(o, replica)); err != nil {
+			if err := f.show(apijson.OccurrenceOf(o, replica)); err != nil {
 				f.cancel(err) // nobody reads any more
 				return err
 			}
@@ -200,7 +200,7 @@ func (f *following) stream(ctx context.Context, replica, address string) error {
 	return err
 }
 
-func (f *following) show(o plainjson.Occurrence) error {
+func (f *following) show(o apijson.Occurrence) error {
 	f.printing.Lock()
 	defer f.printing.Unlock()
 	if f.asJSON {
@@ -211,7 +211,7 @@ func (f *following) show(o plainjson.Occurrence) error {
 }
 
 // lineOf writes an occurrence for people.
-func lineOf(o *plainjson.Occurrence) string {
+func lineOf(o *apijson.Occurrence) string {
 	parts := []string{o.Time.Local().Format("15:04:05.000"), fmt.Sprintf("%-12s", o.Kind), harmless(o.Namespace)}
 	if o.SocketID != "" {
 		parts = append(parts, harmless(o.SocketID))

@@ -3,8 +3,8 @@
 package dispatch
 
 import (
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -63,7 +63,7 @@ func (dp *Dispatch) what() string {
 	case RoomEvent:
 		return "room event"
 	}
-	name := quietlog.Cut(dp.Event.Name)
+	name := loglimit.Cut(dp.Event.Name)
 	if dp.Kind == Message {
 		return "message " + name
 	}

@@ -22,8 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -179,10 +179,10 @@ type Dispatcher struct {
 	routes    atomic.Pointer[table] // stored by places, under mu
 	places    places
 	unhandled unhandled
-	drops     quietlog.Limiter // lines about dropped dispatches
-	failures  quietlog.Limiter // lines about failed handlers
-	lates     quietlog.Limiter // lines about results that came too late
-	full      quietlog.Limiter // lines about connects refused for lack of room
+	drops     loglimit.Limiter // lines about dropped dispatches
+	failures  loglimit.Limiter // lines about failed handlers
+	lates     loglimit.Limiter // lines about results that came too late
+	full      loglimit.Limiter // lines about connects refused for lack of room
 
 	mu          sync.Mutex // guards what follows; taken before a service's lock
 	services    map[sio.ServiceName]*service

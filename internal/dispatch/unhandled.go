@@ -5,13 +5,13 @@ package dispatch
 import (
 	"sync"
 
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // unhandled remembers which events were reported, so that each is reported once. Browsers choose the names, so it is bounded.
 type unhandled struct {
-	quietlog.Limiter
+	loglimit.Limiter
 	mu    sync.Mutex // guards names
 	names map[unhandledName]struct{}
 }
@@ -46,7 +46,7 @@ func (u *unhandled) forget() {
 
 func (d *Dispatcher) reportUnhandled(ns sio.Namespace, event string) {
 	d.metrics.Unhandled.Inc()
-	ns, event = quietlog.Cut(ns), quietlog.Cut(event)
+	ns, event = loglimit.Cut(ns), loglimit.Cut(event)
 	if !d.unhandled.news(ns, event) {
 		return
 	}
@@ -62,6 +62,6 @@ func (d *Dispatcher) NothingRegistered() bool { return d.routes.Load().empty() }
 func (d *Dispatcher) reportFull(ns sio.Namespace) {
 	if ok, missed := d.full.Allow(); ok {
 		d.log.Warn("a connect was refused: as many namespaces by pattern have sockets as the setting max-dynamic-namespaces allows",
-			"namespace", quietlog.Cut(ns), "setting", "max-dynamic-namespaces", "namespaces", d.options.MaxDynamic, "lines_left_out", missed)
+			"namespace", loglimit.Cut(ns), "setting", "max-dynamic-namespaces", "namespaces", d.options.MaxDynamic, "lines_left_out", missed)
 	}
 }

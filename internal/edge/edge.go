@@ -16,8 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -37,8 +37,8 @@ type Server struct {
 	recovery   *recovery // nil when no socket can come back
 
 	unfinished atomic.Int64     // bytes of packets whose attachments have not all come, of all clients
-	quiet      quietlog.ByCause // a line a second for each cause
-	minutely   quietlog.ByCause // a line a minute, of what goes on for hours
+	quiet      loglimit.ByCause // a line a second for each cause
+	minutely   loglimit.ByCause // a line a minute, of what goes on for hours
 }
 
 // New makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with.
@@ -53,8 +53,8 @@ func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine 
 		log:        log,
 		bundle:     newBundle(o.Engine.Paths),
 		birth:      time.Now(),
-		quiet:      quietlog.ByCause{PerSecond: 1},
-		minutely:   quietlog.ByCause{PerSecond: 1, Window: time.Minute},
+		quiet:      loglimit.ByCause{PerSecond: 1},
+		minutely:   loglimit.ByCause{PerSecond: 1, Window: time.Minute},
 	}
 	s.recovery = newRecovery(s)
 	s.engine = engineio.NewServer(o.Engine, s.open, engine, log)

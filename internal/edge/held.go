@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/spanwire/spanwire/internal/hub"
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -58,7 +58,7 @@ func (s *Socket) overflow() {
 	c := s.client
 	c.server.metrics.HeldOverflows.Inc()
 	n := *noticeHeld
-	n.Facts = []any{"sid", s.id, "namespace", quietlog.Cut(s.namespace)}
+	n.Facts = []any{"sid", s.id, "namespace", loglimit.Cut(s.namespace)}
 	c.session.CloseNoted(sio.ReasonSlowConsumer, &n)
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -45,7 +45,7 @@ func (s *Socket) noteRefusal(d *dispatch.Decision) {
 	if !ok {
 		return
 	}
-	args := []any{"reason", cause, "namespace", quietlog.Cut(s.namespace), "socket", s.id, "session", s.client.session.Name(),
+	args := []any{"reason", cause, "namespace", loglimit.Cut(s.namespace), "socket", s.id, "session", s.client.session.Name(),
 		"address", s.client.session.Handshake().Address}
 	if d.Service != "" {
 		args = append(args, "service", d.Service)
@@ -64,7 +64,7 @@ func (s *Socket) noteNoHandlers() {
 	}
 	if ok, suppressed := server.minutely.Allow("no handler"); ok {
 		server.log.Warn("no handler service is attached; connects wait. Start a handler that dials service-address", "setting", "service-address",
-			"namespace", quietlog.Cut(s.namespace), "address", s.client.session.Handshake().Address, "suppressed", suppressed)
+			"namespace", loglimit.Cut(s.namespace), "address", s.client.session.Handshake().Address, "suppressed", suppressed)
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/hub"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -72,8 +72,8 @@ type Mesh struct {
 	started    time.Time
 
 	// life ends the goroutines; stop waits for them.
-	quiet      quietlog.ByCause
-	challenges quietlog.Limiter
+	quiet      loglimit.ByCause
+	challenges loglimit.Limiter
 
 	life       context.Context // the mesh is the life of its link to the others
 	end        context.CancelFunc
@@ -125,8 +125,8 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 	mesh := &Mesh{
 		options: o, backplane: b, publisher: p, inbox: in, hub: h, dispatcher: d, metrics: m, log: log,
 		life: life, end: end, lifeline: make(chan struct{}, 1),
-		quiet:      quietlog.ByCause{PerSecond: 1},
-		challenges: quietlog.Limiter{PerSecond: 100}, // more than replicas that are new
+		quiet:      loglimit.ByCause{PerSecond: 1},
+		challenges: loglimit.Limiter{PerSecond: 100}, // more than replicas that are new
 		doubt:      doubt{awaited: make(map[sio.ReplicaID]struct{})},
 		members:    make(map[sio.ReplicaID]*member),
 		borrowed:   make(map[sio.InstanceID]*borrowed),

@@ -85,7 +85,7 @@ func runRows(t *testing.T, w *world) {
 	seen := map[string]bool{}
 	for _, group := range [][]row{
 		handshakeRows, pollingRows, websocketRows, upgradeRows, originRows, revision3Rows,
-		namespaceRows, decoderRows, ackRows, disconnectRows, protocol4Rows, msgpackRows, recoveryRows, surfaceRows, flagRows, robustRows, hostileRows,
+		namespaceRows, decoderRows, ackRows, disconnectRows, protocol4Rows, msgpackRows, recoveryRows, surfaceRows, flagRows, limitRows, hostileRows,
 		leavingRows, burstRows, doorRows, silenceRows, framingRows, backlogRows, strictRows, replicaRows, unsendableRows,
 	} {
 		for _, r := range group {

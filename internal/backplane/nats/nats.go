@@ -21,8 +21,8 @@ import (
 	client "github.com/nats-io/nats.go"
 
 	"github.com/spanwire/spanwire/internal/backplane"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
-	"github.com/spanwire/spanwire/internal/quietlog"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -79,7 +79,7 @@ type Backplane struct {
 	link    link
 	losses  atomic.Uint64
 	changes chan struct{}
-	quiet   quietlog.ByCause
+	quiet   loglimit.ByCause
 
 	presence *presence // nil when nobody else can use the server
 
@@ -94,7 +94,7 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
 	}
 	b := &Backplane{
-		link: link{limit: o.ReconnectBuffer}, options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: quietlog.ByCause{PerSecond: 1},
+		link: link{limit: o.ReconnectBuffer}, options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: loglimit.ByCause{PerSecond: 1},
 	}
 	settings := b.settings()
 	url := o.URL

@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/plainjson"
+	"github.com/spanwire/spanwire/internal/apijson"
 )
 
 // outcome is what every answer to a command tells.
@@ -23,8 +23,8 @@ type outcome struct {
 func outcomeOf(r *spanwirev1.ExecuteResponse) (o outcome, status int) {
 	a := r.GetAnswer()
 	o = outcome{
-		Sockets: a.GetSockets(), Dropped: a.GetDropped(), SilentReplicas: plainjson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed(),
-		Partial: plainjson.Partial(a),
+		Sockets: a.GetSockets(), Dropped: a.GetDropped(), SilentReplicas: apijson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed(),
+		Partial: apijson.Partial(a),
 	}
 	o.Error, status = problemOf(a.GetFault())
 	return o, status
@@ -105,13 +105,13 @@ func (c *call) call() error {
 	}
 	var body struct {
 		outcome
-		Acks    []plainjson.Ack `json:"acks"`
-		Missing uint32          `json:"missing"`
+		Acks    []apijson.Ack `json:"acks"`
+		Missing uint32        `json:"missing"`
 	}
 	var status int
 	body.outcome, status = outcomeOf(r)
 	a := r.GetAnswer()
-	body.Acks, body.Missing = plainjson.Acks(a.GetAcks()), a.GetMissing()
+	body.Acks, body.Missing = apijson.Acks(a.GetAcks()), a.GetMissing()
 	switch {
 	case len(a.GetSilentReplicas()) > 0:
 		body.Error, status = late("some replicas did not answer in time; what their sockets answered is missing")
@@ -244,15 +244,15 @@ func (c *call) serverSideEmit() error {
 	}
 	a := r.GetAnswer()
 	var body struct {
-		Acks           []plainjson.InstanceAck `json:"acks"`
-		Missing        uint32                  `json:"missing"`
-		SilentReplicas []string                `json:"silent_replicas"`
-		Replayed       bool                    `json:"replayed"`
-		Error          *problem                `json:"error,omitempty"`
+		Acks           []apijson.InstanceAck `json:"acks"`
+		Missing        uint32                `json:"missing"`
+		SilentReplicas []string              `json:"silent_replicas"`
+		Replayed       bool                  `json:"replayed"`
+		Error          *problem              `json:"error,omitempty"`
 	}
 	var status int
-	body.Acks, body.Missing, body.Replayed = plainjson.InstanceAcks(a.GetInstanceAcks()), a.GetMissing(), r.GetReplayed()
-	body.SilentReplicas = plainjson.NotNil(a.GetSilentReplicas())
+	body.Acks, body.Missing, body.Replayed = apijson.InstanceAcks(a.GetInstanceAcks()), a.GetMissing(), r.GetReplayed()
+	body.SilentReplicas = apijson.NotNil(a.GetSilentReplicas())
 	body.Error, status = problemOf(a.GetFault())
 	if a.GetFault() == nil && (a.GetMissing() > 0 || len(a.GetSilentReplicas()) > 0) {
 		body.Error, status = late("some instances did not answer in time, or left")

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
-	"github.com/spanwire/spanwire/internal/plainjson"
+	"github.com/spanwire/spanwire/internal/apijson"
 )
 
 // found is what every answer to a query tells.
@@ -23,7 +23,7 @@ type found struct {
 }
 
 func foundOf(a *spanwirev1.Answer) (f found, code int) {
-	f = found{Truncated: a.GetTruncated(), SilentReplicas: plainjson.NotNil(a.GetSilentReplicas())}
+	f = found{Truncated: a.GetTruncated(), SilentReplicas: apijson.NotNil(a.GetSilentReplicas())}
 	f.Error, code = problemOf(a.GetFault())
 	if a.GetFault() == nil && len(a.GetSilentReplicas()) > 0 {
 		f.Error, code = late("some replicas did not answer in time; what they know is missing")
@@ -52,11 +52,11 @@ func (c *call) sockets() error {
 		return err
 	}
 	var body struct {
-		Sockets []plainjson.Socket `json:"sockets"`
+		Sockets []apijson.Socket `json:"sockets"`
 		found
 	}
 	var code int
-	body.Sockets = plainjson.Sockets(r.GetAnswer().GetFound())
+	body.Sockets = apijson.Sockets(r.GetAnswer().GetFound())
 	body.found, code = foundOf(r.GetAnswer())
 	return c.answer(code, body)
 }
@@ -79,11 +79,11 @@ func (c *call) rooms() error {
 		return err
 	}
 	var body struct {
-		Rooms []plainjson.Room `json:"rooms"`
+		Rooms []apijson.Room `json:"rooms"`
 		found
 	}
 	var code int
-	body.Rooms = plainjson.Rooms(r.GetAnswer().GetRooms())
+	body.Rooms = apijson.Rooms(r.GetAnswer().GetRooms())
 	body.found, code = foundOf(r.GetAnswer())
 	return c.answer(code, body)
 }
@@ -97,7 +97,7 @@ func (c *call) services() error {
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusOK, plainjson.Message(r))
+	return c.answer(http.StatusOK, apijson.Message(r))
 }
 
 // retire forgets an absent service.
@@ -119,7 +119,7 @@ func (c *call) retire() error {
 		Error          *problem `json:"error,omitempty"`
 	}
 	code := http.StatusOK
-	body.Connects, body.Dropped, body.SilentReplicas = r.GetConnects(), r.GetDropped(), plainjson.NotNil(r.GetSilentReplicas())
+	body.Connects, body.Dropped, body.SilentReplicas = r.GetConnects(), r.GetDropped(), apijson.NotNil(r.GetSilentReplicas())
 	if len(r.GetSilentReplicas()) > 0 {
 		body.Error, code = late("some replicas did not answer in time; they may still wait for the service")
 	}
@@ -167,7 +167,7 @@ func (t *tailing) Send(m *spanwirev1.TailResponse) error {
 	}
 	lines := json.NewEncoder(t.w)
 	for _, o := range m.GetOccurrences() {
-		if err := lines.Encode(plainjson.OccurrenceOf(o, "")); err != nil {
+		if err := lines.Encode(apijson.OccurrenceOf(o, "")); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/api/querystring"
-	"github.com/spanwire/spanwire/internal/plainjson"
+	"github.com/spanwire/spanwire/internal/apijson"
 )
 
 // target is how a request chooses sockets. Lists that are there and empty are refused: a program that has lost its list should not reach
@@ -56,7 +56,7 @@ func (e *event) message() (*spanwirev1.Event, error) {
 	if e.Event == nil {
 		return nil, invalid(`"event" is missing: the event's name`)
 	}
-	args, attachments, err := plainjson.Unpack(e.Args)
+	args, attachments, err := apijson.Unpack(e.Args)
 	if err != nil {
 		return nil, invalid(fmt.Sprintf(`"args" %v`, err))
 	}

@@ -9,7 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -74,7 +74,7 @@ func (s *Server) noticeBroken(reason sio.Reason, err error) *Notice {
 	if errors.Is(err, wsconn.ErrProtocol) {
 		n.Level, n.Cause, n.Text = slog.LevelWarn, "websocket_protocol", "the browser, or a proxy, broke a rule of WebSocket"
 	}
-	n.Facts = []any{"err", quietlog.Cut(err.Error())}
+	n.Facts = []any{"err", loglimit.Cut(err.Error())}
 	return &n
 }
 

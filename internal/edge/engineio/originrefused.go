@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/origin"
-	"github.com/spanwire/spanwire/internal/quietlog"
 )
 
 // Behind a proxy a page of the broker's own origin is refused when the proxy alters what the origin is made of, or says it in headers that are
@@ -33,7 +33,7 @@ func (s *Server) originRefused(r *http.Request) *refusal {
 	if said := s.proxyAdvice(r, page); said != "" {
 		why.setting, why.say, advice = settingProxies, said, said
 	}
-	why.message = "Origin " + strconv.Quote(quietlog.Cut(page)) + " is not allowed: " + advice
+	why.message = "Origin " + strconv.Quote(loglimit.Cut(page)) + " is not allowed: " + advice
 	return why
 }
 

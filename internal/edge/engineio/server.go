@@ -16,7 +16,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/budget"
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/hijack"
-	"github.com/spanwire/spanwire/internal/quietlog"
+	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -37,8 +37,8 @@ type Server struct {
 	budget *budget.Budget
 	relief relief
 
-	quiet    quietlog.ByCause // a line a second for each cause
-	minutely quietlog.ByCause // a line a minute, of what goes on for hours
+	quiet    loglimit.ByCause // a line a second for each cause
+	minutely loglimit.ByCause // a line a minute, of what goes on for hours
 	losses   losses
 
 	mu       sync.Mutex // guards the fields below
@@ -54,8 +54,8 @@ type Server struct {
 func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.Logger) *Server {
 	s := &Server{
 		o: o, open: open, obs: obs, log: log, origins: newOrigins(&o), birth: time.Now(),
-		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: quietlog.ByCause{PerSecond: 1},
-		minutely: quietlog.ByCause{PerSecond: 1, Window: time.Minute},
+		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: loglimit.ByCause{PerSecond: 1},
+		minutely: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
 	s.budget = budget.New(o.MaxOutboundTotal, s.relieve, obs.Outbound)

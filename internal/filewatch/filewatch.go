@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package filewatch has files read anew when they change: certificates, and who may call. It compares contents, since a file may be replaced by a
+// link, or through one, with times that tell nothing, and reads what stayed the same from one look to the next, since a file may be half written.
+// What cannot be read stays as it was.
+package filewatch
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+)
+
+// Source is what is made of some files.
+type Source interface {
+	// Files names the files that it is made of now; it may change with Load.
+	Files() []string
+	// Load makes it anew. An error says why nothing has changed.
+	Load() error
+}
+
+// Watcher looks after sources. Make one with New, Add all, and Run it.
+type Watcher struct {
+	interval time.Duration
+	metrics  *metrics.Reload
+	log      *slog.Logger
+	watched  []*watched
+}
+
+type watched struct {
+	name    string
+	source  Source
+	digest  []byte // of what is in force
+	refused []byte // of what could not be used last; nil when nothing was since
+	seen    []byte // of what was there at the last look
+	changed func()
+}
+
+// New makes a watcher that looks once in an interval.
+func New(interval time.Duration, m *metrics.Reload, log *slog.Logger) *Watcher {
+	return &Watcher{interval: interval, metrics: m, log: log}
+}
+
+// Add watches a source that has been loaded. name is for people. changed is called after each time that it was loaded anew; it may be nil.
+func (w *Watcher) Add(name string, s Source, changed func()) {
+	w.metrics.Stale.WithLabelValues(name).Set(0)
+	w.watched = append(w.watched, &watched{name: name, source: s, digest: digest(s.Files()), changed: changed})
+}
+
+// Run looks until ctx ends.
+func (w *Watcher) Run(ctx context.Context) {
+	if len(w.watched) == 0 {
+		return
+	}
+	ticker := time.NewTicker(w.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			w.look()
+		}
+	}
+}
+
+func (w *Watcher) look() {
+	for _, x := range w.watched {
+		now := digest(x.source.Files())
+		still := bytes.Equal(now, x.seen)
+		x.seen = now
+		if !still || x.refused == nil && bytes.Equal(now, x.digest) {
+			continue // nothing new, or somebody is writing just now
+		}
+		if err := x.source.Load(); err != nil {
+			// The next look tries again: files of one source may be replaced one after another, and a certificate may begin to be valid.
+			if !bytes.Equal(now, x.refused) {
+				w.metrics.Failed.WithLabelValues(x.name).Inc()
+				w.metrics.Stale.WithLabelValues(x.name).Set(1)
+				w.log.Error("changed files cannot be used; what was read before stays in force", "what", x.name, "error", err)
+			}
+			x.refused = now
+			continue
+		}
+		x.digest, x.refused = now, nil // as it was before it was read: what changed meanwhile is found at the next look
+		w.metrics.Loaded.WithLabelValues(x.name).Inc()
+		w.metrics.Stale.WithLabelValues(x.name).Set(0)
+		w.log.Info("changed files were read", "what", x.name)
+		if x.changed != nil {
+			x.changed()
+		}
+	}
+}
+
+// digest tells the contents of files from any other contents. A file that cannot be read counts as a content of its own.
+func digest(files []string) []byte {
+	h := sha256.New()
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		part := sha256.Sum256(data)
+		if err != nil {
+			part = sha256.Sum256([]byte("cannot be read"))
+		}
+		h.Write(part[:])
+	}
+	return h.Sum(nil)
+}

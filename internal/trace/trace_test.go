@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
+
+	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/sio"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func value(t *testing.T, c prometheus.Metric) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+}
+
+func follow(t *testing.T, b *Board, filter Filter) *Follower {
+	t.Helper()
+	f, err := b.Follow(filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func next(t *testing.T, f *Follower) []Entry {
+	t.Helper()
+	all, err := f.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A follower is told what fits all that it asked for.
+func TestBoard_Happened_filters(t *testing.T) {
+	reaches := func(id sio.SocketID) bool { return id == "s" }
+	in := func(r sio.Room) bool { return r == "r" }
+	happened := []sio.Occurrence{
+		0: {Kind: sio.Connected, Namespace: "/", Socket: "s"},
+		1: {Kind: sio.Dispatched, Namespace: "/n", Socket: "s", Service: "chat"},
+		2: {Kind: sio.Emitted, Namespace: "/", Rooms: []sio.Room{"r"}, Reaches: reaches, In: in},
+		3: {Kind: sio.Emitted, Namespace: "/", Rooms: []sio.Room{"q"}, Reaches: reaches, In: func(sio.Room) bool { return false }},
+		4: {Kind: sio.Disconnected, Namespace: "/", Socket: "t", In: in},
+		5: {Kind: sio.Dispatched, Namespace: "/", Service: "chat"},
+	}
+	for _, tt := range []struct {
+		filter Filter
+		want   string
+	}{
+		{Filter{}, "0 1 2 3 4 5"},
+		{Filter{Namespace: "/n"}, "1"},
+		{Filter{Socket: "s"}, "0 1 2 3"},
+		{Filter{Socket: "t"}, "4"},
+		{Filter{Service: "chat"}, "1 5"},
+		{Filter{Service: "chat", Namespace: "/n"}, "1"},
+		{Filter{Room: "r"}, "0? 1? 2 4"},
+		{Filter{Room: "q"}, "0? 1? 3"},
+		{Filter{Room: "s"}, "0 1"},
+		{Filter{Room: "r", Socket: "s"}, "0? 1? 2"},
+	} {
+		b := New(Options{}, metrics.NewTail(nil))
+		f := follow(t, b, tt.filter)
+		for i := range happened {
+			o := happened[i]
+			o.Detail = fmt.Sprint(i)
+			b.Happened(&o)
+		}
+		var got []string
+		for _, e := range next(t, f) {
+			got = append(got, e.Detail+map[bool]string{true: "?"}[e.Uncertain])
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%+v: %v, want %s", tt.filter, got, tt.want)
+		}
+		f.Close()
+	}
+}
+
+// A slow follower misses what exceeds its backlog, is told how much, and has nothing that changes afterwards or is very large.
+func TestFollower_Next(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Options{Backlog: 2}, metrics.NewTail(nil))
+		if b.Following() {
+			t.Error("somebody follows")
+		}
+		f := follow(t, b, Filter{})
+		args := []byte(`["` + strings.Repeat("x", 5000) + `"]`)
+		for range 5 {
+			b.Happened(&sio.Occurrence{Event: sio.Event{Name: "e", Args: args, Attachments: [][]byte{{1}}}})
+		}
+		args[2] = 'y'
+		all := next(t, f)
+		if e := all[0].Event; len(all) != 2 || len(e.Args)+len(e.Name) != maxPayload || e.Args[2] != 'x' || e.Attachments != nil {
+			t.Errorf("%d, of %d bytes, %v", len(all), len(e.Args), e.Attachments)
+		}
+		b.Happened(&sio.Occurrence{})
+		b.Happened(&sio.Occurrence{})
+		if all = next(t, f); len(all) != 2 || all[0].Missed != 3 || all[1].Missed != 0 {
+			t.Errorf("then %+v", all)
+		}
+		if told, missed := value(t, b.metrics.Told), value(t, b.metrics.Missed); told != 4 || missed != 3 {
+			t.Errorf("told %v, missed %v", told, missed)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := f.Next(ctx); err == nil {
+			t.Error("nothing happened, and there was no error")
+		}
+		f.Close()
+		if b.Following() || value(t, b.metrics.Followers) != 0 {
+			t.Error("somebody follows still")
+		}
+	})
+}
+
+// Followers are bounded, and one that leaves makes room.
+func TestBoard_Follow(t *testing.T) {
+	b := New(Options{MaxTails: 2}, metrics.NewTail(nil))
+	one, two := follow(t, b, Filter{}), follow(t, b, Filter{})
+	if _, err := b.Follow(Filter{}); sio.CodeOf(err) != sio.CodeTooLarge || !strings.Contains(err.Error(), "max-tails") {
+		t.Errorf("a third: %v", err)
+	}
+	one.Close()
+	three := follow(t, b, Filter{})
+	b.Happened(&sio.Occurrence{})
+	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || value(t, b.metrics.Refused) != 1 {
+		t.Error("those that are left were not told")
+	}
+}
+
+// While nobody follows, asking costs nothing.
+func TestBoard_Following_allocs(t *testing.T) {
+	b := New(Options{}, metrics.NewTail(nil))
+	if n := testing.AllocsPerRun(100, func() {
+		if b.Following() {
+			t.Error("somebody follows")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
