@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package probe finds out what listens at an address where a broker's service-address was expected. Handlers, emitters and the command line ask
-// it when a call failed, since what gRPC says of a wrong port or of TLS names neither.
+// Package probe finds out what listens at an address where a broker's service-address was expected.
+// Handlers, emitters and the command line ask it when a call failed, since what gRPC says of a
+// wrong port or of TLS names neither.
 package probe
 
 import (
@@ -44,8 +45,8 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x0
 // settingsFrame is the type of the frame that answers it.
 const settingsFrame = 4
 
-// Look asks what listens at the address, a host and a port. The first question is in HTTP/2, which is what the caller will have spoken, unless
-// it used TLS.
+// Look asks what listens at the address, a host and a port. The first question is in HTTP/2, which
+// is what the caller will have spoken, unless it used TLS.
 func Look(ctx context.Context, address string, usedTLS bool) Listener {
 	first, second := plain, secured
 	if usedTLS {
@@ -99,7 +100,8 @@ func kindOf(head []byte) Listener {
 	return Unknown
 }
 
-// secured asks with TLS. Whether the certificate can be trusted is none of its business: it sends nothing.
+// secured asks with TLS. Whether the certificate can be trusted is none of its business: it sends
+// nothing.
 func secured(ctx context.Context, address string) Listener {
 	conn, found := dial(ctx, address)
 	if conn == nil {
@@ -121,7 +123,8 @@ func secured(ctx context.Context, address string) Listener {
 	return Unknown
 }
 
-// Advice says in a clause what listens at the address and what to do, or is empty when the caller's way to speak is not what is wrong.
+// Advice says in a clause what listens at the address and what to do, or is empty when the caller's
+// way to speak is not what is wrong.
 func Advice(ctx context.Context, address string, usedTLS bool) string {
 	switch found := Look(ctx, address, usedTLS); {
 	case found == Nobody:

@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Whatever listens is recognized, whether it was dialled with TLS or without, and the advice names what to change.
+// Whatever listens is recognized, whether it was dialled with TLS or without, and the advice names
+// what to change.
 func TestLook(t *testing.T) {
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()

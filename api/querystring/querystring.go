@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package querystring reads the query of a browser's request. The broker and the Go SDK use it, the Python SDK does the same, and
-// testdata/vectors/queries.json holds the cases. The rules are those of Node's module querystring, which the reference server uses:
-// no pair is dropped, and an escape that is none stays as it is written. The standard library drops such pairs instead.
+// Package querystring reads the query of a browser's request. The broker and the Go SDK use it, the
+// Python SDK does the same, and testdata/vectors/queries.json holds the cases. The rules are those
+// of Node's module querystring, which the reference server uses: no pair is dropped, and an escape
+// that is none stays as it is written. The standard library drops such pairs instead.
 package querystring
 
 import (
@@ -11,7 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a raw query, without its question mark. A key without "=" has the value "". Bytes that are no UTF-8 become U+FFFD.
+// Parse reads a raw query, without its question mark. A key without "=" has the value "". Bytes
+// that are no UTF-8 become U+FFFD.
 func Parse(raw string) url.Values {
 	values := make(url.Values)
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -25,8 +27,8 @@ func Parse(raw string) url.Values {
 	return values
 }
 
-// Unescape reads one key or value of a query: "+" is a space, "%41" is "A", and "%" without two hexadecimal digits is itself. Bytes
-// that are no UTF-8 become U+FFFD.
+// Unescape reads one key or value of a query: "+" is a space, "%41" is "A", and "%" without two
+// hexadecimal digits is itself. Bytes that are no UTF-8 become U+FFFD.
 func Unescape(text string) string { return valid(UnescapeBytes(text)) }
 
 // UnescapeBytes is Unescape, but leaves bytes as they are that are no UTF-8.
@@ -58,7 +60,8 @@ func unhex(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// valid puts one U+FFFD in place of each longest beginning of a character that does not go on, as Node and Python do.
+// valid puts one U+FFFD in place of each longest beginning of a character that does not go on, as
+// Node and Python do.
 func valid(text string) string {
 	if utf8.ValidString(text) {
 		return text
@@ -75,10 +78,11 @@ func valid(text string) string {
 	return out.String()
 }
 
-// brokenLength is the length of the beginning of a character at the start of the text, which does not go on. It is 1 for a byte that
-// begins none.
+// brokenLength is the length of the beginning of a character at the start of the text, which does
+// not go on. It is 1 for a byte that begins none.
 func brokenLength(text string) int {
-	low, high, follow := byte(0x80), byte(0xbf), 0 // the range of the second byte, and how many bytes follow the first
+	// the range of the second byte, and how many bytes follow the first
+	low, high, follow := byte(0x80), byte(0xbf), 0
 	switch c := text[0]; {
 	case c >= 0xc2 && c <= 0xdf:
 		follow = 1

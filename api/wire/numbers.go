@@ -2,7 +2,8 @@
 
 package wire
 
-// Field numbers of spanwire.v1, each named by its message and its field; a test compares them with the contract.
+// Field numbers of spanwire.v1, each named by its message and its field; a test compares them with
+// the contract.
 const (
 	FrameRegister      = 1 // AttachRequest
 	FrameBatch         = 2 // AttachRequest and AttachResponse

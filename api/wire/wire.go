@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wire reads and writes the messages of spanwire.v1 field by field. Broker and SDK use it for the few that come with every event:
-// what the generated code allocates for each costs several times more than the copying itself. Everything else goes through the
-// generated code.
+// Package wire reads and writes the messages of spanwire.v1 field by field. Broker and SDK use it
+// for the few that come with every event: what the generated code allocates for each costs several
+// times more than the copying itself. Everything else goes through the generated code.
 package wire
 
 import "google.golang.org/protobuf/encoding/protowire"
@@ -21,8 +21,9 @@ const (
 	IDSize   = TagSize + 8
 )
 
-// Field is one field of a message: a number for Varint and Fixed64, bytes otherwise, which are those of the message. A known number with
-// another wire type is another key, and so as good as unknown.
+// Field is one field of a message: a number for Varint and Fixed64, bytes otherwise, which are
+// those of the message. A known number with another wire type is another key, and so as good as
+// unknown.
 type Field struct {
 	Key    uint64 // number << 3 | wire type
 	Number uint64

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command floor is what the benchmark compares everything to: a bare gorilla/websocket server that answers just enough of Socket.IO
-// for the load generator and knows no rules. What it costs, a broker in Go can hardly go below.
+// Command floor is what the benchmark compares everything to: a bare gorilla/websocket server that
+// answers just enough of Socket.IO for the load generator and knows no rules. What it costs, a
+// broker in Go can hardly go below.
 package main
 
 import (

@@ -27,8 +27,9 @@ func (d *deliveries) event(*client) {
 	}
 }
 
-// Broadcast has the first client ask for one broadcast after the other, each when the one before has reached every client, the
-// first included. Traffic.Events counts deliveries; Traffic.Latency holds the time from asking until the last client had it.
+// Broadcast has the first client ask for one broadcast after the other, each when the one before
+// has reached every client, the first included. Traffic.Events counts deliveries; Traffic.Latency
+// holds the time from asking until the last client had it.
 func (f *Fleet) Broadcast(ctx context.Context, w Window) (*Traffic, error) {
 	d := &f.deliveries
 	d.met = make(chan struct{}, 1)

@@ -19,7 +19,8 @@ import (
 
 const (
 	connectTimeout = 30 * time.Second
-	// sources is how many loopback addresses the connections come from, so that their ports never run out.
+	// sources is how many loopback addresses the connections come from, so that their ports never
+	// run out.
 	sources = 8
 	// readBuffer is small: there are thousands of clients, and their messages are short.
 	readBuffer = 1024
@@ -32,7 +33,8 @@ type client struct {
 	fleet *Fleet
 	conn  *net.TCPConn
 	buf   []byte // bytes read and not worked on, owned by the reader
-	// on is told of each ack and event, on the reader's goroutine. What it queues is written when the whole read is worked on.
+	// on is told of each ack and event, on the reader's goroutine. What it queues is written when
+	// the whole read is worked on.
 	on handler
 
 	mu  sync.Mutex // guards out
@@ -212,7 +214,8 @@ func (c *client) queue(payload ...[]byte) {
 	c.mu.Unlock()
 }
 
-// flush writes what is queued. A server that does not read stops its client here, as it would stop a browser.
+// flush writes what is queued. A server that does not read stops its client here, as it would stop
+// a browser.
 func (c *client) flush() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

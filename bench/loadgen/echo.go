@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// Payload is the argument of the events that are echoed: a small object, as chats and dashboards send.
+// Payload is the argument of the events that are echoed: a small object, as chats and dashboards
+// send.
 const Payload = `{"data":"the quick brown fox jumps over the lazy dog","number":12345}`
 
-// Window measures what happens between two moments; the caller reads the processor times of the servers at both.
+// Window measures what happens between two moments; the caller reads the processor times of the
+// servers at both.
 type Window struct {
 	// Begin and End are called at the two ends of the measurement.
 	Begin, End func()
@@ -49,7 +51,8 @@ type echoClient struct {
 	_    [32]byte        // keeps neighbours out of one cache line
 }
 
-// Echo has every client keep a number of events outstanding. Each is acked by the server and then followed by another.
+// Echo has every client keep a number of events outstanding. Each is acked by the server and then
+// followed by another.
 func (f *Fleet) Echo(ctx context.Context, outstanding int, w Window) (*Traffic, error) {
 	e := &echo{
 		outstanding: uint64(outstanding), packet: newEvent("echo", Payload), clients: make([]echoClient, len(f.clients)), start: time.Now(),

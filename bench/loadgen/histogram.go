@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Histogram counts durations in buckets that are 1/32 of their value wide, so a percentile is right to about 3 %, from 1 ns to
-// 18 minutes. Recording does not allocate and may be done by many goroutines.
+// Histogram counts durations in buckets that are 1/32 of their value wide, so a percentile is right
+// to about 3 %, from 1 ns to 18 minutes. Recording does not allocate and may be done by many
+// goroutines.
 type Histogram struct {
 	counts [histogramRows * histogramColumns]atomic.Uint64
 	max    atomic.Int64
@@ -31,7 +32,8 @@ func (h *Histogram) Record(d time.Duration) {
 	}
 }
 
-// bucket: below 32 ns one bucket per nanosecond; then the row is the power of two, the column the five bits below the highest.
+// bucket: below 32 ns one bucket per nanosecond; then the row is the power of two, the column the
+// five bits below the highest.
 func bucket(d time.Duration) int {
 	v := uint64(max(d, 0))
 	if v < histogramColumns {

@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// late is how many events of one client may be unanswered. More means that the server cannot keep the rate.
+// late is how many events of one client may be unanswered. More means that the server cannot keep
+// the rate.
 const late = 1024
 
-// paced is the open loop: events leave at times that were fixed before, whether the server keeps up or not.
+// paced is the open loop: events leave at times that were fixed before, whether the server keeps up
+// or not.
 type paced struct {
 	packet  event
 	start   time.Time
@@ -32,9 +34,10 @@ type pacedClient struct {
 	due  [late]time.Duration // by id modulo late
 }
 
-// Latency sends events at a rate, spread over all clients in turn, and measures each from the moment at which it was due until its
-// ack was read. An event that leaves late because this program or the server was busy counts the delay too, so a stall is
-// not hidden by the events that it kept from being sent.
+// Latency sends events at a rate, spread over all clients in turn, and measures each from the
+// moment at which it was due until its ack was read. An event that leaves late because this program
+// or the server was busy counts the delay too, so a stall is not hidden by the events that it kept
+// from being sent.
 //
 // Traffic.Late holds by how much the events left late.
 func (f *Fleet) Latency(ctx context.Context, perSecond int, w Window) (*Traffic, error) {
@@ -64,8 +67,8 @@ func (f *Fleet) Latency(ctx context.Context, perSecond int, w Window) (*Traffic,
 	return t, nil
 }
 
-// pace sends until ctx ends. It sleeps on a thread of its own, with the least slack that the kernel gives: the runtime's timers
-// would send events up to a millisecond late.
+// pace sends until ctx ends. It sleeps on a thread of its own, with the least slack that the kernel
+// gives: the runtime's timers would send events up to a millisecond late.
 func (p *paced) pace(ctx context.Context, f *Fleet, perSecond int) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

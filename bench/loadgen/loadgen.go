@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loadgen is the load generator: many Socket.IO clients over WebSocket, cheap enough that the server is what is measured. It
-// speaks to loopback only, and every run is bounded in clients and in time. bench/run and tests call it; it knows nothing of the
-// broker, so it treats every Socket.IO server alike.
+// Package loadgen is the load generator: many Socket.IO clients over WebSocket, cheap enough that
+// the server is what is measured. It speaks to loopback only, and every run is bounded in clients
+// and in time. bench/run and tests call it; it knows nothing of the broker, so it treats every
+// Socket.IO server alike.
 //
-// A client is one TCP connection and one goroutine that reads it. The goroutine also writes what its own reads ask for (the next
-// event of a closed loop), everything that one read led to in one write.
+// A client is one TCP connection and one goroutine that reads it. The goroutine also writes what
+// its own reads ask for (the next event of a closed loop), everything that one read led to in one
+// write.
 package loadgen
 
 import (
@@ -108,7 +110,8 @@ func (o *Options) check() error {
 	return CheckFiles(o.Clients)
 }
 
-// CheckFiles tells whether this process, and so each that it starts, may open that many connections.
+// CheckFiles tells whether this process, and so each that it starts, may open that many
+// connections.
 func CheckFiles(clients int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

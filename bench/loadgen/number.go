@@ -18,9 +18,11 @@ const beat = 5 * time.Millisecond
 
 // Numbers says what numbered events are like.
 type Numbers struct {
-	// Event is the name of all events. Each has the arguments client, number and padding; its handler must answer with the number alone.
+	// Event is the name of all events. Each has the arguments client, number and padding; its
+	// handler must answer with the number alone.
 	Event string
-	// PerSecond is how many leave, of all clients in turn. A server that does not read makes them late.
+	// PerSecond is how many leave, of all clients in turn. A server that does not read makes them
+	// late.
 	PerSecond int
 	// First is the number of the first client in the events' arguments.
 	First int
@@ -30,8 +32,8 @@ type Numbers struct {
 	Most int
 }
 
-// Numbering sends numbered events and keeps the books of their acks: it is for faults, where nothing may be lost or come twice. The
-// events of each client count from 0.
+// Numbering sends numbered events and keeps the books of their acks: it is for faults, where
+// nothing may be lost or come twice. The events of each client count from 0.
 type Numbering struct {
 	fleet   *Fleet
 	numbers Numbers

@@ -15,7 +15,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// careless is a server that acks events by their numbers: those that end in 1 twice, those that end in 2 wrongly at first.
+// careless is a server that acks events by their numbers: those that end in 1 twice, those that end
+// in 2 wrongly at first.
 func careless(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The reference server with its handlers in the same process, as its documentation shows it, with the `ws` package. The benchmark
-// measures it beside the broker. It prints the address that it listens at.
+// The reference server with its handlers in the same process, as its documentation shows it, with
+// the `ws` package. The benchmark measures it beside the broker. It prints the address that it
+// listens at.
 
 "use strict";
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command run measures the broker beside the Node reference server and a floor, on one machine in one run, and prints what the
-// design allows beside what came out.
+// Command run measures the broker beside the Node reference server and a floor, on one machine in
+// one run, and prints what the design allows beside what came out.
 //
 //	go run ./bench/run
 //	go run ./bench/run -only echo-1x1,echo-1000x4 -targets go,backplane,node
 //	go run ./bench/run -only echo-1000x4,idle -rounds 1 -cpuprofile /tmp/profiles
 //
-// Each measurement starts its servers anew, warms them up, and reads their processor time from /proc at both ends of a window. The
-// targets of a scenario take turns, round after round, so that a slow minute of the machine meets all of them; the table shows
-// medians. Everything stays on the loopback and ends by itself.
+// Each measurement starts its servers anew, warms them up, and reads their processor time from
+// /proc at both ends of a window. The targets of a scenario take turns, round after round, so that
+// a slow minute of the machine meets all of them; the table shows medians. Everything stays on the
+// loopback and ends by itself.
 package main
 
 import (

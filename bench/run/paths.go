@@ -9,8 +9,9 @@ import (
 	"text/tabwriter"
 )
 
-// The paths that an event can take, one event at a time and at saturation, beside the server that has its handlers inside. All are ratios
-// to the first: what a lone event costs on the way from a replica to a handler that is attached to it.
+// The paths that an event can take, one event at a time and at saturation, beside the server that
+// has its handlers inside. All are ratios to the first: what a lone event costs on the way from a
+// replica to a handler that is attached to it.
 var paths = []struct{ title, scenario, target string }{
 	{"direct, one event at a time", "echo-1x1", "go"},
 	{"direct, at saturation", "echo-1000x4", "go"},
@@ -22,14 +23,16 @@ var paths = []struct{ title, scenario, target string }{
 
 const pathsCommand = "go run ./bench/run -only echo-1x1,echo-1000x4 -targets go,backplane,node"
 
-// path is one row: processor time of an event in microseconds, and as a multiple of the first row's.
+// path is one row: processor time of an event in microseconds, and as a multiple of the first
+// row's.
 type path struct {
 	title                       string
 	near, far, handler, all     float64
 	ofBrokers, ofHandler, ofAll float64
 }
 
-// pathRows gives the rows that were measured; none without the one that the others are compared with.
+// pathRows gives the rows that were measured; none without the one that the others are compared
+// with.
 func (r *results) pathRows() (rows []path) {
 	get := func(i int, figure string) float64 {
 		v, _ := r.median(paths[i].scenario, paths[i].target, figure)

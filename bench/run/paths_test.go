@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/bench/loadgen"
 )
 
-// The paths are compared with a lone event's direct one, replicas and handler apart; what was not measured is left out.
+// The paths are compared with a lone event's direct one, replicas and handler apart; what was not
+// measured is left out.
 func TestResults_paths(t *testing.T) {
 	r := newResults()
 	add := func(scenario, target string, brokers int, cpu ...time.Duration) {

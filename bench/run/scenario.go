@@ -26,7 +26,8 @@ type scenario struct {
 	budgets []budget
 }
 
-// budget bounds one figure of one target, as a multiple of another target's figure, or absolutely when that is empty.
+// budget bounds one figure of one target, as a multiple of another target's figure, or absolutely
+// when that is empty.
 type budget struct {
 	target, of string
 	figure     string // see measurement.figure
@@ -50,7 +51,8 @@ func echo(outstanding int) func(context.Context, *loadgen.Fleet, loadgen.Window)
 	}
 }
 
-// stuckEach is how many events of each stuck client hang; all of them together are more than the window of an instance.
+// stuckEach is how many events of each stuck client hang; all of them together are more than the
+// window of an instance.
 const stuckEach = 4
 
 func broadcast(ctx context.Context, f *loadgen.Fleet, w loadgen.Window) (*loadgen.Traffic, error) {
@@ -131,8 +133,10 @@ type measurement struct {
 	cpu              []time.Duration // by process of the target
 	brokers          int             // how many of the processes are replicas
 	generator        time.Duration
-	others           float64 // share of the machine's processor time that was used by programs that have nothing to do with this
-	perClient        float64 // KiB
+	// share of the machine's processor time that was used by programs that have nothing to do with
+	// this
+	others    float64
+	perClient float64 // KiB
 }
 
 func measure(ctx context.Context, s *settings, sc *scenario, t *target, round int) (*measurement, error) {
@@ -253,8 +257,9 @@ func (m *measurement) idle(ctx context.Context, s *settings, r *running) error {
 	return nil
 }
 
-// settled waits until the resident memory of the process that holds the clients has stopped to shrink, and gives it. Go programs are
-// asked to collect, where they can be asked; a program gives memory back in its own time.
+// settled waits until the resident memory of the process that holds the clients has stopped to
+// shrink, and gives it. Go programs are asked to collect, where they can be asked; a program gives
+// memory back in its own time.
 func (m *measurement) settled(ctx context.Context, r *running) (int64, error) {
 	least, since := int64(1<<62), time.Now()
 	for start := time.Now(); time.Since(since) < 3*time.Second && time.Since(start) < 20*time.Second; {

@@ -87,8 +87,9 @@ func (r *running) startHandler(at *process.Broker, env []string, handler ...stri
 	return h.WaitFor("attached", startLimit)
 }
 
-// startCrossing starts two replicas and a handler that is attached to the second only, so that every event of the browsers, which are at
-// the first, crosses the backplane twice. The second embeds the NATS server, whose work is counted with it.
+// startCrossing starts two replicas and a handler that is attached to the second only, so that
+// every event of the browsers, which are at the first, crosses the backplane twice. The second
+// embeds the NATS server, whose work is counted with it.
 func startCrossing(s *settings, handler string) (*running, error) {
 	nats, err := process.FreeAddress()
 	if err != nil {

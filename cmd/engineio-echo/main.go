@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command engineio-echo serves Engine.IO and sends every message back, with its kind. Protocol test suites and load generators are
-// pointed at it; its defaults are those of the official suite.
+// Command engineio-echo serves Engine.IO and sends every message back, with its kind. Protocol test
+// suites and load generators are pointed at it; its defaults are those of the official suite.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command websocket-echo serves WebSocket on every path and sends every message back, with its kind. Protocol test suites are
-// pointed at it. It checks no origin.
+// Command websocket-echo serves WebSocket on every path and sends every message back, with its
+// kind. Protocol test suites are pointed at it. It checks no origin.
 package main
 
 import (

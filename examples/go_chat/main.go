@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command go_chat is the smallest chat: one form that echoes to its sender and one that reaches everybody, with handlers in Go.
+// Command go_chat is the smallest chat: one form that echoes to its sender and one that reaches
+// everybody, with handlers in Go.
 //
 //	broker dev -- go run ./examples/go_chat
 //
-// starts the broker and this program; open http://localhost:5000 in two browsers. Without "dev", run the broker with
-// "--upstream http://127.0.0.1:8000" beside this program, so that the page and the sockets share an origin.
+// starts the broker and this program; open http://localhost:5000 in two browsers. Without "dev",
+// run the broker with "--upstream http://127.0.0.1:8000" beside this program, so that the page and
+// the sockets share an origin.
 package main
 
 import (

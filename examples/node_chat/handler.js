@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The smallest chat, with handlers in Node.js: one form that echoes to its sender and one that reaches everybody.
+// The smallest chat, with handlers in Node.js: one form that echoes to its sender and one that
+// reaches everybody.
 //
 //   broker dev -- node examples/node_chat/handler.js
 //
@@ -26,6 +27,7 @@ const page = fs.readFileSync(path.join(__dirname, "index.html"));
 const server = http.createServer((_request, response) => response.setHeader("Content-Type", "text/html; charset=utf-8").end(page));
 server.listen(Number(port), host);
 
-// The first signal drains, so that no event is lost; a second one ends the process, as without a listener.
+// The first signal drains, so that no event is lost; a second one ends the process, as without a
+// listener.
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => service.drain());
 service.run().then(() => server.close());

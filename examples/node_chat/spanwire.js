@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A handler's side of the contract spanwire.v1, from its .proto files alone: enough for the chat beside it, and a place to begin for an SDK
-// in another language. docs/protocol.md tells the rules that are kept here.
+// A handler's side of the contract spanwire.v1, from its .proto files alone: enough for the chat
+// beside it, and a place to begin for an SDK in another language. docs/protocol.md tells the rules
+// that are kept here.
 "use strict";
 
 const { AsyncLocalStorage } = require("node:async_hooks");
@@ -116,7 +117,8 @@ class Service {
     if (!this.links.has(address)) this.links.set(address, new Link(this, address));
   }
 
-  // Each replica tells of the others. One that a link leads to already, at whatever address, needs no second.
+  // Each replica tells of the others. One that a link leads to already, at whatever address, needs
+  // no second.
   learn(topology) {
     if (this.oneReplica) return;
     this.replicas = new Set((topology?.replicas ?? []).map((r) => r.id));
@@ -124,7 +126,8 @@ class Service {
     for (const { id, address } of topology?.replicas ?? []) if (address !== "" && !known.has(id)) this.link(address);
   }
 
-  // A command of a handler goes where its dispatch came from, so that it takes effect before the ack; any other goes to any broker.
+  // A command of a handler goes where its dispatch came from, so that it takes effect before the
+  // ack; any other goes to any broker.
   anyLink() {
     const mine = this.running.getStore();
     if (mine?.ready) return mine;
@@ -134,14 +137,16 @@ class Service {
     return link;
   }
 
-  // One socket's dispatches run one after another, and different sockets' side by side.
-  // One that comes again is handled again: what its handler commanded may have been lost with the stream, not its result alone.
+  // One socket's dispatches run one after another, and different sockets' side by side. One that
+  // comes again is handled again: what its handler commanded may have been lost with the stream,
+  // not its result alone.
   take(link, dispatch) {
     if (dispatch.kind === "message" && this.seen(dispatch.id)) return link.act({ result: { dispatch_id: dispatch.id } });
     const socket = this.meet(link, dispatch);
     const { stream } = link;
     const key = dispatch.socket_id || dispatch.id; // a message has no socket, and waits for nothing
-    // Turns outlive the stream: what comes again waits until the handler that was at work when the stream broke has ended.
+    // Turns outlive the stream: what comes again waits until the handler that was at work when the
+    // stream broke has ended.
     const result = (this.turns.get(key) ?? Promise.resolve()).then(() => {
       if (link.stream !== stream || !link.ready) return null; // it was given to another meanwhile
       return this.running.run(link, () => this.handle(socket, dispatch));
@@ -163,7 +168,8 @@ class Service {
     return false;
   }
 
-  // An introduction that comes again replaces what was known: the socket was with another instance meanwhile.
+  // An introduction that comes again replaces what was known: the socket was with another instance
+  // meanwhile.
   meet(link, dispatch) {
     if (dispatch.kind === "message") return null;
     let socket = this.sockets.get(dispatch.socket_id);
@@ -320,7 +326,8 @@ class Link {
       console.error(`${this.address}: ${err.message}`);
       if (err.code === INVALID_ARGUMENT && !this.ready) service.failed(err); // trying again would not help
     });
-    // Each call ends with one status. Its "close" would never come: this side of the stream stays open for writing.
+    // Each call ends with one status. Its "close" would never come: this side of the stream stays
+    // open for writing.
     this.stream.on("status", () => this.ended());
     this.stream.write({ register: {
       protocol_version: 1, service: service.name, instance_id: service.id, sdk_name: "example-node", sdk_version: "1",
@@ -344,7 +351,8 @@ class Link {
     setTimeout(() => (service.leaving ? this.ended() : this.attach()), most / 4 + Math.random() * most * 0.75);
   }
 
-  // Another address leads to the same replica, whose broker keeps the newer stream only; or the replica is gone for good.
+  // Another address leads to the same replica, whose broker keeps the newer stream only; or the
+  // replica is gone for good.
   isNotNeeded() {
     const { service, replica } = this;
     if (!replica) return false;
@@ -396,7 +404,8 @@ class Link {
     this.flush();
   }
 
-  // What the service sends. Frames are windowed: while two are unanswered the queue grows, so that frames grow with the load.
+  // What the service sends. Frames are windowed: while two are unanswered the queue grows, so that
+  // frames grow with the load.
 
   act(action) {
     if (!this.ready) return; // a result that is lost: the broker gives the dispatch again
@@ -434,7 +443,8 @@ class Link {
     return n < 0 ? this.queue.length : Math.max(n, 1);
   }
 
-  // A frame is answered by the next batch, or after a millisecond by a frame of its own when no result is ready.
+  // A frame is answered by the next batch, or after a millisecond by a frame of its own when no
+  // result is ready.
   later() {
     this.timer ??= setTimeout(() => {
       this.timer = null;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command polyglot is the Go half of an example in which two services, in two languages, share one namespace: "reverse" is handled
-// here, "upper" by service.py. It also serves the page; see README.md for how to run both.
+// Command polyglot is the Go half of an example in which two services, in two languages, share one
+// namespace: "reverse" is handled here, "upper" by service.py. It also serves the page; see
+// README.md for how to run both.
 package main
 
 import (
@@ -44,7 +45,8 @@ func main() {
 	}
 }
 
-// handlers makes the service. Its name differs from the Python half's: instances of one service declare the same events.
+// handlers makes the service. Its name differs from the Python half's: instances of one service
+// declare the same events.
 func handlers() *spanwire.Service {
 	svc := spanwire.NewService("poly-go", spanwire.Options{})
 	spanwire.On(svc.Namespace("/poly"), "reverse", func(_ context.Context, e *spanwire.Event, text string) (string, error) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package admin is the operators' door: health, readiness, metrics, profiles, and a page that leads to them. It only looks; it changes
-// nothing. What may, API, has its own door.
+// Package admin is the operators' door: health, readiness, metrics, profiles, and a page that leads
+// to them. It only looks; it changes nothing. What may, API, has its own door.
 package admin
 
 import (
@@ -26,8 +26,9 @@ type Options struct {
 	API http.Handler
 	// Profiling serves Go profiles.
 	Profiling bool
-	// Look wraps what shows metrics and status, and Operate what takes profiles; each lets in who may. Nil lets all in. Health and
-	// readiness are open: those who ask for them have no credentials.
+	// Look wraps what shows metrics and status, and Operate what takes profiles; each lets in who
+	// may. Nil lets all in. Health and readiness are open: those who ask for them have no
+	// credentials.
 	Look, Operate func(http.Handler) http.Handler
 }
 
@@ -70,7 +71,8 @@ func wrapper(wrap func(http.Handler) http.Handler) func(http.Handler) http.Handl
 	return wrap
 }
 
-// closed lets no page use what is served here: it runs no scripts, stands in no frame, and is of the type that it says.
+// closed lets no page use what is served here: it runs no scripts, stands in no frame, and is of
+// the type that it says.
 func closed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

@@ -37,8 +37,8 @@ type Service struct {
 	AbsentSince *time.Time `json:"absent_since,omitempty"`
 	// Held counts the connects of this replica that wait meanwhile.
 	Held int `json:"held_connects"`
-	// Queued counts the dispatches of this replica's sockets that wait for the service, Unread the sockets that are not read, since too much
-	// of them waits.
+	// Queued counts the dispatches of this replica's sockets that wait for the service, Unread the
+	// sockets that are not read, since too much of them waits.
 	Queued int `json:"waiting_events"`
 	Unread int `json:"unread_sockets"`
 }

@@ -49,7 +49,8 @@ type Room struct {
 type Event struct {
 	Name string          `json:"name,omitempty"`
 	Args json.RawMessage `json:"args,omitempty"`
-	Text string          `json:"args_cut,omitempty"` // instead of the arguments, when they were cut off
+	// instead of the arguments, when they were cut off
+	Text string `json:"args_cut,omitempty"`
 }
 
 // Occurrence is one thing that happened.
@@ -165,8 +166,8 @@ func Kind(k spanwirev1.OccurrenceKind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "OCCURRENCE_KIND_"))
 }
 
-// Partial says in one sentence what is known when a command may not have reached every replica, and what that means for asking again. It is empty
-// when all is known.
+// Partial says in one sentence what is known when a command may not have reached every replica, and
+// what that means for asking again. It is empty when all is known.
 func Partial(a interface {
 	GetSockets() uint32
 	GetSilentReplicas() []string

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package apijson writes what the contract carries as JSON for shells and people: arguments are real values, and what is binary is an object
-// with the one member "_bytes". It knows the contract only; the HTTP door and the command line both speak it.
+// Package apijson writes what the contract carries as JSON for shells and people: arguments are
+// real values, and what is binary is an object with the one member "_bytes". It knows the contract
+// only; the HTTP door and the command line both speak it.
 package apijson
 
 import (
@@ -14,8 +15,9 @@ import (
 	"strconv"
 )
 
-// Unpack takes the binary parts out of arguments, each written as {"_bytes":"base64"}: placeholders take their places. All else stays as it
-// was written. raw is a JSON array; nothing, and null, mean an empty one.
+// Unpack takes the binary parts out of arguments, each written as {"_bytes":"base64"}: placeholders
+// take their places. All else stays as it was written. raw is a JSON array; nothing, and null, mean
+// an empty one.
 func Unpack(raw []byte) (args []byte, attachments [][]byte, err error) {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || string(raw) == "null" {
@@ -74,7 +76,8 @@ type open struct {
 	nested  bool
 }
 
-// rewrite puts something else in the place of the objects, of scalars only, for which replace gives it. The rest stays byte for byte.
+// rewrite puts something else in the place of the objects, of scalars only, for which replace gives
+// it. The rest stays byte for byte.
 func rewrite(raw []byte, replace func(members map[string]json.Token) ([]byte, error)) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()

@@ -52,7 +52,8 @@ func TestDocs_SettingNames(t *testing.T) {
 // variable matches an environment variable of the project.
 var variable = regexp.MustCompile(`SPANWIRE_[A-Z_]+[A-Z]`)
 
-// The broker knows every variable that the SDKs, the examples and the documentation name, so that sharing an environment is no fault.
+// The broker knows every variable that the SDKs, the examples and the documentation name, so that
+// sharing an environment is no fault.
 func TestDocs_Variables(t *testing.T) {
 	for _, name := range files(t, ".md", ".py", ".go") {
 		if strings.HasPrefix(name, "internal/") || strings.HasPrefix(name, "test/") || strings.HasPrefix(name, "bench/") {
@@ -67,8 +68,8 @@ func TestDocs_Variables(t *testing.T) {
 	}
 }
 
-// Code that the documentation shows stands word for word in the example that it names: a fence is preceded by a line
-// `<!-- from PATH -->`.
+// Code that the documentation shows stands word for word in the example that it names: a fence is
+// preceded by a line `<!-- from PATH -->`.
 func TestDocs_Code(t *testing.T) {
 	for _, name := range files(t, ".md") {
 		for _, part := range strings.Split(read(t, name), "<!-- from ")[1:] {

@@ -96,7 +96,8 @@ func TestFiles_Length(t *testing.T) {
 	}
 }
 
-// Each Go package is explained once, in the file that is named as the package: main packages in main.go.
+// Each Go package is explained once, in the file that is named as the package: main packages in
+// main.go.
 func TestFiles_PackageComment(t *testing.T) {
 	comments := make(map[string][]string)
 	for _, name := range files(t, ".go") {
@@ -170,7 +171,8 @@ var mayReadEnvironment = map[string]string{
 	"internal/cli/":    "the flags of emit, which are no settings of a broker",
 }
 
-// Inside the broker, only the configuration reads the environment and flags: everything else is told.
+// Inside the broker, only the configuration reads the environment and flags: everything else is
+// told.
 func TestFiles_Environment(t *testing.T) {
 	for _, name := range files(t, ".go") {
 		if !strings.HasPrefix(name, "internal/") || strings.HasSuffix(name, "_test.go") {

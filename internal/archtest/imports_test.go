@@ -140,7 +140,8 @@ func packages(t *testing.T) (all []pkg) {
 	}
 }
 
-// governed tells whether the table must name the package. Tests and benchmarks of whole processes may import what they like.
+// governed tells whether the table must name the package. Tests and benchmarks of whole processes
+// may import what they like.
 func governed(path string) bool {
 	return !under(path, "test") && !under(path, "bench") && path != "internal/archtest"
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package auth knows who may call the broker, and what each may do: services that handle events, and programs that emit and look. Callers
-// show a bearer token, or a certificate.
+// Package auth knows who may call the broker, and what each may do: services that handle events,
+// and programs that emit and look. Callers show a bearer token, or a certificate.
 package auth
 
 import (
@@ -21,13 +21,15 @@ type Right string
 const (
 	// Register is to attach as an instance of a service.
 	Register Right = "register"
-	// Emit is to change what browsers see: emits, rooms, disconnects, data, and messages to instances.
+	// Emit is to change what browsers see: emits, rooms, disconnects, data, and messages to
+	// instances.
 	Emit Right = "emit"
 	// Query is to look: sockets, rooms, services, and what happens.
 	Query Right = "query"
 	// Retire is to forget absent services, so that connects do not wait for them.
 	Retire Right = "retire"
-	// Operate is to see what a replica does inside: its metrics, and profiles, which cost time and show much.
+	// Operate is to see what a replica does inside: its metrics, and profiles, which cost time and
+	// show much.
 	Operate Right = "operate"
 )
 
@@ -51,7 +53,8 @@ func (c *Caller) Name() string {
 	return c.name
 }
 
-// MayRegister tells whether the caller may attach as an instance of the service that handles those namespaces. An error has CodeDenied.
+// MayRegister tells whether the caller may attach as an instance of the service that handles those
+// namespaces. An error has CodeDenied.
 func (c *Caller) MayRegister(service sio.ServiceName, all []sio.Registration) error {
 	if c == nil {
 		return nil
@@ -70,7 +73,8 @@ func (c *Caller) MayRegister(service sio.ServiceName, all []sio.Registration) er
 	return nil
 }
 
-// MayRetire tells whether the caller may retire the service. That has an effect in all of its namespaces. An error has CodeDenied.
+// MayRetire tells whether the caller may retire the service. That has an effect in all of its
+// namespaces. An error has CodeDenied.
 func (c *Caller) MayRetire(service sio.ServiceName) error {
 	if err := c.Everywhere(Retire); c == nil || err != nil {
 		return err
@@ -81,7 +85,8 @@ func (c *Caller) MayRetire(service sio.ServiceName) error {
 	return nil
 }
 
-// MayLook tells whether the caller may see the replica's metrics and status, which are of no one namespace. An error has CodeDenied.
+// MayLook tells whether the caller may see the replica's metrics and status, which are of no one
+// namespace. An error has CodeDenied.
 func (c *Caller) MayLook() error {
 	if c == nil || slices.Contains(c.rights, Operate) {
 		return nil
@@ -97,7 +102,8 @@ func (c *Caller) MayOperate() error {
 	return c.may(Operate)
 }
 
-// May tells whether the caller may do that in the namespace, or in all that match it when it is a pattern. An error has CodeDenied.
+// May tells whether the caller may do that in the namespace, or in all that match it when it is a
+// pattern. An error has CodeDenied.
 func (c *Caller) May(r Right, ns sio.Namespace, pattern bool) error {
 	if c == nil {
 		return nil
@@ -150,7 +156,8 @@ type Callers struct {
 	master []string // tokens of the setting service-tokens
 	list   atomic.Pointer[[]*Caller]
 	files  atomic.Pointer[[]string]
-	// Unknown is called for each that nobody knows. Nil calls nothing; set it before Authenticate is called.
+	// Unknown is called for each that nobody knows. Nil calls nothing; set it before Authenticate
+	// is called.
 	Unknown func()
 }
 
@@ -163,8 +170,8 @@ var (
 // everything is who shows one of the tokens that may do everything.
 var everything = &Caller{name: "service-tokens", rights: all}
 
-// Open reads who may call: whoever shows one of the tokens may do everything, whoever stands in the file what is said there. Either may be
-// empty.
+// Open reads who may call: whoever shows one of the tokens may do everything, whoever stands in the
+// file what is said there. Either may be empty.
 func Open(tokens []string, file string) (*Callers, error) {
 	c := &Callers{file: file, master: tokens}
 	return c, c.Load()
@@ -173,7 +180,8 @@ func Open(tokens []string, file string) (*Callers, error) {
 // Asked tells whether callers must show who they are.
 func (c *Callers) Asked() bool { return c != nil && (len(c.master) > 0 || c.file != "") }
 
-// Authenticate finds who shows the token, or the certificate of the connection; either may be missing. An error has CodeUnauthenticated.
+// Authenticate finds who shows the token, or the certificate of the connection; either may be
+// missing. An error has CodeUnauthenticated.
 func (c *Callers) Authenticate(token string, peer *tls.ConnectionState) (*Caller, error) {
 	if !c.Asked() {
 		return nil, nil //nolint:nilnil // nil is who may do everything

@@ -47,7 +47,8 @@ func (c *Callers) Files() []string {
 	return nil
 }
 
-// Load reads the file anew. An error says all that is wrong with it; those who might call before still may.
+// Load reads the file anew. An error says all that is wrong with it; those who might call before
+// still may.
 func (c *Callers) Load() error {
 	if c.file == "" {
 		c.list.Store(new([]*Caller))
@@ -108,7 +109,8 @@ func withoutValues(err error) error {
 	return errors.Join(faults...)
 }
 
-// empty finds lists without items among those that allow everything when they are left out: what a template left empty must not do so.
+// empty finds lists without items among those that allow everything when they are left out: what a
+// template left empty must not do so.
 func empty(data []byte) error {
 	var d struct {
 		Callers []map[string]yaml.Node `yaml:"callers"`

@@ -278,7 +278,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// BenchmarkEnvelope measures what an emit costs on its way to and from the backplane, with and without authentication.
+// BenchmarkEnvelope measures what an emit costs on its way to and from the backplane, with and
+// without authentication.
 func BenchmarkEnvelope(b *testing.B) {
 	for name, secret := range map[string]*Secret{"plain": nil, "secret": NewSecret("a secret of the cluster", "c")} {
 		for _, size := range []int{100, 10_000} {

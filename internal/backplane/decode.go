@@ -22,7 +22,8 @@ var (
 // maxID bounds the ids of replicas and instances that are taken from the wire.
 const maxID = 128
 
-// Decode reads an envelope. Whatever the bytes are, it gives an envelope that makes sense or an error. Data is not kept.
+// Decode reads an envelope. Whatever the bytes are, it gives an envelope that makes sense or an
+// error. Data is not kept.
 func Decode(data []byte) (*Envelope, error) {
 	m := &backplanev1.Envelope{}
 	if err := proto.Unmarshal(data, m); err != nil {

@@ -11,17 +11,21 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// doubt is what keeps a publisher from saying that the others were reached: after a loss, until each replica that was there has answered, and
-// while one is silent. The mesh, which knows both, tells it.
+// doubt is what keeps a publisher from saying that the others were reached: after a loss, until
+// each replica that was there has answered, and while one is silent. The mesh, which knows both,
+// tells it.
 type doubt struct {
 	seen   atomic.Uint64 // the Backplane.Losses of which absent knows
 	absent atomic.Pointer[[]sio.ReplicaID]
-	linked atomic.Bool               // the link was lost, and some of those have not answered since; else they are silent only
+	// the link was lost, and some of those have not answered since; else they are silent only
+	linked atomic.Bool
 	until  atomic.Pointer[time.Time] // when it is out of date
 }
 
-// Doubt names the replicas that were there and are not known to hear this one now, with the count of Backplane.Losses that this takes into
-// account. linked says that some of them have not answered since a loss of the link. After the given time nothing is certain: a process that was paused has not listened.
+// Doubt names the replicas that were there and are not known to hear this one now, with the count
+// of Backplane.Losses that this takes into account. linked says that some of them have not answered
+// since a loss of the link. After the given time nothing is certain: a process that was paused has
+// not listened.
 func (p *Publisher) Doubt(seen uint64, absent []sio.ReplicaID, linked bool, until time.Time) {
 	p.doubt.linked.Store(linked)
 	if len(absent) == 0 {
@@ -43,8 +47,9 @@ func (p *Publisher) Certain() bool {
 	return until == nil || time.Now().Before(*until) || len(p.others()) == 0
 }
 
-// partial tells what is known of a command that was sent, or could not be, with the error: nil when every replica that should get it is there. It is
-// asked for every command, so it costs next to nothing when all is well.
+// partial tells what is known of a command that was sent, or could not be, with the error: nil when
+// every replica that should get it is there. It is asked for every command, so it costs next to
+// nothing when all is well.
 func (p *Publisher) partial(to sio.ReplicaID, err error) error {
 	absent, seen := p.doubt.absent.Load(), p.doubt.seen.Load() == p.backplane.Losses()
 	if err == nil && seen && (absent == nil || to != "" && !slices.Contains(*absent, to)) {
@@ -72,7 +77,8 @@ func (p *Publisher) partial(to sio.ReplicaID, err error) error {
 	}
 }
 
-// unreached names the replicas that a command may not have reached: all that it was for when it could not be sent, else those that are absent.
+// unreached names the replicas that a command may not have reached: all that it was for when it
+// could not be sent, else those that are absent.
 func (p *Publisher) unreached(to sio.ReplicaID, absent *[]sio.ReplicaID, unsent bool) (all []sio.ReplicaID) {
 	if unsent || to != "" {
 		all = p.receivers(to)

@@ -12,7 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A command is answered without an error only when every replica that was there is known to hear this one.
+// A command is answered without an error only when every replica that was there is known to hear
+// this one.
 func TestPublisher_Publish_Partial(t *testing.T) {
 	away := sio.E(sio.CodeUnavailable, "publish", "away")
 	kept := &sio.Error{Code: sio.CodeUnavailable, Op: "publish", Message: "away", Cause: ErrKept}
@@ -63,7 +64,8 @@ func TestPublisher_Publish_Partial(t *testing.T) {
 	}
 }
 
-// What waits to be sent has its number; a command that was not taken is counted all the same, so that the others notice.
+// What waits to be sent has its number; a command that was not taken is counted all the same, so
+// that the others notice.
 func TestPublisher_Send_Kept(t *testing.T) {
 	p, b := newPublisher()
 	join := &Command{Command: &sio.Join{Target: sio.Target{Namespace: "/"}, Rooms: []sio.Room{"r"}}}

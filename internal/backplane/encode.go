@@ -29,8 +29,8 @@ func Encode(e *Envelope) ([]byte, error) {
 	return appendHeader(data, e), nil
 }
 
-// encodeBody writes an envelope without its header. The two are apart so that bodies can be written before their number is known: fields
-// of protobuf may stand in any order.
+// encodeBody writes an envelope without its header. The two are apart so that bodies can be written
+// before their number is known: fields of protobuf may stand in any order.
 func encodeBody(b Body) ([]byte, error) {
 	m := &backplanev1.Envelope{}
 	switch b := b.(type) {
@@ -204,7 +204,8 @@ func dispatchToWire(d *Dispatch) *spanwirev1.Dispatch {
 		}}
 	case KindRoomEvent:
 		m.Kind = &spanwirev1.Dispatch_RoomEvent{RoomEvent: &spanwirev1.RoomEvent{
-			Change: spanwirev1.RoomChange(d.RoomEvent.Change), Room: string(d.RoomEvent.Room), // the numbers are the contract's
+			// the numbers are the contract's
+			Change: spanwirev1.RoomChange(d.RoomEvent.Change), Room: string(d.RoomEvent.Room),
 		}}
 	}
 	if i := d.Introduction; i != nil {
@@ -215,7 +216,8 @@ func dispatchToWire(d *Dispatch) *spanwirev1.Dispatch {
 	return m
 }
 
-// handshakeToWire mends what a browser may have sent in other encodings, since strings on the wire are UTF-8.
+// handshakeToWire mends what a browser may have sent in other encodings, since strings on the wire
+// are UTF-8.
 func handshakeToWire(h *sio.Handshake, auth []byte) *spanwirev1.Handshake {
 	m := &spanwirev1.Handshake{Auth: auth}
 	if h == nil {

@@ -12,15 +12,17 @@ import (
 type Envelope struct {
 	Origin sio.ReplicaID
 	To     sio.ReplicaID // empty: all others
-	// Epoch and Sequence number the envelopes of one stream: that of the origin to all, or to one replica.
+	// Epoch and Sequence number the envelopes of one stream: that of the origin to all, or to one
+	// replica.
 	Epoch    uint64
 	Sequence uint64
 	// Commands counts the envelopes of the stream that must not be missed, up to this one.
 	Commands uint64
 	Body     Body
 
-	// Unproven says that nobody knows whether its origin is there now: a genuine envelope may be recorded, and replayed to a replica that does not
-	// know of it. It is a heartbeat, to be answered with a question and nothing else.
+	// Unproven says that nobody knows whether its origin is there now: a genuine envelope may be
+	// recorded, and replayed to a replica that does not know of it. It is a heartbeat, to be
+	// answered with a question and nothing else.
 	Unproven bool
 
 	sealed bool // it carries a code that authenticates it, right or wrong
@@ -29,7 +31,8 @@ type Envelope struct {
 // Body is what an envelope says: one of the types below.
 type Body interface{ body() }
 
-// isCommand tells whether sockets miss something when the envelope is lost. Volatile emits may be lost at any time.
+// isCommand tells whether sockets miss something when the envelope is lost. Volatile emits may be
+// lost at any time.
 func isCommand(b Body) bool {
 	switch b := b.(type) {
 	case *Command:
@@ -47,7 +50,8 @@ func isCommand(b Body) bool {
 // Command asks to carry out a command on the receiver's sockets.
 type Command struct{ Command sio.Command }
 
-// GatherRequest asks for an emit and the acks of the receiver's sockets, or only how many there are, as the emit says.
+// GatherRequest asks for an emit and the acks of the receiver's sockets, or only how many there
+// are, as the emit says.
 type GatherRequest struct {
 	ID      uint64
 	Emit    *sio.Emit
@@ -73,7 +77,8 @@ type Heartbeat struct {
 	Sent        []Sent
 	Hello       bool // asks for heartbeats at once
 	HelloID     uint64
-	Answers     uint64 // the HelloID of the heartbeat that this one answers; zero when it answers none
+	// the HelloID of the heartbeat that this one answers; zero when it answers none
+	Answers uint64
 
 	ForwardAddress string // may be empty
 }
@@ -85,7 +90,8 @@ type Instance struct {
 	Draining   bool   // it takes nothing new
 }
 
-// Sent tells how far the origin counted on its stream to one replica, or to all when Replica is empty.
+// Sent tells how far the origin counted on its stream to one replica, or to all when Replica is
+// empty.
 type Sent struct {
 	Replica  sio.ReplicaID
 	Epoch    uint64
@@ -143,7 +149,8 @@ type Introduction struct {
 	Data      sio.Data
 }
 
-// ResultBatch brings results back to the replica that owns the sockets, in the order in which they take effect.
+// ResultBatch brings results back to the replica that owns the sockets, in the order in which they
+// take effect.
 type ResultBatch struct {
 	Instance   sio.InstanceID
 	Generation uint64

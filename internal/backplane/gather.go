@@ -90,7 +90,8 @@ func (g *gather) result() (acks sio.Acks, silent []sio.ReplicaID) {
 	}
 	slices.Sort(silent)
 	if g.counts {
-		acks.Came, acks.Missing = nil, 0 // a replica of an older version asks its sockets for acks all the same
+		// a replica of an older version asks its sockets for acks all the same
+		acks.Came, acks.Missing = nil, 0
 	}
 	acks.Silent = silent
 	return acks, silent

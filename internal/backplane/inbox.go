@@ -14,11 +14,13 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// maxStreams bounds the streams that an Inbox keeps track of, so that made-up origins cannot fill memory.
+// maxStreams bounds the streams that an Inbox keeps track of, so that made-up origins cannot fill
+// memory.
 const maxStreams = 4096
 
-// Inbox opens what arrives for a replica. It drops and counts what makes no sense, what is not authenticated, what comes twice and what is
-// meant for others, and notices what was lost. Its methods may be called from several goroutines at a time.
+// Inbox opens what arrives for a replica. It drops and counts what makes no sense, what is not
+// authenticated, what comes twice and what is meant for others, and notices what was lost. Its
+// methods may be called from several goroutines at a time.
 type Inbox struct {
 	self    sio.ReplicaID
 	secret  *Secret // nil when the replicas share none
@@ -42,13 +44,15 @@ type streamKey struct {
 type position struct {
 	epoch, sequence uint64
 	commands        uint64
-	left            bool // the origin said that it leaves: kept so that nothing old of it is taken for new
+	// the origin said that it leaves: kept so that nothing old of it is taken for new
+	left bool
 }
 
 // Loss is what is known to be lost of one stream.
 type Loss struct {
 	Envelopes uint64
-	// Commands counts those among them that must not be missed. Unproven says that nobody can tell whether there were any.
+	// Commands counts those among them that must not be missed. Unproven says that nobody can tell
+	// whether there were any.
 	Commands uint64
 	Unproven bool
 }
@@ -68,8 +72,8 @@ func NewInbox(self sio.ReplicaID, secret *Secret, m *metrics.Backplane, log *slo
 	}
 }
 
-// Open reads an envelope. Lost tells what should have come on its stream before it and did not. ok is false when the envelope must be
-// ignored; that is counted and said already.
+// Open reads an envelope. Lost tells what should have come on its stream before it and did not. ok
+// is false when the envelope must be ignored; that is counted and said already.
 func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 	i.metrics.Received.Inc()
 	i.metrics.ReceivedBytes.Add(float64(len(data)))
@@ -109,7 +113,8 @@ func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 	return e, lost, true
 }
 
-// Ask sets the question that an origin which is not known yet must answer, in a heartbeat, before anything of it is believed.
+// Ask sets the question that an origin which is not known yet must answer, in a heartbeat, before
+// anything of it is believed.
 func (i *Inbox) Ask(question uint64) { i.question.Store(question) }
 
 // met tells whether anything of the origin was believed before.
@@ -119,7 +124,8 @@ func (i *Inbox) met(origin sio.ReplicaID) bool {
 	return i.streams[streamKey{origin, true}] != nil || i.streams[streamKey{origin, false}] != nil
 }
 
-// reject drops an envelope that is not authenticated. Whom it names as its origin is told as a hint: anyone can have written it.
+// reject drops an envelope that is not authenticated. Whom it names as its origin is told as a
+// hint: anyone can have written it.
 func (i *Inbox) reject(data []byte, sealed bool) (*Envelope, Loss, bool) {
 	i.metrics.IgnoredUnauthenticated.Inc()
 	reason := "it carries no authentication code: that replica has no cluster-secret, or a stranger publishes on this NATS"
@@ -140,7 +146,8 @@ func (i *Inbox) reject(data []byte, sealed bool) (*Envelope, Loss, bool) {
 	return nil, Loss{}, false
 }
 
-// Missing tells what the origin, in its heartbeat or its bye, says it sent to this replica or to all and what has not come.
+// Missing tells what the origin, in its heartbeat or its bye, says it sent to this replica or to
+// all and what has not come.
 func (i *Inbox) Missing(origin sio.ReplicaID, sent []Sent) (alone, all Loss) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -155,8 +162,8 @@ func (i *Inbox) Missing(origin sio.ReplicaID, sent []Sent) (alone, all Loss) {
 	return alone, all
 }
 
-// Left says that the origin is gone for good. What is known of its streams is kept while there is room: an envelope of it that comes once more is
-// none.
+// Left says that the origin is gone for good. What is known of its streams is kept while there is
+// room: an envelope of it that comes once more is none.
 func (i *Inbox) Left(origin sio.ReplicaID) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -191,8 +198,9 @@ func (i *Inbox) advance(key streamKey, e *Envelope) (lost Loss, repeated bool) {
 	return lost, false
 }
 
-// reachLocked moves the stream's position to the numbers at least, and tells what it passes over. The stream to all is met in the middle of its
-// life, and nobody knows what came before; the one to this replica alone begins with it.
+// reachLocked moves the stream's position to the numbers at least, and tells what it passes over.
+// The stream to all is met in the middle of its life, and nobody knows what came before; the one to
+// this replica alone begins with it.
 func (i *Inbox) reachLocked(key streamKey, epoch, sequence, commands uint64) (lost Loss) {
 	at := i.streams[key]
 	switch {
@@ -231,8 +239,8 @@ func (i *Inbox) reachLocked(key streamKey, epoch, sequence, commands uint64) (lo
 	return lost
 }
 
-// makeRoomLocked forgets a stream when there are very many: one whose origin has left if that can be, or else any, since so many origins are
-// never all real.
+// makeRoomLocked forgets a stream when there are very many: one whose origin has left if that can
+// be, or else any, since so many origins are never all real.
 func (i *Inbox) makeRoomLocked() {
 	if len(i.streams) < maxStreams {
 		return

@@ -18,7 +18,8 @@ func encoded(t *testing.T, to sio.ReplicaID, epoch, sequence uint64) []byte {
 	return data
 }
 
-// Losses are counted for each stream by itself, envelopes that come twice are dropped, and a new epoch begins anew.
+// Losses are counted for each stream by itself, envelopes that come twice are dropped, and a new
+// epoch begins anew.
 func TestInbox_Open(t *testing.T) {
 	const self, all = sio.ReplicaID("BBBBBB"), sio.ReplicaID("")
 	in := newInbox()
@@ -109,7 +110,8 @@ func missing(in *Inbox, origin sio.ReplicaID, sent []Sent) uint64 {
 	return alone.Envelopes
 }
 
-// Made-up origins do not fill memory, and what comes of one that has left is old: a replica has a new id in each of its lives.
+// Made-up origins do not fill memory, and what comes of one that has left is old: a replica has a
+// new id in each of its lives.
 func TestInbox_Bounded(t *testing.T) {
 	in := newInbox()
 	for i := range 2 * maxStreams {

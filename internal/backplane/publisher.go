@@ -14,9 +14,10 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Publisher sends the envelopes of one replica: it numbers them, chooses whom to send a command to, and gathers acks. It implements
-// hub.Publisher and dispatch.Others. Whoever reads the other replicas' envelopes tells it who is there (Joined, Left) and passes it their
-// answers (Answered, QueryAnswered).
+// Publisher sends the envelopes of one replica: it numbers them, chooses whom to send a command to,
+// and gathers acks. It implements hub.Publisher and dispatch.Others. Whoever reads the other
+// replicas' envelopes tells it who is there (Joined, Left) and passes it their answers (Answered,
+// QueryAnswered).
 type Publisher struct {
 	backplane Backplane
 	self      sio.ReplicaID
@@ -26,7 +27,8 @@ type Publisher struct {
 	results   results
 	doubt     doubt
 
-	// sending guards the numbering, and is held while an envelope is handed to the backplane, so that numbers and order agree.
+	// sending guards the numbering, and is held while an envelope is handed to the backplane, so
+	// that numbers and order agree.
 	sending sync.Mutex
 	streams map[sio.ReplicaID]*position // guarded by sending
 	epoch   uint64                      // guarded by sending; the last one given to a stream
@@ -38,7 +40,8 @@ type Publisher struct {
 	lastID   uint64                     // guarded by mu
 }
 
-// NewPublisher makes the publisher of the replica. The secret may be nil. No envelope may be larger than maxEnvelope bytes.
+// NewPublisher makes the publisher of the replica. The secret may be nil. No envelope may be larger
+// than maxEnvelope bytes.
 func NewPublisher(b Backplane, self sio.ReplicaID, secret *Secret, maxEnvelope int, m *metrics.Backplane) *Publisher {
 	return &Publisher{
 		backplane: b, self: self, secret: secret, limit: maxEnvelope, metrics: m,
@@ -50,8 +53,9 @@ func NewPublisher(b Backplane, self sio.ReplicaID, secret *Secret, maxEnvelope i
 	}
 }
 
-// Send sends the body to one replica, or to all others when to is empty. A command that waits here for the backplane to come back is an error
-// with ErrKept, since whoever asked for it should know; anything else that waits is none.
+// Send sends the body to one replica, or to all others when to is empty. A command that waits here
+// for the backplane to come back is an error with ErrKept, since whoever asked for it should know;
+// anything else that waits is none.
 func (p *Publisher) Send(to sio.ReplicaID, body Body) error {
 	data, err := encodeBody(body)
 	if err == nil && len(data)+headerRoom > p.limit {
@@ -104,7 +108,8 @@ func (p *Publisher) send(to sio.ReplicaID, data []byte, command bool) ([]byte, e
 	return data, err
 }
 
-// makeRoomLocked forgets the numbering of some replica when there are very many: should it live yet, its stream gets a new epoch.
+// makeRoomLocked forgets the numbering of some replica when there are very many: should it live
+// yet, its stream gets a new epoch.
 func (p *Publisher) makeRoomLocked() {
 	if len(p.streams) < maxStreams {
 		return
@@ -117,7 +122,8 @@ func (p *Publisher) makeRoomLocked() {
 	}
 }
 
-// Sent tells how far the stream to all, and each to a replica that is there, was counted, for the heartbeat.
+// Sent tells how far the stream to all, and each to a replica that is there, was counted, for the
+// heartbeat.
 func (p *Publisher) Sent() []Sent {
 	others := append(p.others(), "")
 	p.sending.Lock()
@@ -131,7 +137,8 @@ func (p *Publisher) Sent() []Sent {
 	return sent
 }
 
-// Publish implements hub.Publisher. A command for sockets of one other replica goes to that one alone.
+// Publish implements hub.Publisher. A command for sockets of one other replica goes to that one
+// alone.
 func (p *Publisher) Publish(cmd sio.Command) error {
 	p.FlushResults()
 	to := p.destination(cmd.To())
@@ -158,7 +165,8 @@ func (p *Publisher) Joined(replica sio.ReplicaID) {
 // Left says that the replica is gone in good order; nobody waits for its answers any more.
 func (p *Publisher) Left(replica sio.ReplicaID) { p.gone(replica, false) }
 
-// Died says that the replica is gone without a word. Nobody waits for its answers any more, and what it was asked it may have done or not.
+// Died says that the replica is gone without a word. Nobody waits for its answers any more, and
+// what it was asked it may have done or not.
 func (p *Publisher) Died(replica sio.ReplicaID) { p.gone(replica, true) }
 
 func (p *Publisher) gone(replica sio.ReplicaID, silently bool) {
@@ -234,8 +242,8 @@ func (p *Publisher) close(id uint64) {
 	p.metrics.GathersOpen.Dec()
 }
 
-// destination is the only other replica that can have sockets of the target, or empty when that is not certain: a room's name may
-// look like the id of a socket without being one.
+// destination is the only other replica that can have sockets of the target, or empty when that is
+// not certain: a room's name may look like the id of a socket without being one.
 func (p *Publisher) destination(t *sio.Target) (only sio.ReplicaID) {
 	for _, room := range t.Rooms {
 		replica, ok := sio.SocketID(room).Replica()
@@ -268,7 +276,8 @@ func (p *Publisher) others() []sio.ReplicaID {
 const (
 	// longestGather is how long others wait for acks when the emitter set no bound.
 	longestGather = 10 * time.Minute
-	// answerMargin is how much earlier than the emitter the other replicas stop waiting, at most, so that their answers arrive in time.
+	// answerMargin is how much earlier than the emitter the other replicas stop waiting, at most,
+	// so that their answers arrive in time.
 	answerMargin = 250 * time.Millisecond
 )
 

@@ -57,7 +57,8 @@ func TestPublisher_Publish_Destination(t *testing.T) {
 	}
 }
 
-// Each stream is numbered without gaps in the order of publishing, whoever publishes, and the heartbeat tells how far.
+// Each stream is numbered without gaps in the order of publishing, whoever publishes, and the
+// heartbeat tells how far.
 func TestPublisher_Send_Numbers(t *testing.T) {
 	p, b := newPublisher()
 	p.Joined(other)
@@ -194,7 +195,8 @@ func TestPublisher_Gather_Nobody(t *testing.T) {
 	}
 }
 
-// Results go out together, before the next command at the latest, those that are too large as failures, and what could not be sent is owed.
+// Results go out together, before the next command at the latest, those that are too large as
+// failures, and what could not be sent is owed.
 func TestPublisher_Results(t *testing.T) {
 	p, b := newPublisher()
 	for i := range 3 {

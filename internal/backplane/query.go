@@ -51,7 +51,8 @@ func (q *query) add(f *sio.Found) {
 	sockets, rooms := f.Sockets, f.Rooms
 	if q.limit > 0 {
 		sockets = sockets[:min(len(sockets), q.limit-len(q.found.Sockets))]
-		rooms = rooms[:min(len(rooms), q.limit)] // of each answer: rooms of several replicas may be the same
+		// of each answer: rooms of several replicas may be the same
+		rooms = rooms[:min(len(rooms), q.limit)]
 	}
 	q.found.Truncated = q.found.Truncated || f.Truncated || len(sockets) < len(f.Sockets) || len(rooms) < len(f.Rooms)
 	q.found.Sockets = append(q.found.Sockets, sockets...)
@@ -65,7 +66,8 @@ func (q *query) add(f *sio.Found) {
 	}
 }
 
-// left ends the wait for a replica that has answered, or is gone: silently when it did not say what it had.
+// left ends the wait for a replica that has answered, or is gone: silently when it did not say what
+// it had.
 func (q *query) left(replica sio.ReplicaID, silently bool) {
 	if _, awaited := q.awaited[replica]; awaited && silently {
 		q.found.Silent = append(q.found.Silent, replica)
@@ -161,7 +163,8 @@ func (p *Publisher) collect(ctx context.Context, q *query, id uint64, asked erro
 	}
 }
 
-// QueryAnswered takes a replica's answer to what Query or Tell asked. Answers that nobody waits for do nothing.
+// QueryAnswered takes a replica's answer to what Query or Tell asked. Answers that nobody waits for
+// do nothing.
 func (p *Publisher) QueryAnswered(replica sio.ReplicaID, a *QueryAnswer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -63,11 +63,13 @@ func addresseeToWire(a sio.Addressee) *backplanev1.Addressee {
 
 func callToWire(c *sio.Call) *backplanev1.Call {
 	return &backplanev1.Call{
-		Request: c.Request[:], State: backplanev1.CallState(c.State), Replica: string(c.Replica), Answer: c.Answer, // the numbers are the contract's
+		// the numbers are the contract's
+		Request: c.Request[:], State: backplanev1.CallState(c.State), Replica: string(c.Replica), Answer: c.Answer,
 	}
 }
 
-// callFromWire gives a call with an empty digest, which no request has, when that of the message is none.
+// callFromWire gives a call with an empty digest, which no request has, when that of the message is
+// none.
 func callFromWire(m *backplanev1.Call) sio.Call {
 	c := sio.Call{Replica: sio.ReplicaID(m.GetReplica()), State: sio.CallState(m.GetState()), Answer: m.GetAnswer()}
 	if len(m.GetRequest()) == len(c.Request) {

@@ -10,12 +10,14 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// results holds the results that wait to be sent back to the replicas that own the sockets. They go out together, at the latest before
-// the next command does, so that everything takes effect in the order in which instances said it.
+// results holds the results that wait to be sent back to the replicas that own the sockets. They go
+// out together, at the latest before the next command does, so that everything takes effect in the
+// order in which instances said it.
 type results struct {
 	waiting atomic.Int64
 
-	// mu guards the queues, and is held while they are sent: results of one instance keep their order.
+	// mu guards the queues, and is held while they are sent: results of one instance keep their
+	// order.
 	mu     sync.Mutex
 	queues map[resultKey][]Result
 	owed   map[sio.ReplicaID]struct{} // replicas that some results could not be sent to
@@ -30,7 +32,8 @@ type resultKey struct {
 // batchBytes is about how large a batch of dispatches or results becomes before it is sent.
 const batchBytes = 256 << 10
 
-// QueueResult keeps the result for the replica until FlushResults, or until the next command is published.
+// QueueResult keeps the result for the replica until FlushResults, or until the next command is
+// published.
 func (p *Publisher) QueueResult(to sio.ReplicaID, instance sio.InstanceID, generation uint64, r Result) {
 	key := resultKey{to, instance, generation}
 	p.results.mu.Lock()

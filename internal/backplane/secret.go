@@ -11,11 +11,12 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Secret authenticates the envelopes of replicas that share it. It is safe for use by several goroutines. A nil Secret authenticates
-// nothing, and believes nothing that is authenticated.
+// Secret authenticates the envelopes of replicas that share it. It is safe for use by several
+// goroutines. A nil Secret authenticates nothing, and believes nothing that is authenticated.
 //
-// The code stands last in an envelope and covers every byte before it: receiver, sender, numbers and body. It is checked on the bytes, before
-// anything in them is read, so what others wrote has no influence at all.
+// The code stands last in an envelope and covers every byte before it: receiver, sender, numbers
+// and body. It is checked on the bytes, before anything in them is read, so what others wrote has
+// no influence at all.
 type Secret struct{ codes sync.Pool }
 
 // macLength is how much of a code travels: 128 bits, which nobody guesses.
@@ -30,8 +31,8 @@ type code struct {
 	sum [sha256.Size]byte
 }
 
-// NewSecret makes the Secret of a cluster. It is nil without a secret. The secret itself authenticates nothing, but a key that is made of it for
-// this purpose.
+// NewSecret makes the Secret of a cluster. It is nil without a secret. The secret itself
+// authenticates nothing, but a key that is made of it for this purpose.
 func NewSecret(secret, cluster string) *Secret {
 	if secret == "" {
 		return nil
@@ -53,7 +54,8 @@ func (s *Secret) begin(body []byte) *code {
 	return c
 }
 
-// seal reads the header, which follows the body in data, and appends the code. c is not used afterwards.
+// seal reads the header, which follows the body in data, and appends the code. c is not used
+// afterwards.
 func (s *Secret) seal(c *code, data []byte, header int) []byte {
 	if s == nil {
 		return data

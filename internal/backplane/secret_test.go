@@ -18,7 +18,8 @@ import (
 // question is what inboxes of these tests ask.
 const question = 7
 
-// sealedBy gives envelopes of one replica, as they travel: a heartbeat that answers the question, and emits.
+// sealedBy gives envelopes of one replica, as they travel: a heartbeat that answers the question,
+// and emits.
 func sealedBy(t *testing.T, secret *Secret, n int) (all [][]byte) {
 	t.Helper()
 	b := &fakeBackplane{}
@@ -44,7 +45,8 @@ func inboxWith(secret *Secret) (*Inbox, *bytes.Buffer) {
 	return in, &log
 }
 
-// Replicas believe each other with the same secret and the same name of the cluster, or when none has a secret.
+// Replicas believe each other with the same secret and the same name of the cluster, or when none
+// has a secret.
 func TestSecret_Believes(t *testing.T) {
 	one, same, other := NewSecret("one secret", "c"), NewSecret("one secret", "c"), NewSecret("another secret", "c")
 	for name, test := range map[string]struct {
@@ -82,7 +84,8 @@ func TestSecret_Believes(t *testing.T) {
 	}
 }
 
-// Whatever is changed in an envelope, it is dropped before it has any influence: genuine ones go on.
+// Whatever is changed in an envelope, it is dropped before it has any influence: genuine ones go
+// on.
 func TestSecret_Forged(t *testing.T) {
 	secret := NewSecret("one secret", "c")
 	all := sealedBy(t, secret, 2)
@@ -118,7 +121,8 @@ func TestSecret_Forged(t *testing.T) {
 	}
 }
 
-// What was recorded of a replica is not believed by one that never met it: only who answers its question is there now.
+// What was recorded of a replica is not believed by one that never met it: only who answers its
+// question is there now.
 func TestSecret_Replayed(t *testing.T) {
 	secret := NewSecret("one secret", "c")
 	in, _ := inboxWith(secret)

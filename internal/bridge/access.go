@@ -22,8 +22,9 @@ import (
 
 // porter asks whoever comes through the door who it is.
 type porter struct {
-	callers  *auth.Callers
-	rejected func(ctx context.Context, method string, err error) // told of calls that were rejected; nil tells nobody
+	callers *auth.Callers
+	// told of calls that were rejected; nil tells nobody
+	rejected func(ctx context.Context, method string, err error)
 }
 
 // tell says that a call was rejected, for who made it or for what it registers.
@@ -41,7 +42,8 @@ type credential struct {
 	peer  *tls.ConnectionState
 }
 
-// credentialKey is where the context of a call holds what its caller showed, if callers are asked for that.
+// credentialKey is where the context of a call holds what its caller showed, if callers are asked
+// for that.
 type credentialKey struct{}
 
 // callerKey is where the context of a call holds the *auth.Caller.

@@ -11,8 +11,9 @@ import (
 	"github.com/spanwire/spanwire/api/wire"
 )
 
-// An answer that is larger than a frame, or so large that it would hold up dispatches, is sent in parts: each holds some items of its
-// lists, and all but the last say that more follows. The last holds the rest of its fields.
+// An answer that is larger than a frame, or so large that it would hold up dispatches, is sent in
+// parts: each holds some items of its lists, and all but the last say that more follows. The last
+// holds the rest of its fields.
 
 // partOverhead is more than what a part needs beside the items of its lists.
 const partOverhead = 128
@@ -24,7 +25,8 @@ func (in *Instance) answer(a *spanwirev1.Answer) {
 	}
 }
 
-// partsOf gives what is to be answered to the command. When no answer is wanted, a fault is told and counted.
+// partsOf gives what is to be answered to the command. When no answer is wanted, a fault is told
+// and counted.
 func (in *Instance) partsOf(m *spanwirev1.Command, a *spanwirev1.Answer) [][]byte {
 	if m.GetId() == 0 {
 		in.conclude(m, a)

@@ -41,7 +41,8 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		return err
 	}
 	defer s.remove(in)
-	if err := in.identify(); err != nil { // who may call may have changed since, and from now on CallersChanged sees this stream
+	// who may call may have changed since, and from now on CallersChanged sees this stream
+	if err := in.identify(); err != nil {
 		s.metrics.Refused.Inc()
 		return grpcError(err)
 	}
@@ -51,7 +52,8 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		return err
 	}
 	s.metrics.Attached.Inc()
-	// The reader, and whoever sends patiently, ends when this call has returned, since gRPC then ends the stream. s.running waits for them.
+	// The reader, and whoever sends patiently, ends when this call has returned, since gRPC then
+	// ends the stream. s.running waits for them.
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -72,7 +74,8 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 	return in.err
 }
 
-// endLevel is that of the line of a stream's end: a warning where the instance has something to change.
+// endLevel is that of the line of a stream's end: a warning where the instance has something to
+// change.
 func endLevel(err error) slog.Level {
 	switch status.Code(err) {
 	case codes.ResourceExhausted, codes.InvalidArgument, codes.DeadlineExceeded:
@@ -302,7 +305,8 @@ func (r reader) takeBatch(data []byte) error {
 		}
 		return nil
 	})
-	// The acks are written before the frame counts as worked on: what browsers send meanwhile goes into one frame, not into many.
+	// The acks are written before the frame counts as worked on: what browsers send meanwhile goes
+	// into one frame, not into many.
 	r.attachment.Flush()
 	if err != nil {
 		return fmt.Errorf("a batch cannot be read: %w", err)
@@ -360,8 +364,8 @@ func (r reader) resolve(data []byte) error {
 	return nil
 }
 
-// unresolved tells the instance why a result had no effect. One that came too late is no fault of its protocol: it was slow, which the dispatcher has
-// logged and counted.
+// unresolved tells the instance why a result had no effect. One that came too late is no fault of
+// its protocol: it was slow, which the dispatcher has logged and counted.
 func (r reader) unresolved(id sio.DispatchID, err error) {
 	if sio.CodeOf(err) != sio.CodeDeadline {
 		r.fault(faultOf(err).GetCode(), fmt.Sprintf("the result of dispatch %d was dropped: %v", id, err))

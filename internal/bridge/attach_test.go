@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An event reaches the instance with an introduction, and its ack the browser; credentials are withheld unless asked for.
+// An event reaches the instance with an introduction, and its ack the browser; credentials are
+// withheld unless asked for.
 func TestServer_Attach(t *testing.T) {
 	for _, credentials := range []bool{false, true} {
 		t.Run(fmt.Sprintf("credentials=%v", credentials), func(t *testing.T) {

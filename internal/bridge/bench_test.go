@@ -20,7 +20,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// echoPeer answers each dispatch, as cheaply as can be, so that what is measured is the broker and gRPC.
+// echoPeer answers each dispatch, as cheaply as can be, so that what is measured is the broker and
+// gRPC.
 func echoPeer(h *house) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stream, err := h.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
@@ -91,7 +92,8 @@ func (s *echoSocket) Flush() {
 
 var echoArgs = []byte(`[{"data":"hello there, this is a message"}]`)
 
-// BenchmarkServer_Attach is one event and its ack over real loopback gRPC, with events of many sockets outstanding.
+// BenchmarkServer_Attach is one event and its ack over real loopback gRPC, with events of many
+// sockets outstanding.
 func BenchmarkServer_Attach(b *testing.B) {
 	for _, outstanding := range []int{1, 64, 4000} {
 		b.Run(fmt.Sprint("outstanding=", outstanding), func(b *testing.B) { benchmarkAttach(b, outstanding) })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bridge is the handlers' door: it speaks spanwire.v1 by gRPC, turns its frames into the words of dispatch and hub, and back. It
-// never meets a browser.
+// Package bridge is the handlers' door: it speaks spanwire.v1 by gRPC, turns its frames into the
+// words of dispatch and hub, and back. It never meets a browser.
 package bridge
 
 import (
@@ -37,7 +37,8 @@ type Options struct {
 	PublicURL string
 	// Topology lists the replicas of the cluster. Nil means that there is only this one.
 	Topology func() []Replica
-	// Whereabouts tells to which other replicas each instance is attached. Nil means that there are none.
+	// Whereabouts tells to which other replicas each instance is attached. Nil means that there are
+	// none.
 	Whereabouts func() map[sio.InstanceID][]sio.ReplicaID
 	// Callers are who may call, and what each may do. Nil asks nobody.
 	Callers *auth.Callers
@@ -45,7 +46,8 @@ type Options struct {
 	Calls *idempotency.Calls
 	// Board tells what happens to those who follow. Nil means that nothing is told.
 	Board *trace.Board
-	// Rejected is told of calls that were rejected, for who made them or for what they register. Nil tells nobody.
+	// Rejected is told of calls that were rejected, for who made them or for what they register.
+	// Nil tells nobody.
 	Rejected func(ctx context.Context, method string, err error)
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
 	MaxFrame int
@@ -59,7 +61,8 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// ReplicaTimeout is told to instances: after so long a silence a replica is taken for dead.
 	ReplicaTimeout time.Duration
-	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas. Default 1,024.
+	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas.
+	// Default 1,024.
 	MaxAckWaits int
 	// QueryTimeout is how long a query waits for other replicas when it names no time. Default 5 s.
 	QueryTimeout time.Duration
@@ -67,10 +70,11 @@ type Options struct {
 	MaxQueryResults int
 	// MaxSocketData bounds the data kept with one socket, in bytes. Default 64 KiB.
 	MaxSocketData int
-	// MaxAnswers bounds the bytes of answers that an instance leaves unread before its stream is ended. Default 16 MiB.
+	// MaxAnswers bounds the bytes of answers that an instance leaves unread before its stream is
+	// ended. Default 16 MiB.
 	MaxAnswers int
-	// Keepalive is how long an instance or caller may be silent before it is asked whether it lives, and how long the answer may take. At
-	// least 1 s; default 5 s.
+	// Keepalive is how long an instance or caller may be silent before it is asked whether it
+	// lives, and how long the answer may take. At least 1 s; default 5 s.
 	Keepalive time.Duration
 	// MaxDepth bounds the nesting of the JSON that services send. Default 512.
 	MaxDepth int
@@ -114,7 +118,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ServerOptions are what the gRPC server needs for this door: bounds against floods, the codec of its frames, and who may call.
+// ServerOptions are what the gRPC server needs for this door: bounds against floods, the codec of
+// its frames, and who may call.
 func (o Options) ServerOptions() []grpc.ServerOption {
 	o = o.withDefaults()
 	who := porter{o.Callers, o.Rejected}
@@ -217,8 +222,9 @@ func (s *Server) topology() *spanwirev1.Topology {
 	return t
 }
 
-// Announce takes no new instances, and tells those that are attached that this replica is about to stop. They are still given what
-// happens to this replica's sockets. Calls after the first do nothing.
+// Announce takes no new instances, and tells those that are attached that this replica is about to
+// stop. They are still given what happens to this replica's sockets. Calls after the first do
+// nothing.
 func (s *Server) Announce() {
 	s.mu.Lock()
 	before := s.draining
@@ -233,8 +239,9 @@ func (s *Server) Announce() {
 	}
 }
 
-// Drain announces the stop, gives instances nothing new, and lets them finish what they have; then their streams end, and Drain returns
-// when all they started has ended. When ctx ends first, the streams are cut and the error says so.
+// Drain announces the stop, gives instances nothing new, and lets them finish what they have; then
+// their streams end, and Drain returns when all they started has ended. When ctx ends first, the
+// streams are cut and the error says so.
 func (s *Server) Drain(ctx context.Context) error {
 	s.Announce()
 	stopped := status.Error(codes.Unavailable, "this replica has stopped; attach to another")

@@ -9,14 +9,15 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec carries the frames of Attach as bytes, and all other messages as the generated code writes them. On the wire there is no
-// difference.
+// codec carries the frames of Attach as bytes, and all other messages as the generated code writes
+// them. On the wire there is no difference.
 type codec struct{}
 
 // inFrame is an AttachRequest as it came. Its bytes belong to whoever received it.
 type inFrame struct{ data []byte }
 
-// outFrame is an AttachResponse: a head and a body, put together. Its bytes may be reused as soon as SendMsg returned.
+// outFrame is an AttachResponse: a head and a body, put together. Its bytes may be reused as soon
+// as SendMsg returned.
 type outFrame struct {
 	head, body []byte
 	reusable   bool // body is a chunk of the outbox

@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// command carries out a command of the instance. An error ends the stream; a command that makes no sense does not.
+// command carries out a command of the instance. An error ends the stream; a command that makes no
+// sense does not.
 func (in *Instance) command(data []byte) error {
 	var m spanwirev1.Command
 	if err := proto.Unmarshal(data, &m); err != nil {
@@ -57,7 +58,8 @@ func (in *Instance) conclude(m *spanwirev1.Command, a *spanwirev1.Answer) {
 	}
 }
 
-// refused tells the fault of a command whose sender waits for no answer, with what it takes to find the command in the sender's code.
+// refused tells the fault of a command whose sender waits for no answer, with what it takes to find
+// the command in the sender's code.
 func (in *Instance) refused(m *spanwirev1.Command, f *spanwirev1.Fault) {
 	ns, event := targetIn(m).GetNamespace(), m.GetEmit().GetEvent().GetName()
 	if message := m.GetServerSideEmit(); message != nil {
@@ -98,7 +100,8 @@ func answerOf(sockets int, acks sio.Acks, err error) *spanwirev1.Answer {
 	}
 }
 
-// silentIn names the replicas that did not answer, and those that err says may not have been reached.
+// silentIn names the replicas that did not answer, and those that err says may not have been
+// reached.
 func silentIn(silent []sio.ReplicaID, err error) []string {
 	all := append(stringsOf(silent), stringsOf(sio.UnreachedIn(err))...)
 	slices.Sort(all)
@@ -204,7 +207,8 @@ func emitOf(m *spanwirev1.Emit, depth int) (*sio.Emit, error) {
 	return &sio.Emit{Target: t, Event: event, Volatile: m.GetVolatile(), NoCompress: m.GetNoCompress()}, nil
 }
 
-// faultOf is nil without an error, and for one which only says that some replicas are silent: those are named.
+// faultOf is nil without an error, and for one which only says that some replicas are silent: those
+// are named.
 func faultOf(err error) *spanwirev1.Fault {
 	if err == nil || sio.CodeOf(err) == sio.CodeDeadline && len(sio.UnreachedIn(err)) > 0 {
 		return nil

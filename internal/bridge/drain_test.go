@@ -16,7 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/dispatch"
 )
 
-// An instance that drains gets nothing new, finishes, and has its stream ended with OK after its answers.
+// An instance that drains gets nothing new, finishes, and has its stream ended with OK after its
+// answers.
 func TestServer_Attach_drain(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	p := h.attach(nil)

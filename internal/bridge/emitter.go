@@ -18,8 +18,9 @@ func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwire
 	if err != nil {
 		return nil, grpcError(err)
 	}
-	// What did nothing has no other place than the status. A status would say nothing of what a partial delivery did, and callers, and proxies on
-	// their way, take UNAVAILABLE for a call that may be made again.
+	// What did nothing has no other place than the status. A status would say nothing of what a
+	// partial delivery did, and callers, and proxies on their way, take UNAVAILABLE for a call that
+	// may be made again.
 	partial := a.GetFault()
 	if code := partial.GetCode(); partial != nil && code != spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE && len(a.GetSilentReplicas()) == 0 {
 		return nil, status.Error(codeOf(code), partial.GetMessage())
@@ -40,8 +41,9 @@ func (s *Server) Execute(ctx context.Context, m *spanwirev1.ExecuteRequest) (*sp
 	return &spanwirev1.ExecuteResponse{Answer: a, Replayed: replayed}, nil
 }
 
-// execute carries out a command of somebody without a stream, who has asked for no credentials; under an idempotency key, once. An error
-// means that the command makes no sense, or that it could not be waited for.
+// execute carries out a command of somebody without a stream, who has asked for no credentials;
+// under an idempotency key, once. An error means that the command makes no sense, or that it could
+// not be waited for.
 func (s *Server) execute(ctx context.Context, key string, m *spanwirev1.Command) (a *spanwirev1.Answer, replayed bool, err error) {
 	o, err := s.orderOf(m, s.askerIn(ctx))
 	switch {

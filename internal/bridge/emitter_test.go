@@ -100,7 +100,8 @@ func TestServer_Execute(t *testing.T) {
 	}
 }
 
-// Instances and callers may ask how many sockets an emit reached; without an id the count would reach nobody.
+// Instances and callers may ask how many sockets an emit reached; without an id the count would
+// reach nobody.
 func TestEmit_wantCount(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	p := h.attach(nil)

@@ -123,7 +123,8 @@ func (h *house) attach(change func(*spanwirev1.Register)) *peer {
 	return p
 }
 
-// welcoming tells whether the broker is not done with a welcome: what is queued meanwhile goes into one frame.
+// welcoming tells whether the broker is not done with a welcome: what is queued meanwhile goes into
+// one frame.
 func (h *house) welcoming() bool {
 	return slices.ContainsFunc(h.server.attached(), func(in *Instance) bool { return in.attached() == nil })
 }
@@ -217,7 +218,8 @@ func emit(id uint64, room, name, args string) *spanwirev1.Action {
 	}}})
 }
 
-// browser is a socket that writes down what reaches it. It implements dispatch.Socket and hub.Socket.
+// browser is a socket that writes down what reaches it. It implements dispatch.Socket and
+// hub.Socket.
 type browser struct {
 	id        sio.SocketID
 	handshake *sio.Handshake

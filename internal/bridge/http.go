@@ -13,7 +13,8 @@ import (
 
 // HTTPOptions says where EmitterService is offered by HTTP and JSON too.
 type HTTPOptions struct {
-	// Host of the listener, and whether only programs on this machine reach it: unless callers must show who they are, nobody else may call.
+	// Host of the listener, and whether only programs on this machine reach it: unless callers must
+	// show who they are, nobody else may call.
 	Host     string
 	Loopback bool
 	// MaxBody bounds the body of a request in bytes, BodyTimeout its reading.

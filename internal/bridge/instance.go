@@ -32,8 +32,9 @@ type Instance struct {
 	asker    asker
 	declared atomic.Pointer[[]sio.Registration] // what it may handle
 	ackWaits chan struct{}                      // one for each command whose answer takes a while
-	ctx      context.Context                    // ends with the stream, or when it is about to end: this type is the stream's life
-	cancel   context.CancelFunc
+	// ends with the stream, or when it is about to end: this type is the stream's life
+	ctx    context.Context
+	cancel context.CancelFunc
 
 	out        outbox
 	attachment *dispatch.Attachment // written once, under out.mu; nil before
@@ -136,8 +137,9 @@ func (in *Instance) tellFault(f *spanwirev1.Fault) {
 	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: f}})
 }
 
-// partial tells of commands that nobody waits for and that may not have reached every replica. It is no fault of the instance, and as long as NATS is
-// away it is so for each command: so it is told once in a while, here and there.
+// partial tells of commands that nobody waits for and that may not have reached every replica. It
+// is no fault of the instance, and as long as NATS is away it is so for each command: so it is told
+// once in a while, here and there.
 func (in *Instance) partial(f *spanwirev1.Fault) {
 	in.server.metrics.Faults.Inc()
 	if ok, suppressed := in.partials.Allow(); ok {
@@ -146,7 +148,8 @@ func (in *Instance) partial(f *spanwirev1.Fault) {
 	}
 }
 
-// Flush implements dispatch.Instance. It returns at once when somebody else is sending, who sees what was queued meanwhile.
+// Flush implements dispatch.Instance. It returns at once when somebody else is sending, who sees
+// what was queued meanwhile.
 func (in *Instance) Flush() {
 	in.abandon()
 	in.out.mu.Lock()
@@ -157,7 +160,8 @@ func (in *Instance) Flush() {
 	in.sendLocked(false)
 }
 
-// abandon gives up the dispatches that no frame can carry. Giving one up may queue the next, so only one goroutine does.
+// abandon gives up the dispatches that no frame can carry. Giving one up may queue the next, so
+// only one goroutine does.
 func (in *Instance) abandon() {
 	o := &in.out
 	o.mu.Lock()
@@ -174,7 +178,8 @@ func (in *Instance) abandon() {
 	}
 }
 
-// sendLocked sends what may be sent, and unlocks. Unless it is patient, it leaves what gRPC may make it wait for to a goroutine that is.
+// sendLocked sends what may be sent, and unlocks. Unless it is patient, it leaves what gRPC may
+// make it wait for to a goroutine that is.
 func (in *Instance) sendLocked(patient bool) {
 	o := &in.out
 	for {
@@ -213,7 +218,9 @@ func (in *Instance) sendPatientlyLocked() {
 	o.sending, o.sentAt = true, time.Now()
 	in.server.running.Add(1)
 	o.mu.Unlock()
-	go func() { // ends when what may be sent was sent, or with the stream, which the stall timeout ends if need be
+	// ends when what may be sent was sent, or with the stream, which the stall timeout ends if need
+	// be
+	go func() {
 		defer in.server.running.Done()
 		o.mu.Lock()
 		in.sendLocked(true)
@@ -225,7 +232,8 @@ func (in *Instance) watch(after time.Duration) {
 	in.stallMu.Lock()
 	defer in.stallMu.Unlock()
 	if in.stall == nil {
-		in.stall = time.AfterFunc(after, in.look) // ends with the instance, or when there is nothing to look for
+		// ends with the instance, or when there is nothing to look for
+		in.stall = time.AfterFunc(after, in.look)
 	}
 }
 

@@ -10,15 +10,17 @@ import (
 	"github.com/spanwire/spanwire/internal/jsonscan"
 )
 
-// What services send is checked before it goes to browsers: a browser closes its connection over bytes that are not UTF-8, and throws
-// over JSON that is not well-formed. encoding/json does not look at the former, nor at the depth.
+// What services send is checked before it goes to browsers: a browser closes its connection over
+// bytes that are not UTF-8, and throws over JSON that is not well-formed. encoding/json does not
+// look at the former, nor at the depth.
 
 var (
 	errUTF8  = errors.New("is not valid UTF-8")
 	errArray = errors.New("is not a JSON array")
 )
 
-// jsonArray checks the arguments of an event or an ack, and gives them without surrounding space: nil for an empty array.
+// jsonArray checks the arguments of an event or an ack, and gives them without surrounding space:
+// nil for an empty array.
 func jsonArray(b []byte, depth int) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, nil

@@ -19,7 +19,8 @@ const maxKey = 128
 // keyedAnswer begins an answer that is remembered: an Answer of spanwire.v1 follows.
 const keyedAnswer = 1
 
-// keyed carries the order out unless it was, under the key. Once begun, it goes on when the caller leaves, who may ask again for the answer.
+// keyed carries the order out unless it was, under the key. Once begun, it goes on when the caller
+// leaves, who may ask again for the answer.
 func (s *Server) keyed(ctx context.Context, key string, m *spanwirev1.Command, o *order) (a *spanwirev1.Answer, replayed bool, err error) {
 	const op = "idempotency key"
 	if len(key) > maxKey {
@@ -54,8 +55,9 @@ func (s *Server) keyed(ctx context.Context, key string, m *spanwirev1.Command, o
 	return a, true, nil
 }
 
-// didNothing tells whether a failed call may be tried again. One that was delivered in part may not, even when it reached no socket here: it may
-// wait for the backplane to come back, and then reach others.
+// didNothing tells whether a failed call may be tried again. One that was delivered in part may
+// not, even when it reached no socket here: it may wait for the backplane to come back, and then
+// reach others.
 func didNothing(a *spanwirev1.Answer) bool {
 	code := a.GetFault().GetCode()
 	return code != spanwirev1.FaultCode_FAULT_CODE_UNSPECIFIED && code != spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE

@@ -20,7 +20,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An emit under a key reaches its sockets once; asked for again it gives the same answer, whichever call carries it.
+// An emit under a key reaches its sockets once; asked for again it gives the same answer, whichever
+// call carries it.
 func TestServer_idempotencyKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "callers.yaml")
 	if err := os.WriteFile(file, []byte("callers: [{name: one, tokens: [token-of-one-0001]}, {name: other, tokens: [token-of-other-01]}]"), 0o600); err != nil {

@@ -43,7 +43,8 @@ func (s *Server) messageOf(c *spanwirev1.ServerSideEmit, sender sio.Addressee) (
 	return m, nil
 }
 
-// eventOf translates an event that a service sends. Its name may be empty, as with the reference server.
+// eventOf translates an event that a service sends. Its name may be empty, as with the reference
+// server.
 func eventOf(op string, ev *spanwirev1.Event, depth int) (sio.Event, error) {
 	switch {
 	case ev == nil:

@@ -13,7 +13,8 @@ func tell(id uint64, m *spanwirev1.ServerSideEmit) *spanwirev1.Action {
 	return command(&spanwirev1.Command{Id: id, Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: m}})
 }
 
-// A message reaches another instance as a dispatch without a socket, and its ack the sender, who may go on meanwhile.
+// A message reaches another instance as a dispatch without a socket, and its ack the sender, who
+// may go on meanwhile.
 func TestServer_ServerSideEmit(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	sender := h.attach(func(r *spanwirev1.Register) { r.Registrations[0].Messages = []string{"*"} })

@@ -10,10 +10,11 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// order is a command, translated. Whatever may be commanded is chosen here, for instances on their streams and for callers without one:
-// they differ only in where they wait for the answer.
+// order is a command, translated. Whatever may be commanded is chosen here, for instances on their
+// streams and for callers without one: they differ only in where they wait for the answer.
 type order struct {
-	// One of these says what to do; of a command that is not an emit and is counted, the query does.
+	// One of these says what to do; of a command that is not an emit and is counted, the query
+	// does.
 	command sio.Command
 	query   sio.Query
 	message *sio.Message
@@ -24,7 +25,8 @@ type order struct {
 	wants       string        // what would reach nobody without an id: "query", or empty
 }
 
-// orderOf translates a command, or says what is wrong with it, or that who asks may not. The order keeps bytes of m.
+// orderOf translates a command, or says what is wrong with it, or that who asks may not. The order
+// keeps bytes of m.
 func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) {
 	switch c := m.GetCommand().(type) {
 	case *spanwirev1.Command_Emit:
@@ -79,8 +81,8 @@ func (s *Server) permit(o *order, by *asker) error {
 	return err
 }
 
-// begin carries the order out as far as the caller's next command may depend on it. collect, to be called once, gives the answer; waits
-// tells whether that may take until ctx ends.
+// begin carries the order out as far as the caller's next command may depend on it. collect, to be
+// called once, gives the answer; waits tells whether that may take until ctx ends.
 func (s *Server) begin(ctx context.Context, o *order) (collect func() *spanwirev1.Answer, waits bool) {
 	switch emit, _ := o.command.(*sio.Emit); {
 	case o.query != nil:
@@ -131,8 +133,8 @@ func (s *Server) atOnce(o *order) *spanwirev1.Answer {
 	return answerOf(sockets, acks, err)
 }
 
-// carryOut waits for the answer, which is there before the caller stops waiting for it: what is known then is worth more to it than to know
-// nothing.
+// carryOut waits for the answer, which is there before the caller stops waiting for it: what is
+// known then is worth more to it than to know nothing.
 func (s *Server) carryOut(ctx context.Context, o *order) *spanwirev1.Answer {
 	if !o.waits {
 		return s.tellOthers(o, s.atOnce(o))

@@ -10,20 +10,24 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// frameWindow is how many batch frames either side may leave unanswered. With two, one is on its way while the other is worked on.
+// frameWindow is how many batch frames either side may leave unanswered. With two, one is on its
+// way while the other is worked on.
 const frameWindow = 2
 
 const (
 	// batchOverhead is more than what a frame needs beside its items.
 	batchOverhead = 64
-	// chunkBytes is where a batch is cut, so that the instance can begin to work on a part of it. A larger item has a frame of its own.
+	// chunkBytes is where a batch is cut, so that the instance can begin to work on a part of it. A
+	// larger item has a frame of its own.
 	chunkBytes = 256 << 10
-	// aheadBytes is how much may be on its way, not known to have arrived, for a send that does not wait: gRPC lets a stream begin
-	// to send while less than 64 KiB of it are not written to the connection.
+	// aheadBytes is how much may be on its way, not known to have arrived, for a send that does not
+	// wait: gRPC lets a stream begin to send while less than 64 KiB of it are not written to the
+	// connection.
 	aheadBytes = 48 << 10
 	// frameOverhead is what gRPC adds to a frame.
 	frameOverhead = 5
-	// maxNotices bounds the frames outside the window: an instance that reads nothing loses notices, which are for logs.
+	// maxNotices bounds the frames outside the window: an instance that reads nothing loses
+	// notices, which are for logs.
 	maxNotices = 64
 )
 
@@ -35,10 +39,14 @@ type chunk struct {
 
 // outbox is what waits for an instance. Its rules:
 //
-//   - Items are written into chunks, each of which will be one frame, so that frames grow with load while the frame window is full.
-//   - Whoever finds something to send and a free place in the window sends it; meanwhile others only append.
-//   - Nobody who has other things to do sends when gRPC might make it wait: that is left to a goroutine for the time being.
-//   - It is bounded: dispatches by the instance's window, answers by maxAnswers, notices by maxNotices.
+//   - Items are written into chunks, each of which will be one frame, so that frames grow with load
+//     while the frame window is full.
+//   - Whoever finds something to send and a free place in the window sends it; meanwhile others
+//     only append.
+//   - Nobody who has other things to do sends when gRPC might make it wait: that is left to a
+//     goroutine for the time being.
+//   - It is bounded: dispatches by the instance's window, answers by maxAnswers, notices by
+//     maxNotices.
 type outbox struct {
 	maxItem    int // bytes of one item
 	maxAnswers int // bytes of answers
@@ -98,7 +106,8 @@ func (o *outbox) answer(data []byte) (fits bool) {
 	return true
 }
 
-// answerIfRoom queues an answer whose sender can wait: it leaves half of the room to others. freed is closed when it is time to try again.
+// answerIfRoom queues an answer whose sender can wait: it leaves half of the room to others. freed
+// is closed when it is time to try again.
 func (o *outbox) answerIfRoom(data []byte) (queued bool, freed <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -176,7 +185,8 @@ func (o *outbox) shiftLocked() []byte {
 	return c.data
 }
 
-// maxSpares is one chunk that is sent and one that grows meanwhile. They hold at most chunkBytes; larger ones are left to the collector.
+// maxSpares is one chunk that is sent and one that grows meanwhile. They hold at most chunkBytes;
+// larger ones are left to the collector.
 const maxSpares = 2
 
 // reuseLocked keeps a sent chunk for later.
@@ -211,7 +221,8 @@ func (o *outbox) answersToLocked(answered uint64) (ok bool) {
 	return true
 }
 
-// arrived notes a batch frame of the instance and what it answers. ok is false when it is out of sequence or beyond the frame window.
+// arrived notes a batch frame of the instance and what it answers. ok is false when it is out of
+// sequence or beyond the frame window.
 func (o *outbox) arrived(sequence, answered uint64) (ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -222,8 +233,8 @@ func (o *outbox) arrived(sequence, answered uint64) (ok bool) {
 	return o.answersToLocked(answered)
 }
 
-// stalled tells whether the instance has taken or answered nothing for as long as the timeout, and if not, when to look again; zero
-// means that there is nothing to look for.
+// stalled tells whether the instance has taken or answered nothing for as long as the timeout, and
+// if not, when to look again; zero means that there is nothing to look for.
 func (o *outbox) stalled(timeout time.Duration) (stalled bool, again time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

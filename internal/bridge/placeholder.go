@@ -4,8 +4,9 @@ package bridge
 
 import "github.com/spanwire/spanwire/internal/jsonscan"
 
-// payload checks arguments and their attachments: the standard client closes its connection over a placeholder that names no attachment.
-// Without attachments a placeholder is ordinary data. The arguments come without surrounding space.
+// payload checks arguments and their attachments: the standard client closes its connection over a
+// placeholder that names no attachment. Without attachments a placeholder is ordinary data. The
+// arguments come without surrounding space.
 func payload(args []byte, attachments [][]byte, depth int) ([]byte, error) {
 	args, err := jsonArray(args, depth)
 	if err != nil || len(attachments) == 0 || len(args) == 0 {

@@ -4,7 +4,8 @@ package bridge
 
 import "testing"
 
-// A placeholder must name an attachment that is there, however deep it stands; without attachments it is ordinary data.
+// A placeholder must name an attachment that is there, however deep it stands; without attachments
+// it is ordinary data.
 func TestPayload(t *testing.T) {
 	one := [][]byte{{1}}
 	for _, c := range []struct {

@@ -11,7 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// besides carries the order out, and collects the answer without holding up what the instance sends next, unless it is there already.
+// besides carries the order out, and collects the answer without holding up what the instance sends
+// next, unless it is there already.
 func (in *Instance) besides(m *spanwirev1.Command, o order) {
 	select {
 	case in.ackWaits <- struct{}{}:

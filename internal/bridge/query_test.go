@@ -53,7 +53,8 @@ func (p *peer) answer() *spanwirev1.Answer {
 	}
 }
 
-// Sockets are found with their rooms, handshake and data as they are at that moment, without secrets unless those are asked for.
+// Sockets are found with their rooms, handshake and data as they are at that moment, without
+// secrets unless those are asked for.
 func TestServer_FetchSockets(t *testing.T) {
 	for _, credentials := range []bool{false, true} {
 		t.Run(fmt.Sprintf("credentials=%v", credentials), func(t *testing.T) {
@@ -101,7 +102,8 @@ func TestServer_FetchSockets_limit(t *testing.T) {
 	}
 }
 
-// An answer larger than a frame, and larger than what may wait unread, comes in parts, and the dispatches meanwhile are not held up.
+// An answer larger than a frame, and larger than what may wait unread, comes in parts, and the
+// dispatches meanwhile are not held up.
 func TestServer_FetchSockets_parts(t *testing.T) {
 	h := newHouse(t, Options{MaxFrame: 8000, MaxAnswers: 20_000}, dispatch.Options{})
 	p := h.attach(nil)
@@ -152,7 +154,8 @@ func TestServer_ListRooms(t *testing.T) {
 	}
 }
 
-// Data is kept under a version: who knows an older one is told the present, and a socket that is gone is not found.
+// Data is kept under a version: who knows an older one is told the present, and a socket that is
+// gone is not found.
 func TestServer_SetData(t *testing.T) {
 	h := newHouse(t, Options{MaxSocketData: 20}, dispatch.Options{})
 	p := h.attach(nil)
@@ -189,7 +192,8 @@ func TestServer_SetData(t *testing.T) {
 	}
 }
 
-// Commands that are counted answer with the sockets of the whole cluster, here of one replica, and need an id.
+// Commands that are counted answer with the sockets of the whole cluster, here of one replica, and
+// need an id.
 func TestServer_counted(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	p := h.attach(nil)

@@ -15,12 +15,14 @@ import (
 // protocolVersion is the revision of the conversation that is spoken here.
 const protocolVersion = 1
 
-// Limits of a registration. They are far beyond what a service needs, and keep nonsense from becoming state.
+// Limits of a registration. They are far beyond what a service needs, and keep nonsense from
+// becoming state.
 const (
 	maxNamespaces = 1000
-	maxPatterns   = 100   // among the namespaces: each is tried for every name that a browser thinks of
-	maxEvents     = 10000 // and as many messages
-	maxName       = 255   // bytes of a namespace or an event
+	// among the namespaces: each is tried for every name that a browser thinks of
+	maxPatterns = 100
+	maxEvents   = 10000 // and as many messages
+	maxName     = 255   // bytes of a namespace or an event
 )
 
 var name = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
@@ -53,7 +55,8 @@ func registerOf(m *spanwirev1.Register) (*sio.Register, error) {
 	return reg, faults.join()
 }
 
-// registrationsOf translates the registrations of the frame with the name, or says all that is wrong with them.
+// registrationsOf translates the registrations of the frame with the name, or says all that is
+// wrong with them.
 func registrationsOf(frame string, list []*spanwirev1.Registration) ([]sio.Registration, error) {
 	faults := faults{frame: frame}
 	all := faults.registrations(list)
@@ -123,7 +126,8 @@ func messageOf(err error) string {
 	return err.Error()
 }
 
-// faults collects what is wrong. The first few are enough to begin mending, and a status has little room.
+// faults collects what is wrong. The first few are enough to begin mending, and a status has little
+// room.
 type faults struct {
 	frame string // its name
 	list  []error

@@ -8,9 +8,11 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Each socket is in the room that is named by its id, and what is emitted there is meant for it alone. Another socket that joined the
-// room would hear it. A program that takes names of rooms from browsers would let any of them do so; so a join to a room that has the
-// form of a socket's id is refused, whether there is such a socket or not, unless its target is that socket alone, which is in it already.
+// Each socket is in the room that is named by its id, and what is emitted there is meant for it
+// alone. Another socket that joined the room would hear it. A program that takes names of rooms
+// from browsers would let any of them do so; so a join to a room that has the form of a socket's id
+// is refused, whether there is such a socket or not, unless its target is that socket alone, which
+// is in it already.
 
 // checkRooms refuses a join to another socket's own room.
 func (s *Server) checkRooms(command sio.Command) error {

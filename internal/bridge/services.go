@@ -44,7 +44,8 @@ func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesReq
 	return r, nil
 }
 
-// absentTimeout bounds the wait for what other replicas hold: a list should come soon, also when one of them hangs.
+// absentTimeout bounds the wait for what other replicas hold: a list should come soon, also when
+// one of them hangs.
 const absentTimeout = 2 * time.Second
 
 // addAbsent adds what absent services hold on the other replicas.

@@ -16,7 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/dispatch"
 )
 
-// An instance that answers no frame is ended after the stall timeout, and its dispatches go to another.
+// An instance that answers no frame is ended after the stall timeout, and its dispatches go to
+// another.
 func TestServer_Attach_stall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, Options{}, dispatch.Options{})
@@ -70,7 +71,8 @@ func (h *house) detached() <-chan struct{} {
 	return done
 }
 
-// An instance that floods commands and reads no answers, or faults and reads none, is ended and harms nobody.
+// An instance that floods commands and reads no answers, or faults and reads none, is ended and
+// harms nobody.
 func TestServer_Attach_floods(t *testing.T) {
 	t.Run("answers", func(t *testing.T) {
 		h := newHouse(t, Options{MaxAnswers: 5000}, dispatch.Options{})

@@ -64,7 +64,8 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 	}
 }
 
-// mayFollow tells whether the caller may see what happens, by what is said of it now. The error is a status.
+// mayFollow tells whether the caller may see what happens, by what is said of it now. The error is
+// a status.
 func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
 	ctx, err := porter{callers: s.o.Callers}.again(ctx)
 	if err != nil {
@@ -82,8 +83,8 @@ func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
 	return nil
 }
 
-// inRoom leaves out what happened to sockets that are not in the room. Rooms that keep what happens cannot look for that themselves. What
-// was missed before them is told with the next.
+// inRoom leaves out what happened to sockets that are not in the room. Rooms that keep what happens
+// cannot look for that themselves. What was missed before them is told with the next.
 func (s *Server) inRoom(entries []trace.Entry, room sio.Room, missedBefore uint64) (kept []trace.Entry, missed uint64) {
 	kept, missed = entries[:0], missedBefore
 	for _, e := range entries {

@@ -14,8 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Dispatches are written and results are read by hand, for the reason given in package wire; a test compares what is written with what the
-// generated code reads.
+// Dispatches are written and results are read by hand, for the reason given in package wire; a test
+// compares what is written with what the generated code reads.
 
 // dispatchLayout holds the lengths of a dispatch's nested messages.
 type dispatchLayout struct {
@@ -107,7 +107,8 @@ func appendDispatch(b []byte, d *dispatch.Dispatch, l *dispatchLayout, introduct
 		}
 	case dispatch.RoomEvent:
 		b = wire.AppendHead(b, wire.DispatchRoomEvent, l.kind)
-		b = wire.AppendNumber(b, wire.RoomEventChange, uint64(d.RoomEvent.Change)) // the numbers are the contract's
+		// the numbers are the contract's
+		b = wire.AppendNumber(b, wire.RoomEventChange, uint64(d.RoomEvent.Change))
 		b = wire.AppendOptional(b, wire.RoomEventRoom, d.RoomEvent.Room)
 	}
 	if d.WantsAck {
@@ -142,8 +143,9 @@ func appendFrameAck(b []byte, answered uint64) []byte {
 	return wire.AppendNumber(b, wire.FrameAckAnswered, answered)
 }
 
-// introduction writes what an instance is told of a socket. Credentials are left out unless it asked for them. Browsers write what they
-// like into headers, and protobuf takes only UTF-8, so anything else is replaced.
+// introduction writes what an instance is told of a socket. Credentials are left out unless it
+// asked for them. Browsers write what they like into headers, and protobuf takes only UTF-8, so
+// anything else is replaced.
 func introduction(i dispatch.Introduction, credentials bool) []byte {
 	m := handshakeOf(i.Handshake, i.Auth, credentials)
 	data, err := proto.Marshal(&spanwirev1.Introduction{Handshake: m, Data: i.Data.Value, DataVersion: i.Data.Version})

@@ -37,7 +37,8 @@ func FuzzReadResult(f *testing.F) {
 		}
 		ack := m.GetAck()
 		if ack == nil || r.Outcome != sio.Answered || bytes.Count(data, []byte{wire.ResultAck<<3 | byte(wire.Length)}) > 1 {
-			return // the generated code merges an arm that stands twice; no SDK writes such a result
+			// the generated code merges an arm that stands twice; no SDK writes such a result
+			return
 		}
 		if !bytes.Equal(r.Ack.Args, ack.GetArgs()) || len(r.Ack.Attachments) != len(ack.GetAttachments()) {
 			t.Fatalf("read %+v, want %v", r.Ack, ack)

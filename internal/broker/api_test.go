@@ -37,7 +37,8 @@ func post(t *testing.T, b *broker.Broker, path, body string, header ...string) (
 	return response.StatusCode, strings.TrimSpace(string(data))
 }
 
-// By HTTP a program reaches the sockets of all replicas, moves them, and sees them; asked twice under a key, the broker emits once.
+// By HTTP a program reaches the sockets of all replicas, moves them, and sees them; asked twice
+// under a key, the broker emits once.
 func TestCluster_HTTP(t *testing.T) {
 	all := brokertest.Cluster(t, 2)
 	attach(t, all[0], "handler")
@@ -88,7 +89,8 @@ func TestCluster_HTTP(t *testing.T) {
 	}
 }
 
-// With tokens each call must show one; without, nobody may call when other machines reach the listener.
+// With tokens each call must show one; without, nobody may call when other machines reach the
+// listener.
 func TestHTTP_credentials(t *testing.T) {
 	const token = "a token of the services"
 	b := brokertest.Start(t, func(c *config.Config) { c.Listen.ServiceTokens = []string{strings.ReplaceAll(token, " ", "-")} })

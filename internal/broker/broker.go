@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package broker is the whole house put together: it builds the rooms from the ground up, opens the doors, and closes them in the reverse
-// order.
+// Package broker is the whole house put together: it builds the rooms from the ground up, opens the
+// doors, and closes them in the reverse order.
 package broker
 
 import (
@@ -63,8 +63,9 @@ type Broker struct {
 	operators *http.Server
 	others    *http.Server // other replicas; nil when they hand nothing over
 
-	forward *sessionproxy.Forwarder                  // nil when there can be no other replicas
-	parting atomic.Pointer[map[sio.ReplicaID]string] // where they took requests when this one left them
+	forward *sessionproxy.Forwarder // nil when there can be no other replicas
+	// where they took requests when this one left them
+	parting atomic.Pointer[map[sio.ReplicaID]string]
 
 	secured secured
 	callers *auth.Callers
@@ -94,7 +95,8 @@ func (o engineObserver) Outbound(change int) {
 	}
 }
 
-// Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called once all doors are open.
+// Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called
+// once all doors are open.
 func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Broker)) error {
 	memory.SetLimit(c.Run.MemoryLimit, log)
 	b, err := Start(c, log)
@@ -228,8 +230,9 @@ func (b *Broker) join() error {
 	return nil
 }
 
-// The parts of a drain, from its beginning: for so long sessions wait for answers of handlers, and browsers fetch them; the rest is for
-// handlers, which are told of the disconnects. Polling browsers that went away without a word use all of sessionShare.
+// The parts of a drain, from its beginning: for so long sessions wait for answers of handlers, and
+// browsers fetch them; the rest is for handlers, which are told of the disconnects. Polling
+// browsers that went away without a word use all of sessionShare.
 const (
 	settleShare  = 0.6
 	sessionShare = 0.75
@@ -239,9 +242,10 @@ func share(part float64, whole time.Duration) time.Duration {
 	return time.Duration(part * float64(whole))
 }
 
-// Drain stops the replica within the setting drain-timeout, in the reverse order of the start: it turns unready, sends the browsers away,
-// lets the handlers finish, leaves the cluster, and closes the doors. The browsers' door stays open until then, because polling browsers
-// fetch their last packets there. It is called once. The error says that handlers had not finished.
+// Drain stops the replica within the setting drain-timeout, in the reverse order of the start: it
+// turns unready, sends the browsers away, lets the handlers finish, leaves the cluster, and closes
+// the doors. The browsers' door stays open until then, because polling browsers fetch their last
+// packets there. It is called once. The error says that handlers had not finished.
 func (b *Broker) Drain() error {
 	b.draining.Store(true)
 	b.health.Shutdown()

@@ -178,7 +178,8 @@ func TestStart_Err(t *testing.T) {
 	}
 }
 
-// A replica that drains says so, sends its browsers away, and ends within its time even when one of them never fetches the news.
+// A replica that drains says so, sends its browsers away, and ends within its time even when one of
+// them never fetches the news.
 func TestBroker_Drain(t *testing.T) {
 	c := brokertest.Config()
 	c.Run.DrainTimeout = 3 * time.Second // in which three requests are answered here

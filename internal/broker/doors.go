@@ -41,7 +41,8 @@ func (l *listeners) close() {
 	}
 }
 
-// newHTTPServer makes a server that strangers cannot hold up. It bounds no response: some last as long as their browser.
+// newHTTPServer makes a server that strangers cannot hold up. It bounds no response: some last as
+// long as their browser.
 func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           closeAfterUnclear(boundBody(b.config.Engine.BodyTimeout, b.guard(door).methods(h))),
@@ -53,7 +54,8 @@ func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
 	}
 }
 
-// route gives what is at or under the paths to the browsers' door, and everything else, untouched, to the web application.
+// route gives what is at or under the paths to the browsers' door, and everything else, untouched,
+// to the web application.
 func route(paths []string, door, app http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, path := range paths {

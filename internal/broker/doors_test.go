@@ -47,7 +47,8 @@ func answered(t *testing.T, conn net.Conn) int {
 
 const open = "GET /socket.io/?EIO=4&transport=polling"
 
-// Requests that no browser sends must be refused, and large ones only within the limit. (H8, H14, H22)
+// Requests that no browser sends must be refused, and large ones only within the limit. (H8, H14,
+// H22)
 func TestBrowsers_OddRequests(t *testing.T) {
 	b := brokertest.Start(t)
 	const host = " HTTP/1.1\r\nHost: x\r\n"
@@ -81,8 +82,8 @@ func TestBrowsers_OddRequests(t *testing.T) {
 	}
 }
 
-// Where a body with both a length and chunks ends is a matter of opinion, so that its request is the last on its connection, whatever a proxy
-// in front believes. (H22)
+// Where a body with both a length and chunks ends is a matter of opinion, so that its request is
+// the last on its connection, whatever a proxy in front believes. (H22)
 func TestBrowsers_LengthAndChunks(t *testing.T) {
 	b := brokertest.Start(t)
 	for _, length := range []int{0, 5, 60} {
@@ -98,7 +99,8 @@ func TestBrowsers_LengthAndChunks(t *testing.T) {
 	}
 }
 
-// A header that does not come must not hold a connection, and one that is too large not be read. (H4)
+// A header that does not come must not hold a connection, and one that is too large not be read.
+// (H4)
 func TestBrowsers_HeaderSettings(t *testing.T) {
 	b := brokertest.Start(t, func(c *config.Config) { c.Listen.HeaderTimeout = 50 * time.Millisecond })
 	conn := raw(t, b, open+" HTTP/1.1\r\nHost: x\r\nA: ")
@@ -113,7 +115,8 @@ func TestBrowsers_HeaderSettings(t *testing.T) {
 	}
 }
 
-// Every path of the setting leads to the browsers' door, with and without a slash at its end, and nothing else does.
+// Every path of the setting leads to the browsers' door, with and without a slash at its end, and
+// nothing else does.
 func TestBrowsers_Paths(t *testing.T) {
 	b := brokertest.Start(t, func(c *config.Config) { c.Engine.Paths = []string{"/socket.io/", "/chat"} })
 	for path, want := range map[string]string{

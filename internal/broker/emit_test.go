@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
 )
 
-// An emit may count the sockets of the whole cluster, and one under an idempotency key is carried out once, whichever replicas are asked.
+// An emit may count the sockets of the whole cluster, and one under an idempotency key is carried
+// out once, whichever replicas are asked.
 func TestCluster_Emit(t *testing.T) {
 	all := brokertest.Cluster(t, 2)
 	attach(t, all[0], "handler")
@@ -60,7 +61,8 @@ func TestCluster_Emit(t *testing.T) {
 	}
 }
 
-// Every replica tells the services of the whole cluster, where their instances are, and the replicas.
+// Every replica tells the services of the whole cluster, where their instances are, and the
+// replicas.
 func TestCluster_ListServices(t *testing.T) {
 	all := brokertest.Cluster(t, 2)
 	attach(t, all[0], "first")
@@ -69,7 +71,8 @@ func TestCluster_ListServices(t *testing.T) {
 	var got *spanwirev1.ListServicesResponse
 	for i := range all {
 		client := spanwirev1.NewEmitterServiceClient(dial(t, all[i]))
-		for len(got.GetServices()) != 1 || len(got.GetServices()[0].GetInstances()) != 2 { // until the other replica told
+		// until the other replica told
+		for len(got.GetServices()) != 1 || len(got.GetServices()[0].GetInstances()) != 2 {
 			var err error
 			if got, err = client.ListServices(testContext(t), &spanwirev1.ListServicesRequest{}); err != nil {
 				t.Fatal(err)

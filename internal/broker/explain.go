@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// explain answers a person in a browser with a page, which may look again after a while, and a program with the bare text.
+// explain answers a person in a browser with a page, which may look again after a while, and a
+// program with the bare text.
 func explain(w http.ResponseWriter, r *http.Request, code int, again time.Duration, text string) {
 	h := w.Header()
 	kind, body := "text/plain", text+"\n"

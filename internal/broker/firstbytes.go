@@ -14,8 +14,9 @@ import (
 	"github.com/spanwire/spanwire/internal/loglimit"
 )
 
-// A program that dials the wrong one of the listeners, or with TLS where there is none, hears of something else: its peer speaks another
-// language. So the first bytes of each connection are looked at, and the log says what arrived where, and what to change.
+// A program that dials the wrong one of the listeners, or with TLS where there is none, hears of
+// something else: its peer speaks another language. So the first bytes of each connection are
+// looked at, and the log says what arrived where, and what to change.
 
 // protocol is what a connection begins with. Its values are metric labels.
 type protocol string
@@ -30,8 +31,8 @@ const (
 // wrongProtocol is what to say of one protocol at one listener.
 type wrongProtocol struct{ text, setting string }
 
-// firstBytes looks at the beginning of a listener's connections. Where gRPC accepts them itself it has no listener, and its credentials ask
-// for each.
+// firstBytes looks at the beginning of a listener's connections. Where gRPC accepts them itself it
+// has no listener, and its credentials ask for each.
 type firstBytes struct {
 	net.Listener
 	wrong   map[protocol]wrongProtocol
@@ -147,7 +148,8 @@ func protocolOf(first []byte) protocol {
 	return ""
 }
 
-// firstBytesConn looks at what is read first. Whoever took the connection reads it from one goroutine at a time.
+// firstBytesConn looks at what is read first. Whoever took the connection reads it from one
+// goroutine at a time.
 type firstBytesConn struct {
 	net.Conn
 	listener *firstBytes
@@ -164,7 +166,8 @@ func (c *firstBytesConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. The HTTP server refuses a header that is too large before any handler, and tells nobody else.
+// Write implements net.Conn. The HTTP server refuses a header that is too large before any handler,
+// and tells nobody else.
 func (c *firstBytesConn) Write(p []byte) (int, error) {
 	if bytes.HasPrefix(p, headerTooLarge) {
 		c.listener.guard.refused.WithLabelValues("header").Inc()
@@ -176,7 +179,8 @@ func (c *firstBytesConn) Write(p []byte) (int, error) {
 
 var headerTooLarge = []byte("HTTP/1.1 431 ")
 
-// SyscallConn implements syscall.Conn, by which WebSockets are written without a goroutine of their own.
+// SyscallConn implements syscall.Conn, by which WebSockets are written without a goroutine of their
+// own.
 func (c *firstBytesConn) SyscallConn() (syscall.RawConn, error) {
 	if s, ok := c.Conn.(syscall.Conn); ok {
 		return s.SyscallConn()

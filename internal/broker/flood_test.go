@@ -71,7 +71,8 @@ func (s *stranger) frame(kind, flags byte, stream uint32, payload []byte) bool {
 func call(path string, more ...string) []byte {
 	b := []byte{0x83, 0x86} // POST, http
 	text := func(value string) { b = append(append(b, byte(len(value))), value...) }
-	for _, x := range []struct{ index, value string }{{"\x04", path}, {"\x01", "localhost"}, {"\x0f\x10", "application/grpc"}} { // content-type is 15 + 16
+	// content-type is 15 + 16
+	for _, x := range []struct{ index, value string }{{"\x04", path}, {"\x01", "localhost"}, {"\x0f\x10", "application/grpc"}} {
 		b = append(b, x.index...)
 		text(x.value)
 	}
@@ -83,7 +84,8 @@ func call(path string, more ...string) []byte {
 	return b
 }
 
-// closed waits until the broker closed the connection, and gives the error code of its last word; ok is false when it said none.
+// closed waits until the broker closed the connection, and gives the error code of its last word;
+// ok is false when it said none.
 func (s *stranger) closed() (code uint32, ok bool) {
 	s.t.Helper()
 	select {
@@ -138,7 +140,8 @@ func TestServices_floods(t *testing.T) {
 			}
 		},
 		"nonsense": func(s *stranger) {
-			s.frame(frameHeaders, endHeaders, 2, []byte{0xff, 0xff, 0xff, 0xff}) // an even stream, and no HPACK
+			// an even stream, and no HPACK
+			s.frame(frameHeaders, endHeaders, 2, []byte{0xff, 0xff, 0xff, 0xff})
 			s.closed()
 		},
 		"an odd path": func(s *stranger) {

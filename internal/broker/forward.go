@@ -15,7 +15,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// openForward opens the listener for requests that other replicas hand over, if there can be others.
+// openForward opens the listener for requests that other replicas hand over, if there can be
+// others.
 func (l *listeners) openForward(c *config.Cluster) (err error) {
 	if c.HasOthers() && c.ForwardAddress != "" {
 		l.forward, err = listen("forward-address", c.ForwardAddress)
@@ -46,8 +47,8 @@ func (b *Broker) drainSession(id sio.SessionID, within time.Duration) {
 // forwardedHeader is about what a forwarded request has more in its header than the browser's.
 const forwardedHeader = 1 << 10
 
-// forwarding puts the Forwarder before the browsers' door. Where there can be no other replicas it forwards nothing, and still tells requests of sessions
-// that belong to one.
+// forwarding puts the Forwarder before the browsers' door. Where there can be no other replicas it
+// forwards nothing, and still tells requests of sessions that belong to one.
 func (b *Broker) forwarding(door http.Handler) http.Handler {
 	counters := metrics.NewForward(b.registry)
 	if !b.config.Cluster.HasOthers() {
@@ -70,7 +71,8 @@ func (b *Broker) forwarding(door http.Handler) http.Handler {
 	return b.forward
 }
 
-// unused are connections on which nothing came yet. Other replicas may keep a few in store, and a server that shuts down would wait for them.
+// unused are connections on which nothing came yet. Other replicas may keep a few in store, and a
+// server that shuts down would wait for them.
 type unused struct {
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]struct{}
@@ -94,7 +96,8 @@ func (u *unused) close() {
 	}
 }
 
-// forwardAddress is where other replicas hand over requests of this replica's sessions, or empty when they cannot.
+// forwardAddress is where other replicas hand over requests of this replica's sessions, or empty
+// when they cannot.
 func (b *Broker) forwardAddress() string {
 	if b.listeners.forward == nil {
 		return ""
@@ -102,8 +105,8 @@ func (b *Broker) forwardAddress() string {
 	return b.config.Cluster.ForwardTold(b.listeners.forward.Addr())
 }
 
-// findReplica tells where another replica takes requests of its sessions. A replica that has left the others still knows where they were:
-// its browsers' door stays open a little longer.
+// findReplica tells where another replica takes requests of its sessions. A replica that has left
+// the others still knows where they were: its browsers' door stays open a little longer.
 func (b *Broker) findReplica(id sio.ReplicaID) (address string, known bool) {
 	if last := b.parting.Load(); last != nil {
 		address, known = (*last)[id]
@@ -113,7 +116,8 @@ func (b *Broker) findReplica(id sio.ReplicaID) (address string, known bool) {
 	return r.ForwardAddress, known
 }
 
-// drainForwards has other replicas drain the sessions whose WebSockets are forwarded here. The function that it gives is called before this replica leaves the others.
+// drainForwards has other replicas drain the sessions whose WebSockets are forwarded here. The
+// function that it gives is called before this replica leaves the others.
 func (b *Broker) drainForwards(ctx context.Context) (parting func()) {
 	var draining sync.WaitGroup
 	if b.forward != nil {

@@ -162,7 +162,8 @@ func TestForward_PollAndUpgrade(t *testing.T) {
 	}
 }
 
-// Replicas that cannot hand requests over must say what servers say that never knew the session, and count why.
+// Replicas that cannot hand requests over must say what servers say that never knew the session,
+// and count why.
 func TestForward_Not(t *testing.T) {
 	another := httptest.NewServer(http.NotFoundHandler())
 	defer another.Close()
@@ -170,12 +171,14 @@ func TestForward_Not(t *testing.T) {
 		"no address": func(_ bool, c *config.Config) { c.Cluster.ForwardAddress = "" },
 		"stranger": func(first bool, c *config.Config) {
 			if first {
-				c.Cluster.ForwardAdvertise = another.Listener.Addr().String() // replicas of another secret do not know each other at all
+				// replicas of another secret do not know each other at all
+				c.Cluster.ForwardAdvertise = another.Listener.Addr().String()
 			}
 		},
 		"unreachable": func(first bool, c *config.Config) {
 			if first {
-				c.Cluster.ForwardAdvertise = "127.0.0.1:1" // no port that another test's listener may be given
+				// no port that another test's listener may be given
+				c.Cluster.ForwardAdvertise = "127.0.0.1:1"
 			}
 		},
 	} {

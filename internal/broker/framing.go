@@ -4,13 +4,16 @@ package broker
 
 import "net/http"
 
-// Where the body of a request ends must not be a matter of opinion: a proxy in front that counts by Content-Length, and a server that
-// counts by chunks, see a different next request on the connection, and its answer goes to somebody else. RFC 9112, section 6.1, so
-// wants the connection closed after the answer to a request with both headers, and to one of HTTP/1.0 with Transfer-Encoding. net/http
-// goes by the chunks, or by the length in HTTP/1.0, and removes the other header before a handler can see it. It refuses all else that
-// is ambiguous, and closes then: lengths that differ or have a sign, other encodings, spaces before a colon.
+// Where the body of a request ends must not be a matter of opinion: a proxy in front that counts by
+// Content-Length, and a server that counts by chunks, see a different next request on the
+// connection, and its answer goes to somebody else. RFC 9112, section 6.1, so wants the connection
+// closed after the answer to a request with both headers, and to one of HTTP/1.0 with
+// Transfer-Encoding. net/http goes by the chunks, or by the length in HTTP/1.0, and removes the
+// other header before a handler can see it. It refuses all else that is ambiguous, and closes then:
+// lengths that differ or have a sign, other encodings, spaces before a colon.
 //
-// So every chunked request, and every one of HTTP/1.0, is the last on its connection. Clients of Socket.IO send neither.
+// So every chunked request, and every one of HTTP/1.0, is the last on its connection. Clients of
+// Socket.IO send neither.
 
 // closeAfterUnclear makes such a request the last on its connection.
 func closeAfterUnclear(h http.Handler) http.Handler {

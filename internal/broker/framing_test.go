@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// A chunked request and one of HTTP/1.0 must be the last on their connection, however the handler answers.
+// A chunked request and one of HTTP/1.0 must be the last on their connection, however the handler
+// answers.
 func TestCloseAfterUnclear(t *testing.T) {
 	handlers := map[string]http.HandlerFunc{
 		"nothing": func(http.ResponseWriter, *http.Request) {},

@@ -15,7 +15,8 @@ import (
 	"github.com/spanwire/spanwire/internal/origin"
 )
 
-// guard refuses requests at one HTTP listener before any handler sees them. It counts and logs each, with its reason.
+// guard refuses requests at one HTTP listener before any handler sees them. It counts and logs
+// each, with its reason.
 type guard struct {
 	listener string
 	refused  *prometheus.CounterVec
@@ -63,10 +64,12 @@ func (g *guard) say(why *refusal, address string, args ...any) {
 
 var wrongMethod = &refusal{status: http.StatusMethodNotAllowed, reason: "method", text: "the methods CONNECT and TRACE are not allowed"}
 
-// methods refuses CONNECT, which asks for a tunnel, and TRACE, whose answer shows a page the headers that a proxy or the browser keeps from it.
+// methods refuses CONNECT, which asks for a tunnel, and TRACE, whose answer shows a page the
+// headers that a proxy or the browser keeps from it.
 func (g *guard) methods(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == "PRI" && r.ProtoMajor == 2 { // the preface of HTTP/2; firstBytes counts and logs it
+		// the preface of HTTP/2; firstBytes counts and logs it
+		if r.Method == "PRI" && r.ProtoMajor == 2 {
 			w.Header().Set("Connection", "close")
 			w.WriteHeader(http.StatusHTTPVersionNotSupported)
 			return

@@ -13,7 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
-// handshakes tells of TLS handshakes that came to nothing: plain text, certificates that are unknown, out of date or missing.
+// handshakes tells of TLS handshakes that came to nothing: plain text, certificates that are
+// unknown, out of date or missing.
 type handshakes struct {
 	log     *slog.Logger
 	counter metrics.Counter
@@ -31,7 +32,8 @@ func (h *handshakes) failed(cause string) {
 	}
 }
 
-// httpErrors is where an http.Server writes its errors, of which the standard library makes lines only.
+// httpErrors is where an http.Server writes its errors, of which the standard library makes lines
+// only.
 type httpErrors struct {
 	*handshakes
 }
@@ -49,8 +51,9 @@ func (e httpErrors) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// watchedCredentials tells of handshakes with services that came to nothing, and of connections that begin with something else. The listener
-// cannot look at those, since gRPC sets options of the TCP connections that it accepts.
+// watchedCredentials tells of handshakes with services that came to nothing, and of connections
+// that begin with something else. The listener cannot look at those, since gRPC sets options of the
+// TCP connections that it accepts.
 type watchedCredentials struct {
 	credentials.TransportCredentials
 	*handshakes

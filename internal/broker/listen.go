@@ -27,7 +27,8 @@ func listen(setting, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("cannot listen on %s (setting %s): %w", address, setting, err)
 }
 
-// dialable turns a listener's address into one that a program on this machine can dial, for messages to people.
+// dialable turns a listener's address into one that a program on this machine can dial, for
+// messages to people.
 func dialable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {

@@ -18,12 +18,15 @@ import (
 // Who may see what at operator-address:
 //
 //   - Health and readiness are open: probes of an orchestrator have no credentials.
-//   - Metrics, status and the page are for programs on this machine, callers with the right query or operate, and clients whose certificate
-//     operator-tls-client-ca vouches for. The setting insecure-operators opens them.
-//   - Profiles are for programs on this machine, callers with the right operate, and, where no caller is named, clients with such a certificate.
+//   - Metrics, status and the page are for programs on this machine, callers with the right query
+//     or operate, and clients whose certificate operator-tls-client-ca vouches for. The setting
+//     insecure-operators opens them.
+//   - Profiles are for programs on this machine, callers with the right operate, and, where no
+//     caller is named, clients with such a certificate.
 //
-// The Host of every request must be an address, or a name that the settings know: a page in a browser of this machine can let a name of its own
-// lead here, and would pass for a program of this machine.
+// The Host of every request must be an address, or a name that the settings know: a page in a
+// browser of this machine can let a name of its own lead here, and would pass for a program of this
+// machine.
 
 // newOperators makes the handler of operator-address.
 func (b *Broker) newOperators() http.Handler {
@@ -103,11 +106,13 @@ func (o *operators) caller(r *http.Request) (*auth.Caller, error) {
 	return nil, nil //nolint:nilnil // nil is who may do everything
 }
 
-// admit answers those whom the check does not let in. Programs on this machine are not checked, but a browser there is: a page of another
-// origin may lead to what is served here, if links are allowed, and ask for nothing.
+// admit answers those whom the check does not let in. Programs on this machine are not checked, but
+// a browser there is: a page of another origin may lead to what is served here, if links are
+// allowed, and ask for nothing.
 func (o *operators) admit(next http.Handler, links bool, check func(r *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		foreign := strings.HasSuffix(r.Header.Get("Sec-Fetch-Site"), "-site") // cross-site or same-site
+		// cross-site or same-site
+		foreign := strings.HasSuffix(r.Header.Get("Sec-Fetch-Site"), "-site")
 		if foreign && !(links && r.Header.Get("Sec-Fetch-Mode") == "navigate") {
 			o.refuse(w, r, &refusal{status: http.StatusForbidden, reason: "cross_site", text: "pages of other origins may not ask for this"})
 			return

@@ -19,7 +19,8 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
-// Metrics and profiles are for programs on this machine and those who show that they may; pages of other origins get neither.
+// Metrics and profiles are for programs on this machine and those who show that they may; pages of
+// other origins get neither.
 func TestOperators(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "callers.yaml")
 	if err := os.WriteFile(file, []byte("callers:\n- {name: a, certificates: [oncall], may: [operate]}\n- {name: b, tokens: [namespace-long-secret], namespaces: [/chat]}\n"), 0o600); err != nil {

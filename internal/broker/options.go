@@ -21,7 +21,8 @@ import (
 	"github.com/spanwire/spanwire/internal/trace"
 )
 
-// Each room has options of its own and knows nothing of settings; this is where settings become options.
+// Each room has options of its own and knows nothing of settings; this is where settings become
+// options.
 
 func (b *Broker) busOptions() nats.Options {
 	c := &b.config.Cluster
@@ -31,7 +32,8 @@ func (b *Broker) busOptions() nats.Options {
 		o.ServerTLS, o.ClientTLS = s.Config(), s.ClientConfig
 	}
 	o.MaxEnvelope, o.Pending, o.ReconnectBuffer = c.MaxEnvelope, c.MaxBacklog, c.ReconnectBuffer
-	// A NATS that hangs is noticed before the replicas behind it are taken for dead: it is the link that is in doubt then.
+	// A NATS that hangs is noticed before the replicas behind it are taken for dead: it is the link
+	// that is in doubt then.
 	const shortest, longest, part = time.Second, 5 * time.Second, 4
 	o.PingInterval = max(shortest, min(longest, c.ReplicaTimeout/part))
 	return o
@@ -158,7 +160,8 @@ func edgeOptions(c *config.Config, replica sio.ReplicaID) edge.Options {
 	}
 }
 
-// outboundTotal is the setting max-outbound-total, or a part of the memory that the process may have.
+// outboundTotal is the setting max-outbound-total, or a part of the memory that the process may
+// have.
 func outboundTotal(c *config.Config) int64 {
 	const part, most = 4, 256 << 20
 	if n := c.Engine.MaxOutboundTotal; n > 0 {
@@ -167,8 +170,8 @@ func outboundTotal(c *config.Config) int64 {
 	return min(memory.Limit()/part, most)
 }
 
-// journalOptions keep events for as long as a socket may come back that was cut off when the loss of its connection was noticed, and for as
-// long as that may take.
+// journalOptions keep events for as long as a socket may come back that was cut off when the loss
+// of its connection was noticed, and for as long as that may take.
 func journalOptions(c *config.Config) (o hub.JournalOptions) {
 	if c.Socket.Recovery > 0 {
 		o.Retention = c.Socket.Recovery + c.Engine.PingInterval + c.Engine.PingTimeout

@@ -12,7 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/edge"
 )
 
-// The defaults of the settings are those of the rooms, so that a room means the same in its own tests and in the broker.
+// The defaults of the settings are those of the rooms, so that a room means the same in its own
+// tests and in the broker.
 func TestOptions_Defaults(t *testing.T) {
 	c := config.Default()
 	ours, theirs := edgeOptions(c, "r"), edge.DefaultOptions()
@@ -24,7 +25,8 @@ func TestOptions_Defaults(t *testing.T) {
 		t.Error(err)
 	}
 	bus := nats.Default()
-	bus.MaxEnvelope = c.Cluster.MaxEnvelope // twice max-frame, so that the largest emit of a handler fits
+	// twice max-frame, so that the largest emit of a handler fits
+	bus.MaxEnvelope = c.Cluster.MaxEnvelope
 	if got := (&Broker{config: c}).busOptions(); !reflect.DeepEqual(got, bus) {
 		t.Errorf("bus:\n%+v\n%+v", got, bus)
 	}
@@ -52,7 +54,8 @@ func TestOptions_Complete(t *testing.T) {
 	}
 }
 
-// Events are kept until the last socket that missed them may have come back; without recovery none are.
+// Events are kept until the last socket that missed them may have come back; without recovery none
+// are.
 func TestOptions_Journal(t *testing.T) {
 	c := config.Default()
 	if o := journalOptions(c); o.Retention != 0 {

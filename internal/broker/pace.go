@@ -18,9 +18,10 @@ var (
 	errBrokenBody = errors.New("the body of the request broke off")
 )
 
-// pacedBody is a body that must come at a least rate. In each window of time that is spent waiting for it, so many bytes must come as that rate
-// makes, or the end. So a large upload may last as long as it flows, a short body has one window, and a burst earns no credit for a stall.
-// The time in which nobody reads does not count.
+// pacedBody is a body that must come at a least rate. In each window of time that is spent waiting
+// for it, so many bytes must come as that rate makes, or the end. So a large upload may last as
+// long as it flows, a short body has one window, and a burst earns no credit for a stall. The time
+// in which nobody reads does not count.
 type pacedBody struct {
 	io.ReadCloser
 	deadline func(time.Time) error // of the connection that the body comes from
@@ -69,8 +70,8 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 
 var errOver = errors.New("the request is over")
 
-// end lets nobody read on, and tells what was wrong with the body. It waits for who reads: a failed read cancels the request, and is told a moment
-// later.
+// end lets nobody read on, and tells what was wrong with the body. It waits for who reads: a failed
+// read cancels the request, and is told a moment later.
 func (b *pacedBody) end() error {
 	if b == nil {
 		return nil
@@ -85,8 +86,8 @@ func (b *pacedBody) end() error {
 // refusedRest is how long the rest of a body is read that is of no use.
 const refusedRest = time.Second
 
-// discard takes the rest of the body after the answer, for a moment: a client that is still sending when its connection is closed may never see
-// the answer.
+// discard takes the rest of the body after the answer, for a moment: a client that is still sending
+// when its connection is closed may never see the answer.
 func (b *pacedBody) discard(w http.ResponseWriter) {
 	control := http.NewResponseController(w)
 	_ = control.Flush() // or the browser left
@@ -95,12 +96,14 @@ func (b *pacedBody) discard(w http.ResponseWriter) {
 	}
 }
 
-// boundBody gives the body of each request a deadline, also where no handler reads it: then the HTTP server does, before it answers. A handler
-// that reads the body to its end takes the deadline back.
+// boundBody gives the body of each request a deadline, also where no handler reads it: then the
+// HTTP server does, before it answers. A handler that reads the body to its end takes the deadline
+// back.
 func boundBody(timeout time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // every listener's connection has deadlines
+			// every listener's connection has deadlines
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -115,11 +118,13 @@ type takenAnswer struct {
 
 // Write implements http.ResponseWriter.
 func (a *takenAnswer) Write(p []byte) (int, error) {
-	_ = a.control.SetWriteDeadline(time.Now().Add(a.timeout)) // the HTTP server takes it back, and so does who takes the connection over
+	// the HTTP server takes it back, and so does who takes the connection over
+	_ = a.control.SetWriteDeadline(time.Now().Add(a.timeout))
 	return a.ResponseWriter.Write(p)
 }
 
-// refusedUpgrade tells whether the request is answered, since its client sent data before the answer to its upgrade.
+// refusedUpgrade tells whether the request is answered, since its client sent data before the
+// answer to its upgrade.
 func (a *takenAnswer) refusedUpgrade() bool {
 	u, ok := a.ResponseWriter.(*upgrading)
 	return ok && u.refused
@@ -128,7 +133,8 @@ func (a *takenAnswer) refusedUpgrade() bool {
 // Unwrap serves http.ResponseController.
 func (a *takenAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// takenRequest is a connection to a server that must take each part of a request in time. 0 is no limit.
+// takenRequest is a connection to a server that must take each part of a request in time. 0 is no
+// limit.
 type takenRequest struct {
 	net.Conn
 	timeout time.Duration
@@ -137,7 +143,8 @@ type takenRequest struct {
 // Write implements net.Conn.
 func (c *takenRequest) Write(p []byte) (int, error) {
 	if c.timeout > 0 {
-		_ = c.SetWriteDeadline(time.Now().Add(c.timeout)) // a connection that is closed says so when it is written
+		// a connection that is closed says so when it is written
+		_ = c.SetWriteDeadline(time.Now().Add(c.timeout))
 	}
 	return c.Conn.Write(p)
 }

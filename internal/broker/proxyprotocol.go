@@ -18,9 +18,11 @@ import (
 	"github.com/spanwire/spanwire/internal/loglimit"
 )
 
-// The PROXY protocol. A load balancer that passes bytes on without reading them says at the beginning of each connection whom it is
-// from: in version 1 with a line of text, in version 2 with a header in binary. Connections of trusted proxies must begin so; those of
-// anybody else have no such header, and are refused by the HTTP server if they send one. Nothing beyond the header is read here.
+// The PROXY protocol. A load balancer that passes bytes on without reading them says at the
+// beginning of each connection whom it is from: in version 1 with a line of text, in version 2 with
+// a header in binary. Connections of trusted proxies must begin so; those of anybody else have no
+// such header, and are refused by the HTTP server if they send one. Nothing beyond the header is
+// read here.
 
 const (
 	textSignature   = "PROXY "
@@ -55,7 +57,8 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	return &proxyConn{TCPConn: tcp, listener: l}, nil
 }
 
-// proxyConn reads its header when it is first asked for the address or read, which the HTTP server does in the connection's goroutine.
+// proxyConn reads its header when it is first asked for the address or read, which the HTTP server
+// does in the connection's goroutine.
 type proxyConn struct {
 	*net.TCPConn
 	listener *proxyListener
@@ -99,7 +102,8 @@ func (c *proxyConn) begin() {
 	c.err = c.SetReadDeadline(time.Time{})
 }
 
-// readProxyHeader reads a header and nothing behind it. The address is not valid when the proxy speaks for itself.
+// readProxyHeader reads a header and nothing behind it. The address is not valid when the proxy
+// speaks for itself.
 func readProxyHeader(r io.Reader) (netip.AddrPort, error) {
 	head := make([]byte, shortestHeader, longestText)
 	if _, err := io.ReadFull(r, head); err != nil {

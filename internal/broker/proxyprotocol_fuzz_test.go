@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Whatever begins a connection, no more than a header is read of it, and an address is whole or not there.
+// Whatever begins a connection, no more than a header is read of it, and an address is whole or not
+// there.
 func FuzzReadProxyHeader(f *testing.F) {
 	for _, seed := range []string{
 		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET /", "PROXY UNKNOWN\r\n", "PROXY TCP6 ::1 ::1 1 2\r\n", "PROXY TCP4 ::1 ::1 1 2\r\n", "GET / HTTP/1.1\r\n\r\n",

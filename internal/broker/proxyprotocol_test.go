@@ -33,7 +33,8 @@ func version2(command, family byte, from, to string, extension int) string {
 	return string(append(binary.BigEndian.AppendUint16(head, uint16(len(body))), body...))
 }
 
-// behindLoadBalancer starts a broker that trusts this machine, and an application that answers with the address that it hears of.
+// behindLoadBalancer starts a broker that trusts this machine, and an application that answers with
+// the address that it hears of.
 func behindLoadBalancer(t *testing.T, proxies string) (address string) {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["X-Forwarded-For"]) }))
@@ -60,7 +61,8 @@ func exchange(t *testing.T, address, text string) string {
 
 const ask = "GET /whoami HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-// The address of a header in either version must become the client's; a proxy that speaks for itself keeps its own.
+// The address of a header in either version must become the client's; a proxy that speaks for
+// itself keeps its own.
 func TestProxyProtocol(t *testing.T) {
 	address := behindLoadBalancer(t, "127.0.0.0/8")
 	for name, c := range map[string]struct{ header, want string }{

@@ -17,7 +17,8 @@ import (
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
 )
 
-// instance is a handler that speaks the contract by itself. It acks every message with its own name.
+// instance is a handler that speaks the contract by itself. It acks every message with its own
+// name.
 type instance struct {
 	t       *testing.T
 	id      string
@@ -118,7 +119,8 @@ func visit(t *testing.T, b *broker.Broker) {
 	}
 }
 
-// In a cluster an instance finds the sockets and rooms of all replicas, keeps data with any of them, and reaches all other instances.
+// In a cluster an instance finds the sockets and rooms of all replicas, keeps data with any of
+// them, and reaches all other instances.
 func TestCluster_Queries(t *testing.T) {
 	all := brokertest.Cluster(t, 3)
 	asker := attach(t, all[0], "asker")

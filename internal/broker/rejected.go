@@ -13,7 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/loglimit"
 )
 
-// rejections says which calls of handlers, emitters and commands were rejected, a line a second for each reason. What callers show is in none of them.
+// rejections says which calls of handlers, emitters and commands were rejected, a line a second for
+// each reason. What callers show is in none of them.
 type rejections struct {
 	log   *slog.Logger
 	quiet loglimit.ByCause

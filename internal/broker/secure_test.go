@@ -127,8 +127,8 @@ callers:
   - {name: watch, certificates: [watch], may: [query]}
 `
 
-// Each caller may do what its file says, in words that tell who, what and where to change it; what the file says later holds for who is
-// there already.
+// Each caller may do what its file says, in words that tell who, what and where to change it; what
+// the file says later holds for who is there already.
 func TestStart_Callers(t *testing.T) {
 	authority := certstest.New(t)
 	file := filepath.Join(t.TempDir(), "callers.yaml")
@@ -204,7 +204,8 @@ func TestStart_Callers(t *testing.T) {
 	is("a call with the new one", emitIn(t, fresh, "/chat"), codes.OK)
 }
 
-// Browsers and operators come by TLS, WebSocket too; a certificate that is replaced is shown to who comes next, and disturbs nobody.
+// Browsers and operators come by TLS, WebSocket too; a certificate that is replaced is shown to who
+// comes next, and disturbs nobody.
 func TestStart_TLS(t *testing.T) {
 	authority := certstest.New(t)
 	var door, operators config.TLS

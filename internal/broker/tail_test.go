@@ -64,7 +64,8 @@ func (v *visitor) read(prefix string, into any) {
 	}
 }
 
-// serve attaches an instance of the service, which acks every event with its own arguments, and emits "seen" to everyone before.
+// serve attaches an instance of the service, which acks every event with its own arguments, and
+// emits "seen" to everyone before.
 func serve(t *testing.T, b *broker.Broker, service string) {
 	t.Helper()
 	stream, err := spanwirev1.NewHandlerServiceClient(dial(t, b)).Attach(testContext(t))
@@ -144,7 +145,8 @@ func want(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// Whoever follows a socket, a room or a service is told what the sockets of the replica go through, and nothing of others.
+// Whoever follows a socket, a room or a service is told what the sockets of the replica go through,
+// and nothing of others.
 func TestTail(t *testing.T) {
 	b := brokertest.Start(t)
 	serve(t, b, "chat")

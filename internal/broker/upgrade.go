@@ -13,8 +13,8 @@ import (
 
 var earlyData = &refusal{status: http.StatusBadRequest, reason: "early_data", text: hijack.ErrEarly.Error()}
 
-// upgrades refuses clients that send data before the upstream application has answered their upgrade. The reverse proxy of the standard
-// library would lose it.
+// upgrades refuses clients that send data before the upstream application has answered their
+// upgrade. The reverse proxy of the standard library would lose it.
 func (g *guard) upgrades(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "" {

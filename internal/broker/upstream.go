@@ -27,8 +27,9 @@ const upstreamIdle = 100 // connections to the web application that are kept
 
 // upstream passes the requests that are not Socket.IO to the web application behind the broker.
 //
-// No side may hold the other up without end: the body of a request must come at a least rate, the application must take it and answer in
-// time, and the browser must take the answer. An answer that has begun may last, and so may a WebSocket: those that stream do.
+// No side may hold the other up without end: the body of a request must come at a least rate, the
+// application must take it and answer in time, and the browser must take the answer. An answer that
+// has begun may last, and so may a WebSocket: those that stream do.
 type upstream struct {
 	limits       config.Upstream
 	target       *url.URL
@@ -40,7 +41,8 @@ type upstream struct {
 	quiet        loglimit.ByCause // a line a second for each reason
 }
 
-// newUpstream makes the handler of the requests that are not Socket.IO. Without a web application it explains that there is none.
+// newUpstream makes the handler of the requests that are not Socket.IO. Without a web application
+// it explains that there is none.
 func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error) {
 	c := b.config
 	if c.Listen.Upstream.URL == "" {
@@ -60,7 +62,8 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error)
 	}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.RawQuery = r.In.URL.RawQuery // the library has taken out the pairs that it cannot parse
+			// the library has taken out the pairs that it cannot parse
+			r.Out.URL.RawQuery = r.In.URL.RawQuery
 			r.SetURL(u.target)
 			r.Out.Host = r.In.Host // the application sees the origin that the browser sees
 			introduce(r, proxies)
@@ -73,7 +76,8 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error)
 			MaxIdleConnsPerHost:   upstreamIdle,
 			IdleConnTimeout:       idleTimeout,
 		},
-		// An application may serve Socket.IO of its own. What it does not know either was meant for the broker.
+		// An application may serve Socket.IO of its own. What it does not know either was meant for
+		// the broker.
 		ModifyResponse: func(response *http.Response) error {
 			if response.StatusCode == http.StatusNotFound {
 				b.edge.NotServed(response.Request, true)
@@ -90,7 +94,8 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error)
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		body := newPacedBody(r.Body, http.NewResponseController(w).SetReadDeadline, u.limits.BodyTimeout, u.limits.MinBodyRate)
-		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body)) // a copy, since the HTTP server looks at the body of its own
+		// a copy, since the HTTP server looks at the body of its own
+		r = r.WithContext(context.WithValue(r.Context(), bodyKey{}, body))
 		r.Body = body
 	}
 	u.proxy.ServeHTTP(&takenAnswer{w, http.NewResponseController(w), u.writeTimeout}, r)
@@ -150,8 +155,9 @@ func (u *upstream) dial(ctx context.Context, network, address string) (net.Conn,
 	return &takenRequest{c, u.limits.AnswerTimeout}, nil
 }
 
-// introduce tells the application whom the request is from, in X-Forwarded-For, -Proto, -Host and -Port. What a trusted proxy in front has said
-// there is passed on, and what others have said is not.
+// introduce tells the application whom the request is from, in X-Forwarded-For, -Proto, -Host and
+// -Port. What a trusted proxy in front has said there is passed on, and what others have said is
+// not.
 func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
 	trusted := trusts(proxies, r.In.RemoteAddr)
 	for name := range r.In.Header {
@@ -160,7 +166,8 @@ func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
 		}
 	}
 	if trusted {
-		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"] // to which the next call appends
+		// to which the next call appends
+		r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
 	}
 	r.SetXForwarded()
 	if !trusted {

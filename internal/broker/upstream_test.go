@@ -100,7 +100,8 @@ func TestUpstream_WebSocket(t *testing.T) {
 	}
 }
 
-// An application that is not up is explained: to people with a page that looks again, to programs in plain words.
+// An application that is not up is explained: to people with a page that looks again, to programs
+// in plain words.
 func TestUpstream_Away(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()

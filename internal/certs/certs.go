@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certs keeps the certificate of a listener and the authorities of its callers, read from files and read anew when those change.
-// Connections keep what they began with.
+// Package certs keeps the certificate of a listener and the authorities of its callers, read from
+// files and read anew when those change. Connections keep what they began with.
 package certs
 
 import (
@@ -73,7 +73,8 @@ func (s *Store) Load() error {
 		if s.o.Optional {
 			c.ClientAuth = tls.VerifyClientCertIfGiven
 		}
-		// A caller that was here before must not come in by an authority that is not trusted any more.
+		// A caller that was here before must not come in by an authority that is not trusted any
+		// more.
 		c.SessionTicketsDisabled = true
 	}
 	s.ends.Store(pair.Leaf.NotAfter.Unix())
@@ -89,8 +90,9 @@ func (s *Store) Config() *tls.Config {
 	}
 }
 
-// ClientConfig is for one connection to others that have a certificate of the same authorities; it shows this one. Whoever dials again
-// takes another, which has what was read last. crypto/tls checks the name, or the address, that is dialled.
+// ClientConfig is for one connection to others that have a certificate of the same authorities; it
+// shows this one. Whoever dials again takes another, which has what was read last. crypto/tls
+// checks the name, or the address, that is dialled.
 func (s *Store) ClientConfig() *tls.Config {
 	now := s.current.Load()
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: now.Certificates, RootCAs: now.ClientCAs, Time: s.o.Now}

@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/certs/certstest"
 )
 
-// shake lets a client shake hands with a server, and gives what each says of it. The client reads once, since with TLS 1.3 it learns of a refusal late.
+// shake lets a client shake hands with a server, and gives what each says of it. The client reads
+// once, since with TLS 1.3 it learns of a refusal late.
 func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +86,8 @@ func TestStore_Config(t *testing.T) {
 	}
 }
 
-// Who dials with a store believes its authorities, as they are now, and only for the name that was dialled.
+// Who dials with a store believes its authorities, as they are now, and only for the name that was
+// dialled.
 func TestStore_ClientConfig(t *testing.T) {
 	ours, theirs := certstest.New(t), certstest.New(t)
 	dir := t.TempDir()

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	patience  = 10 * time.Second      // for the application to end after SIGTERM, before it is killed
+	// for the application to end after SIGTERM, before it is killed
+	patience  = 10 * time.Second
 	lookAgain = 20 * time.Millisecond // between two looks whether all of it has ended
 	outputEnd = time.Second           // for the output of an application that has ended
 )
@@ -39,7 +40,8 @@ func (t *terminal) startApplication(command, environ []string) (*application, er
 	return a, nil
 }
 
-// stop asks all of the application to end, and kills it when it does not. It returns when the command has ended.
+// stop asks all of the application to end, and kills it when it does not. It returns when the
+// command has ended.
 func (a *application) stop() {
 	signalGroup(a.cmd.Process, syscall.SIGTERM)
 	for end := time.Now().Add(patience); a.running() && time.Now().Before(end); {

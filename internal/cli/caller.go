@@ -157,7 +157,8 @@ func (c *caller) connect(ctx context.Context, address string) (client spanwirev1
 	return spanwirev1.NewEmitterServiceClient(conn), ctx, func() { _ = conn.Close() }, nil
 }
 
-// call tries one address after another until a broker answers, each for as long as the flag --timeout allows and the extra time.
+// call tries one address after another until a broker answers, each for as long as the flag
+// --timeout allows and the extra time.
 func call[T any](ctx context.Context, c *caller, extra time.Duration, do func(context.Context, spanwirev1.EmitterServiceClient) (T, error)) (answer T, err error) {
 	if err = c.prepare(); err != nil {
 		return answer, err
@@ -208,7 +209,8 @@ func (departure) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Cont
 // HandleConn implements stats.Handler.
 func (departure) HandleConn(context.Context, stats.ConnStats) {}
 
-// explain turns what gRPC says into what to do. left says that the call was on its way to the broker.
+// explain turns what gRPC says into what to do. left says that the call was on its way to the
+// broker.
 func (c *caller) explain(ctx context.Context, address string, err error, left bool) error {
 	if err == nil {
 		return nil
@@ -232,7 +234,8 @@ func (c *caller) explain(ctx context.Context, address string, err error, left bo
 	case codes.Unimplemented:
 		return fmt.Errorf("what listens at %s is not the service-address of a broker that knows this: %s", address, s.Message())
 	}
-	if s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max") { // gRPC says so, which knows no settings
+	// gRPC says so, which knows no settings
+	if s.Code() == codes.ResourceExhausted && strings.Contains(s.Message(), "larger than max") {
 		return errors.New(s.Message() + " (the broker's setting max-frame)")
 	}
 	return errors.New(s.Message())

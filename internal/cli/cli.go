@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli is the broker's command line: it reads what was asked for, calls internal/broker or a running broker, and turns the
-// outcome into an exit code.
+// Package cli is the broker's command line: it reads what was asked for, calls internal/broker or a
+// running broker, and turns the outcome into an exit code.
 package cli
 
 import (
@@ -16,7 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
-// Exit codes, as shells know them. A process that a signal ended has signalled plus the signal's number.
+// Exit codes, as shells know them. A process that a signal ended has signalled plus the signal's
+// number.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -107,7 +108,8 @@ func (t *terminal) failed(err error) int {
 	return exitFailed
 }
 
-// load reads settings over those that c holds. ok is false when there is nothing more to do than to return code.
+// load reads settings over those that c holds. ok is false when there is nothing more to do than to
+// return code.
 func (t *terminal) load(c *config.Config, args []string) (rest []string, code int, ok bool) {
 	rest, err := config.Load(c, args, t.environ)
 	switch {
@@ -119,7 +121,8 @@ func (t *terminal) load(c *config.Config, args []string) (rest []string, code in
 	return rest, exitOK, true
 }
 
-// laptop has the settings of a broker that serves its developer alone: the port should be free again soon.
+// laptop has the settings of a broker that serves its developer alone: the port should be free
+// again soon.
 func laptop() *config.Config {
 	c := config.Default()
 	c.Run.DrainSpread, c.Run.DrainTimeout = 0, laptopDrain
@@ -129,8 +132,9 @@ func laptop() *config.Config {
 }
 
 const (
-	laptopDrain     = 3 * time.Second
-	laptopRetention = 2 * time.Second // a service that was renamed must not hold up the page, one that restarts must lose nothing
+	laptopDrain = 3 * time.Second
+	// a service that was renamed must not hold up the page, one that restarts must lose nothing
+	laptopRetention = 2 * time.Second
 )
 
 // serve runs a broker until a signal ends it.

@@ -14,8 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// dev serves, with the command behind it: the command finds the broker and its own web address in the environment, gets all requests
-// that are not Socket.IO, and both end together.
+// dev serves, with the command behind it: the command finds the broker and its own web address in
+// the environment, gets all requests that are not Socket.IO, and both end together.
 func (t *terminal) dev(args []string) int {
 	c := laptop()
 	command, code, ok := t.load(c, args)
@@ -63,7 +63,8 @@ func (t *terminal) dev(args []string) int {
 func (t *terminal) environment(c *config.Config, broker, app string) []string {
 	environ := append(slices.Clone(t.environ), "SPANWIRE_ADDRESS="+broker, "SPANWIRE_APP_ADDRESS="+app)
 	if t.env("SPANWIRE_RETIRE", "") == "" {
-		environ = append(environ, "SPANWIRE_RETIRE=true") // an application that is renamed must not hold up its page
+		// an application that is renamed must not hold up its page
+		environ = append(environ, "SPANWIRE_RETIRE=true")
 	}
 	if tokens := c.Listen.ServiceTokens; len(tokens) > 0 && t.env("SPANWIRE_TOKEN", "") == "" {
 		environ = append(environ, "SPANWIRE_TOKEN="+tokens[0])
@@ -87,8 +88,8 @@ func (t *terminal) applicationEnded(app *application) int {
 	return code
 }
 
-// freeAddress finds a port for the application. It looks below the ports that systems give to outgoing connections, one of which could
-// take the port before the application does.
+// freeAddress finds a port for the application. It looks below the ports that systems give to
+// outgoing connections, one of which could take the port before the application does.
 func freeAddress() (address string, err error) {
 	const first, count, tries = 10_000, 22_000, 100
 	for range tries {

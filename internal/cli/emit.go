@@ -104,7 +104,8 @@ func (e *emission) send(event *spanwirev1.Event) (*spanwirev1.EmitResponse, erro
 		},
 		IdempotencyKey: e.key,
 	}
-	// One that fails may have sent it all the same: with a key, the next one does not send it again.
+	// One that fails may have sent it all the same: with a key, the next one does not send it
+	// again.
 	if e.key == "" && len(e.addresses()) > 1 {
 		request.IdempotencyKey = rand.Text()
 	}
@@ -145,7 +146,9 @@ func (t *terminal) report(e *emission, answer *spanwirev1.EmitResponse) int {
 		if f := answer.GetFault(); f != nil {
 			t.say("%s", f.GetMessage())
 		} else if !e.count && e.acks == 0 {
-			return exitOK // it was sent to all; that one of them is silent is no failure, as for callers by gRPC and HTTP
+			// it was sent to all; that one of them is silent is no failure, as for callers by gRPC
+			// and HTTP
+			return exitOK
 		}
 		return exitFailed
 	}

@@ -10,11 +10,13 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// secret lists the keys whose values never reach a log, whoever writes them: what browsers and handlers prove themselves with.
+// secret lists the keys whose values never reach a log, whoever writes them: what browsers and
+// handlers prove themselves with.
 var secret = map[string]bool{"auth": true, "authorization": true, "cookie": true, "token": true, "tokens": true, "headers": true}
 
-// logger writes to standard error in the form that was asked for. Lines that net/http writes to Go's default logger take the same form, with
-// level debug: they quote what the other side of a connection sent.
+// logger writes to standard error in the form that was asked for. Lines that net/http writes to
+// Go's default logger take the same form, with level debug: they quote what the other side of a
+// connection sent.
 func (t *terminal) logger(c *config.Run) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.Level(), ReplaceAttr: redact}
 	var h slog.Handler = slog.NewTextHandler(t.err, o)

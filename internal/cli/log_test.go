@@ -11,7 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// What browsers and handlers prove themselves with never reaches the log, in either form, however deep it stands.
+// What browsers and handlers prove themselves with never reaches the log, in either form, however
+// deep it stands.
 func TestLogger_Secrets(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer
@@ -26,7 +27,8 @@ func TestLogger_Secrets(t *testing.T) {
 	}
 }
 
-// What packages of others write to Go's default logger has the form that was asked for, and is not shown unless level debug is.
+// What packages of others write to Go's default logger has the form that was asked for, and is not
+// shown unless level debug is.
 func TestLogger_Default(t *testing.T) {
 	for _, test := range []struct{ format, level, want string }{
 		{"json", "debug", `"level":"DEBUG","msg":"Unsolicited response"}`},

@@ -253,7 +253,8 @@ func (t *terminal) told(a *spanwirev1.Answer, code int) int {
 	return code
 }
 
-// table prints rows under a head. Browsers choose some of the names, so that none reaches the terminal as it is.
+// table prints rows under a head. Browsers choose some of the names, so that none reaches the
+// terminal as it is.
 func (t *terminal) table(rows [][]string) int {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

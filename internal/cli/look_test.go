@@ -72,7 +72,8 @@ func run(t *testing.T, b *broker.Broker, code int, args ...string) string {
 	return string(out)
 }
 
-// The commands that look show the sockets, rooms and services of a cluster as tables for people, and as lines of JSON for programs.
+// The commands that look show the sockets, rooms and services of a cluster as tables for people,
+// and as lines of JSON for programs.
 func TestLook(t *testing.T) {
 	all := brokertest.Cluster(t, 2)
 	chat(t, all[0])

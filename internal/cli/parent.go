@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// parentCheck is how often the parent is looked for. The system tells of its end too, but takes the end of the thread that started this
-// process for it.
+// parentCheck is how often the parent is looked for. The system tells of its end too, but takes the
+// end of the thread that started this process for it.
 const parentCheck = 250 * time.Millisecond
 
-// watchParent returns when the parent is not id any more, because the parent ended and the system gave this process another, or when
-// quit is closed.
+// watchParent returns when the parent is not id any more, because the parent ended and the system
+// gave this process another, or when quit is closed.
 func watchParent(id int, quit <-chan struct{}) {
 	tick := time.NewTicker(parentCheck)
 	defer tick.Stop()

@@ -239,7 +239,8 @@ func TestServe_Log(t *testing.T) {
 	}
 }
 
-// The application of dev is told where the broker and itself are, and both end with its exit code, together with what it started.
+// The application of dev is told where the broker and itself are, and both end with its exit code,
+// together with what it started.
 func TestDev_ApplicationEnds(t *testing.T) {
 	p := launch(t, "", "dev", "--service-tokens=very-secret", "--", "/bin/sh", "-c",
 		`sleep 600 & echo "child $! app=$SPANWIRE_APP_ADDRESS broker=$SPANWIRE_ADDRESS token=$SPANWIRE_TOKEN"; exit 7`)

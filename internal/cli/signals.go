@@ -10,7 +10,8 @@ import (
 	"syscall"
 )
 
-// signals turns SIGINT, SIGTERM and SIGHUP into an end in good order: the first ends ctx, the second ends the process at once.
+// signals turns SIGINT, SIGTERM and SIGHUP into an end in good order: the first ends ctx, the
+// second ends the process at once.
 type signals struct {
 	ctx  context.Context // the life of the command
 	end  context.CancelFunc
@@ -23,7 +24,8 @@ type signals struct {
 	first  syscall.Signal
 }
 
-// listen begins to listen. With a parent, the end of the process that started this one counts as a first signal.
+// listen begins to listen. With a parent, the end of the process that started this one counts as a
+// first signal.
 func listen(parent bool) *signals {
 	s := &signals{came: make(chan os.Signal, 2), quit: make(chan struct{}), atOnce: func() {}}
 	s.ctx, s.end = context.WithCancel(context.Background())

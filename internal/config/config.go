@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config holds every knob of the broker: what it means, its default, and how it is set. It is the only reader of flags, of
-// the environment and of the configuration file. internal/broker hands the values on to the rooms that obey them.
+// Package config holds every knob of the broker: what it means, its default, and how it is set. It
+// is the only reader of flags, of the environment and of the configuration file. internal/broker
+// hands the values on to the rooms that obey them.
 package config
 
 import (
@@ -9,8 +10,9 @@ import (
 	"time"
 )
 
-// Config is every setting. Default makes one, Load fills it from outside, Validate finds what makes no sense. What a field means is
-// said once, in the table of settings (table.go), from which its flag, its variable, its key and its documentation are made.
+// Config is every setting. Default makes one, Load fills it from outside, Validate finds what makes
+// no sense. What a field means is said once, in the table of settings (table.go), from which its
+// flag, its variable, its key and its documentation are made.
 type Config struct {
 	Listen   Listen
 	Engine   Engine
@@ -19,7 +21,8 @@ type Config struct {
 	Cluster  Cluster
 	Run      Run
 
-	// Shown are the secrets that were given as flags, where other users of the machine can read them.
+	// Shown are the secrets that were given as flags, where other users of the machine can read
+	// them.
 	Shown []string
 }
 

@@ -207,7 +207,8 @@ func TestLoad_Err(t *testing.T) {
 	}
 }
 
-// Services may listen beyond loopback when something protects them, or when it is asked for by name.
+// Services may listen beyond loopback when something protects them, or when it is asked for by
+// name.
 func TestLoad_Services(t *testing.T) {
 	for _, args := range [][]string{
 		{"--service-address=:50051", "--insecure-services"},

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Document writes the reference of all settings as Markdown. docs/reference/settings.md is its output, kept so by a test.
+// Document writes the reference of all settings as Markdown. docs/reference/settings.md is its
+// output, kept so by a test.
 func Document() string {
 	var b strings.Builder
 	b.WriteString(`# Settings

@@ -12,8 +12,8 @@ import (
 // HasOthers tells whether there can be other replicas.
 func (c *Cluster) HasOthers() bool { return c.NATSURL != "" || c.NATSListen != "" }
 
-// SharedSecret is what replicas know each other's envelopes and forwarded requests by. Empty means that whoever reaches NATS and the loopback is
-// trusted.
+// SharedSecret is what replicas know each other's envelopes and forwarded requests by. Empty means
+// that whoever reaches NATS and the loopback is trusted.
 func (c *Cluster) SharedSecret() string {
 	if c.Secret != "" {
 		return c.Secret
@@ -21,7 +21,8 @@ func (c *Cluster) SharedSecret() string {
 	return c.NATSToken
 }
 
-// OpenNATS tells whether replicas use an external NATS that lets anyone publish, and share no secret by which they know each other.
+// OpenNATS tells whether replicas use an external NATS that lets anyone publish, and share no
+// secret by which they know each other.
 func (c *Cluster) OpenNATS() bool {
 	if c.NATSURL == "" || c.SharedSecret() != "" || c.TLS.Cert != "" {
 		return false
@@ -43,8 +44,8 @@ func natsServer(server string) (*url.URL, error) {
 	return url.Parse(server)
 }
 
-// ForwardTold is what other replicas are told of the address at which this one takes their requests. It is empty when they cannot be
-// expected to reach it.
+// ForwardTold is what other replicas are told of the address at which this one takes their
+// requests. It is empty when they cannot be expected to reach it.
 func (c *Cluster) ForwardTold(listening net.Addr) string {
 	if c.ForwardAdvertise != "" {
 		return c.ForwardAdvertise

@@ -21,19 +21,22 @@ const (
 	fileEnv  = "SPANWIRE_CONFIG"
 )
 
-// others are variables of the prefix that the SDKs read; the broker meets them when both share an environment.
+// others are variables of the prefix that the SDKs read; the broker meets them when both share an
+// environment.
 var others = []string{
 	fileEnv, "SPANWIRE_ADDRESS", "SPANWIRE_APP_ADDRESS", "SPANWIRE_BROKER", "SPANWIRE_RETIRE", "SPANWIRE_TOKEN", "SPANWIRE_TLS", "SPANWIRE_TLS_CA",
 	"SPANWIRE_TLS_CERT", "SPANWIRE_TLS_KEY", "SPANWIRE_INSTANCE",
 }
 
-// Load reads the settings into c: the file first, then the environment, then the flags, each over the one before. It returns what
-// follows the flags, and all faults joined. flag.ErrHelp asks for Usage. environ is as os.Environ gives it.
+// Load reads the settings into c: the file first, then the environment, then the flags, each over
+// the one before. It returns what follows the flags, and all faults joined. flag.ErrHelp asks for
+// Usage. environ is as os.Environ gives it.
 func Load(c *Config, args, environ []string) (rest []string, err error) {
 	settings := c.Settings()
 	env := environment(environ)
 
-	// The flags come last, but one of them names the file: they are parsed to be checked, and set at the end.
+	// The flags come last, but one of them names the file: they are parsed to be checked, and set
+	// at the end.
 	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	file := flags.String(FileFlag, env[fileEnv], "")

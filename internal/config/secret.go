@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// A secret may come from a file, so that it stands in no command line, environment or configuration file: each setting whose secret field
-// is set has a neighbour with the ending -file, which names a file that holds the value. The files are read once, at the start.
+// A secret may come from a file, so that it stands in no command line, environment or configuration
+// file: each setting whose secret field is set has a neighbour with the ending -file, which names a
+// file that holds the value. The files are read once, at the start.
 
 const fileEnding = "-file"
 

@@ -10,7 +10,8 @@ type Setting struct {
 	Group string
 	Doc   string // one or two sentences
 	value value
-	// secret is where the path of the file stands that may hold the value; nil when the value is no secret.
+	// secret is where the path of the file stands that may hold the value; nil when the value is no
+	// secret.
 	secret *string
 }
 
@@ -41,7 +42,8 @@ const (
 	groupRun      = "Process"
 )
 
-// Settings is the table of all knobs, each tied to its field of c. Flags, environment, file and documentation are made from it.
+// Settings is the table of all knobs, each tied to its field of c. Flags, environment, file and
+// documentation are made from it.
 func (c *Config) Settings() []Setting {
 	var all []Setting
 	group := func(name string, settings ...Setting) {

@@ -28,7 +28,8 @@ func (c *Config) Validate() error {
 // frameSpare is what a frame or an envelope holds besides the largest event.
 const frameSpare = 64 << 10
 
-// sizes finds limits that contradict each other: what a browser may send must fit into what carries it.
+// sizes finds limits that contradict each other: what a browser may send must fit into what carries
+// it.
 func (c *Config) sizes() (f faults) {
 	f.atLeast("max-frame", c.Services.MaxFrame, c.Engine.MaxPayload+frameSpare)
 	f.atLeast("max-envelope", c.Cluster.MaxEnvelope, c.Engine.MaxPayload+frameSpare)
@@ -231,7 +232,8 @@ var sameSites = map[string]http.SameSite{
 // SameSiteMode is the setting cookie-same-site as net/http counts it.
 func (c *Cookie) SameSiteMode() http.SameSite { return sameSites[c.SameSite] }
 
-// faults finds what would let a value out of its place in the header, and what browsers would throw away.
+// faults finds what would let a value out of its place in the header, and what browsers would throw
+// away.
 func (c *Cookie) faults() (f faults) {
 	if c.Name == "" {
 		return nil

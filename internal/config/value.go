@@ -126,7 +126,8 @@ func (v *listValue) Set(s string) error {
 	return nil
 }
 
-// ParseDuration reads a duration in the form of all settings, for flags that are none: milliseconds, or a number with its unit.
+// ParseDuration reads a duration in the form of all settings, for flags that are none:
+// milliseconds, or a number with its unit.
 func ParseDuration(s string) (time.Duration, error) {
 	var v durationValue
 	err := v.Set(s)

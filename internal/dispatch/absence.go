@@ -12,7 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// absence counts the connects that a service holds while it has no instance that takes sockets, and says so in the log.
+// absence counts the connects that a service holds while it has no instance that takes sockets, and
+// says so in the log.
 type absence struct {
 	// fixed at birth
 	service *service
@@ -28,11 +29,13 @@ type absence struct {
 }
 
 const (
-	// holdNotice is the time from the first held connect to the line about it. An instance that is replaced within it causes none.
+	// holdNotice is the time from the first held connect to the line about it. An instance that is
+	// replaced within it causes none.
 	holdNotice = 500 * time.Millisecond
 	// holdReminder is the time between two lines about one service.
 	holdReminder = time.Minute
-	// maxNamedNamespaces bounds the namespaces that a line names: browsers choose those that match a pattern.
+	// maxNamedNamespaces bounds the namespaces that a line names: browsers choose those that match
+	// a pattern.
 	maxNamedNamespaces = 3
 )
 
@@ -100,7 +103,8 @@ func (x *absence) release() {
 	}
 }
 
-// state tells since when the service is absent, which is zero while it is there, and how many connects it holds.
+// state tells since when the service is absent, which is zero while it is there, and how many
+// connects it holds.
 func (x *absence) state() (since time.Time, held int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -128,8 +132,9 @@ func (x *absence) report() {
 		"setting", "connect-hold, service-retention", "command", "broker services retire "+string(s.name))
 }
 
-// Learn takes over services that are absent as other replicas see them, so that connects wait for them here too. It is for a replica that has
-// just started: later it could take over what has been retired.
+// Learn takes over services that are absent as other replicas see them, so that connects wait for
+// them here too. It is for a replica that has just started: later it could take over what has been
+// retired.
 func (d *Dispatcher) Learn(all []sio.Absent) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

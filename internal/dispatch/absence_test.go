@@ -24,7 +24,8 @@ func logged(t testing.TB, o Options) (*fixture, *bytes.Buffer) {
 
 func (f *fixture) holds(service string) int { return value(f.t, f.m.AbsentHeld(service)) }
 
-// An absent service that holds connects is named in the log within a second, then once a minute, and never when it is back in time.
+// An absent service that holds connects is named in the log within a second, then once a minute,
+// and never when it is back in time.
 func TestAbsence_log(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, log := logged(t, Options{})
@@ -90,7 +91,8 @@ func TestDispatcher_hold_undeclared(t *testing.T) {
 	})
 }
 
-// A replica that has just started waits for the services that are absent elsewhere, unless it knows them; they attach and are retired as others.
+// A replica that has just started waits for the services that are absent elsewhere, unless it knows
+// them; they attach and are retired as others.
 func TestDispatcher_Learn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{Retention: time.Hour, MaxServices: 4})

@@ -10,10 +10,11 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Attach adds an instance. Its form has been checked. The instance may be given dispatches before Attach returns. A newer stream
-// of an instance takes the place of the older, whose Done is closed. An error has CodeConflict when the instance's id belongs to another
-// service, or for a Remote one when it is attached here too; CodeTooLarge when too many services are known; CodeInvalid when a pattern that
-// nobody has compiled yet is none.
+// Attach adds an instance. Its form has been checked. The instance may be given dispatches before
+// Attach returns. A newer stream of an instance takes the place of the older, whose Done is closed.
+// An error has CodeConflict when the instance's id belongs to another service, or for a Remote one
+// when it is attached here too; CodeTooLarge when too many services are known; CodeInvalid when a
+// pattern that nobody has compiled yet is none.
 func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance) (*Attachment, error) {
 	a := &Attachment{
 		d: d, instance: inst, register: *reg, distance: distance,
@@ -120,8 +121,8 @@ func (d *Dispatcher) conflictLocked(reg *sio.Register, distance Distance) (old *
 	return old, nil
 }
 
-// serviceLocked finds or makes the service. When too many are known, the one that has been away longest gives way: what waits for it is the
-// caller's to let go.
+// serviceLocked finds or makes the service. When too many are known, the one that has been away
+// longest gives way: what waits for it is the caller's to let go.
 func (d *Dispatcher) serviceLocked(name sio.ServiceName) (s, evicted *service, err error) {
 	if s := d.services[name]; s != nil {
 		return s, nil, nil
@@ -136,7 +137,8 @@ func (d *Dispatcher) serviceLocked(name sio.ServiceName) (s, evicted *service, e
 			return nil, nil, sio.E(sio.CodeTooLarge, "attach", fmt.Sprintf("%d services are attached, which is the most allowed (setting max-services)",
 				len(d.services)))
 		}
-		d.retireLocked(evicted) // the table is made again; held connects are released with the new service's
+		// the table is made again; held connects are released with the new service's
+		d.retireLocked(evicted)
 	}
 	return d.newServiceLocked(name), evicted, nil
 }
@@ -155,8 +157,8 @@ func (d *Dispatcher) rerouteLocked(s *service) {
 	d.unhandled.forget()
 }
 
-// forget takes the attachment out of the lists, and tells whether it was there. The service is retired if it leaves with the attachment; then
-// known are the held connects that can be decided.
+// forget takes the attachment out of the lists, and tells whether it was there. The service is
+// retired if it leaves with the attachment; then known are the held connects that can be decided.
 func (d *Dispatcher) forget(a *Attachment) (was, retired bool, known []*Binding) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

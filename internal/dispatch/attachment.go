@@ -9,8 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Attachment is one instance for as long as it is attached. Resolve and Flush are called by one goroutine at a time; the other
-// methods by any.
+// Attachment is one instance for as long as it is attached. Resolve and Flush are called by one
+// goroutine at a time; the other methods by any.
 type Attachment struct {
 	// fixed at birth
 	d          *Dispatcher
@@ -26,7 +26,8 @@ type Attachment struct {
 
 	retires bool // the service is forgotten with it; guarded by the dispatcher's mu
 
-	declared *sio.Register // never changed, but replaced; guarded by the dispatcher's mu and service.mu, either to read
+	// never changed, but replaced; guarded by the dispatcher's mu and service.mu, either to read
+	declared *sio.Register
 
 	// guarded by service.mu
 	open        map[sio.DispatchID]*Dispatch
@@ -58,12 +59,15 @@ func (a *Attachment) Window() int { return a.register.Window }
 // Generation tells this attachment from others of the same instance.
 func (a *Attachment) Generation() uint64 { return a.generation }
 
-// Done is closed when the attachment has ended: by Detach, or since a newer stream of the same instance took its place.
+// Done is closed when the attachment has ended: by Detach, or since a newer stream of the same
+// instance took its place.
 func (a *Attachment) Done() <-chan struct{} { return a.done }
 
-// Resolve ends an open dispatch. An ack is queued on its socket, and written by Flush. An error has CodeNotFound when the dispatch is not
-// open on this attachment: it was resolved already, went elsewhere or was never handed out here; nothing has happened then. It has
-// CodeDeadline when the dispatch had been given up after the handler timeout, which was logged. It has CodeInvalid when something other than a connect is refused; that counts as a failure of the handler.
+// Resolve ends an open dispatch. An ack is queued on its socket, and written by Flush. An error has
+// CodeNotFound when the dispatch is not open on this attachment: it was resolved already, went
+// elsewhere or was never handed out here; nothing has happened then. It has CodeDeadline when the
+// dispatch had been given up after the handler timeout, which was logged. It has CodeInvalid when
+// something other than a connect is refused; that counts as a failure of the handler.
 func (a *Attachment) Resolve(id sio.DispatchID, r sio.Result) error {
 	m, s := a.d.metrics, a.service
 	now := time.Now()
@@ -113,7 +117,8 @@ func (a *Attachment) Flush() {
 	a.service.unlockAndFlush()
 }
 
-// Abandon gives up an open dispatch that cannot be sent to the instance, since it is too large. Any goroutine may call it.
+// Abandon gives up an open dispatch that cannot be sent to the instance, since it is too large. Any
+// goroutine may call it.
 func (a *Attachment) Abandon(id sio.DispatchID, why string) {
 	s := a.service
 	s.mu.Lock()
@@ -128,8 +133,8 @@ func (a *Attachment) Abandon(id sio.DispatchID, why string) {
 	a.d.abandon([]*Dispatch{dp}, a.d.metrics.DroppedTooLarge, why)
 }
 
-// Drain gives the instance nothing new. The channel is closed when no dispatch is open any more. Sockets go to other instances as
-// their last open dispatch here is resolved.
+// Drain gives the instance nothing new. The channel is closed when no dispatch is open any more.
+// Sockets go to other instances as their last open dispatch here is resolved.
 func (a *Attachment) Drain() (empty <-chan struct{}) {
 	s := a.service
 	s.mu.Lock()
@@ -157,8 +162,9 @@ func (a *Attachment) graceOver() {
 	a.emptyLocked()
 }
 
-// Detach ends the attachment. Its open dispatches go to other instances of the service in the order in which they were handed out,
-// or wait for one; under at most once they are dropped. When it returns, Instance.Queue is not called again.
+// Detach ends the attachment. Its open dispatches go to other instances of the service in the order
+// in which they were handed out, or wait for one; under at most once they are dropped. When it
+// returns, Instance.Queue is not called again.
 func (a *Attachment) Detach() {
 	was, retired, known := a.d.forget(a)
 	if !was {
@@ -230,7 +236,8 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 	return dropped, poison
 }
 
-// setAside gives up what instance after instance went away with. Each is logged: they are rare, and somebody will look for them.
+// setAside gives up what instance after instance went away with. Each is logged: they are rare, and
+// somebody will look for them.
 func (a *Attachment) setAside(poison []*Dispatch) {
 	for _, dp := range poison {
 		bytes := 0
@@ -262,11 +269,13 @@ func (a *Attachment) roomLocked() bool {
 	return n == 0 || n < a.register.Window && a.order.bytes < a.d.options.WindowBytes
 }
 
-// turnEvents is how many dispatches a lane hands out before the next lane has its turn. What a browser sent together stays together, so
-// that its acks leave in one write; a flood waits after so many.
+// turnEvents is how many dispatches a lane hands out before the next lane has its turn. What a
+// browser sent together stays together, so that its acks leave in one write; a flood waits after so
+// many.
 const turnEvents = 8
 
-// pumpLocked hands out what the window allows. The lanes that wait for nothing else and those that waited for a share have their turns.
+// pumpLocked hands out what the window allows. The lanes that wait for nothing else and those that
+// waited for a share have their turns.
 func (a *Attachment) pumpLocked() {
 	for !a.detached && a.roomLocked() {
 		if !a.serveLocked(!a.shared) && !a.serveLocked(a.shared) {
@@ -275,7 +284,8 @@ func (a *Attachment) pumpLocked() {
 	}
 }
 
-// serveLocked serves a lane of those that waited for a share, or of the others, and tells whether there is one.
+// serveLocked serves a lane of those that waited for a share, or of the others, and tells whether
+// there is one.
 func (a *Attachment) serveLocked(shared bool) bool {
 	r := &a.ring
 	if shared {
@@ -293,7 +303,8 @@ func (a *Attachment) serveLocked(shared bool) bool {
 	return true
 }
 
-// serveLaneLocked hands out what the lane waits with whose turn it is, or lets it wait for something else.
+// serveLaneLocked hands out what the lane waits with whose turn it is, or lets it wait for
+// something else.
 func (a *Attachment) serveLaneLocked(r *ring) {
 	l := r.head
 	if dp := l.queue.head; dp != nil { // or else what it waited with was taken back

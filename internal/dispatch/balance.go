@@ -7,18 +7,23 @@ import (
 	"time"
 )
 
-// balance assigns idle sockets of one service anew until its instances have about as many each: an instance that came back would else get new
-// sockets only, and one that is attached to another replica would keep what it took over. Its rules:
+// balance assigns idle sockets of one service anew until its instances have about as many each: an
+// instance that came back would else get new sockets only, and one that is attached to another
+// replica would keep what it took over. Its rules:
 //
 //   - Only an idle socket moves: nothing of it is open or queued. So nothing overtakes anything.
-//   - Local instances come before remote ones: sockets of remote instances move to local ones, and the load of those is balanced.
-//   - Sockets move only between instances that declare the same, so that during a deploy each event still goes to who declares it.
+//   - Local instances come before remote ones: sockets of remote instances move to local ones, and
+//     the load of those is balanced.
+//   - Sockets move only between instances that declare the same, so that during a deploy each event
+//     still goes to who declares it.
 //   - Instances that drain neither give nor get any: sockets leave those with their next event.
-//   - Moves begin when the most loaded instance has more than RebalanceRatio percent of the least loaded one, and end at half of that excess. A move
-//     never makes the one that gets the socket the more loaded of the two. So nothing moves back and forth.
+//   - Moves begin when the most loaded instance has more than RebalanceRatio percent of the least
+//     loaded one, and end at half of that excess. A move never makes the one that gets the socket
+//     the more loaded of the two. So nothing moves back and forth.
 //
-// The instance that a socket leaves knows it until the next dispatch, which introduces it to the other one: at every time one of them
-// would hear of its end. All fields are guarded by the service's mu.
+// The instance that a socket leaves knows it until the next dispatch, which introduces it to the
+// other one: at every time one of them would hear of its end. All fields are guarded by the
+// service's mu.
 type balance struct {
 	timer *time.Timer
 	armed bool
@@ -27,13 +32,15 @@ type balance struct {
 }
 
 const (
-	// balanceDelay is the time from a change to the first look: instances that start together or flap cause few moves.
+	// balanceDelay is the time from a change to the first look: instances that start together or
+	// flap cause few moves.
 	balanceDelay = 2 * time.Second
 	// balanceStep is the least time between two looks while sockets move.
 	balanceStep = 100 * time.Millisecond
 	// balanceRetry is the time to the next look when no socket was idle.
 	balanceRetry = time.Second
-	// balanceScan bounds the lanes that one look searches for idle ones, since it holds the service's lock.
+	// balanceScan bounds the lanes that one look searches for idle ones, since it holds the
+	// service's lock.
 	balanceScan = 1000
 )
 
@@ -87,7 +94,8 @@ func (s *service) rebalance() {
 	}
 }
 
-// moveSomeLocked moves so many sockets at most, and tells whether the loads are even then. When they are not and nothing moved, no socket is idle.
+// moveSomeLocked moves so many sockets at most, and tells whether the loads are even then. When
+// they are not and nothing moved, no socket is idle.
 func (s *service) moveSomeLocked(most int) (moved int, even bool) {
 	scan := balanceScan
 	for moved < most {
@@ -106,7 +114,8 @@ func (s *service) moveSomeLocked(most int) (moved int, even bool) {
 	return moved, from == nil
 }
 
-// unevenLocked gives an instance that is to give a socket to another; nil when there is none. Once sockets move, less is tolerated.
+// unevenLocked gives an instance that is to give a socket to another; nil when there is none. Once
+// sockets move, less is tolerated.
 func (s *service) unevenLocked(moving bool) (from, to *Attachment) {
 	byLoad := func(a, b *Attachment) int { return b.assigned - a.assigned }
 	among := s.local
@@ -123,7 +132,8 @@ func (s *service) unevenLocked(moving bool) (from, to *Attachment) {
 		among = slices.Clone(among)
 		slices.SortFunc(among, byLoad)
 	} else if len(among) > 0 {
-		among = []*Attachment{slices.MinFunc(among, byLoad)} // of equal ones the most loaded decides
+		// of equal ones the most loaded decides
+		among = []*Attachment{slices.MinFunc(among, byLoad)}
 	}
 	for _, a := range among {
 		least := s.leastLocked(s.peersLocked(), a)
@@ -161,7 +171,8 @@ func (o *Options) uneven(more, fewer int, moving bool) bool {
 	return more-fewer > 1 && more*100 > fewer*ratio
 }
 
-// idleLaneLocked gives a lane of the instance that can move. It looks at those first that it has not seen for the longest time.
+// idleLaneLocked gives a lane of the instance that can move. It looks at those first that it has
+// not seen for the longest time.
 func (a *Attachment) idleLaneLocked(scan *int) *lane {
 	for n := a.assigned; n > 0 && *scan > 0; n-- {
 		*scan--

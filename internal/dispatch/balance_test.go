@@ -45,8 +45,8 @@ func (f *fixture) settled(i *instance, count int) (all []*socket) {
 	return all
 }
 
-// An instance that comes back gets its part of the sockets, a few per second; the next dispatch of each introduces it there, and tells
-// the other instance to forget it.
+// An instance that comes back gets its part of the sockets, a few per second; the next dispatch of
+// each introduces it there, and tells the other instance to forget it.
 func TestBalance_return(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, log := newLoggedFixture(t, Options{})
@@ -183,7 +183,8 @@ func TestBalance_hysteresis(t *testing.T) {
 	})
 }
 
-// The end of a socket that was moved and has said nothing since is told to one instance, and the other forgets it.
+// The end of a socket that was moved and has said nothing since is told to one instance, and the
+// other forgets it.
 func TestBalance_disconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{})

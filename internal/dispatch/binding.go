@@ -21,9 +21,11 @@ const (
 	Refused
 	// UnknownNamespace means that no service ever registered the namespace, while others are known.
 	UnknownNamespace
-	// NamespacesFull means that there are too many namespaces by pattern to let another one come into being.
+	// NamespacesFull means that there are too many namespaces by pattern to let another one come
+	// into being.
 	NamespacesFull
-	// Away means that the namespace's services stayed away for longer than Options.ConnectHold. The client is to try again.
+	// Away means that the namespace's services stayed away for longer than Options.ConnectHold. The
+	// client is to try again.
 	Away
 )
 
@@ -37,14 +39,16 @@ type Decision struct {
 
 const (
 	refusedMessage = "Connection rejected by server" // when the service gave none
-	failedMessage  = "Connection failed"             // when the service failed; its own words stay here
+	// when the service failed; its own words stay here
+	failedMessage = "Connection failed"
 )
 
 // Binding is what the dispatcher knows of one socket, from its connect to its disconnect.
 type Binding struct {
 	d      *Dispatcher
 	socket Socket
-	after  *Binding // of the same id before, which the services may not have heard the end of; nil for most
+	// of the same id before, which the services may not have heard the end of; nil for most
+	after *Binding
 
 	place atomic.Pointer[place] // nil until the namespace is known; stored under mu
 
@@ -58,15 +62,17 @@ type Binding struct {
 	more    []*lane
 }
 
-// Connect asks every service that registered connect for the socket's namespace, in groups of ascending order, until one refuses. decided is called once, at the latest when the
-// services have been away for Options.ConnectHold, unless Binding.Disconnect comes first. It may be called before Connect returns,
-// and is never called under a lock.
+// Connect asks every service that registered connect for the socket's namespace, in groups of
+// ascending order, until one refuses. decided is called once, at the latest when the services have
+// been away for Options.ConnectHold, unless Binding.Disconnect comes first. It may be called before
+// Connect returns, and is never called under a lock.
 func (d *Dispatcher) Connect(s Socket, decided func(Decision)) *Binding {
 	return d.ConnectAfter(nil, s, decided)
 }
 
-// ConnectAfter is Connect of a socket that came back under its old id. What the services have yet to do for the old one, whose Disconnect
-// was called, they do before they hear of the new one. The old one may be nil.
+// ConnectAfter is Connect of a socket that came back under its old id. What the services have yet
+// to do for the old one, whose Disconnect was called, they do before they hear of the new one. The
+// old one may be nil.
 func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)) *Binding {
 	for old != nil && old.finished() {
 		old = old.after
@@ -76,9 +82,10 @@ func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)
 	return b
 }
 
-// Dispatch gives the event to the services that registered for it, each in the order of the calls. The event's bytes are the
-// dispatcher's from then on; the Event itself may be reused. It blocks while the socket's queue for a service is full,
-// until ctx ends (CodeDeadline) or the socket disconnects (CodeClosed). An event that no service registered for is counted, not an error.
+// Dispatch gives the event to the services that registered for it, each in the order of the calls.
+// The event's bytes are the dispatcher's from then on; the Event itself may be reused. It blocks
+// while the socket's queue for a service is full, until ctx ends (CodeDeadline) or the socket
+// disconnects (CodeClosed). An event that no service registered for is counted, not an error.
 func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wantsAck bool) error {
 	routes := b.routes().find(ev.Name)
 	if len(routes) == 0 {
@@ -102,9 +109,9 @@ func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wa
 	return nil
 }
 
-// Disconnect says that the socket is gone. Events that are queued are still handed out. Each service that accepted the socket or
-// was given events of it is told after those, if it asked for disconnects: the reason, and the rooms that the socket was in. Calls after
-// the first do nothing.
+// Disconnect says that the socket is gone. Events that are queued are still handed out. Each
+// service that accepted the socket or was given events of it is told after those, if it asked for
+// disconnects: the reason, and the rooms that the socket was in. Calls after the first do nothing.
 func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 	b.mu.Lock()
 	if b.closed {
@@ -122,7 +129,8 @@ func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 	b.d.places.leave(b.place.Load())
 }
 
-// enter lets the socket into its namespace, or says why not. Of a namespace that is not known yet it says nothing.
+// enter lets the socket into its namespace, or says why not. Of a namespace that is not known yet
+// it says nothing.
 func (b *Binding) enter() (refusal DecisionKind) {
 	if p := b.place.Load(); p != nil {
 		if p.routes.Load() == nowhere && !b.d.routes.Load().empty() {
@@ -187,7 +195,8 @@ func (b *Binding) laneLocked(s *service) *lane {
 	return l
 }
 
-// known gives the lane to the service, or nil. For a closed binding it needs no lock: there will be no more lanes.
+// known gives the lane to the service, or nil. For a closed binding it needs no lock: there will be
+// no more lanes.
 func (b *Binding) known(s *service) *lane {
 	if b.used && b.first.service == s {
 		return &b.first

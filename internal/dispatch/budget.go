@@ -4,22 +4,24 @@ package dispatch
 
 import "bytes"
 
-// budget is the room of what is queued for a service that has no instance which takes sockets. A lane that is charged may queue as much
-// as is left free of it, so that one alone gets half of it and a flood leaves room for others. It stays charged when the service is back, until
-// its queue is within the bounds of a lane whose service is present: else those bounds would stop the reading of a socket whose events
-// wait from before. All fields are guarded by the service's mu.
+// budget is the room of what is queued for a service that has no instance which takes sockets. A
+// lane that is charged may queue as much as is left free of it, so that one alone gets half of it
+// and a flood leaves room for others. It stays charged when the service is back, until its queue is
+// within the bounds of a lane whose service is present: else those bounds would stop the reading of
+// a socket whose events wait from before. All fields are guarded by the service's mu.
 type budget struct {
 	charged int     // bytes, of all lanes
 	starved []*lane // lanes that may be blocked since the budget is used up, longest first
 }
 
-// dispatchBytes is what a queued dispatch costs beside its size. The budget is about memory: many small events must not take far
-// more of it than large ones.
+// dispatchBytes is what a queued dispatch costs beside its size. The budget is about memory: many
+// small events must not take far more of it than large ones.
 const dispatchBytes = 320
 
 func costOf(dp *Dispatch) int { return dp.size + dispatchBytes }
 
-// absentFitsLocked tells whether the budget of an absent service lets the lane queue so many bytes more.
+// absentFitsLocked tells whether the budget of an absent service lets the lane queue so many bytes
+// more.
 func (l *lane) absentFitsLocked(size int) bool {
 	s := l.service
 	if l.isGuest() || l.charged == 0 && s.there.Load() {
@@ -36,7 +38,8 @@ func (l *lane) absentFitsLocked(size int) bool {
 	return false
 }
 
-// chargeLocked charges a dispatch that was queued, if the service is absent or the lane's queue is from when it was.
+// chargeLocked charges a dispatch that was queued, if the service is absent or the lane's queue is
+// from when it was.
 func (l *lane) chargeLocked(dp *Dispatch) {
 	switch {
 	case l.isGuest() || l.charged == 0 && l.service.there.Load():
@@ -48,7 +51,8 @@ func (l *lane) chargeLocked(dp *Dispatch) {
 		l.service.budget.charged += costOf(dp)
 	}
 	if dp.Kind == Event && dp.Redeliveries == 0 {
-		dp.event.Args = bytes.Clone(dp.event.Args) // they may be a small part of what was read, which would be kept whole
+		// they may be a small part of what was read, which would be kept whole
+		dp.event.Args = bytes.Clone(dp.event.Args)
 	}
 }
 

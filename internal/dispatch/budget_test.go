@@ -81,7 +81,8 @@ func absentFixture(t *testing.T, o Options, sockets int) (*fixture, *lines, []*s
 	return f, log, all
 }
 
-// Events for an absent service fill its budget before they stop the reading of a socket; one socket takes half of what the others leave.
+// Events for an absent service fill its budget before they stop the reading of a socket; one socket
+// takes half of what the others leave.
 func TestBudget_budget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 1000 * (overhead + dispatchBytes + 10)
@@ -141,7 +142,8 @@ func TestBudget_starved(t *testing.T) {
 		if f.services["a"].backlog.blocked == 0 {
 			t.Fatal("no socket is blocked")
 		}
-		s[0].binding.Disconnect(sio.ReasonTransportClose) // with more sockets than hold-sockets, its events are dropped
+		// with more sockets than hold-sockets, its events are dropped
+		s[0].binding.Disconnect(sio.ReasonTransportClose)
 		synctest.Wait()
 		select {
 		case err := <-blocked:
@@ -154,8 +156,9 @@ func TestBudget_starved(t *testing.T) {
 	})
 }
 
-// When the service is back with a small window, what waits is handed out in order, further events are taken beyond the bounds of a
-// present service while a queue is from before, and the bounds hold again afterwards.
+// When the service is back with a small window, what waits is handed out in order, further events
+// are taken beyond the bounds of a present service while a queue is from before, and the bounds
+// hold again afterwards.
 func TestBudget_return(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, _, s := absentFixture(t, Options{QueueEvents: 5}, 1)

@@ -11,9 +11,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// RetireEverywhere forgets an absent service in the whole cluster; see Retire. ctx bounds the wait for other replicas, and those that did not
-// answer are named: they may still know the service. An error has CodeNotFound when no replica knew the service, and CodeConflict when it has
-// instances.
+// RetireEverywhere forgets an absent service in the whole cluster; see Retire. ctx bounds the wait
+// for other replicas, and those that did not answer are named: they may still know the service. An
+// error has CodeNotFound when no replica knew the service, and CodeConflict when it has instances.
 func (d *Dispatcher) RetireEverywhere(ctx context.Context, name sio.ServiceName) (r sio.Retired, silent []sio.ReplicaID, err error) {
 	const op = "retire"
 	if r = d.Retire(name); len(r.Instances) == 0 {
@@ -40,8 +40,8 @@ func (d *Dispatcher) RetireEverywhere(ctx context.Context, name sio.ServiceName)
 	return r, silent, nil
 }
 
-// RetireElsewhere tells the other replicas, before it returns, that the service leaves with the instance; see RetireWith. finish, to be called
-// once, waits until they answered or ctx ended.
+// RetireElsewhere tells the other replicas, before it returns, that the service leaves with the
+// instance; see RetireWith. finish, to be called once, waits until they answered or ctx ended.
 func (d *Dispatcher) RetireElsewhere(ctx context.Context, name sio.ServiceName, instance sio.InstanceID) (finish func()) {
 	collect := d.query(ctx, &sio.RetireService{Service: name, Instance: instance})
 	return func() {
@@ -52,7 +52,8 @@ func (d *Dispatcher) RetireElsewhere(ctx context.Context, name sio.ServiceName, 
 	}
 }
 
-// AbsentElsewhere lists the absent services as the other replicas see them, and the replicas that did not answer until ctx ended.
+// AbsentElsewhere lists the absent services as the other replicas see them, and the replicas that
+// did not answer until ctx ended.
 func (d *Dispatcher) AbsentElsewhere(ctx context.Context) (all []sio.Absent, silent []sio.ReplicaID) {
 	found := d.ask(ctx, &sio.ListAbsent{})
 	return found.Absent, found.Silent
@@ -60,7 +61,8 @@ func (d *Dispatcher) AbsentElsewhere(ctx context.Context) (all []sio.Absent, sil
 
 func (d *Dispatcher) ask(ctx context.Context, q sio.Query) sio.Found { return d.query(ctx, q)() }
 
-// query asks the other replicas, if there are any. Where they cannot be asked, all of them are silent.
+// query asks the other replicas, if there are any. Where they cannot be asked, all of them are
+// silent.
 func (d *Dispatcher) query(ctx context.Context, q sio.Query) (collect func() sio.Found) {
 	var others func() (sio.Found, error)
 	if d.options.Others != nil {

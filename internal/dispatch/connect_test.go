@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Every service that asks for connects must accept; the first refusal decides; a failure refuses with a general message.
+// Every service that asks for connects must accept; the first refusal decides; a failure refuses
+// with a general message.
 func TestDispatcher_Connect(t *testing.T) {
 	refusal := sio.Result{Outcome: sio.Refused, Message: "no", Data: []byte(`1`)}
 	for _, tc := range []struct {
@@ -38,7 +39,8 @@ func TestDispatcher_Connect(t *testing.T) {
 				string(s.decisions[0].Data) != string(tc.want.Data) {
 				t.Errorf("decisions %+v, want %+v", s.decisions, tc.want)
 			}
-			want := []string{"s:connect"} // and who accepted is told that the socket is not there after all
+			// and who accepted is told that the socket is not there after all
+			want := []string{"s:connect"}
 			for _, x := range []struct {
 				i *instance
 				r sio.Result
@@ -53,7 +55,8 @@ func TestDispatcher_Connect(t *testing.T) {
 	}
 }
 
-// Unknown namespaces are refused at once when others are known; connects wait for what is away, and then the client is to try again.
+// Unknown namespaces are refused at once when others are known; connects wait for what is away, and
+// then the client is to try again.
 func TestDispatcher_Connect_hold(t *testing.T) {
 	o := Options{ConnectHold: 5 * time.Second}
 	t.Run("unknown", func(t *testing.T) {
@@ -160,7 +163,8 @@ func TestDispatcher_Connect_hold(t *testing.T) {
 	})
 }
 
-// Exactly the services that accepted a socket, or were given events of it, are told that it is gone, once and last.
+// Exactly the services that accepted a socket, or were given events of it, are told that it is
+// gone, once and last.
 func TestBinding_Disconnect(t *testing.T) {
 	t.Run("told", func(t *testing.T) {
 		f := newFixture(t, Options{})
@@ -225,7 +229,8 @@ func TestBinding_Disconnect(t *testing.T) {
 	})
 }
 
-// A socket that came back under its old id is met after the end of the old one, whatever waits for that, and also when it came back twice.
+// A socket that came back under its old id is met after the end of the old one, whatever waits for
+// that, and also when it came back twice.
 func TestDispatcher_ConnectAfter(t *testing.T) {
 	back := func(f *fixture, old *Binding) *socket {
 		s := &socket{id: "s", ns: "/"}

@@ -9,10 +9,12 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Deadlines. The dispatcher gives a dispatch up that has no result within HandlerTimeout. An instance runs what one socket sent one after
-// another, so the time of a dispatch counts from when it is the oldest that is open of its lane: an event that waits behind a slow one has
-// all its time when its turn comes. The instance may yet work on what was given up. Until its result comes, what follows has not been started: it is
-// given up when it has become the oldest and had no result for as long again, together with all that has waited as long, and the log says behind what.
+// Deadlines. The dispatcher gives a dispatch up that has no result within HandlerTimeout. An
+// instance runs what one socket sent one after another, so the time of a dispatch counts from when
+// it is the oldest that is open of its lane: an event that waits behind a slow one has all its time
+// when its turn comes. The instance may yet work on what was given up. Until its result comes, what
+// follows has not been started: it is given up when it has become the oldest and had no result for
+// as long again, together with all that has waited as long, and the log says behind what.
 
 // openLocked appends a dispatch that is handed out to the open ones of the lane.
 func (l *lane) openLocked(dp *Dispatch) {
@@ -59,8 +61,9 @@ func (l *lane) forgetOpenLocked(dp *Dispatch) {
 	dp.older, dp.newer = nil, nil
 }
 
-// armLocked starts the timer of deadlines, one for all open dispatches. It is not reset when the next to expire is resolved, but finds then that
-// there is nothing to do, and starts anew if need be.
+// armLocked starts the timer of deadlines, one for all open dispatches. It is not reset when the
+// next to expire is resolved, but finds then that there is nothing to do, and starts anew if need
+// be.
 func (a *Attachment) armLocked(wait time.Duration) {
 	if a.armed || a.d.options.HandlerTimeout < 0 {
 		return
@@ -128,8 +131,8 @@ func (a *Attachment) dueLocked(now time.Time) (due []*Dispatch) {
 	return due
 }
 
-// giveUpLocked takes a dispatch out of the open ones whose instance may have it still. It gives what the instance has to finish before, if it
-// is known.
+// giveUpLocked takes a dispatch out of the open ones whose instance may have it still. It gives
+// what the instance has to finish before, if it is known.
 func (a *Attachment) giveUpLocked(dp *Dispatch, now time.Time) (before *late) {
 	l := dp.lane
 	x := &late{id: dp.ID, what: dp.what(), namespace: dp.Socket.Namespace(), socket: dp.Socket.ID(), given: now}

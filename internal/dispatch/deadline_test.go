@@ -20,7 +20,8 @@ func (f *fixture) wantDropped(hung, unstarted int) {
 	}
 }
 
-// The time of an event counts from when those of its socket before it have ended: many that are handled one after another all have their time.
+// The time of an event counts from when those of its socket before it have ended: many that are
+// handled one after another all have their time.
 func TestDeadline_inTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{HandlerTimeout: 10 * time.Second})
@@ -42,7 +43,8 @@ func TestDeadline_inTurn(t *testing.T) {
 	})
 }
 
-// What waits behind an event that was given up gets its time when that ends after all, and the late result is said in one line.
+// What waits behind an event that was given up gets its time when that ends after all, and the late
+// result is said in one line.
 func TestDeadline_late(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, log := newLoggedFixture(t, Options{HandlerTimeout: 10 * time.Second})
@@ -78,7 +80,8 @@ func TestDeadline_late(t *testing.T) {
 	})
 }
 
-// What waits behind an event that never ends is given up too, with a line that says so; so is what comes later.
+// What waits behind an event that never ends is given up too, with a line that says so; so is what
+// comes later.
 func TestDeadline_neverStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, log := newLoggedFixture(t, Options{HandlerTimeout: 10 * time.Second})
@@ -121,7 +124,8 @@ func TestDeadline_neverStarted(t *testing.T) {
 	})
 }
 
-// A result of what came later shows that what came before has ended, whatever became of that result.
+// A result of what came later shows that what came before has ended, whatever became of that
+// result.
 func TestDeadline_overtaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{HandlerTimeout: 10 * time.Second})
@@ -160,7 +164,8 @@ func TestDeadline_bounded(t *testing.T) {
 	})
 }
 
-// What runs beside other events of its socket has its time from the hand-out, waits behind nothing, and nothing waits behind it.
+// What runs beside other events of its socket has its time from the hand-out, waits behind nothing,
+// and nothing waits behind it.
 func TestDeadline_concurrent(t *testing.T) {
 	for name, c := range map[string]sio.Registration{
 		"by name": {Namespace: "/", Events: []string{"in turn", "beside"}, Concurrent: []string{"beside"}},

@@ -8,8 +8,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Declare changes what the instance handles: the registrations take the place of those that it had. It has no effect on what is open. An
-// error has CodeClosed when the attachment has ended, CodeInvalid when a pattern is none; nothing has changed then.
+// Declare changes what the instance handles: the registrations take the place of those that it had.
+// It has no effect on what is open. An error has CodeClosed when the attachment has ended,
+// CodeInvalid when a pattern is none; nothing has changed then.
 func (a *Attachment) Declare(namespaces []sio.Registration) error {
 	all, err := compiled(namespaces)
 	if err != nil {
@@ -38,7 +39,8 @@ func (a *Attachment) Declare(namespaces []sio.Registration) error {
 	return nil
 }
 
-// declareLocked works out what the service handles: all that any of its instances declares. Under the dispatcher's mu.
+// declareLocked works out what the service handles: all that any of its instances declares. Under
+// the dispatcher's mu.
 func (s *service) declareLocked() {
 	if len(s.attachments) == 0 {
 		return
@@ -59,8 +61,9 @@ func differ(one, other *sio.Register) bool {
 	return !slices.EqualFunc(one.Namespaces, other.Namespaces, func(a, b sio.Registration) bool { return a.Equal(&b) })
 }
 
-// suitsLocked tells whether the instance declared what the dispatch is about, or no other of its service has either. While a service's
-// instances are replaced by those of a newer version, what only one version handles goes to that.
+// suitsLocked tells whether the instance declared what the dispatch is about, or no other of its
+// service has either. While a service's instances are replaced by those of a newer version, what
+// only one version handles goes to that.
 func (a *Attachment) suitsLocked(dp *Dispatch) bool {
 	s := a.service
 	if !s.mixed || dp.foreign() || a.declaresLocked(dp) {
@@ -91,8 +94,8 @@ type eventOf struct {
 	all       bool // catch-all, without an event
 }
 
-// shareOf gives the share of the event, or of catch-all, on the service's instances. It is the same for the service's life. Under the
-// dispatcher's mu.
+// shareOf gives the share of the event, or of catch-all, on the service's instances. It is the same
+// for the service's life. Under the dispatcher's mu.
 func (s *service) shareOf(reg *sio.Registration, event string, all bool) int {
 	key := eventOf{reg.Namespace, reg.Pattern, event, all}
 	number, known := s.shares[key]

@@ -57,7 +57,8 @@ func TestAttachment_Declare_held(t *testing.T) {
 	}
 }
 
-// While two versions of a service are there, each event goes to one that handles it, and nothing overtakes.
+// While two versions of a service are there, each event goes to one that handles it, and nothing
+// overtakes.
 func TestService_versions(t *testing.T) {
 	f := newFixture(t, Options{})
 	old := f.attach("a", "old", registering(events("/", false, "both", "former")))

@@ -13,7 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An event goes to all services that registered it by name, else to those that take all; the first ack counts.
+// An event goes to all services that registered it by name, else to those that take all; the first
+// ack counts.
 func TestBinding_Dispatch_routes(t *testing.T) {
 	named := func(events ...string) func(*sio.Register) {
 		return func(r *sio.Register) { r.Namespaces[0] = sio.Registration{Namespace: "/", Events: events} }
@@ -111,7 +112,8 @@ func TestAttachment_windowBytes(t *testing.T) {
 	}
 }
 
-// Dispatch blocks while the socket's queue is full, and ends with room, with its context, or with the socket.
+// Dispatch blocks while the socket's queue is full, and ends with room, with its context, or with
+// the socket.
 func TestBinding_Dispatch_blocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{QueueEvents: 2})
@@ -150,7 +152,8 @@ func TestBinding_Dispatch_blocks(t *testing.T) {
 	})
 }
 
-// A dispatch without a result is given up after the handler timeout, which frees the window; a late result is dropped.
+// A dispatch without a result is given up after the handler timeout, which frees the window; a late
+// result is dropped.
 func TestAttachment_deadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{HandlerTimeout: 10 * time.Second})
@@ -175,7 +178,8 @@ func TestAttachment_deadline(t *testing.T) {
 	})
 }
 
-// An instance that drains gets nothing new; a socket moves when its last dispatch there is resolved, so that its order holds.
+// An instance that drains gets nothing new; a socket moves when its last dispatch there is
+// resolved, so that its order holds.
 func TestAttachment_Drain(t *testing.T) {
 	f := newFixture(t, Options{})
 	a := f.attach("a", "1", nil)
@@ -301,7 +305,8 @@ func TestDispatcher_Attach_conflicts(t *testing.T) {
 	}
 }
 
-// Local instances come first; remote ones serve while there is none, and a local attach of the same id is never refused.
+// Local instances come first; remote ones serve while there is none, and a local attach of the same
+// id is never refused.
 func TestDispatcher_Attach_remote(t *testing.T) {
 	f := newFixture(t, Options{})
 	far := &instance{}
@@ -322,7 +327,8 @@ func TestDispatcher_Attach_remote(t *testing.T) {
 	}
 }
 
-// What another replica opened keeps its id, respects the window and order, and is told how it ended.
+// What another replica opened keeps its id, respects the window and order, and is told how it
+// ended.
 func TestDispatcher_Forward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{ForwardEvents: 2, HandlerTimeout: time.Minute})
@@ -355,7 +361,8 @@ func TestDispatcher_Forward(t *testing.T) {
 		i.resolve(t, 1, sio.Result{})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if fmt.Sprint(outcomes) != "map[1:[2] 2:[0] 3:[4]]" { // what a socket sent together stays together
+		// what a socket sent together stays together
+		if fmt.Sprint(outcomes) != "map[1:[2] 2:[0] 3:[4]]" {
 			t.Errorf("outcomes %v", outcomes)
 		}
 		i.a.Detach()
@@ -416,7 +423,8 @@ func newQuiet(t testing.TB, change func(*sio.Register)) (*Binding, *quietInstanc
 	return f.Connect(&quietSocket{socket{id: "s", ns: "/"}}, func(Decision) {}), i, a
 }
 
-// An event and its ack cost no allocation here, whether the namespace is registered by name, by pattern, or both.
+// An event and its ack cost no allocation here, whether the namespace is registered by name, by
+// pattern, or both.
 func TestBinding_Dispatch_allocations(t *testing.T) {
 	any := sio.Registration{Namespace: "/.*", Pattern: true, CatchAll: true}
 	for name, change := range map[string]func(*sio.Register){

@@ -8,14 +8,18 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Forward hands a dispatch that another replica opened to an instance attached here. It keeps its id; of dp the exported fields are
-// taken, as they are. Its window is respected, and shared by the sockets of all replicas and by what is handled: what does not fit waits.
+// Forward hands a dispatch that another replica opened to an instance attached here. It keeps its
+// id; of dp the exported fields are taken, as they are. Its window is respected, and shared by the
+// sockets of all replicas and by what is handled: what does not fit waits.
 //
-// resolved is called once, with no lock held, when the instance resolved the dispatch, or with Abandoned when it took longer than
-// the handler timeout; it is not called when the attachment ends, since then whoever opened the dispatch gives it elsewhere. A
-// dispatch that is still open here from an earlier call is not handed out again, but resolved takes the place of the earlier one.
+// resolved is called once, with no lock held, when the instance resolved the dispatch, or with
+// Abandoned when it took longer than the handler timeout; it is not called when the attachment
+// ends, since then whoever opened the dispatch gives it elsewhere. A dispatch that is still open
+// here from an earlier call is not handed out again, but resolved takes the place of the earlier
+// one.
 //
-// CodeNotFound: not attached here with that generation. CodeTooLarge: too much is waiting. FlushForwarded must follow.
+// CodeNotFound: not attached here with that generation. CodeTooLarge: too much is waiting.
+// FlushForwarded must follow.
 func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
 	a := d.localAttachment(instance)
 	if a == nil || a.generation != generation {
@@ -49,8 +53,8 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 	return nil
 }
 
-// ReleaseForwarded tells an instance attached here that a socket of another replica, of which nothing is open here, goes to another
-// instance. FlushForwarded must follow.
+// ReleaseForwarded tells an instance attached here that a socket of another replica, of which
+// nothing is open here, goes to another instance. FlushForwarded must follow.
 func (d *Dispatcher) ReleaseForwarded(instance sio.InstanceID, generation uint64, socket sio.SocketID) {
 	a := d.localAttachment(instance)
 	if a == nil || a.generation != generation {

@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// What another replica sent before it heard of a drain is still handled, and the instance leaves after that.
+// What another replica sent before it heard of a drain is still handled, and the instance leaves
+// after that.
 func TestAttachment_Drain_grace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{DrainGrace: time.Second})

@@ -6,14 +6,16 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// guest names a socket of another replica. Messages have no socket: those of a namespace are one guest.
+// guest names a socket of another replica. Messages have no socket: those of a namespace are one
+// guest.
 type guest struct {
 	namespace sio.Namespace
 	socket    sio.SocketID
 }
 
-// guests are what an instance here gets from others than the sockets here. Each has a lane for as long as something of it waits or is open, so
-// that the window is shared with it as with a socket here.
+// guests are what an instance here gets from others than the sockets here. Each has a lane for as
+// long as something of it waits or is open, so that the window is shared with it as with a socket
+// here.
 type guests struct {
 	lanes   map[guest]*lane
 	waiting int // dispatches, of all
@@ -62,8 +64,8 @@ func (g *guests) partLocked(l *lane) {
 	}
 }
 
-// givenTwiceLocked tells whether the dispatch is open already, since it was forwarded twice while the first waited. Then whoever forwarded it
-// last is told the result.
+// givenTwiceLocked tells whether the dispatch is open already, since it was forwarded twice while
+// the first waited. Then whoever forwarded it last is told the result.
 func (a *Attachment) givenTwiceLocked(dp *Dispatch) bool {
 	open := a.open[dp.ID]
 	if open == nil {
@@ -86,8 +88,8 @@ func (a *Attachment) loseGuestsLocked() {
 	a.guests.lanes = nil
 }
 
-// loseLocked says that nobody will resolve a guest's dispatch: its instance detached. Whoever forwarded it gives it elsewhere; a message is
-// lost.
+// loseLocked says that nobody will resolve a guest's dispatch: its instance detached. Whoever
+// forwarded it gives it elsewhere; a message is lost.
 func (dp *Dispatch) loseLocked() {
 	if dp.Kind == Message {
 		dp.resolved(dp.ID, sio.Result{Outcome: sio.Abandoned})

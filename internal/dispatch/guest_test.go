@@ -41,7 +41,8 @@ func (v *visitors) forward(name, event string) {
 	v.f.FlushForwarded("a1")
 }
 
-// However many replicas lend an instance what hangs, and however much a socket of theirs floods, part of the window is left to the others.
+// However many replicas lend an instance what hangs, and however much a socket of theirs floods,
+// part of the window is left to the others.
 func TestDispatcher_Forward_shares(t *testing.T) {
 	for name, register := range map[string]func(*sio.Registration){
 		"by name":    func(*sio.Registration) {},
@@ -85,7 +86,8 @@ func TestDispatcher_Forward_shares(t *testing.T) {
 	}
 }
 
-// A draining instance finishes what other replicas gave it, also what waits; one that detaches drops it.
+// A draining instance finishes what other replicas gave it, also what waits; one that detaches
+// drops it.
 func TestDispatcher_Forward_leaving(t *testing.T) {
 	f := newFixture(t, Options{})
 	a := f.attach("a", "a1", func(r *sio.Register) { r.Window = 4 })

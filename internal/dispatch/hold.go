@@ -10,8 +10,9 @@ type held struct {
 	services []*service // that the namespace waits for; none when it is not known
 }
 
-// admit lets the socket into its namespace, and asks its services about it or waits for them. One whose namespace no service ever
-// registered is refused at once, unless nothing was ever registered: then the services are likely to be starting too.
+// admit lets the socket into its namespace, and asks its services about it or waits for them. One
+// whose namespace no service ever registered is refused at once, unless nothing was ever
+// registered: then the services are likely to be starting too.
 func (d *Dispatcher) admit(b *Binding) {
 	for {
 		if refusal := b.enter(); refusal != 0 {
@@ -28,7 +29,8 @@ func (d *Dispatcher) admit(b *Binding) {
 	}
 }
 
-// hold lets a connect wait whose namespace has no instance at all. It returns false if that has changed by now.
+// hold lets a connect wait whose namespace has no instance at all. It returns false if that has
+// changed by now.
 func (d *Dispatcher) hold(b *Binding) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -38,7 +40,8 @@ func (d *Dispatcher) hold(b *Binding) bool {
 	if !d.waitsLocked(b) {
 		return false
 	}
-	h := held{timer: time.AfterFunc(d.options.ConnectHold, func() { d.giveUp(b) })} // ended by release
+	// ended by release
+	h := held{timer: time.AfterFunc(d.options.ConnectHold, func() { d.giveUp(b) })}
 	if r := b.routes(); r != nil {
 		h.services = r.services
 	}
@@ -54,7 +57,8 @@ func (d *Dispatcher) hold(b *Binding) bool {
 func (d *Dispatcher) waitsLocked(b *Binding) bool {
 	r, nothing := b.routes(), d.routes.Load().empty()
 	if r == nil || r == nowhere {
-		return nothing // or else its namespace has become known, or is unknown since its services were forgotten
+		// or else its namespace has become known, or is unknown since its services were forgotten
+		return nothing
 	}
 	return r.away()
 }
@@ -80,7 +84,8 @@ func (d *Dispatcher) releaseLocked(b *Binding) bool {
 	return true
 }
 
-// releaseKnownLocked takes out those that can be asked about now, and those whose namespace nobody registers any more.
+// releaseKnownLocked takes out those that can be asked about now, and those whose namespace nobody
+// registers any more.
 func (d *Dispatcher) releaseKnownLocked() (known []*Binding) {
 	t := d.routes.Load()
 	for b := range d.held {

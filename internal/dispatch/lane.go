@@ -10,13 +10,16 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// lane is what one socket and one service have to do with each other: the instance, and what waits for it.
+// lane is what one socket and one service have to do with each other: the instance, and what waits
+// for it.
 //
-// A lane with a queue is in one of three places: in the ring of its instance, which serves its lanes in turn as its window frees;
-// with the service's homeless lanes, when no instance is there; or nowhere, while its instance still has dispatches of it open: the
-// next result of those places it anew. It is nowhere when it has more than its fair share of the window, or when its instance drains or does
-// not handle what comes next: then it goes to another, and nothing may overtake what is open. The lane of a socket that came back is nowhere too,
-// until that of the old socket has finished. All fields are guarded by the service's mu.
+// A lane with a queue is in one of three places: in the ring of its instance, which serves its
+// lanes in turn as its window frees; with the service's homeless lanes, when no instance is there;
+// or nowhere, while its instance still has dispatches of it open: the next result of those places
+// it anew. It is nowhere when it has more than its fair share of the window, or when its instance
+// drains or does not handle what comes next: then it goes to another, and nothing may overtake what
+// is open. The lane of a socket that came back is nowhere too, until that of the old socket has
+// finished. All fields are guarded by the service's mu.
 type lane struct {
 	binding *Binding // nil for a guest
 	service *service
@@ -48,10 +51,12 @@ type lane struct {
 	after *lane // of the same socket id before: it comes first; nil for most
 	heir  *lane // the lane that waits for this one's end
 
-	former         *Attachment // the instance that knows the socket still, since it was moved and at has not met it
-	before, behind *lane       // in the list of those that are assigned to at
+	// the instance that knows the socket still, since it was moved and at has not met it
+	former         *Attachment
+	before, behind *lane // in the list of those that are assigned to at
 
-	charged int    // what its queue takes of its service's budget; zero means that it takes nothing of it
+	// what its queue takes of its service's budget; zero means that it takes nothing of it
+	charged int
 	starved bool   // it stands in the list of those that the budget had no room for
 	episode uint32 // of back-pressure, in which it was last counted
 }
@@ -94,7 +99,8 @@ func (l *lane) fitsLocked(size int) bool {
 	return l.queue.len == 0 || l.boundedLocked(size) || l.absentFitsLocked(size)
 }
 
-// boundedLocked tells whether the queue is within the bounds of a lane whose service is present, with so many more bytes.
+// boundedLocked tells whether the queue is within the bounds of a lane whose service is present,
+// with so many more bytes.
 func (l *lane) boundedLocked(size int) bool {
 	o := &l.service.d.options
 	return l.queue.len < o.QueueEvents && l.queue.bytes+size <= o.QueueBytes
@@ -206,8 +212,8 @@ func (l *lane) placeLocked() {
 	l.at.pumpLocked()
 }
 
-// setBackLocked lets a hindered lane that stands nowhere wait for the share that is full. Without one it waits for its own next result, or
-// goes to an instance that handles what comes next.
+// setBackLocked lets a hindered lane that stands nowhere wait for the share that is full. Without
+// one it waits for its own next result, or goes to an instance that handles what comes next.
 func (l *lane) setBackLocked(full *share) {
 	if full != nil {
 		l.at.awaitLocked(full, l)
@@ -235,7 +241,8 @@ func (l *lane) assignLocked(a *Attachment) {
 	l.releaseConnectLocked()
 }
 
-// settleLocked keeps the lane's books after a dispatch of it ended. late means that the instance is there and may yet work on it.
+// settleLocked keeps the lane's books after a dispatch of it ended. late means that the instance is
+// there and may yet work on it.
 func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 	if l.isGuest() {
 		l.placeLocked()
@@ -285,7 +292,8 @@ func (l *lane) tellLocked() {
 	l.addLocked(dp)
 }
 
-// leave says that the socket is gone. A connect that no instance has seen is taken back; one that is open is waited for.
+// leave says that the socket is gone. A connect that no instance has seen is taken back; one that
+// is open is waited for.
 func (l *lane) leave(parted *departure) {
 	s := l.service
 	s.mu.Lock()
@@ -305,14 +313,17 @@ func (l *lane) leave(parted *departure) {
 		dropped = l.dropLocked(time.Time{})
 	}
 	if homeless && l.listed && l.queue.len == 0 {
-		s.homeless.remove(l) // nothing waits any more; it would count as waiting, and towards HoldSockets, until the next sweep
+		// nothing waits any more; it would count as waiting, and towards HoldSockets, until the
+		// next sweep
+		s.homeless.remove(l)
 	}
 	l.finishLocked()
 	s.unlockAndFlush()
 	s.d.abandon(dropped, s.d.metrics.DroppedHold, "too many sockets wait for a service that is away (setting hold-sockets)")
 }
 
-// dropLocked takes what was queued before the time out of the queue, for ever; the zero time means everything.
+// dropLocked takes what was queued before the time out of the queue, for ever; the zero time means
+// everything.
 func (l *lane) dropLocked(before time.Time) (dropped []*Dispatch) {
 	for l.queue.head != nil && (before.IsZero() || l.queue.head.since.Before(before)) {
 		dp := l.takeLocked()

@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// late is a dispatch that was given up while its instance has it. All fields but the last two are fixed at birth.
+// late is a dispatch that was given up while its instance has it. All fields but the last two are
+// fixed at birth.
 type late struct {
 	id        sio.DispatchID
 	lane      *lane // nil for what may run beside others of its lane
@@ -23,7 +24,8 @@ type late struct {
 	done bool  // the instance has finished it, or it is known no more
 }
 
-// lates are those of one lane that the instance may not have finished, in the order of their dispatches. Nil is none.
+// lates are those of one lane that the instance may not have finished, in the order of their
+// dispatches. Nil is none.
 type lates struct{ head, tail *late }
 
 // with appends one.
@@ -87,7 +89,8 @@ func (a *Attachment) finishLateLocked(id sio.DispatchID) *late {
 	l := x.lane
 	l.late = l.late.left()
 	if l.oldest != nil {
-		l.oldest.clock = time.Now() // the instance goes on with it, or with what was given up before it
+		// the instance goes on with it, or with what was given up before it
+		l.oldest.clock = time.Now()
 	}
 	if l.isGuest() {
 		a.guests.partLocked(l)

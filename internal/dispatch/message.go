@@ -13,17 +13,20 @@ import (
 
 // Others reaches the instances of the other replicas.
 type Others interface {
-	// Tell sends the message to the other replicas before it returns. collect, to be called once, gathers the acks of their instances, if
-	// the message wants any, until all came or ctx ended. What came is valid also beside an error.
+	// Tell sends the message to the other replicas before it returns. collect, to be called once,
+	// gathers the acks of their instances, if the message wants any, until all came or ctx ended.
+	// What came is valid also beside an error.
 	Tell(ctx context.Context, m *sio.Message) (collect func() (sio.InstanceAcks, error))
-	// Query asks the other replicas before it returns. collect, to be called once, gathers what they found until all answered or ctx ended, and
-	// names those that did not. It is nil when nobody is asked.
+	// Query asks the other replicas before it returns. collect, to be called once, gathers what
+	// they found until all answered or ctx ended, and names those that did not. It is nil when
+	// nobody is asked.
 	Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error))
 }
 
-// Tell hands the message to every other instance in the cluster that registered for it, at most once per replica that the instance is
-// attached to, before it returns. collect, to be called once, waits until all answered or left, or ctx ended, if the message wants acks; else
-// it returns at once. Its error has CodeUnavailable when the other replicas could not be told.
+// Tell hands the message to every other instance in the cluster that registered for it, at most
+// once per replica that the instance is attached to, before it returns. collect, to be called once,
+// waits until all answered or left, or ctx ended, if the message wants acks; else it returns at
+// once. Its error has CodeUnavailable when the other replicas could not be told.
 func (d *Dispatcher) Tell(ctx context.Context, m *sio.Message) (collect func() (sio.InstanceAcks, error)) {
 	m.ID = d.nextID()
 	m.Served = append(m.Served, m.Sender.Instance)
@@ -51,8 +54,9 @@ func (d *Dispatcher) Tell(ctx context.Context, m *sio.Message) (collect func() (
 	}
 }
 
-// TellHere hands the message to the instances that are attached here. It does not wait for them. Messages wait for an instance's
-// window in turn with its sockets, those of a namespace as if they were of one socket.
+// TellHere hands the message to the instances that are attached here. It does not wait for them.
+// Messages wait for an instance's window in turn with its sockets, those of a namespace as if they
+// were of one socket.
 func (d *Dispatcher) TellHere(m *sio.Message) *Replies {
 	r := &Replies{wanted: m.WantAcks, settled: make(chan struct{}), pending: make(map[sio.InstanceID]sio.ServiceName)}
 	all := d.addressees(m)
@@ -131,7 +135,8 @@ func (a *Attachment) tell(m *sio.Message, r *Replies) {
 	s.unlockAndFlush()
 }
 
-// Replies gathers the acks of the instances here to one message. It is settled when each has answered, or will not answer.
+// Replies gathers the acks of the instances here to one message. It is settled when each has
+// answered, or will not answer.
 type Replies struct {
 	// fixed when TellHere returned
 	asked   []sio.Addressee

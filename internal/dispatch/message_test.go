@@ -34,7 +34,8 @@ func came(acks []sio.InstanceAck) (list []string) {
 	return list
 }
 
-// A message goes once to every other instance that registered for it, whatever its service, and to nobody else.
+// A message goes once to every other instance that registered for it, whatever its service, and to
+// nobody else.
 func TestDispatcher_Tell(t *testing.T) {
 	f := newFixture(t, Options{})
 	sender := f.attach("a", "a1", taking("*"))
@@ -76,7 +77,8 @@ func TestDispatcher_Tell(t *testing.T) {
 	}
 }
 
-// Of those asked for acks, those that answered are told; one that failed, gave none, left or took too long is missing.
+// Of those asked for acks, those that answered are told; one that failed, gave none, left or took
+// too long is missing.
 func TestDispatcher_Tell_acks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{})
@@ -111,7 +113,8 @@ func TestDispatcher_Tell_acks(t *testing.T) {
 	})
 }
 
-// Messages wait for the window in turn with sockets, block nobody, and are dropped where too many wait.
+// Messages wait for the window in turn with sockets, block nobody, and are dropped where too many
+// wait.
 func TestDispatcher_Tell_window(t *testing.T) {
 	f := newFixture(t, Options{ForwardEvents: 2})
 	a := f.attach("b", "b1", func(r *sio.Register) {

@@ -16,18 +16,22 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// world checks the rules of dispatching while sockets emit and leave, and instances come, stall, drain and go, all at random.
+// world checks the rules of dispatching while sockets emit and leave, and instances come, stall,
+// drain and go, all at random.
 //
-// For each socket and service, whenever a dispatch is handed out: it is given to one instance at a time; what came before it is
-// resolved, given up, or open on the same instance; within one attachment numbers only grow; the first on an attachment introduces.
-// With ordered, a service hears of a connect when the one before it has accepted. With mixed, instances declare different events, and each
-// gets only its own. Nothing takes more than its share of a window.
+// For each socket and service, whenever a dispatch is handed out: it is given to one instance at a
+// time; what came before it is resolved, given up, or open on the same instance; within one
+// attachment numbers only grow; the first on an attachment introduces. With ordered, a service
+// hears of a connect when the one before it has accepted. With mixed, instances declare different
+// events, and each gets only its own. Nothing takes more than its share of a window.
 type world struct {
 	t *testing.T
 	f *fixture
 
-	ordered    bool // services are asked one after another, in the order of their names
-	mixed      bool // the first instance of each service handles everything and stays, the others one event each, and the rest when alone
+	ordered bool // services are asked one after another, in the order of their names
+	// the first instance of each service handles everything and stays, the others one event each,
+	// and the rest when alone
+	mixed      bool
 	aside      bool // little is redelivered
 	namespaces []sio.Namespace
 
@@ -307,7 +311,8 @@ func runModel(t *testing.T, seed uint64) (moved int) {
 	return value(t, w.f.m.Rebalanced)
 }
 
-// declares gives what an instance of the service declares: all namespaces by one pattern, or by one and by name.
+// declares gives what an instance of the service declares: all namespaces by one pattern, or by one
+// and by name.
 func (w *world) declares(x *worker) (all []sio.Registration) {
 	service := x.service
 	r := sio.Registration{Namespace: "/", CatchAll: x.events == nil, Events: x.events, Connect: true, Disconnect: true}
@@ -329,7 +334,8 @@ func (w *world) declares(x *worker) (all []sio.Registration) {
 
 // browse is the life of a socket.
 func (w *world) browse(id string, services []string, rng *rand.Rand) {
-	time.Sleep(time.Duration(400+rng.IntN(400)) * time.Millisecond) // both services have been known since
+	// both services have been known since
+	time.Sleep(time.Duration(400+rng.IntN(400)) * time.Millisecond)
 	decided := make(chan Decision, 1)
 	s := &socket{id: sio.SocketID(id), ns: w.namespaces[rng.IntN(len(w.namespaces))]}
 	s.binding = w.f.Connect(s, func(d Decision) { decided <- d })
@@ -350,7 +356,8 @@ func (w *world) browse(id string, services []string, rng *rand.Rand) {
 	s.binding.Disconnect(sio.ReasonTransportClose)
 }
 
-// live is the life of an instance that is restarted a few times; the last time it stays until all is done.
+// live is the life of an instance that is restarted a few times; the last time it stays until all
+// is done.
 func (w *world) live(service string, k int, once bool, rng *rand.Rand) {
 	lives := 6
 	if w.mixed && k == 0 {

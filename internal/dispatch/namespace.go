@@ -11,8 +11,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// place is a namespace that has sockets on this replica, those included whose connect is not decided. It spares each event the
-// matching of patterns. It is forgotten with the last socket, so that the names that browsers try leave nothing behind.
+// place is a namespace that has sockets on this replica, those included whose connect is not
+// decided. It spares each event the matching of patterns. It is forgotten with the last socket, so
+// that the names that browsers try leave nothing behind.
 type place struct {
 	name   sio.Namespace
 	routes atomic.Pointer[routes] // never nil; follows the table
@@ -30,12 +31,14 @@ type places struct {
 	gauge  metrics.Gauge
 	tables *atomic.Pointer[table]
 
-	mu      sync.Mutex // guards what follows and the storing of the table; no other lock is taken under it
+	// guards what follows and the storing of the table; no other lock is taken under it
+	mu      sync.Mutex
 	here    map[sio.Namespace]*place
 	dynamic int
 }
 
-// enter counts a socket in. Without a place the kind says why not; it is zero when nothing at all is registered yet.
+// enter counts a socket in. Without a place the kind says why not; it is zero when nothing at all
+// is registered yet.
 func (p *places) enter(ns sio.Namespace) (*place, DecisionKind) {
 	for {
 		if x, kind, ok := p.known(ns); ok {
@@ -112,7 +115,8 @@ func (p *places) countLocked(x *place, dynamic bool) {
 	x.dynamic = dynamic
 }
 
-// follow stores the table and gives each place its routes of it. Only patterns that are new are matched.
+// follow stores the table and gives each place its routes of it. Only patterns that are new are
+// matched.
 func (p *places) follow(t *table) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

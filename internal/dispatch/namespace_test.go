@@ -54,14 +54,16 @@ func TestDispatcher_pattern(t *testing.T) {
 	other.binding.Disconnect(sio.ReasonTransportClose)
 	same(t, "in the end", []string{f.left()}, nothingLeft)
 	same(t, "given", a.names(), "s:connect", "o:connect", "r:connect", "s:event chat", "s:disconnect")
-	a.resolve(t, 1, sio.Result{}) // the namespace is forgotten by now, and yet the service hears of the end
+	// the namespace is forgotten by now, and yet the service hears of the end
+	a.resolve(t, 1, sio.Result{})
 	same(t, "given", a.names(), "s:connect", "o:connect", "r:connect", "s:event chat", "s:disconnect", "o:disconnect")
 	if err := s.binding.Dispatch(t.Context(), &sio.Event{Name: "late"}, 0, false); sio.CodeOf(err) != sio.CodeClosed {
 		t.Errorf("dispatch after the disconnect: %v", err)
 	}
 }
 
-// The services of a namespace are all whose registrations match it, and what one service declared by name and by pattern unites.
+// The services of a namespace are all whose registrations match it, and what one service declared
+// by name and by pattern unites.
 func TestDispatcher_pattern_union(t *testing.T) {
 	f := newFixture(t, Options{})
 	events := func(ns string, pattern bool, names ...string) sio.Registration {
@@ -161,8 +163,8 @@ func TestDispatcher_pattern_unions(t *testing.T) {
 	}
 }
 
-// Instances that come and go change what the sockets of a namespace are routed to, and the new declaration of an instance that attaches
-// again takes effect.
+// Instances that come and go change what the sockets of a namespace are routed to, and the new
+// declaration of an instance that attaches again takes effect.
 func TestDispatcher_pattern_reroute(t *testing.T) {
 	for _, ns := range []sio.Registration{{Namespace: "/x"}, {Namespace: "/[x]", Pattern: true}} {
 		declare := func(events ...string) func(*sio.Register) {
@@ -190,7 +192,8 @@ func TestDispatcher_pattern_reroute(t *testing.T) {
 		if n := value(t, f.m.Unhandled); n != 3 {
 			t.Errorf("%d unhandled", n)
 		}
-		// The namespace that nobody registers any more takes no new sockets; those that are there may leave.
+		// The namespace that nobody registers any more takes no new sockets; those that are there
+		// may leave.
 		f.attach("a", "a1", registering(sio.Registration{Namespace: "/y"}))
 		if s := f.connectTo("/x", "late"); s.decision() != UnknownNamespace {
 			t.Errorf("decisions %+v", s.decisions)
@@ -200,7 +203,8 @@ func TestDispatcher_pattern_reroute(t *testing.T) {
 	}
 }
 
-// Connects wait for a service that is away, whether it registered the name or a pattern, and for those that are starting.
+// Connects wait for a service that is away, whether it registered the name or a pattern, and for
+// those that are starting.
 func TestDispatcher_pattern_hold(t *testing.T) {
 	o := Options{ConnectHold: 5 * time.Second, MaxDynamic: 1}
 	attach := func(f *fixture) *instance { return f.attach("a", "a1", registering(byPattern("/x.*"))) }
@@ -255,7 +259,8 @@ func TestDispatcher_pattern_hold(t *testing.T) {
 	})
 }
 
-// Sockets may come and go at once, while services do, and see every event that is theirs; nothing is left of any namespace.
+// Sockets may come and go at once, while services do, and see every event that is theirs; nothing
+// is left of any namespace.
 func TestDispatcher_pattern_race(t *testing.T) {
 	f := newFixture(t, Options{MaxDynamic: 1000})
 	always := byPattern("/.*")

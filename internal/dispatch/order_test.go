@@ -49,7 +49,8 @@ func TestDispatcher_Connect_order(t *testing.T) {
 	all(1, 1, 1, 1)
 }
 
-// A refusal, a failure or a loss ends the asking: those after never hear of the socket, those before hear of its end.
+// A refusal, a failure or a loss ends the asking: those after never hear of the socket, those
+// before hear of its end.
 func TestDispatcher_Connect_orderEnds(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An instance that attaches again is told which of its sockets went to others meanwhile, and no others.
+// An instance that attaches again is told which of its sockets went to others meanwhile, and no
+// others.
 func TestService_owed(t *testing.T) {
 	f := newFixture(t, Options{RebalanceRate: -1})
 	first := f.attach("a", "a1", nil)

@@ -4,17 +4,18 @@ package dispatch
 
 import "time"
 
-// pressure tells the log while sockets are not read since their queues for a service are full. It looks once a second, so that what lasts for
-// a moment under load is no line, and what lasts is one when it starts, one a minute, and one when it ends. Its fields are guarded by
-// the service's mu.
+// pressure tells the log while sockets are not read since their queues for a service are full. It
+// looks once a second, so that what lasts for a moment under load is no line, and what lasts is one
+// when it starts, one a minute, and one when it ends. Its fields are guarded by the service's mu.
 type pressure struct {
-	episode       uint32 // grows with each; lanes note in which they were counted
-	affected      int    // sockets, since it began
-	began         time.Time
-	told          time.Time // when the last line was written; zero before the first
-	calm          int       // looks in a row that found no socket blocked
-	absent        bool      // the service was, at the last look that found one
-	absentAtStart bool      // the service was absent when the first line was written: the last line names the same reason
+	episode  uint32 // grows with each; lanes note in which they were counted
+	affected int    // sockets, since it began
+	began    time.Time
+	told     time.Time // when the last line was written; zero before the first
+	calm     int       // looks in a row that found no socket blocked
+	absent   bool      // the service was, at the last look that found one
+	// the service was absent when the first line was written: the last line names the same reason
+	absentAtStart bool
 	timer         *time.Timer
 }
 

@@ -41,23 +41,27 @@ type Dispatch struct {
 	Introduce    bool // the instance has not met the socket on this attachment
 
 	// the dispatcher's own; a dispatch is in one list at a time: of a queue, or of the open ones
-	event      sio.Event
-	ack        sio.AckID
-	first      *atomic.Bool // shared by the dispatches of one event that wants an ack and goes to several services
-	lane       *lane
-	advisory   bool                             // a connect whose answer nobody waits for
-	resolved   func(sio.DispatchID, sio.Result) // of what other replicas opened, and of messages; nil for what sockets here do
+	event sio.Event
+	ack   sio.AckID
+	// shared by the dispatches of one event that wants an ack and goes to several services
+	first    *atomic.Bool
+	lane     *lane
+	advisory bool // a connect whose answer nobody waits for
+	// of what other replicas opened, and of messages; nil for what sockets here do
+	resolved   func(sio.DispatchID, sio.Result)
 	size       int
 	share      int       // of its instance's window
 	concurrent bool      // its instance runs it beside others of its lane
 	since      time.Time // when it was queued, or handed out
 	prev, next *Dispatch
 
-	clock        time.Time // when its turn came at the instance; zero while others of its lane come first
+	// when its turn came at the instance; zero while others of its lane come first
+	clock        time.Time
 	older, newer *Dispatch // of the open ones of its lane
 }
 
-// pool spares an allocation for each event: a dispatch is dead when it is resolved, since no Instance keeps it.
+// pool spares an allocation for each event: a dispatch is dead when it is resolved, since no
+// Instance keeps it.
 var pool = sync.Pool{New: func() any { return new(Dispatch) }}
 
 // foreign tells whether somebody else than a socket here waits for the result.

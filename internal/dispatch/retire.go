@@ -11,8 +11,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Retire forgets a service that has no instance: connects do not wait for it any more, and what is queued for it is dropped. With an
-// instance attached nothing happens, and the answer names it; so it does when the service is not known.
+// Retire forgets a service that has no instance: connects do not wait for it any more, and what is
+// queued for it is dropped. With an instance attached nothing happens, and the answer names it; so
+// it does when the service is not known.
 func (d *Dispatcher) Retire(name sio.ServiceName) (r sio.Retired) {
 	d.mu.Lock()
 	s := d.services[name]
@@ -32,8 +33,8 @@ func (d *Dispatcher) Retire(name sio.ServiceName) (r sio.Retired) {
 	return r
 }
 
-// RetireWith forgets the service as soon as the instance has left, if it is the last one. It is what other replicas say of an instance
-// that left them for good.
+// RetireWith forgets the service as soon as the instance has left, if it is the last one. It is
+// what other replicas say of an instance that left them for good.
 func (d *Dispatcher) RetireWith(name sio.ServiceName, instance sio.InstanceID) (r sio.Retired) {
 	d.mu.Lock()
 	if s := d.services[name]; s != nil {
@@ -71,8 +72,8 @@ func (s *service) attachedLocked() (all []sio.InstanceID) {
 	return slices.Compact(all)
 }
 
-// leftLocked follows the end of the service's last attachment, and tells whether the service is to be forgotten with it. Under the
-// dispatcher's mu.
+// leftLocked follows the end of the service's last attachment, and tells whether the service is to
+// be forgotten with it. Under the dispatcher's mu.
 func (s *service) leftLocked(a *Attachment) (retires bool) {
 	s.left = time.Now()
 	if len(s.attachments) > 0 {
@@ -118,14 +119,16 @@ func (s *service) expire() {
 		return
 	}
 	if connected := d.options.Connected; connected != nil && !connected() {
-		s.retention.Reset(d.options.Retention) // its instances may be where this replica cannot hear of them
+		// its instances may be where this replica cannot hear of them
+		s.retention.Reset(d.options.Retention)
 		d.mu.Unlock()
 		return
 	}
 	s.forgetLocked(d.options.RetainLast)
 }
 
-// forgetLocked forgets the absent service; one that is to yield only if a connect waits for it alone. It gives the dispatcher's mu back.
+// forgetLocked forgets the absent service; one that is to yield only if a connect waits for it
+// alone. It gives the dispatcher's mu back.
 func (s *service) forgetLocked(yields bool) {
 	d := s.d
 	s.mu.Lock()
@@ -160,7 +163,8 @@ func (s *service) yieldLocked() {
 	}
 }
 
-// blocksLocked tells whether a connect waits for this service alone: one whose namespace has another service that is there.
+// blocksLocked tells whether a connect waits for this service alone: one whose namespace has
+// another service that is there.
 func (s *service) blocksLocked() bool {
 	for l := s.homeless.head; l != nil; l = l.next {
 		if l.timer != nil && !l.binding.routes().away() {
@@ -170,7 +174,8 @@ func (s *service) blocksLocked() bool {
 	return false
 }
 
-// yieldAllLocked has overdue services yield to the one that has attached. Under the dispatcher's mu.
+// yieldAllLocked has overdue services yield to the one that has attached. Under the dispatcher's
+// mu.
 func (d *Dispatcher) yieldAllLocked() {
 	if !d.options.RetainLast {
 		return
@@ -200,7 +205,8 @@ func (d *Dispatcher) retireLocked(s *service) {
 	d.metrics.ForgetService(string(s.name))
 }
 
-// retired lets go of all that waits for a service that is forgotten, and of held connects that can be decided now. The reason is for the log.
+// retired lets go of all that waits for a service that is forgotten, and of held connects that can
+// be decided now. The reason is for the log.
 func (d *Dispatcher) retired(s *service, known []*Binding, reason string) (connects, dropped int) {
 	connects, dropped = s.dropAll()
 	for _, b := range known {

@@ -15,7 +15,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// What a service that is retired holds up goes on without it; its events are dropped and counted, and its gauge is gone.
+// What a service that is retired holds up goes on without it; its events are dropped and counted,
+// and its gauge is gone.
 func TestDispatcher_Retire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{})
@@ -63,7 +64,8 @@ func TestDispatcher_Retire(t *testing.T) {
 	})
 }
 
-// A namespace that only a retired service had is unknown again; with no other service known, connects wait as at the start.
+// A namespace that only a retired service had is unknown again; with no other service known,
+// connects wait as at the start.
 func TestDispatcher_Retire_namespace(t *testing.T) {
 	for _, how := range []sio.Registration{
 		{Namespace: "/x", Connect: true}, {Namespace: "/x"}, {Namespace: "/.", Pattern: true, Connect: true},
@@ -96,7 +98,8 @@ func TestDispatcher_Retire_namespace(t *testing.T) {
 	}
 }
 
-// What comes to wait for a service while it is being retired goes on without it, whatever the order.
+// What comes to wait for a service while it is being retired goes on without it, whatever the
+// order.
 func TestDispatcher_Retire_race(t *testing.T) {
 	f := newFixture(t, Options{HoldTimeout: time.Hour})
 	f.attach("b", "b1", nil)
@@ -131,7 +134,8 @@ func TestDispatcher_Retire_race(t *testing.T) {
 	}
 }
 
-// With a drain that says so the service is forgotten with its last instance, on this replica and on others, and not before.
+// With a drain that says so the service is forgotten with its last instance, on this replica and on
+// others, and not before.
 func TestAttachment_Retire(t *testing.T) {
 	f := newFixture(t, Options{})
 	f.attach("b", "b1", nil)
@@ -169,7 +173,8 @@ func TestAttachment_Retire(t *testing.T) {
 	}
 }
 
-// An absent service is forgotten after the retention, unless it comes back, or the others cannot be heard.
+// An absent service is forgotten after the retention, unless it comes back, or the others cannot be
+// heard.
 func TestDispatcher_retention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var deaf atomic.Bool
@@ -203,7 +208,8 @@ func TestDispatcher_retention(t *testing.T) {
 	})
 }
 
-// A socket that came back under its old id does not wait for what a retired service was to hear of the old one.
+// A socket that came back under its old id does not wait for what a retired service was to hear of
+// the old one.
 func TestDispatcher_Retire_recovered(t *testing.T) {
 	f := newFixture(t, Options{})
 	a := f.attach("a", "a1", asking)
@@ -224,7 +230,8 @@ func TestDispatcher_Retire_recovered(t *testing.T) {
 	}
 }
 
-// With RetainLast a broker forgets a service only when it holds up a connect that nothing else holds up.
+// With RetainLast a broker forgets a service only when it holds up a connect that nothing else
+// holds up.
 func TestDispatcher_retention_last(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{Retention: 2 * time.Second, RetainLast: true, ConnectHold: time.Hour})
@@ -275,7 +282,8 @@ func TestDispatcher_Attach_evicts(t *testing.T) {
 	}
 }
 
-// In the whole cluster a service is forgotten where it is known; the answer names the replicas that said nothing, or why it was not.
+// In the whole cluster a service is forgotten where it is known; the answer names the replicas that
+// said nothing, or why it was not.
 func TestDispatcher_RetireEverywhere(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

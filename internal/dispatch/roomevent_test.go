@@ -18,8 +18,8 @@ func (s *socket) joins(rooms ...sio.Room) {
 	s.binding.FlushRooms()
 }
 
-// Room events are handed to the services that asked for them, in order with the socket's other dispatches, and before its end, which
-// tells the rooms.
+// Room events are handed to the services that asked for them, in order with the socket's other
+// dispatches, and before its end, which tells the rooms.
 func TestBinding_RoomEvent(t *testing.T) {
 	f := newFixture(t, Options{})
 	a := f.attach("a", "a1", watching)

@@ -10,12 +10,15 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// table holds the routes: which services get which event. It is never changed once stored, but for the unions; every attach and detach
-// makes a new one. Routes of a service stay when its last instance has left, so that its events wait for it.
+// table holds the routes: which services get which event. It is never changed once stored, but for
+// the unions; every attach and detach makes a new one. Routes of a service stay when its last
+// instance has left, so that its events wait for it.
 type table struct {
 	namespaces map[sio.Namespace]*routes // registered by name
-	patterns   []rule                    // registered by pattern, each text once, in the order of the texts
-	unions     map[string]*routes        // of several rules, for the namespaces that they share; guarded by the places' mu
+	// registered by pattern, each text once, in the order of the texts
+	patterns []rule
+	// of several rules, for the namespaces that they share; guarded by the places' mu
+	unions map[string]*routes
 }
 
 // rule is a pattern and what services registered with it.
@@ -26,11 +29,12 @@ type rule struct {
 
 // routes are the rules of one namespace. Each service stands in a list once.
 type routes struct {
-	services   []*service // all that registered the namespace
-	byName     map[string][]route
-	catchAll   []route      // for events that stand not in byName
-	connect    [][]*service // those of a group are asked at the same time, when those of the group before have accepted
-	advised    []*service   // are told of a connect when all that were asked have accepted
+	services []*service // all that registered the namespace
+	byName   map[string][]route
+	catchAll []route // for events that stand not in byName
+	// those of a group are asked at the same time, when those of the group before have accepted
+	connect    [][]*service
+	advised    []*service // are told of a connect when all that were asked have accepted
 	disconnect []*service
 	roomEvents []*service
 
@@ -65,7 +69,8 @@ func (t *table) matching(ns sio.Namespace) (list []*sio.Pattern) {
 	return list
 }
 
-// some tells whether it is true for some routes of the namespace. It asks before it matches, since that costs more.
+// some tells whether it is true for some routes of the namespace. It asks before it matches, since
+// that costs more.
 func (t *table) some(ns sio.Namespace, is func(*routes) bool) bool {
 	if r := t.namespaces[ns]; r != nil && is(r) {
 		return true
@@ -83,16 +88,18 @@ func (t *table) there(ns sio.Namespace) bool {
 	return t.some(ns, func(r *routes) bool { return !r.away() })
 }
 
-// disconnects tells whether the service wants to be told about disconnects of the namespace's sockets.
+// disconnects tells whether the service wants to be told about disconnects of the namespace's
+// sockets.
 func (t *table) disconnects(ns sio.Namespace, s *service) bool {
 	return t.some(ns, func(r *routes) bool { return slices.Contains(r.disconnect, s) })
 }
 
-// maxUnions bounds the unions that are kept: which patterns meet is up to the names that browsers choose.
+// maxUnions bounds the unions that are kept: which patterns meet is up to the names that browsers
+// choose.
 const maxUnions = 1000
 
-// routesLocked gives the routes of a namespace with the patterns that match it. Namespaces that the same patterns match share them. Under
-// the places' mu.
+// routesLocked gives the routes of a namespace with the patterns that match it. Namespaces that the
+// same patterns match share them. Under the places' mu.
 func (t *table) routesLocked(ns sio.Namespace, matches []*sio.Pattern) *routes {
 	named := t.namespaces[ns]
 	if len(matches) == 0 {
@@ -211,7 +218,8 @@ func (r *routes) find(event string) []route {
 	return r.catchAll
 }
 
-// away tells whether no service of the namespace has an instance. One that is only told of connects is not waited for.
+// away tells whether no service of the namespace has an instance. One that is only told of connects
+// is not waited for.
 func (r *routes) away() bool {
 	return r == nil || len(r.advised) == 0 && !slices.ContainsFunc(r.services, func(s *service) bool { return s.there.Load() })
 }
@@ -262,7 +270,8 @@ func (r *routes) addRoutes(other *routes) {
 	}
 }
 
-// addAsked notes who is to be asked. A service is asked once: at the earliest of its orders, and for good if one registration wants that.
+// addAsked notes who is to be asked. A service is asked once: at the earliest of its orders, and
+// for good if one registration wants that.
 func (r *routes) addAsked(a asked) {
 	i := slices.IndexFunc(r.asked, func(b asked) bool { return b.service == a.service })
 	if i < 0 {

@@ -26,8 +26,10 @@ type service struct {
 	declared    []sio.Registration // of all attachments, or of the last that left
 	shares      map[eventOf]int    // the number of each event's share
 	left        time.Time          // when the last attachment left
-	retiring    sio.InstanceID     // with which the service is retired if it is the last to leave; empty for none
-	retention   *time.Timer        // while the service is absent and is to be forgotten; ended by retireLocked and closeLocked
+	// with which the service is retired if it is the last to leave; empty for none
+	retiring sio.InstanceID
+	// while the service is absent and is to be forgotten; ended by retireLocked and closeLocked
+	retention *time.Timer
 
 	mu       sync.Mutex // guards what follows, the attachments' and the lanes' fields
 	local    []*Attachment
@@ -52,8 +54,8 @@ type service struct {
 	flushMore []*Attachment
 }
 
-// pickLocked chooses an instance for a socket: the less loaded of two drawn at random, local ones first; of those that declared what the
-// dispatch is about, if any did.
+// pickLocked chooses an instance for a socket: the less loaded of two drawn at random, local ones
+// first; of those that declared what the dispatch is about, if any did.
 func (s *service) pickLocked(dp *Dispatch) *Attachment {
 	from := s.local
 	if len(from) == 0 {
@@ -79,7 +81,8 @@ func (s *service) pickLocked(dp *Dispatch) *Attachment {
 	return from[i]
 }
 
-// suitedLocked gives those that declared what the dispatch is about: of the ones given, or else of the remote ones; all when none did.
+// suitedLocked gives those that declared what the dispatch is about: of the ones given, or else of
+// the remote ones; all when none did.
 func (s *service) suitedLocked(from []*Attachment, dp *Dispatch) []*Attachment {
 	for _, list := range [][]*Attachment{from, s.remote} {
 		var suited []*Attachment
@@ -155,7 +158,8 @@ func (s *service) unlockAndFlush() {
 	}
 }
 
-// armHoldLocked sees to it that homeless lanes do not wait for ever, and those of a retired service not at all.
+// armHoldLocked sees to it that homeless lanes do not wait for ever, and those of a retired service
+// not at all.
 func (s *service) armHoldLocked() {
 	switch {
 	case s.sweeping || s.closed:

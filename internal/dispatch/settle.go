@@ -4,13 +4,15 @@ package dispatch
 
 import "sync/atomic"
 
-// A replica that drains closes a browser's session when the services have answered what they were given of it. A result closes its dispatch
-// under the service's lock and is concluded after that, so an idle lane alone does not say that its acks were queued: the next Flush of each
-// attachment that has results on their way does.
+// A replica that drains closes a browser's session when the services have answered what they were
+// given of it. A result closes its dispatch under the service's lock and is concluded after that,
+// so an idle lane alone does not say that its acks were queued: the next Flush of each attachment
+// that has results on their way does.
 
 // settlement is the wait for one socket's services.
 type settlement struct {
-	parts atomic.Int64 // lanes that are busy and attachments that have yet to flush, and one for whoever counts them
+	// lanes that are busy and attachments that have yet to flush, and one for whoever counts them
+	parts atomic.Int64
 	done  chan struct{}
 }
 
@@ -20,8 +22,9 @@ func (w *settlement) leave() {
 	}
 }
 
-// Settled gives a channel that is closed when all that the services were given of the socket has ended and its acks were queued. It is nil
-// when that is so. What waits for a service that is away is not waited for. Nothing of the socket may be given meanwhile.
+// Settled gives a channel that is closed when all that the services were given of the socket has
+// ended and its acks were queued. It is nil when that is so. What waits for a service that is away
+// is not waited for. Nothing of the socket may be given meanwhile.
 func (b *Binding) Settled() <-chan struct{} {
 	b.mu.Lock()
 	lanes := b.lanesLocked()
@@ -72,7 +75,8 @@ func (s *service) resettleLocked() {
 	}
 }
 
-// awaitFlushesLocked lets the settlement wait for the results that were taken and may not have been concluded.
+// awaitFlushesLocked lets the settlement wait for the results that were taken and may not have been
+// concluded.
 func (s *service) awaitFlushesLocked(w *settlement) {
 	for _, a := range s.unflushed {
 		w.parts.Add(1)

@@ -20,7 +20,8 @@ func isOpen(c <-chan struct{}) bool {
 	}
 }
 
-// A socket is settled when all that instances have of it is resolved, what waits for a window included, and not before its acks are queued.
+// A socket is settled when all that instances have of it is resolved, what waits for a window
+// included, and not before its acks are queued.
 func TestBinding_Settled(t *testing.T) {
 	f := newFixture(t, Options{})
 	i := f.attach("a", "a1", func(r *sio.Register) { r.Window = 1 })
@@ -62,7 +63,8 @@ func TestBinding_Settled_beforeFlush(t *testing.T) {
 	}
 }
 
-// What waits for a service that is away is not waited for, also when the service goes away meanwhile; what went to another instance is.
+// What waits for a service that is away is not waited for, also when the service goes away
+// meanwhile; what went to another instance is.
 func TestBinding_Settled_away(t *testing.T) {
 	f := newFixture(t, Options{})
 	i, other := f.attach("a", "a1", nil), (*instance)(nil)

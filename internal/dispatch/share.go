@@ -4,16 +4,18 @@ package dispatch
 
 import "math/bits"
 
-// An instance's window is shared by all that its service handles, and by all of its sockets. So that neither a handler that hangs nor a
-// socket that floods takes all of it, each may have open at most so many times what is left free: of events, one alone gets three quarters
-// of the window, a second three quarters of the rest; of sockets, one alone gets half, so that it leaves room in its event's share too. What
-// has nothing open may always have one.
+// An instance's window is shared by all that its service handles, and by all of its sockets. So
+// that neither a handler that hangs nor a socket that floods takes all of it, each may have open at
+// most so many times what is left free: of events, one alone gets three quarters of the window, a
+// second three quarters of the rest; of sockets, one alone gets half, so that it leaves room in its
+// event's share too. What has nothing open may always have one.
 const (
 	eventPart  = 3
 	socketPart = 1
 )
 
-// share is the part of an instance's window that one event, or connects, or what was redelivered, takes.
+// share is the part of an instance's window that one event, or connects, or what was redelivered,
+// takes.
 type share struct {
 	open    int
 	waiting ring // lanes whose next dispatch waits for room in it
@@ -51,8 +53,9 @@ func (a *Attachment) fairLocked(open, part int) bool {
 	return open == 0 || open < part*(a.register.Window-len(a.open))
 }
 
-// companyLocked tells how many that were redelivered may be open before the dispatch is handed out. Each death divides it, by so much that
-// at the last redelivery what an instance dies of is alone with it, and what merely died with it is not set aside: with the defaults by four.
+// companyLocked tells how many that were redelivered may be open before the dispatch is handed out.
+// Each death divides it, by so much that at the last redelivery what an instance dies of is alone
+// with it, and what merely died with it is not set aside: with the defaults by four.
 func (a *Attachment) companyLocked(dp *Dispatch) int {
 	window, most := a.register.Window, a.d.options.MaxRedeliveries
 	halvings := bits.Len(uint(window-1)) * min(dp.Redeliveries, most) / most
@@ -70,13 +73,15 @@ func (a *Attachment) fullLocked(dp *Dispatch) *share {
 	return nil
 }
 
-// hinderedLocked tells whether something else than the window keeps the lane's next dispatch from its instance, and if it is a share, which.
+// hinderedLocked tells whether something else than the window keeps the lane's next dispatch from
+// its instance, and if it is a share, which.
 func (l *lane) hinderedLocked(dp *Dispatch) (full *share, hindered bool) {
 	full = l.at.fullLocked(dp)
 	return full, full != nil || !l.at.fairLocked(l.open, socketPart) || !l.at.suitsLocked(dp)
 }
 
-// freeLocked tells whether nothing but the window keeps the lane's dispatch from its instance, and nobody waits for the same.
+// freeLocked tells whether nothing but the window keeps the lane's dispatch from its instance, and
+// nobody waits for the same.
 func (l *lane) freeLocked(dp *Dispatch) bool {
 	if _, hindered := l.hinderedLocked(dp); hindered {
 		return false
@@ -109,7 +114,8 @@ func (a *Attachment) awaitLocked(s *share, l *lane) {
 	s.waiting.push(l)
 }
 
-// readyLocked gives a share that has room for the lane that waits first, each in turn; nil when none has.
+// readyLocked gives a share that has room for the lane that waits first, each in turn; nil when
+// none has.
 func (a *Attachment) readyLocked() *share {
 	for range len(a.crowded) {
 		s := a.crowded[0]

@@ -19,7 +19,8 @@ type Survey struct {
 	Absent    time.Time          // since when no instance takes sockets; zero while one does
 	Held      int                // connects of this replica that wait meanwhile
 	Queued    int                // dispatches of this replica that wait, whatever for
-	Unread    int                // sockets of this replica that are not read, since too much of them waits
+	// sockets of this replica that are not read, since too much of them waits
+	Unread int
 }
 
 // InstanceSurvey is what is known of one instance. What is counted is this replica's.

@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A survey tells each service with its instances, what they have, and who waits; a service that is away keeps what it declared.
+// A survey tells each service with its instances, what they have, and who waits; a service that is
+// away keeps what it declared.
 func TestDispatcher_Survey(t *testing.T) {
 	f := newFixture(t, Options{})
 	show := func() (all []string) {

@@ -8,7 +8,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Tap is told what becomes of dispatches. It never blocks, calls nothing back, and may be called under any lock.
+// Tap is told what becomes of dispatches. It never blocks, calls nothing back, and may be called
+// under any lock.
 type Tap interface {
 	// Following tells whether anybody listens. Only then Happened is called.
 	Following() bool
@@ -56,7 +57,8 @@ func (a *Attachment) noteResult(dp *Dispatch, r *sio.Result) {
 	a.d.options.Tap.Happened(&o)
 }
 
-// noteDrop tells that nobody resolves the dispatch any more. The attachment is nil when no instance had it.
+// noteDrop tells that nobody resolves the dispatch any more. The attachment is nil when no instance
+// had it.
 func (d *Dispatcher) noteDrop(a *Attachment, dp *Dispatch, why string) {
 	switch {
 	case !d.listened(dp):

@@ -18,7 +18,8 @@ func (t *tap) Happened(o *sio.Occurrence) {
 	t.told = append(t.told, fmt.Sprintf("%d %s %s/%s %s%s %s", o.Kind, o.Socket, o.Service, o.Instance, o.Event.Name, o.Event.Args, o.Detail))
 }
 
-// A tap is told of each hand-out, each result and each drop of this replica's dispatches, and not of those that others forward.
+// A tap is told of each hand-out, each result and each drop of this replica's dispatches, and not
+// of those that others forward.
 func TestTap(t *testing.T) {
 	heard := &tap{}
 	f := newFixture(t, Options{Tap: heard, MaxRedeliveries: 1})

@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// unhandled remembers which events were reported, so that each is reported once. Browsers choose the names, so it is bounded.
+// unhandled remembers which events were reported, so that each is reported once. Browsers choose
+// the names, so it is bounded.
 type unhandled struct {
 	loglimit.Limiter
 	mu    sync.Mutex // guards names

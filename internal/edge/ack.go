@@ -38,7 +38,8 @@ func (s *Socket) writeAck(id sio.AckID, ack *sio.Ack) {
 	giveBack(text)
 }
 
-// expect remembers that the browser owes an ack, unless the socket is gone. When it owes too many, the oldest counts as missing.
+// expect remembers that the browser owes an ack, unless the socket is gone. When it owes too many,
+// the oldest counts as missing.
 func (s *Socket) expect(d *hub.Delivery) bool {
 	s.mu.Lock()
 	if s.state.Load() == gone {

@@ -71,7 +71,8 @@ func benchWorld(b testing.TB) (*hub.Hub, *inline) {
 	conn.WriteMessage(websocket.TextMessage, []byte("40"))
 	conn.ReadMessage() // open
 	conn.ReadMessage() // connected
-	// When the ack that nobody waits for is counted, the reader is through with all before, and the benchmark may take its place.
+	// When the ack that nobody waits for is counted, the reader is through with all before, and the
+	// benchmark may take its place.
 	conn.WriteMessage(websocket.TextMessage, []byte(`421["event"]`))
 	conn.WriteMessage(websocket.TextMessage, []byte(`431[]`))
 	conn.ReadMessage()
@@ -95,7 +96,8 @@ func benchWorld(b testing.TB) (*hub.Hub, *inline) {
 	return h, i
 }
 
-// BenchmarkClient_Event is an event from the message to the instance, and its result without an ack.
+// BenchmarkClient_Event is an event from the message to the instance, and its result without an
+// ack.
 func BenchmarkClient_Event(b *testing.B) {
 	_, i := benchWorld(b)
 	c := i.socket.client

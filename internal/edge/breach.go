@@ -27,7 +27,8 @@ const (
 	causeNamespaces = "namespaces"
 	// causeUnfinished is a packet that would pass the setting max-unfinished.
 	causeUnfinished = "unfinished"
-	// causeOverdue is a packet whose attachments did not come in the time of the setting attachment-timeout.
+	// causeOverdue is a packet whose attachments did not come in the time of the setting
+	// attachment-timeout.
 	causeOverdue = "attachments_overdue"
 )
 
@@ -48,7 +49,8 @@ func (c *client) breakRule(cause string, m message) {
 	c.closeFor(cause, m)
 }
 
-// closeFor counts a breach and closes the session, with an explanation to the browser where it is of a limit.
+// closeFor counts a breach and closes the session, with an explanation to the browser where it is
+// of a limit.
 func (c *client) closeFor(cause string, m message) {
 	c.server.metrics.Breaches.WithLabelValues(cause).Inc()
 	c.debug(cause, m)
@@ -81,7 +83,8 @@ func (c *client) rule(cause string) string {
 	}[cause]
 }
 
-// message is what broke a rule. Its content is for debugging only: it may hold what users keep to themselves.
+// message is what broke a rule. Its content is for debugging only: it may hold what users keep to
+// themselves.
 type message struct {
 	data   []byte
 	binary bool
@@ -121,8 +124,8 @@ func (c *client) anySocket() sio.SocketID {
 	return c.sockets[0].id
 }
 
-// excerpt shows the beginning of a packet in one quoted line. The payload or the query of a connect is left out: it
-// holds credentials.
+// excerpt shows the beginning of a packet in one quoted line. The payload or the query of a connect
+// is left out: it holds credentials.
 func excerpt(data []byte) string {
 	const shown = 100
 	if len(data) > 0 && data[0] == byte(socketio.Connect) {

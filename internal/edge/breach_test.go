@@ -15,7 +15,8 @@ import (
 
 const attachment = `{"_placeholder":true,"num":0}`
 
-// Each of these must close the session of a joined browser, count as one breach of the cause, and reach no service.
+// Each of these must close the session of a joined browser, count as one breach of the cause, and
+// reach no service.
 func TestClient_Breaches(t *testing.T) {
 	for name, c := range map[string]struct {
 		packets []any // string or []byte
@@ -92,7 +93,8 @@ func TestClient_Breaches(t *testing.T) {
 	}
 }
 
-// A browser that passed a limit must be told which, with the code of its kind; one that broke a rule of the protocol is told nothing.
+// A browser that passed a limit must be told which, with the code of its kind; one that broke a
+// rule of the protocol is told nothing.
 func TestClient_BreachesExplained(t *testing.T) {
 	const none = "close 1005"
 	for name, c := range map[string]struct {
@@ -205,7 +207,8 @@ func TestClient_OrdinaryEvents(t *testing.T) {
 	}
 }
 
-// A packet whose attachments do not come must close the session in time; the clock stands still between packets. (B5)
+// A packet whose attachments do not come must close the session in time; the clock stands still
+// between packets. (B5)
 func TestClient_AttachmentsOverdue(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		timeout := w.edge.options.AttachmentTimeout
@@ -238,7 +241,8 @@ func TestClient_AttachmentsOverdue(t *testing.T) {
 	})
 }
 
-// Unfinished packets of all sessions together must stay within their limit; who would pass it is closed, the rest is not. (B5)
+// Unfinished packets of all sessions together must stay within their limit; who would pass it is
+// closed, the rest is not. (B5)
 func TestServer_Unfinished(t *testing.T) {
 	inBubble(t, func(s *setup) { s.edge.MaxUnfinished = 2 * s.edge.Engine.MaxPayload }, func(t *testing.T, w *world) {
 		var all []*edgetest.Browser
@@ -262,7 +266,8 @@ func TestServer_Unfinished(t *testing.T) {
 	})
 }
 
-// More events a second than the limit must close the session; as many as it allows must not, however long they go on.
+// More events a second than the limit must close the session; as many as it allows must not,
+// however long they go on.
 func TestClient_EventRate(t *testing.T) {
 	bothTransports(t, func(s *setup) { s.edge.MaxEventRate = 10 }, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)

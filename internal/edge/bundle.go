@@ -24,7 +24,8 @@ import (
 //go:embed bundle/*.js bundle/*.map
 var bundleFiles embed.FS
 
-// bundle serves the JavaScript client. The files are public and the same for everybody, so any origin may load them.
+// bundle serves the JavaScript client. The files are public and the same for everybody, so any
+// origin may load them.
 type bundle struct {
 	prefixes []string // of the paths, "/socket.io/socket.io"
 	version  string

@@ -100,7 +100,8 @@ func unpack(t *testing.T, packed []byte) []byte {
 	return plain
 }
 
-// What is no file of the client must be answered quickly with 404, and other methods with 405. (H18)
+// What is no file of the client must be answered quickly with 404, and other methods with 405.
+// (H18)
 func TestServer_BundleUnknown(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		for _, path := range []string{

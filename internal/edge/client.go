@@ -36,13 +36,15 @@ type client struct {
 	broken   bool // a rule was broken: what still comes is not looked at
 	draining bool // nothing that is to be answered is taken
 
-	mu        sync.Mutex                 // guards the fields below
-	sockets   []*Socket                  // pending and joined; few
-	left      map[sio.Namespace]struct{} // left by the server's word since the browser's last connect there
-	joined    int32
-	lonely    *time.Timer // rings when no namespace was joined for too long
-	overdue   *time.Timer // rings when attachments are
-	sentenced bool        // the session is being closed by this side: what still comes is not looked at
+	mu      sync.Mutex // guards the fields below
+	sockets []*Socket  // pending and joined; few
+	// left by the server's word since the browser's last connect there
+	left    map[sio.Namespace]struct{}
+	joined  int32
+	lonely  *time.Timer // rings when no namespace was joined for too long
+	overdue *time.Timer // rings when attachments are
+	// the session is being closed by this side: what still comes is not looked at
+	sentenced bool
 	closed    bool
 }
 
@@ -141,7 +143,8 @@ func (c *client) tooFast(p *socketio.Packet) bool {
 	return !c.events.take(time.Since(c.server.birth), rate, rate)
 }
 
-// find gives the socket that is joined to the namespace; late tells that a packet for it was on its way when it was disconnected.
+// find gives the socket that is joined to the namespace; late tells that a packet for it was on its
+// way when it was disconnected.
 func (c *client) find(ns sio.Namespace) (s *Socket, late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,7 +193,8 @@ func (c *client) connect(p *socketio.Packet, data []byte) {
 	s.ask()
 }
 
-// add takes a new socket in. When the session was sentenced meanwhile, the socket ends with the others.
+// add takes a new socket in. When the session was sentenced meanwhile, the socket ends with the
+// others.
 func (c *client) add(s *Socket) {
 	c.mu.Lock()
 	sentenced := c.sentenced
@@ -209,8 +213,8 @@ func (c *client) join() {
 	disarmLocked(&c.lonely)
 }
 
-// remove forgets a socket. When it was the last that was joined, the session is lonely again. With late, packets for it may still be on
-// their way.
+// remove forgets a socket. When it was the last that was joined, the session is lonely again. With
+// late, packets for it may still be on their way.
 func (c *client) remove(s *Socket, joined, late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,7 +249,8 @@ func (c *client) disconnectAll() {
 	c.session.Close(sio.ReasonForcedServerClose)
 }
 
-// Drain implements engineio.Receiver. What handlers ask of the browser is still answered, since they may need it for their own answers.
+// Drain implements engineio.Receiver. What handlers ask of the browser is still answered, since
+// they may need it for their own answers.
 func (c *client) Drain() (open []<-chan struct{}) {
 	c.draining = true
 	c.mu.Lock()
@@ -289,7 +294,8 @@ func (c *client) attachmentsOverdue() {
 	c.closeFor(causeOverdue, message{})
 }
 
-// armLocked sets a timer. It runs on the runtime's goroutine and ends by itself; a setting that was changed meanwhile does not ring.
+// armLocked sets a timer. It runs on the runtime's goroutine and ends by itself; a setting that was
+// changed meanwhile does not ring.
 func (c *client) armLocked(timer **time.Timer, d time.Duration, ring func()) {
 	disarmLocked(timer)
 	if c.closed {
@@ -319,7 +325,9 @@ func disarmLocked(timer **time.Timer) {
 
 // bucket lets connects or events through at a rate. It is small, since every client has two.
 type bucket struct {
-	at    uint32  // milliseconds since the server began; after weeks without a take they may have come round, and the bucket is not full again
+	// milliseconds since the server began; after weeks without a take they may have come round, and
+	// the bucket is not full again
+	at    uint32
 	spent float32 // of size
 }
 

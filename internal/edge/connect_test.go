@@ -15,7 +15,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A connect must be answered with a socket id that is not the session's, and the service must learn handshake and auth. (N1)
+// A connect must be answered with a socket id that is not the session's, and the service must learn
+// handshake and auth. (N1)
 func TestClient_Connect(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		o.Query = "color=red"
@@ -45,7 +46,8 @@ func TestClient_Connect(t *testing.T) {
 	})
 }
 
-// A packet for a namespace that is not joined must close the session, and nothing of it reach a service. (N2, X1)
+// A packet for a namespace that is not joined must close the session, and nothing of it reach a
+// service. (N2, X1)
 func TestClient_NotJoined(t *testing.T) {
 	for _, packet := range []string{`2["a"]`, `2/admin,["a"]`, `20["a"]`, `31["a"]`, `1`, `1/admin,`, `51-["a",{"_placeholder":true,"num":0}]`, `4"boom"`} {
 		bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
@@ -60,13 +62,14 @@ func TestClient_NotJoined(t *testing.T) {
 	}
 }
 
-// The same holds while the connect is pending, and in another namespace than the one that is joined; the joined sockets then end with
-// forced close. (N2)
+// The same holds while the connect is pending, and in another namespace than the one that is
+// joined; the joined sockets then end with forced close. (N2)
 func TestClient_BreachEndsAllSockets(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
 		b.Connect("/", nil)
-		b.Connect("/open", nil).EmitWithAck("hi") // a service that is not asked is told of sockets that it got events of
+		// a service that is not asked is told of sockets that it got events of
+		b.Connect("/open", nil).EmitWithAck("hi")
 		b.Send(`2/admin,["a"]`)
 		b.ExpectClosed()
 		synctest.Wait()
@@ -94,7 +97,8 @@ func TestClient_EventWhilePending(t *testing.T) {
 	})
 }
 
-// A second connect to a namespace must close the session, whether the first is pending or joined. (N2, X2)
+// A second connect to a namespace must close the session, whether the first is pending or joined.
+// (N2, X2)
 func TestClient_ConnectTwice(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -114,7 +118,8 @@ func TestClient_ConnectTwice(t *testing.T) {
 	})
 }
 
-// A connect to a namespace that no service has must be refused, and the session stay. A query is part of the name. (N3, X9, X21)
+// A connect to a namespace that no service has must be refused, and the session stay. A query is
+// part of the name. (N3, X9, X21)
 func TestClient_UnknownNamespace(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -131,7 +136,8 @@ func TestClient_UnknownNamespace(t *testing.T) {
 	})
 }
 
-// A socket that is refused must leave the rooms that a handler put it in, and what failed in a handler must not reach the browser. (N4, X22)
+// A socket that is refused must leave the rooms that a handler put it in, and what failed in a
+// handler must not reach the browser. (N4, X22)
 func TestClient_RefusedInRoom(t *testing.T) {
 	for name, c := range map[string]struct {
 		result sio.Result
@@ -194,7 +200,8 @@ func TestClient_Refused(t *testing.T) {
 	})
 }
 
-// When the session ends while a connect is pending, the socket must vanish, and a late decision do nothing. (N5)
+// When the session ends while a connect is pending, the socket must vanish, and a late decision do
+// nothing. (N5)
 func TestClient_EndWhilePending(t *testing.T) {
 	bothTransports(t, holdConnects, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -234,8 +241,9 @@ func TestSocket_EventsInOrder(t *testing.T) {
 	})
 }
 
-// A session without a joined namespace must be closed after the connect timeout, not before, and not once one is joined. When the last is
-// left, the time begins anew. (N7, and better than the reference server)
+// A session without a joined namespace must be closed after the connect timeout, not before, and
+// not once one is joined. When the last is left, the time begins anew. (N7, and better than the
+// reference server)
 func TestClient_ConnectTimeout(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		timeout := w.edge.options.ConnectTimeout

@@ -39,6 +39,6 @@ func dataOf(d *sio.Data) sio.Data {
 	return *d
 }
 
-// firstVersion is that of a socket with which nothing was kept yet. It is not 0, so that a handler can ask for its first data to be kept only if
-// nobody else's is.
+// firstVersion is that of a socket with which nothing was kept yet. It is not 0, so that a handler
+// can ask for its first data to be kept only if nobody else's is.
 const firstVersion = 1

@@ -31,7 +31,8 @@ func (s *Socket) Deliver(d *hub.Delivery) {
 	}
 }
 
-// deliverLater holds the delivery for a socket that is not connected yet, or drops it. It tells whether the socket is connected now.
+// deliverLater holds the delivery for a socket that is not connected yet, or drops it. It tells
+// whether the socket is connected now.
 func (s *Socket) deliverLater(d *hub.Delivery) (now bool) {
 	s.mu.Lock()
 	state := s.state.Load()
@@ -75,7 +76,8 @@ func (s *Socket) left(d *hub.Delivery) {
 	}
 }
 
-// write queues the event. A lone receiver writes into a buffer of the pool; many share one encoding.
+// write queues the event. A lone receiver writes into a buffer of the pool; many share one
+// encoding.
 func (s *Socket) write(d *hub.Delivery) (queued bool) {
 	p, marked := s.client.protocol(), s.ticket != nil && d.Offset != ""
 	if d.Receivers > 1 {

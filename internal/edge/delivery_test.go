@@ -12,7 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An event that was emitted without compression must not be compressed for a polling browser, whether it is alone or shares it.
+// An event that was emitted without compression must not be compressed for a polling browser,
+// whether it is alone or shares it.
 func TestSocket_DeliverNoCompress(t *testing.T) {
 	for receivers := 1; receivers <= 2; receivers++ {
 		inBubble(t, nil, func(t *testing.T, w *world) {

@@ -28,7 +28,8 @@ func slowly(after time.Duration, meanwhile func(call)) func(*setup) {
 	}
 }
 
-// A drain answers what was taken before it closes a session, takes nothing new meanwhile, and lets the browser answer handlers.
+// A drain answers what was taken before it closes a session, takes nothing new meanwhile, and lets
+// the browser answer handlers.
 func TestServer_Drain_answers(t *testing.T) {
 	for name, how := range map[string]edgetest.Options{"websocket": {}, "polling": {Polling: true}} {
 		t.Run(name, func(t *testing.T) {

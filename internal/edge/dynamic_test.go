@@ -12,8 +12,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Namespaces by pattern must come with their first socket and go with their last, refused ones too, so that a browser that thinks of many names
-// takes no room from others. One too many is refused with a reason, and the session stays.
+// Namespaces by pattern must come with their first socket and go with their last, refused ones too,
+// so that a browser that thinks of many names takes no room from others. One too many is refused
+// with a reason, and the session stays.
 func TestClient_DynamicNamespaces(t *testing.T) {
 	byPattern := func(s *setup) {
 		s.dispatch.MaxDynamic = 2

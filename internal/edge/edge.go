@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package edge is the browsers' door: it serves Socket.IO over HTTP. A client is one session with the sockets on it; a Socket is one client
-// in one namespace, which the hub delivers to and the dispatcher takes events of. The edge knows the rules of namespaces, connects and
-// acks, and leaves bytes to engineio and packets to socketio. It never decides which service gets an event.
+// Package edge is the browsers' door: it serves Socket.IO over HTTP. A client is one session with
+// the sockets on it; a Socket is one client in one namespace, which the hub delivers to and the
+// dispatcher takes events of. The edge knows the rules of namespaces, connects and acks, and leaves
+// bytes to engineio and packets to socketio. It never decides which service gets an event.
 package edge
 
 import (
@@ -36,12 +37,14 @@ type Server struct {
 	birth      time.Time
 	recovery   *recovery // nil when no socket can come back
 
-	unfinished atomic.Int64     // bytes of packets whose attachments have not all come, of all clients
+	// bytes of packets whose attachments have not all come, of all clients
+	unfinished atomic.Int64
 	quiet      loglimit.ByCause // a line a second for each cause
 	minutely   loglimit.ByCause // a line a minute, of what goes on for hours
 }
 
-// New makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with.
+// New makes a Server. The options are those of DefaultOptions with changes that Validate finds no
+// fault with.
 func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine engineio.Observer, log *slog.Logger) *Server {
 	s := &Server{
 		options:    o,
@@ -74,14 +77,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.engine.ServeHTTP(w, r)
 }
 
-// Drain opens no more sessions, closes all with ReasonServerShuttingDown and waits until they are gone, at most until ctx ends.
+// Drain opens no more sessions, closes all with ReasonServerShuttingDown and waits until they are
+// gone, at most until ctx ends.
 func (s *Server) Drain(ctx context.Context) error { return s.engine.Drain(ctx) }
 
-// Wake answers the request of a polling session that waits for packets, if one does: the way that it came is about to end.
+// Wake answers the request of a polling session that waits for packets, if one does: the way that
+// it came is about to end.
 func (s *Server) Wake(id sio.SessionID) { s.engine.Wake(id) }
 
-// DrainSession closes one session on a WebSocket with ReasonServerShuttingDown when all that it took is answered, within the time: the way that
-// it came is about to end.
+// DrainSession closes one session on a WebSocket with ReasonServerShuttingDown when all that it
+// took is answered, within the time: the way that it came is about to end.
 func (s *Server) DrainSession(id sio.SessionID, within time.Duration) {
 	s.engine.DrainSession(id, within)
 }

@@ -78,7 +78,8 @@ func TestSocket_Allocations(t *testing.T) {
 	}
 }
 
-// The same must work over a real network, and one emit reach many browsers on both transports, attachments beside their packet.
+// The same must work over a real network, and one emit reach many browsers on both transports,
+// attachments beside their packet.
 func TestServer_TCP(t *testing.T) {
 	w := newWorld(t, nil)
 	server := edgetest.ServeTCP(t, w.edge)

@@ -36,7 +36,8 @@ func (w *world) emitWithAcks(ns sio.Namespace, name string, timeout time.Duratio
 	return result
 }
 
-// The answer of a handler must reach the browser with the id of the event, whatever it holds. (A1, A7, X20)
+// The answer of a handler must reach the browser with the id of the event, whatever it holds. (A1,
+// A7, X20)
 func TestSocket_Ack(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		s := w.Open(o).Connect("/", nil)
@@ -68,7 +69,8 @@ func TestSocket_Ack(t *testing.T) {
 	})
 }
 
-// All receivers of an emit get one ack id, their answers go to who asked, and a second answer is ignored. (A1, A2, A7)
+// All receivers of an emit get one ack id, their answers go to who asked, and a second answer is
+// ignored. (A1, A2, A7)
 func TestSocket_AckOfBrowser(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		first, second := w.Open(o), w.Open(edgetest.Options{})
@@ -161,7 +163,8 @@ func TestSocket_TooManyOutstandingAcks(t *testing.T) {
 	})
 }
 
-// Packets that were on their way when the server disconnected the socket must be dropped, and the rest of the session live on. (A8)
+// Packets that were on their way when the server disconnected the socket must be dropped, and the
+// rest of the session live on. (A8)
 func TestSocket_PacketsAfterDisconnect(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -203,7 +206,8 @@ func TestSocket_DeliverAfterLeave(t *testing.T) {
 	})
 }
 
-// A volatile event must be dropped when the browser is not reading, whole with its attachments, and what is not volatile still come. (2.5)
+// A volatile event must be dropped when the browser is not reading, whole with its attachments, and
+// what is not volatile still come. (2.5)
 func TestSocket_Volatile(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		client := w.Client()
@@ -276,7 +280,8 @@ func TestSocket_Reasons(t *testing.T) {
 	}
 }
 
-// A service that does not answer must make the edge stop reading, not fill memory; and the end of the session must free it.
+// A service that does not answer must make the edge stop reading, not fill memory; and the end of
+// the session must free it.
 func TestSocket_BackPressure(t *testing.T) {
 	bothTransports(t, func(s *setup) {
 		s.register.Window = 4

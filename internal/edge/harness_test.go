@@ -169,7 +169,8 @@ type service struct {
 	attachment *dispatch.Attachment
 	wake       chan struct{}
 	ended      chan struct{}
-	results    sync.Mutex // held while results are handed in: an attachment takes them from one goroutine at a time
+	// held while results are handed in: an attachment takes them from one goroutine at a time
+	results sync.Mutex
 
 	mu    sync.Mutex // guards the fields below
 	queue []call

@@ -13,7 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// What handlers do to the socket while they decide must come behind the answer, in order; volatile events are dropped. (N6)
+// What handlers do to the socket while they decide must come behind the answer, in order; volatile
+// events are dropped. (N6)
 func TestSocket_HeldWhilePending(t *testing.T) {
 	bothTransports(t, holdConnects, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -46,7 +47,8 @@ func TestSocket_HeldWhilePending(t *testing.T) {
 	})
 }
 
-// What was held for a socket that is refused must be settled and never be seen. A disconnect while pending waits for the decision.
+// What was held for a socket that is refused must be settled and never be seen. A disconnect while
+// pending waits for the decision.
 func TestSocket_HeldAndRefused(t *testing.T) {
 	inBubble(t, holdConnects, func(t *testing.T, w *world) {
 		b := w.Open(edgetest.Options{})

@@ -9,8 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 )
 
-// life is the context of one session: it ends when the session does. An idle session so needs no context of its own, which would
-// cost memory for each.
+// life is the context of one session: it ends when the session does. An idle session so needs no
+// context of its own, which would cost memory for each.
 type life struct{ session *engineio.Session }
 
 // Deadline implements context.Context.

@@ -10,8 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 )
 
-// Some breaches are of a rule of the protocol, and some of a limit that an operator can move. Of the former a browser is told nothing, as
-// by the reference server. Of the latter it is told which limit, since correct programs pass them, too.
+// Some breaches are of a rule of the protocol, and some of a limit that an operator can move. Of
+// the former a browser is told nothing, as by the reference server. Of the latter it is told which
+// limit, since correct programs pass them, too.
 
 // limit is what a browser is told of a limit that it passed, and the setting for the log.
 type limit struct {

@@ -13,8 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// The log lines of sessions that the edge ends, beside those of breaches, and of connects that are not accepted. The lines of reasons stand
-// with the sessions, in engineio.
+// The log lines of sessions that the edge ends, beside those of breaches, and of connects that are
+// not accepted. The lines of reasons stand with the sessions, in engineio.
 
 var (
 	noticeLonely = &engineio.Notice{Level: slog.LevelWarn, Cause: "no_namespace", Setting: "connect-timeout",
@@ -68,12 +68,14 @@ func (s *Socket) noteNoHandlers() {
 	}
 }
 
-// noteLimit says once a minute that a setting is reached which costs browsers something, and no connection.
+// noteLimit says once a minute that a setting is reached which costs browsers something, and no
+// connection.
 func (s *Server) noteLimit(setting, text string) {
 	if ok, suppressed := s.minutely.Allow(setting); ok {
 		s.log.Warn(text, "setting", setting, "suppressed", suppressed)
 	}
 }
 
-// NotServed counts and logs a request that was answered with 404 for its path: by the web application with upstream, or else by nobody.
+// NotServed counts and logs a request that was answered with 404 for its path: by the web
+// application with upstream, or else by nobody.
 func (s *Server) NotServed(r *http.Request, upstream bool) { s.engine.NotServed(r, upstream) }

@@ -55,7 +55,8 @@ func (p *page) ask(auth map[string]any) {
 	p.browser.SendConnect(p.ns, payload)
 }
 
-// answered reads until the answer to the connect. What comes before it is kept back, as the client does.
+// answered reads until the answer to the connect. What comes before it is kept back, as the client
+// does.
 func (p *page) answered() {
 	p.w.t.Helper()
 	var before []socketio.Packet

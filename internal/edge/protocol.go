@@ -17,9 +17,11 @@ import (
 //	protocol 5 as msgpack   when the first message is binary: each packet is one binary message, with its attachments in it
 //	protocol 4              on revision 3 of Engine.IO, which says so in the handshake: JSON, and connected to the main namespace unasked
 //
-// It is known before there is a socket and does not change. This side never speaks first but in protocol 4.
+// It is known before there is a socket and does not change. This side never speaks first but in
+// protocol 4.
 //
-// The functions below are switches and no interface, since what goes through an interface escapes, and acks and events would be allocated.
+// The functions below are switches and no interface, since what goes through an interface escapes,
+// and acks and events would be allocated.
 type protocol uint8
 
 const (
@@ -28,8 +30,8 @@ const (
 	protocol4
 )
 
-// The kinds of a delivery's encodings, which are *engineio.Shared. Protocol 4 has the events of protocol 5. What is marked carries its
-// offset, for sockets that may come back.
+// The kinds of a delivery's encodings, which are *engineio.Shared. Protocol 4 has the events of
+// protocol 5. What is marked carries its offset, for sockets that may come back.
 const (
 	encodingJSON = iota
 	encodingJSONMarked
@@ -51,7 +53,8 @@ func (c *client) protocol() protocol {
 	return protocolJSON
 }
 
-// connectUnasked joins a browser of protocol 4 to the main namespace, which it takes for granted. It is called before the first message.
+// connectUnasked joins a browser of protocol 4 to the main namespace, which it takes for granted.
+// It is called before the first message.
 func (c *client) connectUnasked() {
 	s := newSocket(c, &socketio.Packet{Type: socketio.Connect, Namespace: sio.MainNamespace})
 	s.unasked = true
@@ -68,7 +71,8 @@ func (c *client) alone() bool {
 	return len(c.sockets) <= 1
 }
 
-// appendConnect appends the answer to a connect. The private id is empty for a socket that cannot come back.
+// appendConnect appends the answer to a connect. The private id is empty for a socket that cannot
+// come back.
 func (p protocol) appendConnect(dst []byte, ns sio.Namespace, id sio.SocketID, pid sio.PrivateID) []byte {
 	switch p {
 	case protocolMsgpack:

@@ -48,7 +48,8 @@ func connectMsgpack(t *testing.T, w *world, o edgetest.Options) (*edgetest.Brows
 	return b, answer.SID
 }
 
-// A browser whose first message is binary must be served in msgpack, and handlers must see what they see of any other browser.
+// A browser whose first message is binary must be served in msgpack, and handlers must see what
+// they see of any other browser.
 func TestProtocol_Msgpack(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		b, id := connectMsgpack(t, w, o)
@@ -77,7 +78,8 @@ func TestProtocol_Msgpack(t *testing.T) {
 	})
 }
 
-// A broadcast must reach browsers of both formats with the same name, arguments and attachments, and acks of both must come back.
+// A broadcast must reach browsers of both formats with the same name, arguments and attachments,
+// and acks of both must come back.
 func TestProtocol_Broadcast(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		text := w.Open(o)
@@ -118,7 +120,8 @@ func TestProtocol_Broadcast(t *testing.T) {
 	})
 }
 
-// Breaches in msgpack must close the session as those in JSON do, and the log must not show what may be credentials.
+// Breaches in msgpack must close the session as those in JSON do, and the log must not show what
+// may be credentials.
 func TestProtocol_MsgpackBreaches(t *testing.T) {
 	for name, c := range map[string]struct {
 		text   string
@@ -171,7 +174,8 @@ func expectText(t *testing.T, b *edgetest.Browser, want string) {
 	}
 }
 
-// A client of protocol 4 must be in the main namespace unasked, be told so without an id, and join others with a query as auth.
+// A client of protocol 4 must be in the main namespace unasked, be told so without an id, and join
+// others with a query as auth.
 func TestProtocol4(t *testing.T) {
 	bothTransports(t, oldWorld(nil), func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -203,7 +207,8 @@ func TestProtocol4(t *testing.T) {
 	})
 }
 
-// The refusal of a connect must be the data or else the message, without an object around it, and leave the session open.
+// The refusal of a connect must be the data or else the message, without an object around it, and
+// leave the session open.
 func TestProtocol4_Refused(t *testing.T) {
 	refuse := func(s *setup) {
 		s.handle = func(c call) *sio.Result {
@@ -230,7 +235,8 @@ func TestProtocol4_Refused(t *testing.T) {
 	})
 }
 
-// A client may join another namespace before the main one has been decided, and although the main one is nobody's.
+// A client may join another namespace before the main one has been decided, and although the main
+// one is nobody's.
 func TestProtocol4_OtherNamespace(t *testing.T) {
 	hold := func(s *setup) {
 		s.handle = func(c call) *sio.Result {

@@ -12,10 +12,11 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// recovery lets sockets come back under their old id after the loss of a connection, with what they missed. It is nil when the setting
-// recovery is 0.
+// recovery lets sockets come back under their old id after the loss of a connection, with what they
+// missed. It is nil when the setting recovery is 0.
 //
-// A browser is told a private id with the answer to its connect, and shows it when it connects again. A record of it goes round:
+// A browser is told a private id with the answer to its connect, and shows it when it connects
+// again. A record of it goes round:
 //
 //	live     a socket holds it; whoever shows the private id ends that socket, and the record is
 //	absent   the socket was cut off, until the time of the setting is over
@@ -83,8 +84,8 @@ func lasting(reason sio.Reason) bool {
 	return false
 }
 
-// claim gives the record of a private id to one caller. A socket that holds it is ended first: its browser has a new connection, and the
-// loss of the old one was not noticed yet.
+// claim gives the record of a private id to one caller. A socket that holds it is ended first: its
+// browser has a new connection, and the loss of the old one was not noticed yet.
 func (r *recovery) claim(pid sio.PrivateID, ns sio.Namespace) (rec *record, failure string) {
 	rec, live, failure := r.tryClaim(pid, ns)
 	if live == nil {
@@ -152,7 +153,8 @@ func (r *recovery) keep(rec *record, absence *hub.Absence, last *dispatch.Bindin
 	}
 }
 
-// forget says that the record's socket does not come back. The absence, if there was one, is the caller's.
+// forget says that the record's socket does not come back. The absence, if there was one, is the
+// caller's.
 func (r *recovery) forget(rec *record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,14 +164,16 @@ func (r *recovery) forget(rec *record) {
 	}
 }
 
-// knows tells whether the record was ever live: a socket that was never let in has nothing to come back to.
+// knows tells whether the record was ever live: a socket that was never let in has nothing to come
+// back to.
 func (r *recovery) knows(rec *record) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.records[rec.pid] == rec
 }
 
-// listLocked puts the record where its time is. It belongs at the end, unless it was claimed meanwhile.
+// listLocked puts the record where its time is. It belongs at the end, unless it was claimed
+// meanwhile.
 func (r *recovery) listLocked(rec *record) {
 	at := r.absent.Back()
 	for at != nil && at.Value.(*record).expires.After(rec.expires) {
@@ -189,7 +193,8 @@ func (r *recovery) unlistLocked(rec *record) {
 	r.server.metrics.Absent.Dec()
 }
 
-// armLocked sets the timer for the record that expires next. It runs on the runtime's goroutine and ends by itself once nobody is absent.
+// armLocked sets the timer for the record that expires next. It runs on the runtime's goroutine and
+// ends by itself once nobody is absent.
 func (r *recovery) armLocked() {
 	if r.timer == nil && r.absent.Len() > 0 {
 		r.timer = time.AfterFunc(time.Until(r.absent.Front().Value.(*record).expires), r.expire)

@@ -24,8 +24,8 @@ func withRecovery(s *setup) {
 	s.journal = hub.JournalOptions{Retention: s.edge.Recovery + s.edge.Engine.PingInterval + s.edge.Engine.PingTimeout, MaxEvents: 1000, MaxBytes: 1 << 20}
 }
 
-// A browser that lost its connection comes back as who it was, to its rooms and to all that it missed, with attachments and in order. What
-// wants an ack, or is volatile, is not sent again.
+// A browser that lost its connection comes back as who it was, to its rooms and to all that it
+// missed, with attachments and in order. What wants an ack, or is volatile, is not sent again.
 func TestRecovery_OK(t *testing.T) {
 	bothTransports(t, withRecovery, func(t *testing.T, w *world, o edgetest.Options) {
 		p, other := w.page("/admin", o), w.page("/admin", o)
@@ -72,7 +72,8 @@ func TestRecovery_OK(t *testing.T) {
 	})
 }
 
-// A browser that never got an event comes back too, again and again, also long after the last event.
+// A browser that never got an event comes back too, again and again, also long after the last
+// event.
 func TestRecovery_Quiet(t *testing.T) {
 	inBubble(t, withRecovery, func(t *testing.T, w *world) {
 		p := w.page("/", edgetest.Options{})
@@ -93,7 +94,8 @@ func TestRecovery_Quiet(t *testing.T) {
 	})
 }
 
-// A browser that is back before the loss was noticed takes its socket over: the old session ends, and nothing comes twice.
+// A browser that is back before the loss was noticed takes its socket over: the old session ends,
+// and nothing comes twice.
 func TestRecovery_HalfOpen(t *testing.T) {
 	bothTransports(t, withRecovery, func(t *testing.T, w *world, o edgetest.Options) {
 		p := w.page("/", o)
@@ -145,7 +147,8 @@ func TestRecovery_Window(t *testing.T) {
 	})
 }
 
-// Who shows what nobody knows, or what is not whole any more, gets a new socket and nothing of the old one.
+// Who shows what nobody knows, or what is not whole any more, gets a new socket and nothing of the
+// old one.
 func TestRecovery_Failed(t *testing.T) {
 	cases := map[string]struct {
 		spoil func(w *world, p *page)
@@ -232,7 +235,8 @@ func TestRecovery_Reasons(t *testing.T) {
 	}
 }
 
-// The services are asked again, and may refuse. A browser that then shows better credentials, or is lost meanwhile, may still come back.
+// The services are asked again, and may refuse. A browser that then shows better credentials, or is
+// lost meanwhile, may still come back.
 func TestRecovery_Refused(t *testing.T) {
 	hold := false
 	inBubble(t, func(s *setup) {
@@ -359,7 +363,8 @@ func TestRecovery_Off(t *testing.T) {
 	})
 }
 
-// Whatever the network does while several emit, join and leave, each page gets all that is for it, once and in order.
+// Whatever the network does while several emit, join and leave, each page gets all that is for it,
+// once and in order.
 func TestRecovery_Model(t *testing.T) {
 	for seed := range uint64(12) {
 		inBubble(t, withRecovery, func(t *testing.T, w *world) {
@@ -414,7 +419,8 @@ func TestRecovery_Model(t *testing.T) {
 	}
 }
 
-// A private id and an offset are for the broker, everything else in the payload is for the services.
+// A private id and an offset are for the broker, everything else in the payload is for the
+// services.
 func TestClaimOf(t *testing.T) {
 	for payload, want := range map[string][4]string{
 		``:                {"", "", "", "false"},

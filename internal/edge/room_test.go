@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// told gives what the service was told of rooms and disconnects of the namespace, "own" for the sockets' own rooms.
+// told gives what the service was told of rooms and disconnects of the namespace, "own" for the
+// sockets' own rooms.
 func (w *world) told(ns sio.Namespace) (all []string) {
 	for _, c := range w.service.of(ns) {
 		name := strings.NewReplacer(string(c.socket.ID()), "own")
@@ -30,8 +31,8 @@ func (w *world) told(ns sio.Namespace) (all []string) {
 	return all
 }
 
-// A service that asks for it hears of a socket's rooms from its connect to its end, and at last in which it was. Of one that was refused it
-// hears nothing.
+// A service that asks for it hears of a socket's rooms from its connect to its end, and at last in
+// which it was. Of one that was refused it hears nothing.
 func TestSocket_RoomEvents(t *testing.T) {
 	watched := func(s *setup) {
 		s.register.Namespaces[1].RoomEvents = true

@@ -21,7 +21,8 @@ import (
 //	joining   -> gone       as from connected
 //	connected -> gone       the browser left, a handler disconnected it, or the session ended
 //
-// While pending and joining, what is for the browser is held, so that it comes behind the answer to the connect and in order.
+// While pending and joining, what is for the browser is held, so that it comes behind the answer to
+// the connect and in order.
 const (
 	pending uint32 = iota
 	joining
@@ -41,11 +42,13 @@ type Socket struct {
 	// state is written under mu and read by anyone.
 	state atomic.Uint32
 
-	data atomic.Pointer[sio.Data] // what handlers keep with the socket; nil when there never was any
+	// what handlers keep with the socket; nil when there never was any
+	data atomic.Pointer[sio.Data]
 
-	mu      sync.Mutex                  // guards the fields below
-	binding *dispatch.Binding           // set once, before the next message is read
-	reason  *sio.Reason                 // why it is gone, for the one that asks the services; nil unless it was gone before
+	mu      sync.Mutex        // guards the fields below
+	binding *dispatch.Binding // set once, before the next message is read
+	// why it is gone, for the one that asks the services; nil unless it was gone before
+	reason  *sio.Reason
 	waiting *held                       // nil when nothing is held
 	acks    map[sio.AckID]*hub.Delivery // acks that the browser owes; nil when there are none
 
@@ -135,7 +138,8 @@ func (s *Socket) decided(d dispatch.Decision) {
 		}
 		if s.giveUp() {
 			m.Away.Inc()
-			// Standard clients try again after the loss of the transport, and give up after a connect error.
+			// Standard clients try again after the loss of the transport, and give up after a
+			// connect error.
 			s.client.session.CloseNoted(sio.ReasonForcedServerClose, noticeAway)
 		}
 	}
@@ -185,7 +189,8 @@ func (s *Socket) refuse(outcome metrics.Counter, answer func(dst []byte) []byte)
 	s.client.session.Flush()
 }
 
-// refuseSilently gives up a socket that the browser did not ask for. An error in the main namespace would reach its other namespaces too.
+// refuseSilently gives up a socket that the browser did not ask for. An error in the main namespace
+// would reach its other namespaces too.
 func (s *Socket) refuseSilently(outcome metrics.Counter) {
 	if s.giveUp() {
 		outcome.Inc()
@@ -213,7 +218,8 @@ func (s *Socket) giveUp() bool {
 	return true
 }
 
-// take carries out one packet of the browser. It blocks while the socket's services have too much to do.
+// take carries out one packet of the browser. It blocks while the socket's services have too much
+// to do.
 func (s *Socket) take(p *socketio.Packet) {
 	m := s.client.server.metrics
 	switch p.Type {
@@ -230,7 +236,8 @@ func (s *Socket) take(p *socketio.Packet) {
 	}
 }
 
-// settled gives a channel that is closed when the services have answered what they were given of the socket; nil when they have.
+// settled gives a channel that is closed when the services have answered what they were given of
+// the socket; nil when they have.
 func (s *Socket) settled() <-chan struct{} {
 	s.mu.Lock()
 	binding := s.binding
@@ -241,8 +248,8 @@ func (s *Socket) settled() <-chan struct{} {
 	return binding.Settled()
 }
 
-// Disconnect implements hub.Socket. While the connect is pending it waits for the decision, since a socket that is not connected cannot
-// be disconnected.
+// Disconnect implements hub.Socket. While the connect is pending it waits for the decision, since a
+// socket that is not connected cannot be disconnected.
 func (s *Socket) Disconnect(closeSession bool) {
 	how := endSocket
 	if closeSession {
@@ -313,7 +320,8 @@ func (s *Socket) leave(reason sio.Reason) {
 	}
 }
 
-// noteLocked leaves the reason to the one that asks the services. It is apart from leave so that only then it costs an allocation.
+// noteLocked leaves the reason to the one that asks the services. It is apart from leave so that
+// only then it costs an allocation.
 func (s *Socket) noteLocked(reason sio.Reason) { s.reason = &reason }
 
 // tellDisconnect tells the browser that the server ended the socket.

@@ -12,22 +12,25 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// ticket is a socket's part in the recovery. A socket without one gets neither a private id nor offsets.
+// ticket is a socket's part in the recovery. A socket without one gets neither a private id nor
+// offsets.
 type ticket struct {
 	record    *record
 	recovered bool
 	missed    []*hub.Delivery // to be written before the answer to the connect
 
-	absence *hub.Absence  // set when the socket left and may come back
-	parted  atomic.Int32  // of the two things to be done when it left: out of the hub, and told to the services
-	left    chan struct{} // closed when both are done
+	absence *hub.Absence // set when the socket left and may come back
+	// of the two things to be done when it left: out of the hub, and told to the services
+	parted atomic.Int32
+	left   chan struct{} // closed when both are done
 }
 
 // oldestWithRecovery is the first revision of Engine.IO whose clients know of recovery.
 const oldestWithRecovery = 4
 
-// issue gives the socket its id: the old one if its browser shows what it needs to come back, a new one otherwise. A socket that comes
-// back is in the hub from now on, with its rooms, and what is for it is held until it is let in.
+// issue gives the socket its id: the old one if its browser shows what it needs to come back, a new
+// one otherwise. A socket that comes back is in the hub from now on, with its rooms, and what is
+// for it is held until it is let in.
 func (s *Socket) issue() {
 	server := s.client.server
 	r := server.recovery
@@ -68,8 +71,8 @@ func (s *Socket) comeBack(r *recovery, pid sio.PrivateID, offset string) (failur
 	return ""
 }
 
-// claimOf takes what the browser shows to come back out of the payload of its connect: the rest is for the services, which have no use for
-// a secret between browser and broker.
+// claimOf takes what the browser shows to come back out of the payload of its connect: the rest is
+// for the services, which have no use for a secret between browser and broker.
 func claimOf(payload []byte) (pid sio.PrivateID, offset string, rest []byte, shown bool) {
 	if !bytes.Contains(payload, []byte(`"pid"`)) {
 		return "", "", payload, false
@@ -95,7 +98,8 @@ func claimOf(payload []byte) (pid sio.PrivateID, offset string, rest []byte, sho
 	return pid, offset, bytes.TrimSpace(text.Bytes()), true
 }
 
-// before is what the dispatcher knows of the socket that had the id before; nil when there was none.
+// before is what the dispatcher knows of the socket that had the id before; nil when there was
+// none.
 func (s *Socket) before() *dispatch.Binding {
 	if !s.recovered() {
 		return nil
@@ -106,7 +110,8 @@ func (s *Socket) before() *dispatch.Binding {
 // recovered tells whether the socket came back under its old id.
 func (s *Socket) recovered() bool { return s.ticket != nil && s.ticket.recovered }
 
-// admit makes the socket one that can come back. It is called under s.mu, in the step from pending to joining.
+// admit makes the socket one that can come back. It is called under s.mu, in the step from pending
+// to joining.
 func (s *Socket) admit() {
 	if s.ticket != nil {
 		s.client.server.recovery.hold(s.ticket.record, s)
@@ -152,8 +157,9 @@ func (s *Socket) depart(reason sio.Reason) (rooms []sio.Room) {
 	return h.Remove(s.namespace, s.id)
 }
 
-// parting says that one of two things is done: the socket departed, or the services know that it did. After the second it may come back:
-// so the services hear of its end before they hear of its return.
+// parting says that one of two things is done: the socket departed, or the services know that it
+// did. After the second it may come back: so the services hear of its end before they hear of its
+// return.
 func (s *Socket) parting(done int32) {
 	const both = 2
 	t := s.ticket

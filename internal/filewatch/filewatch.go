@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package filewatch has files read anew when they change: certificates, and who may call. It compares contents, since a file may be replaced by a
-// link, or through one, with times that tell nothing, and reads what stayed the same from one look to the next, since a file may be half written.
-// What cannot be read stays as it was.
+// Package filewatch has files read anew when they change: certificates, and who may call. It
+// compares contents, since a file may be replaced by a link, or through one, with times that tell
+// nothing, and reads what stayed the same from one look to the next, since a file may be half
+// written. What cannot be read stays as it was.
 package filewatch
 
 import (
@@ -46,7 +47,8 @@ func New(interval time.Duration, m *metrics.Reload, log *slog.Logger) *Watcher {
 	return &Watcher{interval: interval, metrics: m, log: log}
 }
 
-// Add watches a source that has been loaded. name is for people. changed is called after each time that it was loaded anew; it may be nil.
+// Add watches a source that has been loaded. name is for people. changed is called after each time
+// that it was loaded anew; it may be nil.
 func (w *Watcher) Add(name string, s Source, changed func()) {
 	w.metrics.Stale.WithLabelValues(name).Set(0)
 	w.watched = append(w.watched, &watched{name: name, source: s, digest: digest(s.Files()), changed: changed})
@@ -78,7 +80,8 @@ func (w *Watcher) look() {
 			continue // nothing new, or somebody is writing just now
 		}
 		if err := x.source.Load(); err != nil {
-			// The next look tries again: files of one source may be replaced one after another, and a certificate may begin to be valid.
+			// The next look tries again: files of one source may be replaced one after another, and
+			// a certificate may begin to be valid.
 			if !bytes.Equal(now, x.refused) {
 				w.metrics.Failed.WithLabelValues(x.name).Inc()
 				w.metrics.Stale.WithLabelValues(x.name).Set(1)
@@ -87,7 +90,8 @@ func (w *Watcher) look() {
 			x.refused = now
 			continue
 		}
-		x.digest, x.refused = now, nil // as it was before it was read: what changed meanwhile is found at the next look
+		// as it was before it was read: what changed meanwhile is found at the next look
+		x.digest, x.refused = now, nil
 		w.metrics.Loaded.WithLabelValues(x.name).Inc()
 		w.metrics.Stale.WithLabelValues(x.name).Set(0)
 		w.log.Info("changed files were read", "what", x.name)
@@ -97,7 +101,8 @@ func (w *Watcher) look() {
 	}
 }
 
-// digest tells the contents of files from any other contents. A file that cannot be read counts as a content of its own.
+// digest tells the contents of files from any other contents. A file that cannot be read counts as
+// a content of its own.
 func digest(files []string) []byte {
 	h := sha256.New()
 	for _, name := range files {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hijack takes the connection of an upgrade request over from the HTTP server. A client must wait for the answer to its
-// handshake before it sends any frame (RFC 6455, section 4.1). What it sent earlier is refused by HTTP: the request, its bytes and the
-// handler that hijacks would otherwise part without a word, or the bytes be lost. Any listener may use it.
+// Package hijack takes the connection of an upgrade request over from the HTTP server. A client
+// must wait for the answer to its handshake before it sends any frame (RFC 6455, section 4.1). What
+// it sent earlier is refused by HTTP: the request, its bytes and the handler that hijacks would
+// otherwise part without a word, or the bytes be lost. Any listener may use it.
 package hijack
 
 import (
@@ -19,7 +20,8 @@ import (
 // ErrEarly means that the client sent more than its request before it was answered.
 var ErrEarly = errors.New("the client sent data before its handshake was answered (RFC 6455, section 4.1)")
 
-// Take takes a connection over. With ErrEarly the connection is taken over, too, and waits for an Answer.
+// Take takes a connection over. With ErrEarly the connection is taken over, too, and waits for an
+// Answer.
 func Take(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -42,7 +44,8 @@ const (
 	restBytes  = 64 << 10
 )
 
-// Answer is an http.ResponseWriter for a connection that was taken over. Close sends the answer and ends the connection.
+// Answer is an http.ResponseWriter for a connection that was taken over. Close sends the answer and
+// ends the connection.
 type Answer struct {
 	conn   net.Conn
 	header http.Header
@@ -74,8 +77,8 @@ func (a *Answer) Write(p []byte) (int, error) {
 	return a.out.Write(p)
 }
 
-// Close sends the answer and ends the connection. It takes what the client still sends, for a moment: a connection that is closed with
-// bytes unread may lose the answer.
+// Close sends the answer and ends the connection. It takes what the client still sends, for a
+// moment: a connection that is closed with bytes unread may lose the answer.
 func (a *Answer) Close() {
 	defer func() { _ = a.conn.Close() }()
 	if a.conn.SetDeadline(time.Now().Add(answerTime)) != nil {

@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A request alone must give its connection; one with bytes behind it must be answered by HTTP, whole, and the connection closed.
+// A request alone must give its connection; one with bytes behind it must be answered by HTTP,
+// whole, and the connection closed.
 func TestTake(t *testing.T) {
 	for early, want := range map[string]string{"": "taken", "\x81\x80\x00\x00\x00\x00": "refused", "GET / HTTP/1.1\r\n\r\n": "refused"} {
 		done := make(chan error, 1)

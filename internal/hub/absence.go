@@ -9,8 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Absence is what the hub keeps of a socket that was cut off and may come back: its rooms, and since when it was in them. The owner hands
-// it back once, to Restore or to Forget.
+// Absence is what the hub keeps of a socket that was cut off and may come back: its rooms, and
+// since when it was in them. The owner hands it back once, to Restore or to Forget.
 type Absence struct {
 	namespace sio.Namespace
 	id        sio.SocketID
@@ -19,8 +19,8 @@ type Absence struct {
 	cut       uint64     // the sequence at which it was cut off
 }
 
-// trace tells which events of the journal were a socket's. A socket got, or should have got, what has a sequence above born. It is nil in
-// hubs without a journal.
+// trace tells which events of the journal were a socket's. A socket got, or should have got, what
+// has a sequence above born. It is nil in hubs without a journal.
 type trace struct {
 	born  uint64
 	last  uint64   // of the last event of the journal that was for this socket
@@ -29,14 +29,15 @@ type trace struct {
 	blind uint64   // spans up to this sequence are forgotten
 }
 
-// span is a room that a socket was in for a while: for the events above from, up to and including until.
+// span is a room that a socket was in for a while: for the events above from, up to and including
+// until.
 type span struct {
 	room        sio.Room
 	from, until uint64
 }
 
-// maxPast bounds the rooms left that are remembered for one socket. One that leaves more in the time of the journal may come back only
-// with a later offset.
+// maxPast bounds the rooms left that are remembered for one socket. One that leaves more in the
+// time of the journal may come back only with a later offset.
 const maxPast = 256
 
 // Loss says why missed events cannot be replayed.
@@ -50,7 +51,8 @@ const (
 	LossOffset Loss = "unknown_offset"
 	// LossIncomplete means that the journal does not reach back far enough.
 	LossIncomplete Loss = "incomplete"
-	// LossGap means that events of other replicas did not come here while the socket lived, or that nobody can tell.
+	// LossGap means that events of other replicas did not come here while the socket lived, or that
+	// nobody can tell.
 	LossGap Loss = "backplane_gap"
 	// LossTooLarge means that more was missed than the browser may be sent at once.
 	LossTooLarge Loss = "too_large"
@@ -62,7 +64,8 @@ func (a *Absence) Rooms() []sio.Room {
 	return append(append(rooms, a.id.Room()), a.rooms...)
 }
 
-// Cut is Remove for a socket that may come back. It returns nil when the socket is not there, or the hub has no journal.
+// Cut is Remove for a socket that may come back. It returns nil when the socket is not there, or
+// the hub has no journal.
 func (h *Hub) Cut(ns sio.Namespace, id sio.SocketID) *Absence {
 	h.mu.Lock()
 	n := h.namespaces[ns]
@@ -97,10 +100,11 @@ func (h *Hub) Forget(a *Absence) {
 	}
 }
 
-// Restore puts s, which has the id of the absent socket, into its rooms, and returns the events that the browser missed, in the order in
-// which it would have got them: those behind the offset of the last one that it knows. What is delivered after them comes live, so
-// between the two there is neither a gap nor an overlap. An empty offset means that the browser got no event since it connected. With a
-// loss nothing is restored, and the absence is forgotten.
+// Restore puts s, which has the id of the absent socket, into its rooms, and returns the events
+// that the browser missed, in the order in which it would have got them: those behind the offset of
+// the last one that it knows. What is delivered after them comes live, so between the two there is
+// neither a gap nor an overlap. An empty offset means that the browser got no event since it
+// connected. With a loss nothing is restored, and the absence is forgotten.
 func (h *Hub) Restore(a *Absence, s Socket, offset string, maxBytes int) (missed []*Delivery, loss Loss) {
 	n := h.namespace(a.namespace) // it stays while somebody is absent
 	position, loss := h.position(a, offset)
@@ -144,7 +148,8 @@ func (h *Hub) position(a *Absence, offset string) (uint64, Loss) {
 	}
 	if offset != "" {
 		sequence, here, ok := h.parseOffset(offset)
-		// Clients keep their offset when they connect anew. One of another replica so means that nothing came since.
+		// Clients keep their offset when they connect anew. One of another replica so means that
+		// nothing came since.
 		if !ok || !here && a.trace.last > a.trace.born {
 			return 0, LossOffset
 		}
@@ -153,7 +158,8 @@ func (h *Hub) position(a *Absence, offset string) (uint64, Loss) {
 		}
 	}
 	if position >= a.trace.last {
-		// Nothing was for this socket between its last event and the cut, however much of that the journal has dropped.
+		// Nothing was for this socket between its last event and the cut, however much of that the
+		// journal has dropped.
 		position = max(position, a.cut)
 	}
 	if position < a.trace.blind {
@@ -162,13 +168,15 @@ func (h *Hub) position(a *Absence, offset string) (uint64, Loss) {
 	return position, LossNone
 }
 
-// Gap says that commands of other replicas did not come here. Sockets that were connected, or away, until now may have missed events, and the
-// journal cannot give them: none of them is recovered. It tells whether there can be any.
+// Gap says that commands of other replicas did not come here. Sockets that were connected, or away,
+// until now may have missed events, and the journal cannot give them: none of them is recovered. It
+// tells whether there can be any.
 func (h *Hub) Gap() (some bool) {
 	if h.journal.Retention <= 0 {
 		return false
 	}
-	h.gap.Store(h.sequence.Add(1)) // one of its own, so that whoever connects next is told from those before
+	// one of its own, so that whoever connects next is told from those before
+	h.gap.Store(h.sequence.Add(1))
 	h.metrics.Gaps.Inc()
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -221,8 +229,9 @@ func (r *replay) collect(j *journal, after uint64) Loss {
 	return LossNone
 }
 
-// outbound estimates what an event costs in a browser's queue, rather too high: attachments grow by a third on polling, and each event has
-// a frame, a namespace and an offset. A replay that did not fit would close the session, for the next one to try it again.
+// outbound estimates what an event costs in a browser's queue, rather too high: attachments grow by
+// a third on polling, and each event has a frame, a namespace and an offset. A replay that did not
+// fit would close the session, for the next one to try it again.
 func outbound(e *entry) int {
 	const overhead = 128
 	return e.event.Size() + e.event.Size()/3 + overhead
@@ -260,7 +269,8 @@ func (j *journal) newTrace() *trace {
 	return &trace{born: j.sequence.Load()}
 }
 
-// joined notes that the socket is in one more room. It is called under the namespace's lock, so no event of the namespace comes between.
+// joined notes that the socket is in one more room. It is called under the namespace's lock, so no
+// event of the namespace comes between.
 func (t *trace) joined(j *journal) {
 	if t != nil {
 		t.since = append(t.since, j.sequence.Load())

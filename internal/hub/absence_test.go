@@ -160,8 +160,8 @@ func (w *town) check(g *guest) {
 	}
 }
 
-// Whatever is emitted, joined, left, cut off and brought back, each browser gets just what was emitted to it while it was here or away,
-// once and in order.
+// Whatever is emitted, joined, left, cut off and brought back, each browser gets just what was
+// emitted to it while it was here or away, once and in order.
 func TestHub_Restore_Model(t *testing.T) {
 	for seed := range uint64(300) {
 		o := JournalOptions{}
@@ -188,7 +188,8 @@ func TestHub_Restore_Model(t *testing.T) {
 	}
 }
 
-// Browsers that are cut off again and again while several emit get every event once, in the same order as all others.
+// Browsers that are cut off again and again while several emit get every event once, in the same
+// order as all others.
 func TestHub_Restore_Concurrent(t *testing.T) {
 	const emitters, each, browsers = 4, 300, 6
 	h := newRemembering(JournalOptions{})
@@ -244,7 +245,8 @@ func TestHub_Restore_Concurrent(t *testing.T) {
 	}
 }
 
-// A quiet browser comes back whatever others were sent, and one that missed what was dropped does not.
+// A quiet browser comes back whatever others were sent, and one that missed what was dropped does
+// not.
 func TestHub_Restore_Bounds(t *testing.T) {
 	h := newRemembering(JournalOptions{MaxEvents: 4})
 	quiet, busy := addSocket(h, main), addSocket(h, main)

@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// pipeSocket writes each delivery to a socket of the system, since that is what a delivery costs in the main.
+// pipeSocket writes each delivery to a socket of the system, since that is what a delivery costs in
+// the main.
 type pipeSocket struct {
 	id   sio.SocketID
 	conn net.PacketConn
@@ -25,7 +26,8 @@ func (s *pipeSocket) Deliver(d *Delivery) {
 	s.conn.WriteTo(data, s.to) //nolint:errcheck // nobody reads: full is fine
 }
 
-// BenchmarkHub_Deliver measures one delivery among many, with a system call each and without, by number of workers.
+// BenchmarkHub_Deliver measures one delivery among many, with a system call each and without, by
+// number of workers.
 func BenchmarkHub_Deliver(b *testing.B) {
 	sink, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

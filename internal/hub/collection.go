@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Collection gathers the acks of one delivery on this replica. It is settled when each receiver answered or left.
+// Collection gathers the acks of one delivery on this replica. It is settled when each receiver
+// answered or left.
 type Collection struct {
 	metrics *metrics.Hub
 	sockets int
@@ -42,7 +43,8 @@ func newCollection(m *metrics.Hub, one Socket, all []Socket) *Collection {
 // Sockets counts those that were asked.
 func (c *Collection) Sockets() int { return c.sockets }
 
-// Wait gives what came until the collection was settled or ctx ended. It must be called once; what comes later is dropped.
+// Wait gives what came until the collection was settled or ctx ended. It must be called once; what
+// comes later is dropped.
 func (c *Collection) Wait(ctx context.Context) sio.Acks {
 	select {
 	case <-c.settled:
@@ -77,8 +79,8 @@ func (c *Collection) left(id sio.SocketID) {
 	}
 }
 
-// settleLocked tells whether the socket was still awaited. Wait takes the lock before it reads, so that it sees what the caller
-// adds after the last one has settled.
+// settleLocked tells whether the socket was still awaited. Wait takes the lock before it reads, so
+// that it sees what the caller adds after the last one has settled.
 func (c *Collection) settleLocked(id sio.SocketID) bool {
 	if _, awaited := c.pending[id]; !awaited {
 		return false

@@ -59,7 +59,8 @@ func TestHub_Collect_Nobody(t *testing.T) {
 	}
 }
 
-// A socket that leaves settles its part at once; one that stays silent is missing when the time is over, and late answers do no harm.
+// A socket that leaves settles its part at once; one that stays silent is missing when the time is
+// over, and late answers do no harm.
 func TestHub_Collect_Missing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(Alone{})

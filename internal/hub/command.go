@@ -10,9 +10,10 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Execute carries the command out in the whole cluster: first here, then it tells the other replicas, unless the target is Local or
-// names only sockets of this one. It returns how many sockets the target has here; err has CodeUnavailable when the others could
-// not be told, which takes nothing back here, and CodeDeadline when they were, and some of them are silent.
+// Execute carries the command out in the whole cluster: first here, then it tells the other
+// replicas, unless the target is Local or names only sockets of this one. It returns how many
+// sockets the target has here; err has CodeUnavailable when the others could not be told, which
+// takes nothing back here, and CodeDeadline when they were, and some of them are silent.
 func (h *Hub) Execute(cmd sio.Command) (sockets int, err error) {
 	sockets = h.Apply(cmd)
 	if h.staysHere(cmd.To()) {
@@ -25,7 +26,8 @@ func (h *Hub) Execute(cmd sio.Command) (sockets int, err error) {
 	return sockets, err
 }
 
-// Apply carries the command out on this replica only, and returns how many sockets the target has here.
+// Apply carries the command out on this replica only, and returns how many sockets the target has
+// here.
 func (h *Hub) Apply(cmd sio.Command) (sockets int) {
 	if cmd.To().Pattern {
 		return h.applyMatching(cmd)
@@ -46,8 +48,8 @@ func (h *Hub) Apply(cmd sio.Command) (sockets int) {
 // Emit is Execute of an emit.
 func (h *Hub) Emit(e *sio.Emit) (sockets int, err error) { return h.Execute(e) }
 
-// Deliver is Apply of an emit. It returns when every receiver has queued the event and written what its browser took, so that the
-// emits of one caller arrive in order.
+// Deliver is Apply of an emit. It returns when every receiver has queued the event and written what
+// its browser took, so that the emits of one caller arrive in order.
 func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
 	if e.Target.Pattern {
 		return h.applyMatching(e)
@@ -88,23 +90,26 @@ func (h *Hub) askThem(c *Collection, e *sio.Emit, one Socket, all []Socket) {
 	h.deliver(d, one, all)
 }
 
-// Collect delivers the emit to sockets of this replica and waits for their acks until all came or left, or ctx ends.
+// Collect delivers the emit to sockets of this replica and waits for their acks until all came or
+// left, or ctx ends.
 func (h *Hub) Collect(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks) {
 	c := h.Ask(e)
 	return c.Sockets(), c.Wait(ctx)
 }
 
-// EmitWithAcks delivers the emit in the whole cluster and waits for the acks: AskEveryone and its collect in one.
+// EmitWithAcks delivers the emit in the whole cluster and waits for the acks: AskEveryone and its
+// collect in one.
 func (h *Hub) EmitWithAcks(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks, err error) {
 	sockets, collect := h.AskEveryone(ctx, e)
 	acks, err = collect()
 	return sockets, acks, err
 }
 
-// AskEveryone delivers the emit in the whole cluster before it returns, so that what the caller emits next arrives after it, and tells how
-// many sockets were asked here. collect, to be called once, waits until all answered or left, or ctx ended, which is no error: what is
-// missing is counted. Its error has CodeUnavailable when other replicas could not be asked or did not answer; what came is returned
-// beside it.
+// AskEveryone delivers the emit in the whole cluster before it returns, so that what the caller
+// emits next arrives after it, and tells how many sockets were asked here. collect, to be called
+// once, waits until all answered or left, or ctx ended, which is no error: what is missing is
+// counted. Its error has CodeUnavailable when other replicas could not be asked or did not answer;
+// what came is returned beside it.
 func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collect func() (sio.Acks, error)) {
 	local := h.Ask(e)
 	if h.staysHere(&e.Target) {
@@ -130,9 +135,10 @@ func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collec
 	}
 }
 
-// CountEveryone delivers the emit in the whole cluster before it returns. collect, to be called once, gathers how many sockets it reached,
-// until all replicas told or ctx ended; those that did not tell are listed, which is no error. waits tells whether that takes longer than a
-// moment. Its error has CodeUnavailable when other replicas could not be reached.
+// CountEveryone delivers the emit in the whole cluster before it returns. collect, to be called
+// once, gathers how many sockets it reached, until all replicas told or ctx ended; those that did
+// not tell are listed, which is no error. waits tells whether that takes longer than a moment. Its
+// error has CodeUnavailable when other replicas could not be reached.
 func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (sio.Acks, error), waits bool) {
 	sockets := h.Deliver(e)
 	if h.staysHere(&e.Target) {
@@ -215,8 +221,8 @@ func (h *Hub) deliver(d *Delivery, one Socket, all []Socket) int {
 // isWide tells whether it pays to share the work.
 func (h *Hub) isWide(all []Socket) bool { return len(all) >= h.wide && h.workers > 1 }
 
-// share calls do for all sockets with a few helpers, which take the sockets in blocks, so that one slow write does not leave the rest of its part
-// behind.
+// share calls do for all sockets with a few helpers, which take the sockets in blocks, so that one
+// slow write does not leave the rest of its part behind.
 func (h *Hub) share(all []Socket, do func(Socket)) {
 	const block = 32
 	var next atomic.Int64

@@ -11,8 +11,8 @@ import (
 // Kinds is how many encodings a Delivery keeps: kinds count from 0 to Kinds-1.
 const Kinds = 4
 
-// Delivery is one event on its way to local sockets. All receivers share it, and none may change it. A socket may keep it for as
-// long as it likes.
+// Delivery is one event on its way to local sockets. All receivers share it, and none may change
+// it. A socket may keep it for as long as it likes.
 type Delivery struct {
 	Namespace  sio.Namespace
 	Event      *sio.Event
@@ -21,7 +21,8 @@ type Delivery struct {
 	WantsAck   bool
 	AckID      sio.AckID // with WantsAck: one id for all receivers, unique on this replica
 	Receivers  int       // how many sockets share it; a lone receiver need not keep its encoding
-	// Offset is told to browsers that may come back, in the event that Marked gives; empty when there is nothing to tell.
+	// Offset is told to browsers that may come back, in the event that Marked gives; empty when
+	// there is nothing to tell.
 	Offset string
 	// Unflushed asks a socket to queue the event only: the hub flushes later.
 	Unflushed bool
@@ -34,7 +35,8 @@ type Delivery struct {
 	marked     sio.Event
 }
 
-// Marked gives the event with the offset as one more argument. Without an offset it is the event itself.
+// Marked gives the event with the offset as one more argument. Without an offset it is the event
+// itself.
 func (d *Delivery) Marked() *sio.Event {
 	if d.Offset == "" {
 		return d.Event
@@ -46,20 +48,23 @@ func (d *Delivery) Marked() *sio.Event {
 	return &d.marked
 }
 
-// Encoded gives the encoding of the kind: the first socket that writes it encodes, the rest reuse. Kinds are the edge's own.
+// Encoded gives the encoding of the kind: the first socket that writes it encodes, the rest reuse.
+// Kinds are the edge's own.
 func (d *Delivery) Encoded(kind int, encode func() any) any {
 	d.once[kind].Do(func() { d.encoded[kind] = encode() })
 	return d.encoded[kind]
 }
 
-// Dropped says that the event was dropped for a socket, while it was delivered. Left must follow where an ack is wanted.
+// Dropped says that the event was dropped for a socket, while it was delivered. Left must follow
+// where an ack is wanted.
 func (d *Delivery) Dropped() {
 	if d.tally != nil {
 		d.tally.Drop()
 	}
 }
 
-// Acked says that the socket's client answered. A second answer, one after Left, and one that came too late do nothing.
+// Acked says that the socket's client answered. A second answer, one after Left, and one that came
+// too late do nothing.
 func (d *Delivery) Acked(id sio.SocketID, ack sio.Ack) {
 	if d.collection != nil {
 		d.collection.acked(id, ack)

@@ -11,7 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// No socket that was there before a gap is recovered after it, whatever its browser has; those that connected after it are.
+// No socket that was there before a gap is recovered after it, whatever its browser has; those that
+// connected after it are.
 func TestHub_Gap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRemembering(JournalOptions{})

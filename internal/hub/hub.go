@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hub knows who is here: the sockets of this replica and their rooms. It delivers events to them, carries out joins, leaves and
-// disconnects, and collects acks. The doors add their sockets; whoever has a command calls Execute (or Emit), which also tells the
-// other replicas; what another replica tells comes in through Apply (or Deliver), which never publishes, so nothing travels twice.
+// Package hub knows who is here: the sockets of this replica and their rooms. It delivers events to
+// them, carries out joins, leaves and disconnects, and collects acks. The doors add their sockets;
+// whoever has a command calls Execute (or Emit), which also tells the other replicas; what another
+// replica tells comes in through Apply (or Deliver), which never publishes, so nothing travels
+// twice.
 //
 // The hub never blocks on a browser, and holds no lock while it calls a socket or the publisher.
 package hub
@@ -16,30 +18,37 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Socket is one client in one namespace, as the hub needs it. None of its methods blocks, and any may be called from several
-// goroutines at a time; deliveries of one emitter come one after another.
+// Socket is one client in one namespace, as the hub needs it. None of its methods blocks, and any
+// may be called from several goroutines at a time; deliveries of one emitter come one after
+// another.
 type Socket interface {
 	// ID names the socket. It never changes.
 	ID() sio.SocketID
-	// Deliver queues the event for the browser and flushes, unless d.Unflushed. When d.WantsAck, exactly one of d.Acked and d.Left must follow
-	// sooner or later, also when the socket is closed already.
+	// Deliver queues the event for the browser and flushes, unless d.Unflushed. When d.WantsAck,
+	// exactly one of d.Acked and d.Left must follow sooner or later, also when the socket is closed
+	// already.
 	Deliver(d *Delivery)
 	// Disconnect ends the socket, after what was delivered to it before.
 	Disconnect(closeSession bool)
 }
 
-// Flusher is a Socket that is given deliveries with Unflushed: Flush follows when all receivers have queued them.
+// Flusher is a Socket that is given deliveries with Unflushed: Flush follows when all receivers
+// have queued them.
 type Flusher interface{ Flush() }
 
-// Publisher tells and asks the other replicas. Its methods may be called from several goroutines at a time.
+// Publisher tells and asks the other replicas. Its methods may be called from several goroutines at
+// a time.
 type Publisher interface {
-	// Publish sends the command to the other replicas, in order per calling goroutine. It does not wait for them.
+	// Publish sends the command to the other replicas, in order per calling goroutine. It does not
+	// wait for them.
 	Publish(cmd sio.Command) error
-	// Ask sends the emit to the other replicas before it returns. collect, to be called once, gathers the acks of their sockets until
-	// all came or ctx ended. What came is valid also beside an error.
+	// Ask sends the emit to the other replicas before it returns. collect, to be called once,
+	// gathers the acks of their sockets until all came or ctx ended. What came is valid also beside
+	// an error.
 	Ask(ctx context.Context, emit *sio.Emit) (collect func() (sio.Acks, error))
-	// Query sends the query to the other replicas before it returns. collect, to be called once, gathers what they found until all
-	// answered or ctx ended; it is nil when nobody is to be asked. What came is valid also beside an error.
+	// Query sends the query to the other replicas before it returns. collect, to be called once,
+	// gathers what they found until all answered or ctx ended; it is nil when nobody is to be
+	// asked. What came is valid also beside an error.
 	Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error))
 	// Others counts the other replicas that a command for the target is sent to.
 	Others(t *sio.Target) int
@@ -61,15 +70,17 @@ type Hub struct {
 
 	ackIDs   atomic.Uint64 // the next id of a delivery that wants acks
 	sequence atomic.Uint64 // of the last event that was given an offset
-	gap      atomic.Uint64 // the sequence at which commands of other replicas were found missing last
+	// the sequence at which commands of other replicas were found missing last
+	gap atomic.Uint64
 
 	mu         sync.RWMutex
 	namespaces map[sio.Namespace]*namespace // guarded by mu; only those with sockets
 }
 
 const (
-	// wideReceivers and wideWorkers were measured with BenchmarkHub_Deliver: with a system call for each receiver helpers pay from
-	// some 100 receivers on, and four are faster than two also where there are two processors.
+	// wideReceivers and wideWorkers were measured with BenchmarkHub_Deliver: with a system call for
+	// each receiver helpers pay from some 100 receivers on, and four are faster than two also where
+	// there are two processors.
 	wideReceivers = 128
 	wideWorkers   = 4
 )
@@ -110,8 +121,8 @@ func (h *Hub) Add(ns sio.Namespace, s Socket) {
 	h.metrics.Rooms.Sub(float64(ceased))
 }
 
-// Remove takes the socket out of all its rooms and of the namespace, and tells in which rooms it was, its own first. Removing one that is
-// not there does nothing.
+// Remove takes the socket out of all its rooms and of the namespace, and tells in which rooms it
+// was, its own first. Removing one that is not there does nothing.
 func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room) {
 	h.mu.Lock()
 	rooms, told := h.removeLocked(ns, id)

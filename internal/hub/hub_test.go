@@ -111,7 +111,8 @@ func emit(ns sio.Namespace, rooms ...sio.Room) *sio.Emit {
 	return &sio.Emit{Target: sio.Target{Namespace: ns, Rooms: rooms}, Event: sio.Event{Name: "e"}}
 }
 
-// A target chooses each of its sockets once, whatever the overlap of its rooms, and none of the excepted.
+// A target chooses each of its sockets once, whatever the overlap of its rooms, and none of the
+// excepted.
 func TestHub_Deliver_Target(t *testing.T) {
 	h := newHub(Alone{})
 	a, b, c := addSocket(h, main), addSocket(h, main), addSocket(h, main)
@@ -163,7 +164,8 @@ func TestHub_Deliver_Target(t *testing.T) {
 	}
 }
 
-// Removing a socket takes it out of every room, and empty rooms and namespaces leave nothing behind.
+// Removing a socket takes it out of every room, and empty rooms and namespaces leave nothing
+// behind.
 func TestHub_Remove(t *testing.T) {
 	h := newHub(Alone{})
 	a, b := addSocket(h, "/n"), addSocket(h, "/n")
@@ -264,7 +266,8 @@ func TestHub_Emit_ErrUnavailable(t *testing.T) {
 	}
 }
 
-// A delivery is encoded once per kind, however many sockets write it at a time, and each of them gets it once.
+// A delivery is encoded once per kind, however many sockets write it at a time, and each of them
+// gets it once.
 func TestHub_Deliver_Wide(t *testing.T) {
 	h := newHub(Alone{})
 	var mu sync.Mutex

@@ -15,7 +15,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// JournalOptions bound what a hub keeps of each namespace's events for sockets that come back. With a Retention of zero it keeps nothing.
+// JournalOptions bound what a hub keeps of each namespace's events for sockets that come back. With
+// a Retention of zero it keeps nothing.
 type JournalOptions struct {
 	Retention time.Duration
 	MaxEvents int
@@ -73,7 +74,8 @@ func newEntry(sequence uint64, e *sio.Emit) *entry {
 	return n
 }
 
-// add appends an entry. Its sequence is higher than those before, since the caller has the namespace's turn.
+// add appends an entry. Its sequence is higher than those before, since the caller has the
+// namespace's turn.
 func (j *journal) add(n *entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -101,7 +103,8 @@ func (j *journal) dropLocked() {
 	j.metrics.JournalBytes.Sub(float64(n.size))
 }
 
-// armLocked sets the timer. It runs on the runtime's goroutine and ends by itself once nothing is kept.
+// armLocked sets the timer. It runs on the runtime's goroutine and ends by itself once nothing is
+// kept.
 func (j *journal) armLocked(d time.Duration) { j.timer = time.AfterFunc(d, j.expire) }
 
 // expire drops what is too old.
@@ -154,7 +157,8 @@ func (j *journal) after(sequence uint64) (entries []*entry, complete bool) {
 	return append([]*entry(nil), j.entries[from:]...), true
 }
 
-// An offset is what a browser remembers of the last event that it got: the replica whose journal counts, and the sequence.
+// An offset is what a browser remembers of the last event that it got: the replica whose journal
+// counts, and the sequence.
 const offsetSeparator = "."
 
 func (h *Hub) offset(sequence uint64) string {
@@ -175,8 +179,9 @@ func (h *Hub) parseOffset(offset string) (sequence uint64, here, ok bool) {
 	return sequence, here, !here || sequence <= h.sequence.Load()
 }
 
-// takesOffset tells whether browsers are told an offset with the event. They take the last argument for one when it is text, or the name
-// when there are no arguments; so a volatile event that ends in text needs one as well, although it is not kept.
+// takesOffset tells whether browsers are told an offset with the event. They take the last argument
+// for one when it is text, or the name when there are no arguments; so a volatile event that ends
+// in text needs one as well, although it is not kept.
 func takesOffset(e *sio.Emit) bool {
 	if !e.Volatile {
 		return true
@@ -185,7 +190,8 @@ func takesOffset(e *sio.Emit) bool {
 	return len(args) < 2 || args[len(args)-1] == '"'
 }
 
-// openArgs gives the arguments without the bracket that closes them and without space at both ends; some tells that there are any.
+// openArgs gives the arguments without the bracket that closes them and without space at both ends;
+// some tells that there are any.
 func openArgs(args []byte) (open []byte, some bool) {
 	open = bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(args), []byte("]")))
 	return open, len(open) > 1
@@ -203,8 +209,9 @@ func WithOffset(args []byte, offset string) []byte {
 	return append(append(append(marked, '"'), offset...), '"', ']')
 }
 
-// deliverInTurn delivers an event that carries an offset. One such event after the other is queued in a namespace, so that all its
-// sockets get them in the order of the journal; flushing, which costs more, is done when the next may already have its turn.
+// deliverInTurn delivers an event that carries an offset. One such event after the other is queued
+// in a namespace, so that all its sockets get them in the order of the journal; flushing, which
+// costs more, is done when the next may already have its turn.
 func (h *Hub) deliverInTurn(e *sio.Emit) (sockets int) {
 	n := h.namespace(e.Target.Namespace)
 	if n == nil {
@@ -238,7 +245,8 @@ func flush(s Socket) {
 	}
 }
 
-// record takes the snapshot of the target's sockets, and with it the event's place in the journal: who joins later joins behind it.
+// record takes the snapshot of the target's sockets, and with it the event's place in the journal:
+// who joins later joins behind it.
 func (n *namespace) record(h *Hub, e *sio.Emit, d *Delivery) (one Socket, all []Socket) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()

@@ -45,7 +45,8 @@ func (m model) rooms() int {
 	return len(all)
 }
 
-// Whatever sockets come and go, join and leave, the hub agrees with the plain table on who gets an emit and who is where.
+// Whatever sockets come and go, join and leave, the hub agrees with the plain table on who gets an
+// emit and who is where.
 func TestHub_Model(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
@@ -163,7 +164,8 @@ func compare(a, b sio.SocketID) int {
 	return 1
 }
 
-// Sockets that come and go while others emit, join and collect leave nothing behind and race with nothing.
+// Sockets that come and go while others emit, join and collect leave nothing behind and race with
+// nothing.
 func TestHub_Concurrent(t *testing.T) {
 	h := newHub(Alone{})
 	h.wide = 8

@@ -8,12 +8,14 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// namespace holds the sockets of one namespace and their rooms. The room that every socket has of its own is found through sockets
-// and costs nothing; others may join it too, and are then kept in rooms like those of any room.
+// namespace holds the sockets of one namespace and their rooms. The room that every socket has of
+// its own is found through sockets and costs nothing; others may join it too, and are then kept in
+// rooms like those of any room.
 type namespace struct {
 	// journal is nil when nothing is kept for sockets that come back.
 	journal *journal
-	// turn is held while an event of the journal is queued for its receivers. It is taken before mu.
+	// turn is held while an event of the journal is queued for its receivers. It is taken before
+	// mu.
 	turn sync.Mutex
 
 	mu      sync.RWMutex
@@ -34,7 +36,8 @@ type member struct {
 
 type room map[*member]struct{}
 
-// fewRooms is the number of rooms up to which a union looks for a socket in the rooms before, instead of keeping a set.
+// fewRooms is the number of rooms up to which a union looks for a socket in the rooms before,
+// instead of keeping a set.
 const fewRooms = 8
 
 func newNamespace() *namespace {
@@ -44,7 +47,8 @@ func newNamespace() *namespace {
 // emptyLocked tells whether there is nobody who could be reached, now or later.
 func (n *namespace) emptyLocked() bool { return len(n.sockets) == 0 && n.absent == 0 }
 
-// add tells whether the socket is a new one. The same id again takes the place of the old socket, without its rooms.
+// add tells whether the socket is a new one. The same id again takes the place of the old socket,
+// without its rooms.
 func (n *namespace) add(s Socket) (added bool, ceased int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -58,7 +62,8 @@ func (n *namespace) add(s Socket) (added bool, ceased int) {
 	return true, 0
 }
 
-// remove tells in which rooms the socket was, nil when it was not there, how many rooms ceased with it, and whether it was the last.
+// remove tells in which rooms the socket was, nil when it was not there, how many rooms ceased with
+// it, and whether it was the last.
 func (n *namespace) remove(id sio.SocketID) (rooms []sio.Room, ceased int, empty bool, told []Watcher) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -114,13 +119,15 @@ func (n *namespace) leave(t *sio.Target, rooms []sio.Room) (sockets, ceased int)
 	return len(members), ceased
 }
 
-// membersLocked writes the target's sockets down, since joins and leaves may change the very rooms that choose them.
+// membersLocked writes the target's sockets down, since joins and leaves may change the very rooms
+// that choose them.
 func (n *namespace) membersLocked(t *sio.Target) (members []*member) {
 	n.eachLocked(t, func(m *member) { members = append(members, m) })
 	return members
 }
 
-// receivers is a snapshot of the target's sockets. The first goes into one, so that an emit to a lone socket needs no slice.
+// receivers is a snapshot of the target's sockets. The first goes into one, so that an emit to a
+// lone socket needs no slice.
 func (n *namespace) receivers(t *sio.Target) (one Socket, all []Socket) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()

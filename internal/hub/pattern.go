@@ -14,7 +14,8 @@ type patterns struct {
 	compiled map[sio.Namespace]*sio.Pattern // guarded by mu; nil for what is no pattern
 }
 
-// maxPatterns bounds the patterns that are remembered. Beyond it any is forgotten, and compiled anew when it is needed.
+// maxPatterns bounds the patterns that are remembered. Beyond it any is forgotten, and compiled
+// anew when it is needed.
 const maxPatterns = 256
 
 // compile gives nil for what is no pattern.

@@ -8,19 +8,22 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Keeper is a Socket that can tell of itself and keep data. Of others only the id and the rooms are found.
+// Keeper is a Socket that can tell of itself and keep data. Of others only the id and the rooms are
+// found.
 type Keeper interface {
 	// Describe tells what is known of the socket, but for its rooms.
 	Describe() sio.SocketInfo
-	// Keep puts data in the place of what is there, and tells what is there then. kept is false when ifVersion is not 0 and
-	// another version was there, which stays. The value is the socket's from then on.
+	// Keep puts data in the place of what is there, and tells what is there then. kept is false
+	// when ifVersion is not 0 and another version was there, which stays. The value is the socket's
+	// from then on.
 	Keep(value []byte, ifVersion uint64) (now sio.Data, kept bool)
 }
 
-// Query carries the query out in the whole cluster. What is found here is decided, and the other replicas are asked, before it returns, so that
-// it is told as it is before the caller's next command. collect, to be called once, gathers the answers until all came or ctx ended; waits
-// tells whether that takes longer than a moment. Its error has CodeUnavailable when other replicas could not be asked; those that did not
-// answer are listed. What was found is returned beside it.
+// Query carries the query out in the whole cluster. What is found here is decided, and the other
+// replicas are asked, before it returns, so that it is told as it is before the caller's next
+// command. collect, to be called once, gathers the answers until all came or ctx ended; waits tells
+// whether that takes longer than a moment. Its error has CodeUnavailable when other replicas could
+// not be asked; those that did not answer are listed. What was found is returned beside it.
 func (h *Hub) Query(ctx context.Context, q sio.Query) (collect func() (sio.Found, error), waits bool) {
 	here := h.Answer(q)
 	var others func() (sio.Found, error)
@@ -98,8 +101,8 @@ func merge(found, more *sio.Found, q sio.Query) {
 	}
 }
 
-// Answer carries the query out on this replica only. Which sockets and rooms are found is decided before it returns; the rest, to be
-// called once, gathers what is known of them.
+// Answer carries the query out on this replica only. Which sockets and rooms are found is decided
+// before it returns; the rest, to be called once, gathers what is known of them.
 func (h *Hub) Answer(q sio.Query) (rest func() sio.Found) {
 	switch q := q.(type) {
 	case *sio.FetchSockets:
@@ -148,7 +151,8 @@ func (h *Hub) fetch(q *sio.FetchSockets) (rest func() sio.Found) {
 	}
 }
 
-// locate gives the target's sockets, and tells whether there are more than the limit. A limit of 0 is none.
+// locate gives the target's sockets, and tells whether there are more than the limit. A limit of 0
+// is none.
 func (n *namespace) locate(t *sio.Target, limit int) (all []located, more bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()

@@ -41,7 +41,8 @@ func addKeeper(h *Hub, ns sio.Namespace) *keeper {
 	return k
 }
 
-// What is found of a socket is all that is known of it, without what authenticates its browser unless that is asked for.
+// What is found of a socket is all that is known of it, without what authenticates its browser
+// unless that is asked for.
 func TestHub_Answer_FetchSockets(t *testing.T) {
 	h := newHub(Alone{})
 	k := addKeeper(h, main)
@@ -152,7 +153,8 @@ func checkRooms(t *testing.T, h *Hub, m model, ns sio.Namespace, own bool) {
 	}
 }
 
-// The other replicas are asked unless only this one can know, and what they found is added, within the limit.
+// The other replicas are asked unless only this one can know, and what they found is added, within
+// the limit.
 func TestHub_Query(t *testing.T) {
 	foreign := sio.NewSocketID("BBBBBB")
 	everyone := sio.Target{Namespace: main}
@@ -217,7 +219,8 @@ func TestHub_Query(t *testing.T) {
 	}
 }
 
-// A pattern reaches the sockets of every namespace whose whole name it matches, each once and under its own namespace.
+// A pattern reaches the sockets of every namespace whose whole name it matches, each once and under
+// its own namespace.
 func TestHub_Pattern(t *testing.T) {
 	p := &fakePublisher{}
 	h := newHub(p)

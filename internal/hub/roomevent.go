@@ -4,20 +4,21 @@ package hub
 
 import "github.com/spanwire/spanwire/internal/sio"
 
-// Watcher is a Socket whose services may want to be told what happens to its rooms. Only admitted sockets count: for who watches, a socket
-// that is still to be let in is in no room.
+// Watcher is a Socket whose services may want to be told what happens to its rooms. Only admitted
+// sockets count: for who watches, a socket that is still to be let in is in no room.
 type Watcher interface {
-	// RoomsWatched tells whether somebody wants to be told of the namespace's rooms. It is called under a lock, for nearly every change,
-	// and must neither block nor call back.
+	// RoomsWatched tells whether somebody wants to be told of the namespace's rooms. It is called
+	// under a lock, for nearly every change, and must neither block nor call back.
 	RoomsWatched() bool
-	// RoomChanged queues what happened, in the order of the calls. It is called under a lock and must neither block nor call back.
+	// RoomChanged queues what happened, in the order of the calls. It is called under a lock and
+	// must neither block nor call back.
 	RoomChanged(e sio.RoomEvent)
 	// FlushRooms sends what was queued. It follows without the lock.
 	FlushRooms()
 }
 
-// Admit says that the socket was let in: from now on it counts for who watches rooms, who is told of those that it is in already. Nothing
-// happens when the socket is not there, or not any more.
+// Admit says that the socket was let in: from now on it counts for who watches rooms, who is told
+// of those that it is in already. Nothing happens when the socket is not there, or not any more.
 func (h *Hub) Admit(ns sio.Namespace, s Socket) {
 	n := h.namespace(ns)
 	if n == nil {
@@ -66,8 +67,8 @@ func (n *namespace) exitLocked(m *member, w Watcher, r sio.Room) {
 	}
 }
 
-// othersLocked tells whether an admitted member other than m is in the room. Nearly all members are admitted, so the first that is looked
-// at settles it.
+// othersLocked tells whether an admitted member other than m is in the room. Nearly all members are
+// admitted, so the first that is looked at settles it.
 func (n *namespace) othersLocked(m *member, r sio.Room) bool {
 	if owner := n.sockets[sio.SocketID(r)]; owner != nil && owner != m && owner.admitted {
 		return true

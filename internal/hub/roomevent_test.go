@@ -46,7 +46,8 @@ func (h *Hub) put(w *witness, rooms ...sio.Room) {
 	h.Apply(&sio.Join{Target: sio.Target{Namespace: main, Rooms: []sio.Room{w.id.Room()}}, Rooms: rooms})
 }
 
-// Who watches is told of each room as the socket is let in, joins, leaves and goes, and of the first and the last of each room.
+// Who watches is told of each room as the socket is let in, joins, leaves and goes, and of the
+// first and the last of each room.
 func TestHub_RoomEvents(t *testing.T) {
 	h := newHub(Alone{})
 	a, b := newWitness(), newWitness()
@@ -80,7 +81,8 @@ func TestHub_RoomEvents(t *testing.T) {
 	check("gone", b, "left own", "deleted own", "left r", "deleted r", "left "+string(a.id), "deleted "+string(a.id))
 }
 
-// A socket that is not let in makes and ends no room for who watches, and neither does one that nobody watches.
+// A socket that is not let in makes and ends no room for who watches, and neither does one that
+// nobody watches.
 func TestHub_RoomEvents_Pending(t *testing.T) {
 	h := newHub(Alone{})
 	pending, idle, a := newWitness(), newWitness(), newWitness()
@@ -109,8 +111,8 @@ func TestHub_RoomEvents_Pending(t *testing.T) {
 	}
 }
 
-// Whatever happens, the events told add up to who is where: rooms are created before they are joined, deleted after all left, and never
-// twice in a row.
+// Whatever happens, the events told add up to who is where: rooms are created before they are
+// joined, deleted after all left, and never twice in a row.
 func TestHub_RoomEvents_Model(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 5))

@@ -23,7 +23,8 @@ func (h *Hub) WithTap(t Tap) *Hub {
 	return h
 }
 
-// noteEmit tells that the event is delivered to the receivers. No lock of the hub or a namespace is held.
+// noteEmit tells that the event is delivered to the receivers. No lock of the hub or a namespace is
+// held.
 func (h *Hub) noteEmit(e *sio.Emit, one Socket, all []Socket) {
 	if h.tap != nil && h.tap.Following() {
 		h.tellEmit(e, one, all)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package idempotency carries out a call that its caller may repeat, once: it remembers the idempotency keys of the last minutes, each with the
-// answer, and asks the other replicas whether they know a key that is new here. It does not know what the calls are about.
+// Package idempotency carries out a call that its caller may repeat, once: it remembers the
+// idempotency keys of the last minutes, each with the answer, and asks the other replicas whether
+// they know a key that is new here. It does not know what the calls are about.
 package idempotency
 
 import (
@@ -19,13 +20,15 @@ import (
 type Options struct {
 	// Replica decides who goes first when two replicas are asked at once.
 	Replica sio.ReplicaID
-	// Window is how long a key is remembered once its call was carried out. Default 5 min (setting idempotency-window).
+	// Window is how long a key is remembered once its call was carried out. Default 5 min (setting
+	// idempotency-window).
 	Window time.Duration
-	// MaxKeys and MaxBytes bound what is remembered; the oldest goes. Defaults 10,000 and 64 MiB (settings max-idempotency-keys and
-	// max-idempotency-bytes).
+	// MaxKeys and MaxBytes bound what is remembered; the oldest goes. Defaults 10,000 and 64 MiB
+	// (settings max-idempotency-keys and max-idempotency-bytes).
 	MaxKeys  int
 	MaxBytes int
-	// Patience is how long other replicas may take to say whether they know a key. Default 5 s (setting query-timeout).
+	// Patience is how long other replicas may take to say whether they know a key. Default 5 s
+	// (setting query-timeout).
 	Patience time.Duration
 	// Others asks the other replicas. Nil means that there are none.
 	Others Others
@@ -73,9 +76,10 @@ func New(o Options, m *metrics.Once) *Calls {
 	return &Calls{o: o, metrics: m, known: make(map[sio.CallKey]*call)}
 }
 
-// Do carries the call out unless one with the key was; else it gives the answer of that one, for which it waits while it runs. carryOut is
-// called at most once, in this goroutine; its answer is remembered unless it is nil, which says that nothing was carried out. An error
-// has CodeInvalid when the key belongs to another request, CodeDeadline when ctx ended first.
+// Do carries the call out unless one with the key was; else it gives the answer of that one, for
+// which it waits while it runs. carryOut is called at most once, in this goroutine; its answer is
+// remembered unless it is nil, which says that nothing was carried out. An error has CodeInvalid
+// when the key belongs to another request, CodeDeadline when ctx ended first.
 func (c *Calls) Do(ctx context.Context, key sio.CallKey, request sio.CallDigest, carryOut func() []byte) (answer []byte, replayed bool, err error) {
 	for {
 		x, mine := c.claim(key, request)

@@ -57,7 +57,8 @@ func (c *caller) want(got, want string, carried int) {
 	}
 }
 
-// What was carried out is not carried out again for as long as it is remembered, and what was not is.
+// What was carried out is not carried out again for as long as it is remembered, and what was not
+// is.
 func TestCalls_Do(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &caller{t: t, calls: newCalls(Options{Window: time.Minute})}

@@ -9,8 +9,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A key that is new here may be known elsewhere: the caller's first try went to another replica. So the others are asked before the call is
-// carried out, and of replicas that ask each other at the same time, the one whose id comes first goes first:
+// A key that is new here may be known elsewhere: the caller's first try went to another replica. So
+// the others are asked before the call is carried out, and of replicas that ask each other at the
+// same time, the one whose id comes first goes first:
 //
 //	a replica that answers            the asker
 //	knows nothing                     may go on
@@ -19,14 +20,14 @@ import (
 //	asks itself, and goes first       waits, and asks again
 //	asks itself, and goes after       may go on; the one that answered notes that, and waits although nobody told it to
 //
-// What remains: a replica that is silent for the whole patience, or dies with what it knows, cannot keep another from carrying the call
-// out. Then it may be carried out twice.
+// What remains: a replica that is silent for the whole patience, or dies with what it knows, cannot
+// keep another from carrying the call out. Then it may be carried out twice.
 
 // again is how long a replica waits before it asks anew for a call that another carries out.
 const again = 50 * time.Millisecond
 
-// elsewhere gives the answer of another replica that carried the call out. Without answer and error the call is to be carried out here, and
-// those that ask are told so.
+// elsewhere gives the answer of another replica that carried the call out. Without answer and error
+// the call is to be carried out here, and those that ask are told so.
 func (c *Calls) elsewhere(ctx context.Context, x *call) (answer []byte, err error) {
 	for {
 		found, silent := c.ask(ctx, x.key)
@@ -79,7 +80,8 @@ func (c *Calls) ask(ctx context.Context, key sio.CallKey) (found []sio.Call, sil
 	return f.Calls, err != nil || len(f.Silent) > 0
 }
 
-// mayGoOn settles whether the call is carried out here. One that yielded meanwhile is not, unless the others are asked once more.
+// mayGoOn settles whether the call is carried out here. One that yielded meanwhile is not, unless
+// the others are asked once more.
 func (c *Calls) mayGoOn(x *call, free bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -102,8 +102,8 @@ func (l tooLarge) Query(_ context.Context, q sio.Query) func() (sio.Found, error
 	return func() (sio.Found, error) { return found, nil }
 }
 
-// However questions, answers and calls fall together, a call at several replicas is carried out once, and everybody has its answer; when the
-// first carries out nothing, the next does.
+// However questions, answers and calls fall together, a call at several replicas is carried out
+// once, and everybody has its answer; when the first carries out nothing, the next does.
 func TestCalls_race(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package jsonscan checks JSON that strangers wrote, without decoding it: that it is well-formed, not too deep, and that every object that
-// stands for an attachment names one. Both doors call it for what comes in; what has passed is carried as it was written.
+// Package jsonscan checks JSON that strangers wrote, without decoding it: that it is well-formed,
+// not too deep, and that every object that stands for an attachment names one. Both doors call it
+// for what comes in; what has passed is carried as it was written.
 package jsonscan
 
 import (
@@ -18,8 +19,9 @@ var (
 	ErrPlaceholder = errors.New("has a placeholder that names no attachment")
 )
 
-// Scanner checks JSON (RFC 8259) in one pass and without allocating. It accepts what encoding/json.Valid accepts, up to its depth.
-// UTF-8 has been checked before. When Placeholders is set it also checks every object that stands for an attachment.
+// Scanner checks JSON (RFC 8259) in one pass and without allocating. It accepts what
+// encoding/json.Valid accepts, up to its depth. UTF-8 has been checked before. When Placeholders is
+// set it also checks every object that stands for an attachment.
 type Scanner struct {
 	Data         []byte
 	Depth        int // levels that may still be opened
@@ -27,10 +29,13 @@ type Scanner struct {
 	Attachments  int // placeholders name 0 to Attachments-1
 
 	Measured bool
-	Shapes   []int // with Measured: of every container in the order they open: its elements or members, or what ShapeOf made of a placeholder
+	// with Measured: of every container in the order they open: its elements or members, or what
+	// ShapeOf made of a placeholder
+	Shapes []int
 }
 
-// open makes room for the shape of a container, and close sets it. What was opened in between stays.
+// open makes room for the shape of a container, and close sets it. What was opened in between
+// stays.
 func (s *Scanner) open() (shape int) {
 	if s.Measured {
 		s.Shapes = append(s.Shapes, 0)
@@ -55,7 +60,8 @@ func (s *Scanner) closePlaceholder(shape, attachment int) {
 // ShapeOf turns the number of an attachment into a shape, and back.
 func ShapeOf(attachment int) int { return -1 - attachment }
 
-// Fail is the position that says that something is wrong; the reason is the second result beside it.
+// Fail is the position that says that something is wrong; the reason is the second result beside
+// it.
 const Fail = -1
 
 // Each method below takes the position where its part begins and returns the position behind it.
@@ -166,7 +172,8 @@ func (s *Scanner) At(i int) byte {
 	return 0
 }
 
-// Text reads a string from its opening to its closing quote, and tells whether something in it is escaped.
+// Text reads a string from its opening to its closing quote, and tells whether something in it is
+// escaped.
 func (s *Scanner) Text(i int) (end int, escaped bool) {
 	i++
 	for {
@@ -194,8 +201,9 @@ func (s *Scanner) Plain(i int) int {
 	for i+8 <= len(s.Data) {
 		x := binary.LittleEndian.Uint64(s.Data[i:])
 		quote, slash := x^(ones*'"'), x^(ones*'\\')
-		// Each term has the high bit of a byte set where the byte is below 0x20, a quote, or a backslash. A borrow can set it wrongly
-		// only in bytes behind a right one, and the first is all that is looked for.
+		// Each term has the high bit of a byte set where the byte is below 0x20, a quote, or a
+		// backslash. A borrow can set it wrongly only in bytes behind a right one, and the first is
+		// all that is looked for.
 		special := ((x - ones*0x20) &^ x) | ((quote - ones) &^ quote) | ((slash - ones) &^ slash)
 		if special &= highs; special != 0 {
 			return i + bits.TrailingZeros64(special)/8
@@ -328,7 +336,8 @@ func (s *Scanner) member(i int, mark *placeholder) (int, error) {
 	return behind, nil
 }
 
-// placeholder is what one object says of an attachment. As in JavaScript the last of two equal keys counts.
+// placeholder is what one object says of an attachment. As in JavaScript the last of two equal keys
+// counts.
 type placeholder struct {
 	is     bool
 	number int
@@ -350,7 +359,8 @@ func (p *placeholder) member(key []byte, escaped bool, value []byte) {
 	}
 }
 
-// smallNumber reads a JSON number that is an integer of few digits, and gives noNumber for anything else.
+// smallNumber reads a JSON number that is an integer of few digits, and gives noNumber for anything
+// else.
 func smallNumber(value []byte) int {
 	if len(value) > 6 {
 		return noNumber
@@ -365,7 +375,8 @@ func smallNumber(value []byte) int {
 	return n
 }
 
-// Unquote decodes a checked JSON string that has escapes. A lone surrogate becomes U+FFFD: Go has no other way to hold it.
+// Unquote decodes a checked JSON string that has escapes. A lone surrogate becomes U+FFFD: Go has
+// no other way to hold it.
 func Unquote(quoted []byte) string {
 	var text string
 	if err := json.Unmarshal(quoted, &text); err != nil {

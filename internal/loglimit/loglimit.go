@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loglimit keeps a log readable when strangers cause its lines: a few lines a second pass, the rest is counted and told with
-// the next line that passes; and what strangers wrote is cut. Any room may use it; it writes nothing itself.
+// Package loglimit keeps a log readable when strangers cause its lines: a few lines a second pass,
+// the rest is counted and told with the next line that passes; and what strangers wrote is cut. Any
+// room may use it; it writes nothing itself.
 package loglimit
 
 import (
@@ -44,10 +45,11 @@ func (l *Limiter) Allow() (ok bool, unlogged int) {
 	return true, unlogged
 }
 
-// ByCause has a Limiter for each cause, so that a flood of one cause hides no other. Causes are of a closed list: each is kept for
-// ever. Its zero value is ready.
+// ByCause has a Limiter for each cause, so that a flood of one cause hides no other. Causes are of
+// a closed list: each is kept for ever. Its zero value is ready.
 type ByCause struct {
-	// PerSecond is how many lines of one cause pass within a second, or within Window. Zero stands for 10.
+	// PerSecond is how many lines of one cause pass within a second, or within Window. Zero stands
+	// for 10.
 	PerSecond int
 	// Window is the time in which so many lines of one cause pass. Zero stands for a second.
 	Window time.Duration

@@ -11,26 +11,31 @@ import (
 	"time"
 )
 
-// The runtime collects garbage when the heap has grown by its live part, and every two minutes at least. For a process that carries large
-// messages that is too late, twice:
+// The runtime collects garbage when the heap has grown by its live part, and every two minutes at
+// least. For a process that carries large messages that is too late, twice:
 //
-//   - While much is held, as much again may be garbage. So garbage is collected here when the heap has grown by maxGrowth.
-//   - After a burst or an attack, an idle process keeps for minutes what nobody needs. So when no garbage was collected for a while
-//     although much was allocated or freed before, it is collected, and what is free goes back to the system.
+//   - While much is held, as much again may be garbage. So garbage is collected here when the heap
+//     has grown by maxGrowth.
+//   - After a burst or an attack, an idle process keeps for minutes what nobody needs. So when no
+//     garbage was collected for a while although much was allocated or freed before, it is
+//     collected, and what is free goes back to the system.
 const (
 	// lookInterval is the time between two looks at the heap.
 	lookInterval = 100 * time.Millisecond
-	// maxGrowth is how much the heap may grow between two collections, unless they would take more than a part of the time: smaller heaps
-	// are left to the runtime.
+	// maxGrowth is how much the heap may grow between two collections, unless they would take more
+	// than a part of the time: smaller heaps are left to the runtime.
 	maxGrowth    = 128 << 20
 	collectShare = 10
-	// quiet is how long nothing was collected before memory is given back, and the least time between two times.
+	// quiet is how long nothing was collected before memory is given back, and the least time
+	// between two times.
 	quiet = 10 * time.Second
-	// worthIt is how much must have been allocated or freed since the last time, and be held, to be worth it.
+	// worthIt is how much must have been allocated or freed since the last time, and be held, to be
+	// worth it.
 	worthIt = 32 << 20
 )
 
-// Keeper collects garbage, and gives memory back to the system, when the runtime would wait too long.
+// Keeper collects garbage, and gives memory back to the system, when the runtime would wait too
+// long.
 type Keeper struct {
 	freed atomic.Uint64
 

@@ -55,7 +55,8 @@ func TestContainerLimit(t *testing.T) {
 	}
 }
 
-// The setting comes before the environment, and the environment before the container. What is in force is logged.
+// The setting comes before the environment, and the environment before the container. What is in
+// force is logged.
 func TestSetLimit(t *testing.T) {
 	before := Limit()
 	defer debug.SetMemoryLimit(before)
@@ -73,7 +74,8 @@ func TestSetLimit(t *testing.T) {
 	}
 }
 
-// Memory is given back when the process is quiet and was not before, and not again until it was busy.
+// Memory is given back when the process is quiet and was not before, and not again until it was
+// busy.
 func TestKeeper_GivesBack(t *testing.T) {
 	const mib = 1 << 20
 	given := usage{cycles: 6, moved: 890 * mib, held: 600 * mib}

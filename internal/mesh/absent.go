@@ -12,8 +12,8 @@ import (
 // learnTimeout bounds the wait for what the others know of absent services.
 const learnTimeout = 5 * time.Second
 
-// learnAbsent asks the other replicas for the services that are absent, so that a replica that has just started holds the connects that they
-// hold. A replica of an older version does not answer.
+// learnAbsent asks the other replicas for the services that are absent, so that a replica that has
+// just started holds the connects that they hold. A replica of an older version does not answer.
 func (m *Mesh) learnAbsent() {
 	ctx, cancel := context.WithTimeout(m.life, learnTimeout)
 	collect := m.publisher.Query(ctx, &sio.ListAbsent{})

@@ -23,11 +23,12 @@ type borrowed struct {
 
 	resolving sync.Mutex // held while results are handed to the attachment
 
-	mu       sync.Mutex
-	queue    []backplane.Dispatch // guarded by mu; bounded by the instance's window
-	released []sio.SocketID       // guarded by mu; sockets that go to other instances; told before what is queued
-	sending  bool                 // guarded by mu; some goroutine has the writer's role
-	broken   bool                 // guarded by mu; nothing can be sent any more
+	mu    sync.Mutex
+	queue []backplane.Dispatch // guarded by mu; bounded by the instance's window
+	// guarded by mu; sockets that go to other instances; told before what is queued
+	released []sio.SocketID
+	sending  bool // guarded by mu; some goroutine has the writer's role
+	broken   bool // guarded by mu; nothing can be sent any more
 
 	sent uint64 // batches; owned by whoever has the writer's role
 }
@@ -38,8 +39,9 @@ const maxReleased = 1000
 // batchBytes is about how large a batch of dispatches becomes before it is sent.
 const batchBytes = 256 << 10
 
-// reconcileLocked makes the instances that are borrowed those that should be: each that some other replica has and this one has not, from
-// one replica only, as long as that has it. One that attached here meanwhile finishes first what it was given there.
+// reconcileLocked makes the instances that are borrowed those that should be: each that some other
+// replica has and this one has not, from one replica only, as long as that has it. One that
+// attached here meanwhile finishes first what it was given there.
 func (m *Mesh) reconcileLocked() {
 	wanted := m.wantedLocked()
 	for id, b := range m.borrowed {
@@ -75,7 +77,8 @@ func (m *Mesh) wantedLocked() map[sio.InstanceID]*wanted {
 	for replica, x := range m.members {
 		for id, o := range x.offers {
 			b := m.borrowed[id]
-			kept := b != nil && b.replica == replica && b.generation == o.Generation // what is borrowed stays where it is
+			// what is borrowed stays where it is
+			kept := b != nil && b.replica == replica && b.generation == o.Generation
 			if (here[id] || o.Draining) && !kept {
 				continue
 			}
@@ -114,8 +117,8 @@ func (m *Mesh) borrowLocked(w *wanted) {
 	}
 }
 
-// followLocked tells the dispatcher what the instance declared anew, or that it drains. It returns false when the instance is not needed any
-// more.
+// followLocked tells the dispatcher what the instance declared anew, or that it drains. It returns
+// false when the instance is not needed any more.
 func (b *borrowed) followLocked(w *wanted) (needed bool) {
 	o := w.offer
 	if w.here || o.Draining {
@@ -155,7 +158,8 @@ func (m *Mesh) forgetLocked(b *borrowed) {
 	delete(m.borrowed, b.instance)
 }
 
-// reset gives all dispatches anew that are open at the replica, since some of them or of their results were lost.
+// reset gives all dispatches anew that are open at the replica, since some of them or of their
+// results were lost.
 func (m *Mesh) reset(replica sio.ReplicaID) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -221,7 +225,8 @@ func (b *borrowed) Release(socket sio.SocketID) {
 
 func (b *borrowed) breakLocked() { b.broken, b.queue, b.released = true, nil, nil }
 
-// Flush implements Remote. Whoever comes while another goroutine sends leaves what is queued to that one, so batches grow with load.
+// Flush implements Remote. Whoever comes while another goroutine sends leaves what is queued to
+// that one, so batches grow with load.
 func (b *borrowed) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -243,7 +248,8 @@ func (b *borrowed) Flush() {
 	}
 }
 
-// send sends the dispatches in batches. One that is too large by itself is given up, since it would be too large the next time too.
+// send sends the dispatches in batches. One that is too large by itself is given up, since it would
+// be too large the next time too.
 func (b *borrowed) send(queue []backplane.Dispatch, released []sio.SocketID) error {
 	for len(queue)+len(released) > 0 {
 		n := dispatchesThatFit(queue)
@@ -289,7 +295,8 @@ func (b *borrowed) giveUp(id sio.DispatchID, message string) {
 	}
 }
 
-// breakLocked gives the instance back since its replica cannot be reached; the next heartbeat offers it again.
+// breakLocked gives the instance back since its replica cannot be reached; the next heartbeat
+// offers it again.
 func (m *Mesh) breakLocked(b *borrowed, err error) {
 	if m.borrowed[b.instance] != b {
 		return

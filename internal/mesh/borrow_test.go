@@ -35,7 +35,8 @@ func resolved(t *testing.T, n *node, id sio.DispatchID) sio.Result {
 	return r
 }
 
-// An instance of one replica serves the sockets of the other, in order, and what it commands takes effect before its result.
+// An instance of one replica serves the sockets of the other, in order, and what it commands takes
+// effect before its result.
 func TestMesh_Lend(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -72,7 +73,8 @@ func TestMesh_Lend(t *testing.T) {
 	})
 }
 
-// When the instance detaches, when it attaches anew, and when its replica leaves, what was open is given elsewhere.
+// When the instance detaches, when it attaches anew, and when its replica leaves, what was open is
+// given elsewhere.
 func TestMesh_Lend_Detach(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -116,7 +118,8 @@ func TestMesh_Lend_Death(t *testing.T) {
 	})
 }
 
-// An instance is used through one replica only, preferably none: one that is attached here is not borrowed.
+// An instance is used through one replica only, preferably none: one that is attached here is not
+// borrowed.
 func TestMesh_Lend_Moves(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
@@ -153,7 +156,8 @@ func (m *Mesh) borrowedFrom(id sio.InstanceID) sio.ReplicaID {
 	return ""
 }
 
-// The loss of dispatches, and of results, makes what is open be given anew, also when nothing follows what was lost.
+// The loss of dispatches, and of results, makes what is open be given anew, also when nothing
+// follows what was lost.
 func TestMesh_Lend_Lost(t *testing.T) {
 	for _, lossy := range []string{"dispatches", "results"} {
 		t.Run(lossy, func(t *testing.T) {
@@ -180,7 +184,8 @@ func TestMesh_Lend_Lost(t *testing.T) {
 	}
 }
 
-// A backplane that refuses makes the instance unusable until the next heartbeat offers it again; results it refused are made up for.
+// A backplane that refuses makes the instance unusable until the next heartbeat offers it again;
+// results it refused are made up for.
 func TestMesh_Lend_Refused(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -199,7 +204,8 @@ func TestMesh_Lend_Refused(t *testing.T) {
 	})
 }
 
-// A dispatch that is too large for the backplane is given up, and no other with it; so is one too many.
+// A dispatch that is too large for the backplane is given up, and no other with it; so is one too
+// many.
 func TestMesh_Lend_TooMuch(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -224,7 +230,8 @@ func TestMesh_Lend_TooMuch(t *testing.T) {
 	})
 }
 
-// A dispatch that is given anew while it is open still is not run twice, and its one result resolves it.
+// A dispatch that is given anew while it is open still is not run twice, and its one result
+// resolves it.
 func TestMesh_Lend_Twice(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -297,8 +304,9 @@ func TestMesh_Resolve_Foreign(t *testing.T) {
 	})
 }
 
-// When a replica dies, the instances here that met its sockets are told of their end, once; not of those that were refused or had left, and
-// not when the replica leaves in good order or when this one was cut off.
+// When a replica dies, the instances here that met its sockets are told of their end, once; not of
+// those that were refused or had left, and not when the replica leaves in good order or when this
+// one was cut off.
 func TestMesh_Lend_Farewell(t *testing.T) {
 	for _, end := range []string{"death", "bye", "cut off"} {
 		t.Run(end, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An emit that is counted reaches every replica's sockets, which are asked for nothing, and names the replicas that do not tell how many.
+// An emit that is counted reaches every replica's sockets, which are asked for nothing, and names
+// the replicas that do not tell how many.
 func TestMesh_Count(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -63,7 +64,8 @@ func TestMesh_Count(t *testing.T) {
 	})
 }
 
-// A command that is counted is carried out on every replica when its answer comes, and names the replicas that do not tell.
+// A command that is counted is carried out on every replica when its answer comes, and names the
+// replicas that do not tell.
 func TestMesh_Counted(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]

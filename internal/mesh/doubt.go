@@ -14,11 +14,13 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// doubt is whether the other replicas and this one have missed something of each other. A loss of the link raises it: this replica then asks
-// those that were there, and believes that nothing is missing of one that answered, since its numbers are checked with the answer. One that does not
+// doubt is whether the other replicas and this one have missed something of each other. A loss of
+// the link raises it: this replica then asks those that were there, and believes that nothing is
+// missing of one that answered, since its numbers are checked with the answer. One that does not
 // answer in time may have sent anything.
 //
-// While there is doubt, commands are answered as delivered in part, and no socket is recovered. Mesh.changing guards it.
+// While there is doubt, commands are answered as delivered in part, and no socket is recovered.
+// Mesh.changing guards it.
 type doubt struct {
 	losses  uint64        // of the backplane, when it was last looked at
 	hello   atomic.Uint64 // identifies the question; written under changing
@@ -33,7 +35,8 @@ const (
 	gapDied     = "a replica fell silent, and did not say how much it had sent"
 )
 
-// silence is after which a replica is not known to hear this one, although it is not taken for dead yet.
+// silence is after which a replica is not known to hear this one, although it is not taken for dead
+// yet.
 func (o *Options) silence() time.Duration { return (o.Interval + o.Dead) / 2 }
 
 // linkChanged follows a loss of the link to the others, and its return.
@@ -71,7 +74,8 @@ func (m *Mesh) newQuestion() {
 	m.inbox.Ask(question)
 }
 
-// askLocked asks those that are awaited whether they are there. It is repeated until all have answered or were given up.
+// askLocked asks those that are awaited whether they are there. It is repeated until all have
+// answered or were given up.
 func (m *Mesh) askLocked() {
 	if m.backplane.Healthy() != nil {
 		m.doubt.asked = time.Time{}
@@ -102,7 +106,8 @@ func (m *Mesh) settleLocked(now time.Time) {
 	m.tellDoubtLocked()
 }
 
-// diedLocked follows a replica that fell silent. While the link is in doubt the silence may be this one's own.
+// diedLocked follows a replica that fell silent. While the link is in doubt the silence may be this
+// one's own.
 func (m *Mesh) diedLocked(id sio.ReplicaID) {
 	if m.backplane.Healthy() != nil {
 		m.doubt.awaited[id] = struct{}{}
@@ -126,8 +131,8 @@ func (m *Mesh) tellDoubtLocked() {
 	m.publisher.Doubt(m.doubt.losses, slices.Sorted(maps.Keys(absent)), len(m.doubt.awaited) > 0, now.Add(m.options.silence()))
 }
 
-// gap follows commands of another replica that did not come: sockets that were here meanwhile may have missed events, and must not be told
-// that they have all.
+// gap follows commands of another replica that did not come: sockets that were here meanwhile may
+// have missed events, and must not be told that they have all.
 func (m *Mesh) gap(origin sio.ReplicaID, reason string, lost backplane.Loss) {
 	if !m.hub.Gap() {
 		return

@@ -39,7 +39,8 @@ func certain(t *testing.T, n *node) {
 	eventually(t, string(n.id)+" is certain", func() bool { return n.publisher.Certain() && n.emit("probe") == nil })
 }
 
-// After a loss of its link a replica is certain again once every other has answered; when nothing was missed there is no gap.
+// After a loss of its link a replica is certain again once every other has answered; when nothing
+// was missed there is no gap.
 func TestMesh_Doubt_Proven(t *testing.T) {
 	onMemory(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -65,7 +66,8 @@ func TestMesh_Doubt_Proven(t *testing.T) {
 	})
 }
 
-// What was missed while the link was down is found by its numbers, also when nothing follows it but heartbeats.
+// What was missed while the link was down is found by its numbers, also when nothing follows it but
+// heartbeats.
 func TestMesh_Doubt_Missed(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]
@@ -97,7 +99,8 @@ func TestMesh_Doubt_Missed(t *testing.T) {
 	})
 }
 
-// A replica that does not come back after an outage, or falls silent without one, may have sent anything.
+// A replica that does not come back after an outage, or falls silent without one, may have sent
+// anything.
 func TestMesh_Doubt_Died(t *testing.T) {
 	onMemory(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
@@ -138,7 +141,8 @@ func TestMesh_Doubt_Left(t *testing.T) {
 	})
 }
 
-// A replica that is silent for a while is doubted before it is taken for dead, and no more once it is heard.
+// A replica that is silent for a while is doubted before it is taken for dead, and no more once it
+// is heard.
 func TestMesh_Doubt_Silent(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]

@@ -190,7 +190,8 @@ func (n *node) emit(name string, rooms ...sio.Room) error {
 	return err
 }
 
-// fakeDispatcher has instances that answer as they are told, and notes what happens to the dispatches that the test makes.
+// fakeDispatcher has instances that answer as they are told, and notes what happens to the
+// dispatches that the test makes.
 type fakeDispatcher struct {
 	changes chan struct{}
 

@@ -13,8 +13,8 @@ import (
 // answerBytes is about how large an answer becomes before it is split.
 const answerBytes = 256 << 10
 
-// gather delivers another replica's emit here and answers with the acks. The emit is delivered before what comes next; only the wait
-// goes on beside it.
+// gather delivers another replica's emit here and answers with the acks. The emit is delivered
+// before what comes next; only the wait goes on beside it.
 func (m *Mesh) gather(origin sio.ReplicaID, request *backplane.GatherRequest) {
 	request.Emit.Tally = new(sio.Tally)
 	if request.Emit.CountOnly {
@@ -64,7 +64,8 @@ func (m *Mesh) gathered() {
 	m.metrics.Gathers.Dec()
 }
 
-// answer sends the acks, in several answers when they are large. An ack that is too large for the backplane is missing there.
+// answer sends the acks, in several answers when they are large. An ack that is too large for the
+// backplane is missing there.
 func (m *Mesh) answer(to sio.ReplicaID, request *backplane.GatherRequest, sockets int, acks sio.Acks) {
 	rest, dropped := acks.Came, request.Emit.Tally.Dropped()
 	for {

@@ -13,8 +13,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// guests are the sockets of other replicas that instances here have met and whose disconnect they want to be told of. When a replica dies,
-// nobody but this one can tell them. A replica that leaves in good order has told them itself.
+// guests are the sockets of other replicas that instances here have met and whose disconnect they
+// want to be told of. When a replica dies, nobody but this one can tell them. A replica that leaves
+// in good order has told them itself.
 type guests struct {
 	mu   sync.Mutex
 	here map[sio.ReplicaID]map[guest]sio.Namespace // guarded by mu
@@ -25,7 +26,8 @@ type guest struct {
 	socket sio.SocketID
 }
 
-// met follows a dispatch that was handed to an instance. wants is asked for sockets that are new to it.
+// met follows a dispatch that was handed to an instance. wants is asked for sockets that are new to
+// it.
 func (g *guests) met(origin sio.ReplicaID, who guest, d *backplane.Dispatch, wants func(lentTo, sio.Namespace) bool) {
 	switch {
 	case d.Kind == backplane.KindDisconnected:
@@ -79,8 +81,9 @@ func (m *Mesh) wantsDisconnect(to lentTo, ns sio.Namespace) bool {
 	return false
 }
 
-// farewellLocked tells instances that the sockets of dead replicas are gone. It trusts a silence only when this replica has itself been
-// connected all the while: else it is this one that is cut off, and the others' sockets live.
+// farewellLocked tells instances that the sockets of dead replicas are gone. It trusts a silence
+// only when this replica has itself been connected all the while: else it is this one that is cut
+// off, and the others' sockets live.
 func (m *Mesh) farewellLocked(now time.Time) {
 	if m.backplane.Healthy() != nil {
 		m.healthy = time.Time{}
@@ -115,7 +118,8 @@ func (m *Mesh) farewellLocked(now time.Time) {
 	}
 }
 
-// forgetGone drops what is known of instances that are not attached here any more: the replicas that own the sockets give them elsewhere.
+// forgetGone drops what is known of instances that are not attached here any more: the replicas
+// that own the sockets give them elsewhere.
 func (m *Mesh) forgetGone() {
 	here := make(map[lentTo]bool)
 	for _, a := range m.dispatcher.Attached() {

@@ -18,7 +18,8 @@ func (m *Mesh) run() {
 	looks := time.NewTicker(max(m.options.Interval/looksPerBeat, 1))
 	defer looks.Stop()
 	last := time.Now()
-	// Who was suspended has not listened either: the others are not dead, and may take this one for dead.
+	// Who was suspended has not listened either: the others are not dead, and may take this one for
+	// dead.
 	slept := func(now time.Time) bool {
 		slept := now.Sub(last) > m.options.Dead/2
 		last = now
@@ -94,7 +95,8 @@ func (m *Mesh) tick(now time.Time, slept bool) {
 	m.reconcileLocked() // also tries again what the dispatcher refused before
 }
 
-// expireLocked removes the replicas that have been silent for too long, and tells whether there are any.
+// expireLocked removes the replicas that have been silent for too long, and tells whether there are
+// any.
 func (m *Mesh) expireLocked(now time.Time) (died bool) {
 	for _, x := range m.members {
 		m.mu.Lock()
@@ -124,9 +126,11 @@ func (m *Mesh) doChores() {
 	m.reconcileLocked()
 }
 
-// instancesChanged follows the instances that attach to this replica and detach: the others are told, and what is here need not be borrowed.
+// instancesChanged follows the instances that attach to this replica and detach: the others are
+// told, and what is here need not be borrowed.
 func (m *Mesh) instancesChanged() {
-	m.publisher.FlushResults() // the others take an instance that has left for one that sends no more
+	// the others take an instance that has left for one that sends no more
+	m.publisher.FlushResults()
 	m.beat("", false, 0)
 	m.forgetGone()
 	m.changing.Lock()
@@ -134,8 +138,9 @@ func (m *Mesh) instancesChanged() {
 	m.reconcileLocked()
 }
 
-// beat sends a heartbeat, to all when to is empty. One that asks is answered, and the answer repeats its id. While nobody can be reached none is
-// sent: it would be out of date when it arrives.
+// beat sends a heartbeat, to all when to is empty. One that asks is answered, and the answer
+// repeats its id. While nobody can be reached none is sent: it would be out of date when it
+// arrives.
 func (m *Mesh) beat(to sio.ReplicaID, hello bool, answers uint64) {
 	if m.backplane.Healthy() != nil {
 		return

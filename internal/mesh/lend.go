@@ -10,8 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// lent are the dispatches of other replicas that are open at instances here. A replica that lost envelopes may give one anew that is open
-// still: its result is to come, and a second run would be of no use.
+// lent are the dispatches of other replicas that are open at instances here. A replica that lost
+// envelopes may give one anew that is open still: its result is to come, and a second run would be
+// of no use.
 type lent struct {
 	mu    sync.Mutex
 	open  map[lentTo]map[sio.DispatchID]struct{} // guarded by mu
@@ -27,8 +28,8 @@ type borrower struct {
 // loan is one time that it does.
 type loan struct{ number, batches uint64 }
 
-// accept tells whether the batch follows the one before. What follows a gap is to come anew, in another loan; taken now, it would overtake
-// what was lost.
+// accept tells whether the batch follows the one before. What follows a gap is to come anew, in
+// another loan; taken now, it would overtake what was lost.
 func (l *lent) accept(origin sio.ReplicaID, b *backplane.DispatchBatch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,8 +98,8 @@ func (l *lent) keep(here map[lentTo]bool) {
 	}
 }
 
-// lend hands another replica's dispatches to an instance here. When the instance is not here any more, the origin learns so from the
-// heartbeat that told all, and gives them elsewhere.
+// lend hands another replica's dispatches to an instance here. When the instance is not here any
+// more, the origin learns so from the heartbeat that told all, and gives them elsewhere.
 func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 	if !m.lent.accept(origin, batch) {
 		m.metrics.Untaken.Add(float64(len(batch.Dispatches)))
@@ -139,8 +140,8 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 	m.dispatcher.Flush(batch.Instance)
 }
 
-// bringBack sends a result to the replica that owns the socket. While results are being sent others gather, so batches grow with load
-// and a lone result does not wait.
+// bringBack sends a result to the replica that owns the socket. While results are being sent others
+// gather, so batches grow with load and a lone result does not wait.
 func (m *Mesh) bringBack(origin sio.ReplicaID, from lentTo, id sio.DispatchID, r sio.Result) {
 	if !m.lent.done(from, id) {
 		return

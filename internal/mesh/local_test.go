@@ -44,7 +44,8 @@ func (b *browser) seen() []string {
 	return append([]string(nil), b.acks...)
 }
 
-// handler is an instance that answers each dispatch with what it was, in a goroutine's stead: when the test says so.
+// handler is an instance that answers each dispatch with what it was, in a goroutine's stead: when
+// the test says so.
 type handler struct {
 	mu         sync.Mutex
 	attachment *dispatch.Attachment
@@ -139,8 +140,9 @@ func twoReplicas(t *testing.T) ([]*dispatch.Dispatcher, []*node) {
 	return dispatchers, nodes
 }
 
-// Between real dispatchers a socket of one replica is served by an instance of the other: it connects, its events are answered in order, what
-// is open when the instance goes is given to the next, and its end is told.
+// Between real dispatchers a socket of one replica is served by an instance of the other: it
+// connects, its events are answered in order, what is open when the instance goes is given to the
+// next, and its end is told.
 func TestLocal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dispatchers, nodes := twoReplicas(t)

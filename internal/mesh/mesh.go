@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mesh is the door of the other replicas. It knows which of them are there, carries their commands out on this replica's
-// sockets, asks those for acks on their behalf, and lends instances both ways: an instance that is attached to another replica only is
-// offered to this one's dispatcher, and dispatches of other replicas are handed to the instances here.
+// Package mesh is the door of the other replicas. It knows which of them are there, carries their
+// commands out on this replica's sockets, asks those for acks on their behalf, and lends instances
+// both ways: an instance that is attached to another replica only is offered to this one's
+// dispatcher, and dispatches of other replicas are handed to the instances here.
 //
-// Replicas find each other by heartbeats. A new one says hello, and the others answer at once; one that leaves says bye; one that is
-// silent for too long is taken for dead. Nothing here publishes what came from the backplane, so nothing travels twice.
+// Replicas find each other by heartbeats. A new one says hello, and the others answer at once; one
+// that leaves says bye; one that is silent for too long is taken for dead. Nothing here publishes
+// what came from the backplane, so nothing travels twice.
 package mesh
 
 import (
@@ -25,11 +27,12 @@ import (
 
 // Options of a mesh.
 type Options struct {
-	Replica        sio.ReplicaID
-	Cluster        string
-	GRPCAddress    string        // where instances reach this replica from elsewhere; may be empty
-	HTTPAddress    string        // where other replicas reach the browsers' door; may be empty
-	ForwardAddress string        // where they hand over requests of this replica's sessions; may be empty
+	Replica     sio.ReplicaID
+	Cluster     string
+	GRPCAddress string // where instances reach this replica from elsewhere; may be empty
+	HTTPAddress string // where other replicas reach the browsers' door; may be empty
+	// where they hand over requests of this replica's sessions; may be empty
+	ForwardAddress string
 	Interval       time.Duration // between heartbeats
 	Dead           time.Duration // after which a silent replica is taken for dead
 	MaxGathers     int           // emits, messages and queries of others that wait here at a time
@@ -81,14 +84,15 @@ type Mesh struct {
 	unlisten   func()
 	lifeline   chan struct{} // wakes the goroutine of the heartbeats
 
-	// changing serializes all that alters who is there and what is borrowed. It is held while the dispatcher is called, which calls back
-	// into borrowed instances only; those never take it.
+	// changing serializes all that alters who is there and what is borrowed. It is held while the
+	// dispatcher is called, which calls back into borrowed instances only; those never take it.
 	changing sync.Mutex
 	members  map[sio.ReplicaID]*member // written under changing and mu
-	healthy  time.Time                 // guarded by changing; since when the backplane is, zero when it is not
-	stopped  bool                      // guarded by changing
-	doubt    doubt                     // guarded by changing
-	loans    uint64                    // guarded by changing; counts what was borrowed
+	// guarded by changing; since when the backplane is, zero when it is not
+	healthy time.Time
+	stopped bool   // guarded by changing
+	doubt   doubt  // guarded by changing
+	loans   uint64 // guarded by changing; counts what was borrowed
 
 	guests  guests
 	lent    lent
@@ -154,7 +158,8 @@ func (m *Mesh) Start() error {
 	return nil
 }
 
-// Stop says bye, gives back what was borrowed, and returns when nothing of the mesh runs any more. It is called once, after Start.
+// Stop says bye, gives back what was borrowed, and returns when nothing of the mesh runs any more.
+// It is called once, after Start.
 func (m *Mesh) Stop() {
 	m.end()
 	m.unlisten() // before the wait: what is received may start goroutines
@@ -192,7 +197,8 @@ func (m *Mesh) Replicas() []Replica {
 	return all
 }
 
-// Watch gives a channel that holds a value whenever what Replicas says has changed since it was last read. stop ends that.
+// Watch gives a channel that holds a value whenever what Replicas says has changed since it was
+// last read. stop ends that.
 func (m *Mesh) Watch() (changes <-chan struct{}, stop func()) {
 	c := make(chan struct{}, 1)
 	m.mu.Lock()

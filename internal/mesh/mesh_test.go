@@ -105,7 +105,8 @@ func TestMesh_Membership(t *testing.T) {
 	})
 }
 
-// A replica that falls silent is dropped after a while, not before, and is taken back when it speaks again.
+// A replica that falls silent is dropped after a while, not before, and is taken back when it
+// speaks again.
 func TestMesh_Death(t *testing.T) {
 	onMemory(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
@@ -141,7 +142,8 @@ func TestMesh_Suspended(t *testing.T) {
 	})
 }
 
-// Commands reach the sockets of every replica, in order, and each once; one for a single socket goes to its replica alone.
+// Commands reach the sockets of every replica, in order, and each once; one for a single socket
+// goes to its replica alone.
 func TestMesh_Commands(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
@@ -181,7 +183,8 @@ func TestMesh_Commands(t *testing.T) {
 	})
 }
 
-// Acks come from all replicas; a socket that leaves, one that is silent and a replica that dies are missing.
+// Acks come from all replicas; a socket that leaves, one that is silent and a replica that dies are
+// missing.
 func TestMesh_Gather(t *testing.T) {
 	ask := &sio.Emit{Target: sio.Target{Namespace: sio.MainNamespace}, Event: sio.Event{Name: "ask"}}
 	answers := func(n *node) {
@@ -209,7 +212,8 @@ func TestMesh_Gather(t *testing.T) {
 		if len(acks.Came) != 1 || acks.Came[0].Socket != b.socket.id || string(acks.Came[0].Ack.Args) != "[1]" || err != nil {
 			t.Errorf("one socket of another: %+v, %v", acks, err)
 		}
-		b.socket.answer = func(*hub.Delivery) { go c.stop() } // silent, and the other replica leaves meanwhile
+		// silent, and the other replica leaves meanwhile
+		b.socket.answer = func(*hub.Delivery) { go c.stop() }
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, acks, err = a.hub.EmitWithAcks(short, ask)
@@ -268,7 +272,8 @@ func TestMesh_Gather_Bounded(t *testing.T) {
 	})
 }
 
-// Garbage on the backplane and heartbeats of other clusters change nothing, also where nothing is authenticated.
+// Garbage on the backplane and heartbeats of other clusters change nothing, also where nothing is
+// authenticated.
 func TestMesh_Garbage(t *testing.T) {
 	shared := secret
 	secret = nil
@@ -299,7 +304,8 @@ func TestMesh_Garbage(t *testing.T) {
 	})
 }
 
-// NATS dies and comes back: sockets of the replica itself are served all the while, and those of the others again afterwards.
+// NATS dies and comes back: sockets of the replica itself are served all the while, and those of
+// the others again afterwards.
 func TestMesh_NATS_Restart(t *testing.T) {
 	o := nats.Default()
 	o.Listen, o.MaxEnvelope, o.ReconnectWait = backplanetest.Address(t), maxEnvelope, 20*time.Millisecond
@@ -343,7 +349,8 @@ func TestMesh_NATS_Restart(t *testing.T) {
 	})
 }
 
-// BenchmarkMesh_Lend measures a dispatch to an instance of another replica and its result, 64 at a time.
+// BenchmarkMesh_Lend measures a dispatch to an instance of another replica and its result, 64 at a
+// time.
 func BenchmarkMesh_Lend(b *testing.B) {
 	bus := memory.NewBus(memory.DefaultPending)
 	o := nats.Default()

@@ -127,7 +127,8 @@ func (c *talkers) say(timeout time.Duration, acks bool) (came []string, all sio.
 	return came, all, err
 }
 
-// A message reaches every other instance in the cluster that takes it, not the sender on whichever replica, and each ack comes once.
+// A message reaches every other instance in the cluster that takes it, not the sender on whichever
+// replica, and each ack comes once.
 func TestMesh_Message(t *testing.T) {
 	onTalkers(t, 3, func(t *testing.T, c *talkers) {
 		senders := []*listener{c.attach(0, "sender", false, "*"), c.attach(1, "sender", false, "*")}
@@ -161,7 +162,8 @@ func TestMesh_Message(t *testing.T) {
 	})
 }
 
-// One instance that is silent costs the time and is missing; one that leaves, and a replica that leaves, do not; a silent replica is named.
+// One instance that is silent costs the time and is missing; one that leaves, and a replica that
+// leaves, do not; a silent replica is named.
 func TestMesh_Message_Missing(t *testing.T) {
 	onTalkers(t, 3, func(t *testing.T, c *talkers) {
 		c.attach(0, "here", false, "m")
@@ -171,7 +173,8 @@ func TestMesh_Message_Missing(t *testing.T) {
 			t.Helper()
 			start := time.Now()
 			came, acks, err := c.say(5*time.Second, true)
-			// The other replicas stop a little earlier than the sender, so that their answers arrive in time.
+			// The other replicas stop a little earlier than the sender, so that their answers
+			// arrive in time.
 			if d := time.Since(start); d > took || took-d > time.Second {
 				t.Errorf("%s: it took %v, want %v", what, d, took)
 			}

@@ -21,11 +21,14 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// world checks the rules of dispatching between replicas, while sockets of both emit, instances attach to one replica or to both, stall, drain
-// and die, and the backplane loses envelopes and refuses them, all at random.
+// world checks the rules of dispatching between replicas, while sockets of both emit, instances
+// attach to one replica or to both, stall, drain and die, and the backplane loses envelopes and
+// refuses them, all at random.
 //
-// For each socket: its events are given in order, none is left out; one that is given again carries another mark than any time before; each
-// has one ack in the end. When instances leave by draining only, nothing is given again. What a replica took back from another may still be worked on there, as on an instance whose stream broke.
+// For each socket: its events are given in order, none is left out; one that is given again carries
+// another mark than any time before; each has one ack in the end. When instances leave by draining
+// only, nothing is given again. What a replica took back from another may still be worked on there,
+// as on an instance whose stream broke.
 type world struct {
 	t           *testing.T
 	nodes       []*node
@@ -108,7 +111,8 @@ func (s *served) work() {
 	s.todo = s.todo[n:]
 	s.mu.Unlock()
 	for _, x := range batch {
-		_ = s.attachment.Resolve(x.id, sio.Result{Outcome: sio.Answered, Ack: sio.Ack{Args: []byte(x.answer)}}) // it may be elsewhere by now
+		// it may be elsewhere by now
+		_ = s.attachment.Resolve(x.id, sio.Result{Outcome: sio.Answered, Ack: sio.Ack{Args: []byte(x.answer)}})
 	}
 	s.attachment.Flush()
 }
@@ -121,7 +125,8 @@ func (w *world) live(k int, rng *rand.Rand) {
 		ctx, cancel := context.WithCancel(context.Background())
 		for i, at := range w.nodes {
 			if where := rng.IntN(3); where != 2 && where != i && k != 0 || k == 0 && i != 1 {
-				continue // the first instance is always at the second replica, the others at one or at both
+				// the first instance is always at the second replica, the others at one or at both
+				continue
 			}
 			s := &served{w: w, at: at, rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}
 			a, err := w.dispatchers[i].Attach(&sio.Register{
@@ -266,7 +271,8 @@ func (w *world) check() {
 	}
 }
 
-// Whatever happens, every event is handled in order, at least once, and answered once, wherever its instance is.
+// Whatever happens, every event is handled in order, at least once, and answered once, wherever its
+// instance is.
 func TestMesh_Model(t *testing.T) {
 	again, remote := 0, 0
 	for seed := range uint64(40) {

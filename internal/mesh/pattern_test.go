@@ -18,7 +18,8 @@ type visitor struct {
 
 func (v *visitor) Namespace() sio.Namespace { return v.namespace }
 
-// Patterns and orders hold for instances of other replicas, and so does what an instance declares when it attaches again.
+// Patterns and orders hold for instances of other replicas, and so does what an instance declares
+// when it attaches again.
 func TestLocal_patterns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dispatchers, nodes := twoReplicas(t)

@@ -9,8 +9,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// query answers another replica's query, or hands its message to instances here. What is found is decided, and the message handed over,
-// before the next envelope is looked at; only what takes longer goes on beside it.
+// query answers another replica's query, or hands its message to instances here. What is found is
+// decided, and the message handed over, before the next envelope is looked at; only what takes
+// longer goes on beside it.
 func (m *Mesh) query(origin sio.ReplicaID, request *backplane.QueryRequest) {
 	if request.Message != nil {
 		m.tell(origin, request)
@@ -42,7 +43,8 @@ func (m *Mesh) query(origin sio.ReplicaID, request *backplane.QueryRequest) {
 	})
 }
 
-// findCall tells what is known of an idempotency key. An answer that is too large for the backplane stays here.
+// findCall tells what is known of an idempotency key. An answer that is too large for the backplane
+// stays here.
 func (m *Mesh) findCall(origin sio.ReplicaID, id uint64, q *sio.FindCall) {
 	var found sio.Found
 	if m.options.Calls != nil {
@@ -70,7 +72,8 @@ func (m *Mesh) bound(q sio.Query) {
 	}
 }
 
-// tell hands another replica's message to instances here, and answers with their acks when it wants them.
+// tell hands another replica's message to instances here, and answers with their acks when it wants
+// them.
 func (m *Mesh) tell(origin sio.ReplicaID, request *backplane.QueryRequest) {
 	replies := m.dispatcher.TellHere(request.Message)
 	if !request.Message.WantAcks {
@@ -90,8 +93,9 @@ func (m *Mesh) tell(origin sio.ReplicaID, request *backplane.QueryRequest) {
 	})
 }
 
-// answerQuery sends what was found, in several answers when it is large. A socket or a room that is too large for the backplane takes down
-// the answer that it travels in, and the origin is told that something is missing.
+// answerQuery sends what was found, in several answers when it is large. A socket or a room that is
+// too large for the backplane takes down the answer that it travels in, and the origin is told that
+// something is missing.
 func (m *Mesh) answerQuery(to sio.ReplicaID, id uint64, found sio.Found) {
 	sockets, rooms, truncated := found.Sockets, found.Rooms, found.Truncated
 	for last := false; !last; {
@@ -129,8 +133,8 @@ func (m *Mesh) answerAcks(to sio.ReplicaID, id uint64, acks []sio.InstanceAck) {
 	}
 }
 
-// take tells how many of the items fit into one answer, beside what is in it already, and how large it is with them. One fits always when
-// there is nothing yet.
+// take tells how many of the items fit into one answer, beside what is in it already, and how large
+// it is with them. One fits always when there is nothing yet.
 func take[T any](items []T, before int, sizeOf func(*T) int) (n, size int) {
 	for size = before; n < len(items) && (size == 0 || size < answerBytes); n++ {
 		size += sizeOf(&items[n])

@@ -60,7 +60,8 @@ func ask(t *testing.T, n *node, timeout time.Duration, q sio.Query) (sio.Found, 
 	return collect()
 }
 
-// Sockets are found on every replica with all that is known of them, and secrets travel only when they are asked for.
+// Sockets are found on every replica with all that is known of them, and secrets travel only when
+// they are asked for.
 func TestMesh_FetchSockets(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		var all []*keeper
@@ -109,7 +110,8 @@ func TestMesh_FetchSockets(t *testing.T) {
 	})
 }
 
-// Many sockets come in several answers; the limit holds for all replicas together; what is too large for the backplane is told to be missing.
+// Many sockets come in several answers; the limit holds for all replicas together; what is too
+// large for the backplane is told to be missing.
 func TestMesh_FetchSockets_Large(t *testing.T) {
 	onMemory(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		for i := range 200 {
@@ -146,7 +148,8 @@ func TestMesh_FetchSockets_Large(t *testing.T) {
 	})
 }
 
-// A replica that is silent is named, after the time; one that leaves meanwhile, or has too much to do, is not waited for.
+// A replica that is silent is named, after the time; one that leaves meanwhile, or has too much to
+// do, is not waited for.
 func TestMesh_Query_Silent(t *testing.T) {
 	onMemory(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
@@ -233,7 +236,8 @@ func TestMesh_ListRooms(t *testing.T) {
 	})
 }
 
-// Data is kept with a socket wherever it lives, by its replica alone, and one who knows an old version is told the present.
+// Data is kept with a socket wherever it lives, by its replica alone, and one who knows an old
+// version is told the present.
 func TestMesh_SetData(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]

@@ -48,8 +48,8 @@ func (m *Mesh) receive(data []byte) {
 	}
 }
 
-// challenge answers the heartbeat of a replica that is not known, and asks it to prove that it is there now. Replayed heartbeats get no more than a
-// few answers.
+// challenge answers the heartbeat of a replica that is not known, and asks it to prove that it is
+// there now. Replayed heartbeats get no more than a few answers.
 func (m *Mesh) challenge(origin sio.ReplicaID, answers uint64) {
 	if ok, _ := m.challenges.Allow(); ok {
 		m.beat(origin, true, answers)
@@ -66,8 +66,9 @@ func (m *Mesh) counted(origin sio.ReplicaID, sent []backplane.Sent) {
 	m.missed(origin, all)
 }
 
-// lost follows the loss of envelopes that the origin sent to this replica alone: dispatches for instances here, which the origin must give
-// anew, or results of instances there, for which this replica must.
+// lost follows the loss of envelopes that the origin sent to this replica alone: dispatches for
+// instances here, which the origin must give anew, or results of instances there, for which this
+// replica must.
 func (m *Mesh) lost(origin sio.ReplicaID) {
 	m.send(origin, &backplane.Lost{})
 	m.reset(origin)

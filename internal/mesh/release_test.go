@@ -11,7 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A socket that goes to another instance of its service leaves nothing behind, also where both are of another replica.
+// A socket that goes to another instance of its service leaves nothing behind, also where both are
+// of another replica.
 func TestLocal_release(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dispatchers, nodes := twoReplicas(t)

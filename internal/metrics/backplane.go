@@ -23,8 +23,10 @@ type Backplane struct {
 	IgnoredForeign  prometheus.Counter // were for another replica
 	IgnoredRepeated prometheus.Counter // came a second time
 
-	IgnoredUnauthenticated prometheus.Counter // carried no code that authenticates them, or a wrong one
-	IgnoredUnproven        prometheus.Counter // were of replicas that have not proven that they are there now
+	// carried no code that authenticates them, or a wrong one
+	IgnoredUnauthenticated prometheus.Counter
+	// were of replicas that have not proven that they are there now
+	IgnoredUnproven prometheus.Counter
 
 	Gaps prometheus.Counter // times that envelopes were found missing
 	Lost prometheus.Counter // envelopes found missing
@@ -33,9 +35,10 @@ type Backplane struct {
 
 	ForeignClusters prometheus.Gauge // other clusters whose replicas use the same NATS
 
-	Disconnects   prometheus.Counter // times that the connection to NATS was lost
-	Reconnects    prometheus.Counter // times that it came back
-	SlowConsumer  prometheus.Counter // times that this replica did not keep up, so that envelopes were dropped for it
+	Disconnects prometheus.Counter // times that the connection to NATS was lost
+	Reconnects  prometheus.Counter // times that it came back
+	// times that this replica did not keep up, so that envelopes were dropped for it
+	SlowConsumer  prometheus.Counter
 	GathersOpen   prometheus.Gauge   // emits that wait for acks of other replicas
 	GathersFailed prometheus.Counter // replicas that did not answer an emit with acks
 	QueriesOpen   prometheus.Gauge   // queries and messages that wait for answers of other replicas

@@ -18,7 +18,8 @@ type Dispatch struct {
 	WaitingWindow   prometheus.Gauge // sockets, by what their next dispatch waits for
 	WaitingShare    prometheus.Gauge
 	WaitingInstance prometheus.Gauge
-	WaitingForward  prometheus.Gauge // dispatches of other replicas and messages that wait for the window of an instance here
+	// dispatches of other replicas and messages that wait for the window of an instance here
+	WaitingForward prometheus.Gauge
 
 	DynamicNamespaces prometheus.Gauge // with sockets, registered by pattern only
 
@@ -32,7 +33,8 @@ type Dispatch struct {
 	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
 	Released    prometheus.Counter // sockets that instances were told to forget
 	Rebalanced  prometheus.Counter // sockets assigned to another instance
-	Redelivered prometheus.Counter // dispatches given back to a queue since their instance went away
+	// dispatches given back to a queue since their instance went away
+	Redelivered prometheus.Counter
 
 	Handled   prometheus.Counter // results, by outcome
 	Answered  prometheus.Counter
@@ -139,8 +141,8 @@ func NewDispatch(r prometheus.Registerer) *Dispatch {
 	}
 }
 
-// AbsentHeld is the gauge of the connects that wait for the service while it is absent. Instances choose the names of services, the setting
-// max-services bounds them.
+// AbsentHeld is the gauge of the connects that wait for the service while it is absent. Instances
+// choose the names of services, the setting max-services bounds them.
 func (d *Dispatch) AbsentHeld(service string) Gauge { return d.absentHeld.WithLabelValues(service) }
 
 // ForgetService removes what is measured of a service that is not known any more.

@@ -12,7 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Document writes the reference of all metrics as Markdown. docs/reference/metrics.md is its output, kept so by a test.
+// Document writes the reference of all metrics as Markdown. docs/reference/metrics.md is its
+// output, kept so by a test.
 func Document() string {
 	var b strings.Builder
 	b.WriteString(`# Metrics

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The reference names the metrics of every room with their kinds and labels, and each is explained in a sentence.
+// The reference names the metrics of every room with their kinds and labels, and each is explained
+// in a sentence.
 func TestDocument(t *testing.T) {
 	document := Document()
 	for _, want := range []string{

@@ -29,20 +29,24 @@ type Edge struct {
 	AcksSent      prometheus.Counter // acks to browsers
 	AcksTooLate   prometheus.Counter // acks for browsers that are gone
 	AcksForgotten prometheus.Counter // acks given up since too many are outstanding on one socket
-	LatePackets   prometheus.Counter // packets from browsers that came after the server's disconnect
-	Untaken       prometheus.Counter // events and connects that came while the replica drained
+	// packets from browsers that came after the server's disconnect
+	LatePackets prometheus.Counter
+	Untaken     prometheus.Counter // events and connects that came while the replica drained
 
 	VolatileDropped   prometheus.Counter // volatile events that could not be written at once
 	DeliveriesTooLate prometheus.Counter // events for sockets that were gone
-	DeliveriesDropped prometheus.Counter // events for sessions whose queue was full, or that had just ended
-	HeldOverflows     prometheus.Counter // sessions closed since too much was held while a connect was pending
-	ConnectTimeouts   prometheus.Counter // sessions closed since no namespace was joined in time
-	Unfinished        prometheus.Gauge   // bytes of packets whose attachments have not all come
+	// events for sessions whose queue was full, or that had just ended
+	DeliveriesDropped prometheus.Counter
+	// sessions closed since too much was held while a connect was pending
+	HeldOverflows   prometheus.Counter
+	ConnectTimeouts prometheus.Counter // sessions closed since no namespace was joined in time
+	Unfinished      prometheus.Gauge   // bytes of packets whose attachments have not all come
 
-	Recoveries        *prometheus.CounterVec // connects that showed a private id, by outcome
-	Replayed          prometheus.Counter     // missed events that were sent to sockets that came back
-	Absent            prometheus.Gauge       // sockets that were cut off and may come back
-	RecoveryOverflows prometheus.Counter     // those that may not, since there were too many
+	Recoveries *prometheus.CounterVec // connects that showed a private id, by outcome
+	// missed events that were sent to sockets that came back
+	Replayed          prometheus.Counter
+	Absent            prometheus.Gauge   // sockets that were cut off and may come back
+	RecoveryOverflows prometheus.Counter // those that may not, since there were too many
 
 	Bundles prometheus.Counter // requests for the client bundle
 }

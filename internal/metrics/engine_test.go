@@ -10,7 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// A session is in the gauge of its present transport, and leaves it when it closes; traffic is counted without allocations.
+// A session is in the gauge of its present transport, and leaves it when it closes; traffic is
+// counted without allocations.
 func TestEngine(t *testing.T) {
 	r := prometheus.NewRegistry()
 	m := NewEngine(r)

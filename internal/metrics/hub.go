@@ -29,7 +29,9 @@ type Hub struct {
 	JournalEvents    prometheus.Gauge   // events kept for sockets that come back
 	JournalBytes     prometheus.Gauge   // the same in bytes
 	JournalOverflows prometheus.Counter // events dropped before their time
-	Gaps             prometheus.Counter // times that sockets could not be recovered any more since other replicas' commands were missing
+	// times that sockets could not be recovered any more since other replicas' commands were
+	// missing
+	Gaps prometheus.Counter
 
 	Collections  prometheus.Gauge   // emits that wait for acks
 	AcksCame     prometheus.Counter // acks in time

@@ -25,10 +25,13 @@ type Mesh struct {
 	Resolved   prometheus.Counter // results that came back
 	Unresolved prometheus.Counter // results that came back for nothing that was open
 	Farewells  prometheus.Counter // sockets of dead replicas that instances here were told of
-	Resets     prometheus.Counter // times that a loss made all dispatches at another replica start anew
+	// times that a loss made all dispatches at another replica start anew
+	Resets prometheus.Counter
 
-	Gathers        prometheus.Gauge   // emits with acks, messages with acks and queries of others that wait here
-	GathersRefused prometheus.Counter // of those, the ones that were not waited for since there were too many
+	// emits with acks, messages with acks and queries of others that wait here
+	Gathers prometheus.Gauge
+	// of those, the ones that were not waited for since there were too many
+	GathersRefused prometheus.Counter
 }
 
 // NewMesh makes and registers the metrics; with a nil Registerer they count for nobody.

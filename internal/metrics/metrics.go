@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics holds every counter and gauge of the broker, one file for each room. Names are `spanwire_<room>_<what>`, with `_total`
-// for counters and a unit where there is one. What is counted on the way of every event needs no lookup: labelled counters are
-// resolved when they are made.
+// Package metrics holds every counter and gauge of the broker, one file for each room. Names are
+// `spanwire_<room>_<what>`, with `_total` for counters and a unit where there is one. What is
+// counted on the way of every event needs no lookup: labelled counters are resolved when they are
+// made.
 package metrics
 
 import (
@@ -25,7 +26,8 @@ func newBuild(r prometheus.Registerer) *prometheus.GaugeVec {
 	}, []string{"version"})
 }
 
-// Rooms pass metrics around by these names, so that only this package knows what stands behind them.
+// Rooms pass metrics around by these names, so that only this package knows what stands behind
+// them.
 type (
 	// Counter only grows.
 	Counter = prometheus.Counter

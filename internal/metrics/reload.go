@@ -11,7 +11,8 @@ import (
 type Reload struct {
 	Loaded *prometheus.CounterVec
 	Failed *prometheus.CounterVec
-	Stale  *prometheus.GaugeVec // 1 while the files cannot be used, and what was read before is in force
+	// 1 while the files cannot be used, and what was read before is in force
+	Stale *prometheus.GaugeVec
 }
 
 // NewReload makes and registers the metrics; with a nil Registerer they count for nobody.
@@ -38,7 +39,8 @@ func NewHandshakes(r prometheus.Registerer) *prometheus.CounterVec {
 	}, []string{"door"})
 }
 
-// NewWrongProtocols makes and registers the counter of connections that begin with a protocol that their listener does not speak.
+// NewWrongProtocols makes and registers the counter of connections that begin with a protocol that
+// their listener does not speak.
 func NewWrongProtocols(r prometheus.Registerer) *prometheus.CounterVec {
 	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{
 		Name: "spanwire_listener_wrong_protocol_total",

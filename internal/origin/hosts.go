@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Hosts matches the Host of requests with the entries of a setting. An entry without a port matches the host at every port.
+// Hosts matches the Host of requests with the entries of a setting. An entry without a port matches
+// the host at every port.
 type Hosts struct {
 	any     bool
 	allowed map[string]bool // "name" or "name:port" in normal form, without a dot at the end
@@ -78,7 +79,8 @@ func (s *Hosts) Match(scheme, hostport string) bool {
 	return s.allowed[h.name] || s.allowed[h.at(h.port)]
 }
 
-// IsAddress tells whether the Host of a request is an IP address or localhost: then no name server can have made a page's own name lead here.
+// IsAddress tells whether the Host of a request is an IP address or localhost: then no name server
+// can have made a page's own name lead here.
 func IsAddress(hostport string) bool {
 	h, err := parseHost(hostport)
 	if err != nil {

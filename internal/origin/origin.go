@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package origin reads origins of pages ("https://app.example.com") and hosts of requests ("app.example.com:8443"), and matches them with
-// the entries of settings. One parser serves the check of a setting and its use, so that no entry is accepted which can never match.
+// Package origin reads origins of pages ("https://app.example.com") and hosts of requests
+// ("app.example.com:8443"), and matches them with the entries of settings. One parser serves the
+// check of a setting and its use, so that no entry is accepted which can never match.
 package origin
 
 import (
@@ -20,7 +21,8 @@ const Any = "*"
 // wildcard is the first label of an entry that matches any one label in its place.
 const wildcard = "*"
 
-// host is a host in normal form: lower case, Punycode, addresses in their shortest form, IPv6 in brackets.
+// host is a host in normal form: lower case, Punycode, addresses in their shortest form, IPv6 in
+// brackets.
 type host struct {
 	name string
 	port string // empty when none was given
@@ -65,7 +67,8 @@ const (
 	longestLabel = 63
 )
 
-// isLabel tells whether the text may stand between the dots of a name. Underscores do in names that browsers open.
+// isLabel tells whether the text may stand between the dots of a name. Underscores do in names that
+// browsers open.
 func isLabel(text string) bool {
 	return text != "" && len(text) <= longestLabel &&
 		!strings.ContainsFunc(text, func(r rune) bool { return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') })
@@ -142,7 +145,8 @@ func parseWildcard(text string) (host, error) {
 	return h, nil
 }
 
-// wild is the entry that matches the name by its wildcard; ok is false for addresses and names of one label.
+// wild is the entry that matches the name by its wildcard; ok is false for addresses and names of
+// one label.
 func wild(name string) (entry string, ok bool) {
 	_, rest, ok := strings.Cut(name, ".")
 	if !ok || rest == "" || strings.HasPrefix(name, "[") {

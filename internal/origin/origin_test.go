@@ -55,7 +55,8 @@ func TestOrigins_Lists(t *testing.T) {
 	}
 }
 
-// What could never match, or would match more than was meant, is refused with the entry and what is wrong.
+// What could never match, or would match more than was meant, is refused with the entry and what is
+// wrong.
 func TestParseOrigins_Err(t *testing.T) {
 	for entry, want := range map[string]string{
 		"example.com": "scheme is missing", "*.example.com": "scheme is missing", "*.com": "scheme is missing", "localhost:8100": "scheme is missing",

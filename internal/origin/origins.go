@@ -22,7 +22,8 @@ type Origins struct {
 	allowed map[string]bool // in normal form, some with a wildcard
 }
 
-// ParseOrigins reads the entries. An error names each that is wrong, and says what is wrong with it.
+// ParseOrigins reads the entries. An error names each that is wrong, and says what is wrong with
+// it.
 func ParseOrigins(entries []string) (*Origins, error) {
 	o := &Origins{allowed: make(map[string]bool)}
 	var faults []error
@@ -75,7 +76,8 @@ func Normal(header string) (normal string, ok bool) {
 	return join(scheme, h), true
 }
 
-// Of is the origin, in normal form, of pages that come by the scheme from the host, which may have a port. It is empty when the host is none.
+// Of is the origin, in normal form, of pages that come by the scheme from the host, which may have
+// a port. It is empty when the host is none.
 func Of(scheme, hostport string) string {
 	h, err := parseHost(hostport)
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A replica that leaves must not harm sessions of others. A polling request that waits can only be ended well by the owner, so it is asked to
-// answer; the browser's next request comes to another replica. A WebSocket cannot change its way: the owner is asked to drain its session, see
+// A replica that leaves must not harm sessions of others. A polling request that waits can only be
+// ended well by the owner, so it is asked to answer; the browser's next request comes to another
+// replica. A WebSocket cannot change its way: the owner is asked to drain its session, see
 // leave.go.
 
 const (
@@ -29,9 +30,10 @@ type owner struct {
 	address string
 }
 
-// Drain has the owners drain the sessions whose WebSockets are forwarded here, spread over DrainSpread, and returns when these WebSockets have ended.
-// After DrainSettle, or when ctx ends, it closes the rest. Polling browsers are told with each answer to take another connection, and until Close
-// none of them waits for long.
+// Drain has the owners drain the sessions whose WebSockets are forwarded here, spread over
+// DrainSpread, and returns when these WebSockets have ended. After DrainSettle, or when ctx ends,
+// it closes the rest. Polling browsers are told with each answer to take another connection, and
+// until Close none of them waits for long.
 func (f *Forwarder) Drain(ctx context.Context) {
 	f.draining.Store(true)
 	f.mu.Lock()
@@ -110,8 +112,8 @@ func (f *Forwarder) asked(w http.ResponseWriter, r *http.Request, within string)
 	w.WriteHeader(status)
 }
 
-// Close ends every WebSocket that is forwarded and returns when nothing of them runs any more. Polling requests end with the servers that
-// took them.
+// Close ends every WebSocket that is forwarded and returns when nothing of them runs any more.
+// Polling requests end with the servers that took them.
 func (f *Forwarder) Close() {
 	f.mu.Lock()
 	if !f.closed {

@@ -79,7 +79,8 @@ func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Opti
 	return r
 }
 
-// pair is two replicas: requests come to near, which nothing but a fault may leave to its own door, and belong to sessions of far.
+// pair is two replicas: requests come to near, which nothing but a fault may leave to its own door,
+// and belong to sessions of far.
 func pair(t *testing.T, door http.HandlerFunc, changes ...func(*Options)) (near, far *replica) {
 	var c cluster
 	return c.add(t, unknown, changes...), c.add(t, door)

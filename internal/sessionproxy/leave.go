@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// A forwarder that drains has the owner drain each session whose WebSocket it carries. The owner waits for the handlers, writes the acks and closes
-// the WebSocket, and all that travels over the link that is still there. The link ends as it does when an owner ends a session at any time.
+// A forwarder that drains has the owner drain each session whose WebSocket it carries. The owner
+// waits for the handlers, writes the acks and closes the WebSocket, and all that travels over the
+// link that is still there. The link ends as it does when an owner ends a session at any time.
 //
-//   - The owner is asked again about a link that has not ended: the request may have been lost, or its browser was within an upgrade, and the
-//     owner passes over sessions that are on polling.
-//   - An owner of an earlier version takes the request for one about polling requests, does nothing, and answers with another status. Its links are
-//     closed.
+//   - The owner is asked again about a link that has not ended: the request may have been lost, or
+//     its browser was within an upgrade, and the owner passes over sessions that are on polling.
+//   - An owner of an earlier version takes the request for one about polling requests, does
+//     nothing, and answers with another status. Its links are closed.
 
 const (
 	leaveInterval = 50 * time.Millisecond // between two looks at the links
@@ -37,7 +38,8 @@ func leaveTime(within string) (d time.Duration, ok bool) {
 // asked is who is asked about the session of a request.
 func (e *errand) asked() owner { return owner{e.owner, e.address} }
 
-// leaveAll asks the owners to drain the sessions of all links and returns when these have ended, or ctx has.
+// leaveAll asks the owners to drain the sessions of all links and returns when these have ended, or
+// ctx has.
 func (f *Forwarder) leaveAll(ctx context.Context) {
 	var asks sync.WaitGroup // they end with ctx
 	defer asks.Wait()
@@ -77,7 +79,8 @@ func (f *Forwarder) spreadLinks() {
 	}
 }
 
-// dueLinks gives the links whose owners are to be asked now, and tells how many there are in all. A link that one side has ended needs nothing.
+// dueLinks gives the links whose owners are to be asked now, and tells how many there are in all. A
+// link that one side has ended needs nothing.
 func (f *Forwarder) dueLinks() (due map[owner][]*link, left int) {
 	due = make(map[owner][]*link)
 	now := time.Now()

@@ -91,7 +91,8 @@ func (d *drainable) draining() <-chan struct{} {
 	return done
 }
 
-// The owner is asked to drain the session, in the time that is left, and what it writes reaches the browser before the WebSocket ends.
+// The owner is asked to drain the session, in the time that is left, and what it writes reaches the
+// browser before the WebSocket ends.
 func TestForwarder_Drain_owner(t *testing.T) {
 	d := newDrainable(t, 1, func(o *Options) { o.DrainSettle = time.Hour })
 	asked := make(chan time.Duration, 1)
@@ -122,7 +123,8 @@ func TestForwarder_Drain_owner(t *testing.T) {
 	}
 }
 
-// A session that the owner could not drain at first, since its browser was within an upgrade, is asked for again.
+// A session that the owner could not drain at first, since its browser was within an upgrade, is
+// asked for again.
 func TestForwarder_Drain_again(t *testing.T) {
 	d := newDrainable(t, 1, func(o *Options) { o.DrainSettle = time.Hour })
 	d.drain = func(times int, _ time.Duration) {
@@ -174,7 +176,8 @@ func TestForwarder_spreadLinks(t *testing.T) {
 	}
 }
 
-// An owner that knows nothing of such requests takes them for others: its WebSockets are closed, without waiting.
+// An owner that knows nothing of such requests takes them for others: its WebSockets are closed,
+// without waiting.
 func TestForwarder_Drain_olderOwner(t *testing.T) {
 	d := newDrainable(t, 2, func(o *Options) { o.DrainSettle = time.Hour })
 	older := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -193,7 +196,8 @@ func TestForwarder_Drain_olderOwner(t *testing.T) {
 	d.near.idle(t)
 }
 
-// An owner that does not end its sessions holds a drain up for DrainSettle at most, and so does one that cannot be asked; the log says so.
+// An owner that does not end its sessions holds a drain up for DrainSettle at most, and so does one
+// that cannot be asked; the log says so.
 func TestForwarder_Drain_bound(t *testing.T) {
 	for name, address := range map[string]string{"busy": "", "unreachable": "127.0.0.1:1"} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +224,8 @@ func TestForwarder_Drain_bound(t *testing.T) {
 	}
 }
 
-// Only a replica of the cluster may ask, and what it says of the time must be a number of milliseconds.
+// Only a replica of the cluster may ask, and what it says of the time must be a number of
+// milliseconds.
 func TestForwarder_Taken_drain(t *testing.T) {
 	d := newDrainable(t, 0)
 	var within []time.Duration
@@ -248,7 +253,8 @@ func TestForwarder_Taken_drain(t *testing.T) {
 	}
 }
 
-// A drain must end the WebSockets whose owner does not, at once when there is no time; so must the end.
+// A drain must end the WebSockets whose owner does not, at once when there is no time; so must the
+// end.
 func TestForwarder_Drain(t *testing.T) {
 	for name, end := range map[string]func(*replica){
 		"time is over": func(r *replica) { r.Drain(context.Background()) },
@@ -275,7 +281,8 @@ func TestForwarder_Drain(t *testing.T) {
 	}
 }
 
-// A replica that drains takes no further WebSocket, which would be ended soon, nor one whose handshake was on its way; its browser goes on polling.
+// A replica that drains takes no further WebSocket, which would be ended soon, nor one whose
+// handshake was on its way; its browser goes on polling.
 func TestForwarder_Drain_refuses(t *testing.T) {
 	for name, late := range map[string]bool{"before": false, "meanwhile": true} {
 		t.Run(name, func(t *testing.T) {

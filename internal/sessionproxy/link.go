@@ -12,11 +12,14 @@ import (
 	"time"
 )
 
-// A link is one WebSocket that is carried between a browser and the owner of its session: bytes both ways, unread.
+// A link is one WebSocket that is carried between a browser and the owner of its session: bytes
+// both ways, unread.
 //
-//   - What one side sends is read only as fast as the other takes it, so nothing piles up here, and the owner sees a slow browser as slow.
-//   - When one side has said all, the other is told, and has a moment to say the rest. When the browser breaks off, so does the link towards
-//     the owner; when the owner does, the browser still gets all that the owner had said.
+//   - What one side sends is read only as fast as the other takes it, so nothing piles up here, and
+//     the owner sees a slow browser as slow.
+//   - When one side has said all, the other is told, and has a moment to say the rest. When the
+//     browser breaks off, so does the link towards the owner; when the owner does, the browser
+//     still gets all that the owner had said.
 //   - An idle link holds two small buffers; one with much to carry takes a larger one meanwhile.
 
 const (
@@ -36,7 +39,8 @@ type link struct {
 	ended sync.Once
 }
 
-// keep makes a link of two connections, or none when the Forwarder is closed. Until drop, Drain and Close know of it.
+// keep makes a link of two connections, or none when the Forwarder is closed. Until drop, Drain and
+// Close know of it.
 func (f *Forwarder) keep(e *errand, browser, owner net.Conn) *link {
 	l := &link{errand: e, browser: browser, owner: owner}
 	l.left.Store(bothWays)
@@ -59,7 +63,8 @@ func (f *Forwarder) drop(l *link) {
 	f.carried.Done()
 }
 
-// carry carries until both sides have said all. Each goroutine ends with its connections, at the latest with Close, which waits for it.
+// carry carries until both sides have said all. Each goroutine ends with its connections, at the
+// latest with Close, which waits for it.
 func (f *Forwarder) carry(l *link) {
 	f.carried.Go(func() { f.pipe(l, l.owner, l.browser) })
 	f.carried.Go(func() { f.pipe(l, l.browser, l.owner) })
@@ -73,7 +78,8 @@ func (f *Forwarder) pipe(l *link, to, from net.Conn) {
 	case l.browser:
 		l.reset()
 	case l.owner:
-		// What it said before is still on its way to the browser, which a connection that is closed with bytes unread would not get.
+		// What it said before is still on its way to the browser, which a connection that is closed
+		// with bytes unread would not get.
 		endBy := time.Now().Add(lastWords)
 		_ = l.owner.SetReadDeadline(endBy)
 		if from == l.owner {
@@ -128,7 +134,8 @@ func (f *Forwarder) transfer(to, from net.Conn) (broken net.Conn) {
 	}
 }
 
-// noteStalled counts and logs a forwarded connection that ends since its receiver took nothing for too long. Other errors are no news.
+// noteStalled counts and logs a forwarded connection that ends since its receiver took nothing for
+// too long. Other errors are no news.
 func (f *Forwarder) noteStalled(err error, receiver string) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return
@@ -140,7 +147,8 @@ func (f *Forwarder) noteStalled(err error, receiver string) {
 	}
 }
 
-// sayAll tells one side that nothing more comes, and gives it a moment to end, too. One that is gone need not be told.
+// sayAll tells one side that nothing more comes, and gives it a moment to end, too. One that is
+// gone need not be told.
 func sayAll(to net.Conn) {
 	if c, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// hopByHop are headers that belong to one connection. Others are passed on even if the browser names them in Connection: a browser must not
-// be able to take out what a proxy wrote.
+// hopByHop are headers that belong to one connection. Others are passed on even if the browser
+// names them in Connection: a browser must not be able to take out what a proxy wrote.
 var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect"}
 
 // refusedRest is how long the rest of a body is read that was refused.
@@ -42,13 +42,14 @@ func (e *errand) poll(w http.ResponseWriter, r *http.Request) {
 		delete(out.Header, name)
 	}
 	if r.Method == http.MethodGet {
-		// A request that was sent is never sent again: what the owner gave to the first answer would be lost. The transport repeats no
-		// request that has a body, even an empty one.
+		// A request that was sent is never sent again: what the owner gave to the first answer
+		// would be lost. The transport repeats no request that has a body, even an empty one.
 		out.Body = struct{ io.ReadCloser }{http.NoBody}
 	}
 	if r.ContentLength != 0 {
 		up := &upload{from: r.Body, control: http.NewResponseController(w)}
-		_ = up.control.EnableFullDuplex() // an owner may refuse a body before it has all; HTTP/2 needs no leave
+		// an owner may refuse a body before it has all; HTTP/2 needs no leave
+		_ = up.control.EnableFullDuplex()
 		defer up.end()
 		out.Body, out.ContentLength = up, r.ContentLength
 		e.exchange(w, r, out, up)
@@ -126,7 +127,8 @@ func (e *errand) relay(w http.ResponseWriter, r *http.Request, answer *http.Resp
 	for {
 		n, err := answer.Body.Read(buffer[:])
 		if n > 0 {
-			_ = control.SetWriteDeadline(time.Now().Add(e.f.o.WriteTimeout)) // the HTTP server takes it back
+			// the HTTP server takes it back
+			_ = control.SetWriteDeadline(time.Now().Add(e.f.o.WriteTimeout))
 			if _, err := w.Write(buffer[:n]); err != nil {
 				e.f.noteStalled(err, r.RemoteAddr)
 				return // or the browser left
@@ -138,13 +140,14 @@ func (e *errand) relay(w http.ResponseWriter, r *http.Request, answer *http.Resp
 			return
 		case err != nil:
 			e.f.metrics.Broken.Inc()
-			panic(http.ErrAbortHandler) // the browser must not take a part for the whole; that is how a handler says so
+			// the browser must not take a part for the whole; that is how a handler says so
+			panic(http.ErrAbortHandler)
 		}
 	}
 }
 
-// upload is the body of a request as the transport reads it, which may go on when the owner has answered. It must not when the handler has
-// returned.
+// upload is the body of a request as the transport reads it, which may go on when the owner has
+// answered. It must not when the handler has returned.
 type upload struct {
 	from    io.Reader
 	control *http.ResponseController
@@ -168,7 +171,8 @@ func (u *upload) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.EOF):
 		u.all.Store(true)
-		_ = u.control.SetReadDeadline(time.Time{}) // the answer may wait for longer than the body could
+		// the answer may wait for longer than the body could
+		_ = u.control.SetReadDeadline(time.Time{})
 	case err != nil:
 		u.broke.Store(true)
 	}
@@ -181,8 +185,8 @@ func (u *upload) Close() error { return nil }
 // pending tells whether some of the body has not been read.
 func (u *upload) pending() bool { return u.from != nil && !u.all.Load() }
 
-// end waits until the transport reads no more, and takes what is left of a body, for a moment: a client that is still sending when its
-// connection is closed may never see the answer.
+// end waits until the transport reads no more, and takes what is left of a body, for a moment: a
+// client that is still sending when its connection is closed may never see the answer.
 func (u *upload) end() {
 	if u.pending() {
 		_ = u.control.Flush()                     // the answer first

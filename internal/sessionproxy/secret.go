@@ -10,9 +10,10 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// The secret itself never travels. A request shows a token that is made of it for one replica in its present life, and the answer shows
-// another: so neither is of use elsewhere, a replica that took over the address of one that died is told from that one, and so is any
-// other program at an address that was told wrongly.
+// The secret itself never travels. A request shows a token that is made of it for one replica in
+// its present life, and the answer shows another: so neither is of use elsewhere, a replica that
+// took over the address of one that died is told from that one, and so is any other program at an
+// address that was told wrongly.
 
 const (
 	forRequests = "request"

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sessionproxy makes every replica serve every session. It stands before the browsers' door: a request that names a session of another
-// replica is carried there and its answer back, so that a balancer need not keep a browser with one replica. A request that opens a
-// session, or names one of this replica, goes through untouched.
+// Package sessionproxy makes every replica serve every session. It stands before the browsers'
+// door: a request that names a session of another replica is carried there and its answer back, so
+// that a balancer need not keep a browser with one replica. A request that opens a session, or
+// names one of this replica, goes through untouched.
 //
-// The other replica takes such requests at a listener of its own (taken.go), which believes what it is told of the browser, so that all its
-// checks see what they would see if the browser had come to it. What comes in there is never forwarded again. Polling requests travel on
-// connections that are used again and again (polling.go), a WebSocket on one of its own (websocket.go).
+// The other replica takes such requests at a listener of its own (taken.go), which believes what it
+// is told of the browser, so that all its checks see what they would see if the browser had come to
+// it. What comes in there is never forwarded again. Polling requests travel on connections that are
+// used again and again (polling.go), a WebSocket on one of its own (websocket.go).
 //
-// A session whose replica is gone, or cannot be reached, is left to the browsers' door here, which does not know it and says so; clients
-// then begin anew.
+// A session whose replica is gone, or cannot be reached, is left to the browsers' door here, which
+// does not know it and says so; clients then begin anew.
 package sessionproxy
 
 import (
@@ -37,17 +39,21 @@ type Options struct {
 	Secret string
 	// Cluster is the name of the cluster.
 	Cluster string
-	// Find tells where another replica takes requests; address is empty when it told none, and known false when there is no such replica.
-	// It is called by many goroutines at the same time and must not block.
+	// Find tells where another replica takes requests; address is empty when it told none, and
+	// known false when there is no such replica. It is called by many goroutines at the same time
+	// and must not block.
 	Find func(replica sio.ReplicaID) (address string, known bool)
-	// Gone tells how long ago a replica that Find does not know was there. Nil when there are never any others.
+	// Gone tells how long ago a replica that Find does not know was there. Nil when there are never
+	// any others.
 	Gone func(replica sio.ReplicaID) (ago time.Duration, was bool)
 	// TLS gives what each connection to another replica begins with. Nil is no TLS.
 	TLS func() *tls.Config
-	// Wake answers the request of a session of this replica that waits for packets, if one does. It must not block.
+	// Wake answers the request of a session of this replica that waits for packets, if one does. It
+	// must not block.
 	Wake func(sio.SessionID)
-	// DrainSession drains a session of this replica whose WebSocket another replica forwards, if there is one, within the time. It must not block, and
-	// may be called again for the same session.
+	// DrainSession drains a session of this replica whose WebSocket another replica forwards, if
+	// there is one, within the time. It must not block, and may be called again for the same
+	// session.
 	DrainSession func(id sio.SessionID, within time.Duration)
 	// MaxForwards bounds the requests and WebSockets that are forwarded at a time.
 	MaxForwards int
@@ -62,9 +68,10 @@ type Options struct {
 const (
 	dialTimeout   = 3 * time.Second
 	answerTimeout = 10 * time.Second // for the answer to a WebSocket handshake
-	keepIdle      = time.Minute      // less than what a replica keeps a connection between two requests
-	keepPerOther  = 256              // connections without a request, to one replica
-	restartTime   = time.Minute      // after a start in which sessions of the time before are usual
+	// less than what a replica keeps a connection between two requests
+	keepIdle     = time.Minute
+	keepPerOther = 256         // connections without a request, to one replica
+	restartTime  = time.Minute // after a start in which sessions of the time before are usual
 )
 
 // Forwarder is an http.Handler before the browsers' door.
@@ -156,8 +163,9 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.leave()
 }
 
-// tellUnknown says why a session is not found: its id names its replica. One that was there a while ago has ended, and clients begin anew; one that
-// never was belongs to replicas that this one has no tie to, and every second request of a balancer fails.
+// tellUnknown says why a session is not found: its id names its replica. One that was there a while
+// ago has ended, and clients begin anew; one that never was belongs to replicas that this one has
+// no tie to, and every second request of a balancer fails.
 func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
 	const ended = "its replica has left or died"
 	reason := "this replica knows no other one: neither nats-url nor nats-listen is set"
@@ -179,7 +187,8 @@ func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
 	}
 }
 
-// sessionOf is the session that a query names. Ids need no escapes, so there is nothing to be decoded; a key that occurs twice names nothing.
+// sessionOf is the session that a query names. Ids need no escapes, so there is nothing to be
+// decoded; a key that occurs twice names nothing.
 func sessionOf(query string) (id sio.SessionID) {
 	const key = "sid="
 	for query != "" {
@@ -217,10 +226,12 @@ func (f *Forwarder) leave() {
 	f.metrics.Open.Dec()
 }
 
-// retryAfter is when a browser may come again that was turned away since there is no room, in seconds.
+// retryAfter is when a browser may come again that was turned away since there is no room, in
+// seconds.
 const retryAfter = 5
 
-// refuse turns a request away that would be one too many. Clients begin anew then, here or elsewhere.
+// refuse turns a request away that would be one too many. Clients begin anew then, here or
+// elsewhere.
 func (f *Forwarder) refuse(w http.ResponseWriter) {
 	f.metrics.TooMany.Inc()
 	if ok, unlogged := f.quiet.Allow("too many"); ok {
@@ -229,8 +240,8 @@ func (f *Forwarder) refuse(w http.ResponseWriter) {
 	unavailable(w, "This server forwards as many requests as its setting max-forwards allows")
 }
 
-// refuseDraining turns a WebSocket away that would be ended soon. Clients that are cut off within an upgrade may wait for long; one that is refused goes
-// on polling.
+// refuseDraining turns a WebSocket away that would be ended soon. Clients that are cut off within
+// an upgrade may wait for long; one that is refused goes on polling.
 func refuseDraining(w http.ResponseWriter) {
 	unavailable(w, "This server is stopping, and carries no WebSocket to another")
 }
@@ -255,7 +266,8 @@ type errand struct {
 	address string
 }
 
-// fail leaves a request to the browsers' door here, which says that there is no such session. Nothing has been answered yet.
+// fail leaves a request to the browsers' door here, which says that there is no such session.
+// Nothing has been answered yet.
 func (e *errand) fail(w http.ResponseWriter, r *http.Request, counter metrics.Counter, why string, err error) {
 	counter.Inc()
 	if ok, unlogged := e.f.quiet.Allow(why); ok {

@@ -91,7 +91,8 @@ func keep(into chan<- seen) http.HandlerFunc {
 	}
 }
 
-// The owner must see the request as if the browser had come to it, and the browser the owner's answer.
+// The owner must see the request as if the browser had come to it, and the browser the owner's
+// answer.
 func TestForwarder_Poll(t *testing.T) {
 	got := make(chan seen, 1)
 	near, far := pair(t, keep(got))
@@ -196,7 +197,8 @@ func TestForwarder_Denied(t *testing.T) {
 	}
 }
 
-// A replica that cannot be asked leaves the request to the door here, once, and the cause is counted.
+// A replica that cannot be asked leaves the request to the door here, once, and the cause is
+// counted.
 func TestForwarder_Failures(t *testing.T) {
 	var came atomic.Int32
 	rude, err := net.Listen("tcp", "127.0.0.1:0")
@@ -263,7 +265,8 @@ func TestForwarder_Failures(t *testing.T) {
 	near.idle(t)
 }
 
-// A request on a connection that was used before must not be sent again when that breaks: the owner may have answered it.
+// A request on a connection that was used before must not be sent again when that breaks: the owner
+// may have answered it.
 func TestForwarder_NotAgain(t *testing.T) {
 	var polls atomic.Int32
 	near, far := pair(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -329,7 +332,8 @@ func TestForwarder_Truncated(t *testing.T) {
 	}
 }
 
-// A body that the owner refuses must be answered although the rest of it never comes, and the connection closed.
+// A body that the owner refuses must be answered although the rest of it never comes, and the
+// connection closed.
 func TestForwarder_RefusedBody(t *testing.T) {
 	near, far := pair(t, func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()
@@ -405,7 +409,8 @@ func TestForwarder_MaxForwards(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// While a replica drains, polling browsers must be told to take another connection, and those that wait be answered by the owners.
+// While a replica drains, polling browsers must be told to take another connection, and those that
+// wait be answered by the owners.
 func TestForwarder_DrainPolling(t *testing.T) {
 	var c cluster
 	came, wake := make(chan struct{}, 2), make(chan struct{})

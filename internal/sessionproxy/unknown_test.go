@@ -17,7 +17,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A session of a replica that is not there is left to the door. The line says whether the replica has gone, or was never known, once a minute.
+// A session of a replica that is not there is left to the door. The line says whether the replica
+// has gone, or was never known, once a minute.
 func TestForwarder_Unknown(t *testing.T) {
 	gone := func(was bool) func(sio.ReplicaID) (time.Duration, bool) {
 		return func(sio.ReplicaID) (time.Duration, bool) { return time.Second, was }

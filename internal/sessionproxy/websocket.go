@@ -21,7 +21,8 @@ const mostAhead = 4
 
 var errTooManyAhead = errors.New("the answer does not come")
 
-// websocket carries a WebSocket handshake to the owner and, when that takes it, the WebSocket from then on. It tells whether it does.
+// websocket carries a WebSocket handshake to the owner and, when that takes it, the WebSocket from
+// then on. It tells whether it does.
 func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 	f := e.f
 	owner, err := f.dial(r.Context(), "tcp", e.address)
@@ -78,7 +79,8 @@ func (e *errand) shakeHands(owner net.Conn, in *bufio.Reader, out *http.Request)
 	return nil, false, errTooManyAhead
 }
 
-// join takes the browser's connection over, passes the owner's answer on, and lets both connections be carried from then on.
+// join takes the browser's connection over, passes the owner's answer on, and lets both connections
+// be carried from then on.
 func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Conn, in *bufio.Reader) bool {
 	browser, _, err := hijack.Take(w)
 	if errors.Is(err, hijack.ErrEarly) {

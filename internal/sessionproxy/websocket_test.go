@@ -154,7 +154,8 @@ func reads(t *testing.T, who string, in io.Reader, want string) {
 	}
 }
 
-// What comes along with the answer must not be lost, and each side may speak on when the other has said all.
+// What comes along with the answer must not be lost, and each side may speak on when the other has
+// said all.
 func TestForwarder_HalfClose(t *testing.T) {
 	t.Run("browser", func(t *testing.T) {
 		near, browser, in, owner := rawPair(t, "early ")

@@ -27,9 +27,11 @@ type Emit struct {
 	Volatile   bool // drop it for a browser that cannot take it right now
 	NoCompress bool
 	Origin     Addressee // the instance that emits; known on its replica only
-	// Tally is told what becomes of the emit on the replica that carries it out; nil when nobody asks.
+	// Tally is told what becomes of the emit on the replica that carries it out; nil when nobody
+	// asks.
 	Tally *Tally
-	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked for anything.
+	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked
+	// for anything.
 	CountOnly bool
 }
 

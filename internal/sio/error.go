@@ -31,7 +31,8 @@ const (
 	CodeDenied
 )
 
-// Error is an error with a code. Message says what was wrong and what to do, in one sentence without a final stop.
+// Error is an error with a code. Message says what was wrong and what to do, in one sentence
+// without a final stop.
 type Error struct {
 	Code    Code
 	Op      string // what was being done, "register"

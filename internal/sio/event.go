@@ -2,11 +2,12 @@
 
 package sio
 
-// Event is a name with arguments. The broker does not read the arguments: it carries them as they were written.
+// Event is a name with arguments. The broker does not read the arguments: it carries them as they
+// were written.
 type Event struct {
 	Name string
-	// Args is one well-formed JSON array without the name: `[{"data":"hi"},2]`. Nil means `[]`. An attachment stands in it as
-	// `{"_placeholder":true,"num":N}`.
+	// Args is one well-formed JSON array without the name: `[{"data":"hi"},2]`. Nil means `[]`. An
+	// attachment stands in it as `{"_placeholder":true,"num":N}`.
 	Args []byte
 	// Attachments are the binary parts in the order of their numbers.
 	Attachments [][]byte
@@ -35,8 +36,9 @@ func payloadSize(args []byte, attachments [][]byte) int {
 	return n
 }
 
-// Handshake is what a browser sent when it opened its session, and with its connect to the namespace. It is shared by all
-// sockets of a session and must not be changed; Auth differs between namespaces and travels beside it.
+// Handshake is what a browser sent when it opened its session, and with its connect to the
+// namespace. It is shared by all sockets of a session and must not be changed; Auth differs between
+// namespaces and travels beside it.
 type Handshake struct {
 	Method         string // "GET"
 	URL            string // path and raw query, as sent
@@ -53,8 +55,8 @@ type Handshake struct {
 // Header is one header line of the opening request, its name in canonical form.
 type Header struct{ Name, Value string }
 
-// ReservedEvent tells whether Socket.IO keeps the name for itself: such an event never comes from a client and is never emitted.
-// Source: socket.io-parser 4.2, RESERVED_EVENTS.
+// ReservedEvent tells whether Socket.IO keeps the name for itself: such an event never comes from a
+// client and is never emitted. Source: socket.io-parser 4.2, RESERVED_EVENTS.
 func ReservedEvent(name string) bool {
 	switch name {
 	case "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":

@@ -6,11 +6,12 @@ package sio
 type Message struct {
 	ID        DispatchID // the same for every instance
 	Namespace Namespace
-	Services  []ServiceName // limits it to instances of these; empty means all that registered for it
-	Event     Event
-	WantAcks  bool
-	Sender    Addressee
-	Served    []InstanceID // instances that are not given it (again)
+	// limits it to instances of these; empty means all that registered for it
+	Services []ServiceName
+	Event    Event
+	WantAcks bool
+	Sender   Addressee
+	Served   []InstanceID // instances that are not given it (again)
 }
 
 // Addressee is an instance by the name of its service and its own.

@@ -20,11 +20,13 @@ const (
 	Dropped
 	// Unhandled means that no service registered for an event of a socket.
 	Unhandled
-	// ConnectRefused means that a connect was not accepted: no service registered the namespace, or a handler refused.
+	// ConnectRefused means that a connect was not accepted: no service registered the namespace, or
+	// a handler refused.
 	ConnectRefused
 )
 
-// Occurrence is one thing that happened, for those who follow. Whoever is told of it keeps none of it without a copy.
+// Occurrence is one thing that happened, for those who follow. Whoever is told of it keeps none of
+// it without a copy.
 type Occurrence struct {
 	Kind      OccurrenceKind
 	Namespace Namespace
@@ -38,6 +40,7 @@ type Occurrence struct {
 
 	// Reaches tells whether an emit to many reaches the socket. Nil for all else.
 	Reaches func(SocketID) bool
-	// In tells whether it concerns a socket that is in the room. Nil when that is not known here: then the socket may be looked for.
+	// In tells whether it concerns a socket that is in the room. Nil when that is not known here:
+	// then the socket may be looked for.
 	In func(Room) bool
 }

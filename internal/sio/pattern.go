@@ -10,21 +10,22 @@ import (
 	"strings"
 )
 
-// Pattern is a regular expression (RE2) for names of namespaces. It is safe for use by several goroutines.
+// Pattern is a regular expression (RE2) for names of namespaces. It is safe for use by several
+// goroutines.
 type Pattern struct {
 	text string
 	re   *regexp.Regexp
 }
 
-// Bounds of a pattern. Browsers choose the names, so what one name costs has to be small whatever the pattern is; repetitions can make a
-// short text a long program.
+// Bounds of a pattern. Browsers choose the names, so what one name costs has to be small whatever
+// the pattern is; repetitions can make a short text a long program.
 const (
 	MaxPatternLength       = 255   // bytes
 	maxPatternInstructions = 1_000 // of the compiled program
 )
 
-// CompilePattern makes a pattern of its text. An error has CodeInvalid, and its message says what is wrong and, where it can be told,
-// at which byte.
+// CompilePattern makes a pattern of its text. An error has CodeInvalid, and its message says what
+// is wrong and, where it can be told, at which byte.
 func CompilePattern(text string) (*Pattern, error) {
 	invalid := func(format string, args ...any) (*Pattern, error) {
 		return nil, E(CodeInvalid, "pattern", fmt.Sprintf(format, args...))
@@ -36,7 +37,8 @@ func CompilePattern(text string) (*Pattern, error) {
 	if err != nil {
 		return invalid("%s", syntaxFault(text, err))
 	}
-	// The text of the tree stands for itself wherever it is put; the text that was given may leave a quotation open.
+	// The text of the tree stands for itself wherever it is put; the text that was given may leave
+	// a quotation open.
 	whole := `\A(?:` + tree.String() + `)\z`
 	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
@@ -61,7 +63,8 @@ func (p *Pattern) Matches(ns Namespace) bool { return p.re.MatchString(string(ns
 // String gives the text of the pattern.
 func (p *Pattern) String() string { return p.text }
 
-// syntaxFault words an error of the parser, with its place in the text if the error tells more than the whole text.
+// syntaxFault words an error of the parser, with its place in the text if the error tells more than
+// the whole text.
 func syntaxFault(text string, err error) string {
 	var fault *syntax.Error
 	if !errors.As(err, &fault) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Query is what a service may ask of the cluster: FetchSockets, ListRooms, SetData or Counted; and what operators may: RetireService and
-// ListAbsent.
+// Query is what a service may ask of the cluster: FetchSockets, ListRooms, SetData or Counted; and
+// what operators may: RetireService and ListAbsent.
 type Query interface{ query() }
 
 // FetchSockets asks which sockets a target has.
@@ -34,14 +34,15 @@ type SetData struct {
 	IfVersion uint64 // when not 0, only over this version
 }
 
-// Counted asks to carry out a command everywhere, and how many sockets it reached. It is no emit: the acks and the count of those are
-// gathered as one.
+// Counted asks to carry out a command everywhere, and how many sockets it reached. It is no emit:
+// the acks and the count of those are gathered as one.
 type Counted struct{ Command Command }
 
 // RetireService asks replicas to forget a service that has no instance.
 type RetireService struct {
-	Service  ServiceName
-	Instance InstanceID // the one that it leaves with, when that said so; empty when an operator did
+	Service ServiceName
+	// the one that it leaves with, when that said so; empty when an operator did
+	Instance InstanceID
 }
 
 // ListAbsent asks for the services that have no instance.

@@ -24,12 +24,14 @@ type Registration struct {
 	Events       []string
 	CatchAll     bool // every event that no service registered by name
 	Connect      bool
-	ConnectOrder int      // services with a lower one are asked first
-	Advisory     bool     // with Connect: the service is told of connects, nobody waits for its answer
-	Concurrent   []string // of Events, those that run beside others of their socket; "*" for CatchAll
-	Disconnect   bool
-	RoomEvents   bool
-	Messages     []string // names of messages of other instances; "*" for all
+	ConnectOrder int // services with a lower one are asked first
+	// with Connect: the service is told of connects, nobody waits for its answer
+	Advisory bool
+	// of Events, those that run beside others of their socket; "*" for CatchAll
+	Concurrent []string
+	Disconnect bool
+	RoomEvents bool
+	Messages   []string // names of messages of other instances; "*" for all
 }
 
 // Equal tells whether both declare the same.

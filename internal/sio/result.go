@@ -2,7 +2,8 @@
 
 package sio
 
-// DispatchID identifies a dispatch in the whole cluster; it stays the same when the dispatch is redelivered.
+// DispatchID identifies a dispatch in the whole cluster; it stays the same when the dispatch is
+// redelivered.
 type DispatchID uint64
 
 // Outcome says how a dispatch ended.
@@ -17,8 +18,8 @@ const (
 	Refused
 	// Failed means that the handler failed. Message is for logs and never reaches a browser.
 	Failed
-	// Abandoned means that no instance resolved the dispatch: its deadline passed, or it was dropped under at most once. It is
-	// concluded by the broker and never sent by an instance.
+	// Abandoned means that no instance resolved the dispatch: its deadline passed, or it was
+	// dropped under at most once. It is concluded by the broker and never sent by an instance.
 	Abandoned
 )
 

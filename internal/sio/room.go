@@ -4,8 +4,8 @@ package sio
 
 import "strings"
 
-// NamesSocket tells that the room has the form of a socket's id, of whichever replica: 30 characters of URL-safe base64, of which the sixth
-// ends the replica's id and carries 2 bits.
+// NamesSocket tells that the room has the form of a socket's id, of whichever replica: 30
+// characters of URL-safe base64, of which the sixth ends the replica's id and carries 2 bits.
 func (r Room) NamesSocket() bool {
 	_, ok := SocketID(r).Replica()
 	return ok && strings.IndexByte("AQgw", r[replicaIDLen-1]) >= 0

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sio holds the words that every other package speaks: ids, events, targets, registrations, results, errors and reasons.
-// It knows no protocol, does no I/O and imports the standard library only.
+// Package sio holds the words that every other package speaks: ids, events, targets, registrations,
+// results, errors and reasons. It knows no protocol, does no I/O and imports the standard library
+// only.
 package sio
 
-// Namespace is a separate world of events on one session. It starts with a slash; the main one is "/".
+// Namespace is a separate world of events on one session. It starts with a slash; the main one is
+// "/".
 type Namespace string
 
 // MainNamespace is the namespace that a client is in when it names none.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package trace is where rooms tell what happens, and where those who follow it read. While nobody does, telling costs a look at one number. A
-// follower that reads too slowly misses something, and is told how much; nobody ever waits for it.
+// Package trace is where rooms tell what happens, and where those who follow it read. While nobody
+// does, telling costs a look at one number. A follower that reads too slowly misses something, and
+// is told how much; nobody ever waits for it.
 package trace
 
 import (
@@ -31,8 +32,10 @@ type Board struct {
 	o       Options
 	metrics *metrics.Tail
 
-	changing  sync.Mutex                  // held while somebody begins or ends to follow
-	followers atomic.Pointer[[]*Follower] // nil when there are none; never changed, but replaced, so that telling takes no lock of the board
+	changing sync.Mutex // held while somebody begins or ends to follow
+	// nil when there are none; never changed, but replaced, so that telling takes no lock of the
+	// board
+	followers atomic.Pointer[[]*Follower]
 }
 
 // New makes a board that nobody looks at.
@@ -69,7 +72,8 @@ type Filter struct {
 	Service   sio.ServiceName
 }
 
-// wants tells whether the occurrence fits. It is not certain when the socket must be looked for in the room yet.
+// wants tells whether the occurrence fits. It is not certain when the socket must be looked for in
+// the room yet.
 func (f *Filter) wants(o *sio.Occurrence) (wanted, certain bool) {
 	switch {
 	case f.Namespace != "" && f.Namespace != o.Namespace,
@@ -163,7 +167,8 @@ func (f *Follower) push(o *sio.Occurrence, now time.Time, certain bool) {
 	}
 }
 
-// maxPayload bounds what is kept of the payload of one occurrence, maxRooms the rooms that are told.
+// maxPayload bounds what is kept of the payload of one occurrence, maxRooms the rooms that are
+// told.
 const (
 	maxPayload = 4 << 10
 	maxRooms   = 64
@@ -180,7 +185,8 @@ func owned(o *sio.Occurrence) sio.Occurrence {
 		room -= len(b)
 		return slices.Clone(b)
 	}
-	x.Event.Name = strings.ToValidUTF8(string(take([]byte(o.Event.Name))), "") // the cut may be within a character
+	// the cut may be within a character
+	x.Event.Name = strings.ToValidUTF8(string(take([]byte(o.Event.Name))), "")
 	x.Event.Args = take(o.Event.Args)
 	x.Event.Attachments = nil
 	for _, a := range o.Event.Attachments {

@@ -91,7 +91,8 @@ func TestBoard_Happened_filters(t *testing.T) {
 	}
 }
 
-// A slow follower misses what exceeds its backlog, is told how much, and has nothing that changes afterwards or is very large.
+// A slow follower misses what exceeds its backlog, is told how much, and has nothing that changes
+// afterwards or is very large.
 func TestFollower_Next(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Options{Backlog: 2}, metrics.NewTail(nil))

@@ -13,8 +13,8 @@ import (
 	"github.com/spanwire/spanwire/api/probe"
 )
 
-// What gRPC says of a wrong port, or of TLS on one side only, names neither. So when a broker cannot be reached, it is found out what listens
-// there.
+// What gRPC says of a wrong port, or of TLS on one side only, names neither. So when a broker
+// cannot be reached, it is found out what listens there.
 
 const (
 	adviceTimeout = 2 * time.Second

@@ -21,8 +21,8 @@ import (
 	"github.com/spanwire/spanwire/api/wire"
 )
 
-// echoBroker is a broker that keeps a number of events outstanding, as cheaply as can be, so that what is measured is the SDK and
-// gRPC. It speaks bytes: a result is found by its tag.
+// echoBroker is a broker that keeps a number of events outstanding, as cheaply as can be, so that
+// what is measured is the SDK and gRPC. It speaks bytes: a result is found by its tag.
 type echoBroker struct {
 	outstanding int
 	sockets     int
@@ -174,7 +174,8 @@ func benchmarkEcho(b *testing.B, sockets, outstanding int, setup func(svc *Servi
 	<-ended
 }
 
-// The shape of the budget: 1,000 clients with 4 events outstanding each; the handler acks with what it was given.
+// The shape of the budget: 1,000 clients with 4 events outstanding each; the handler acks with what
+// it was given.
 func BenchmarkEcho_Ack(b *testing.B) {
 	benchmarkEcho(b, 1000, 1024, func(svc *Service) {
 		svc.On("my event", func(_ context.Context, e *Event) error { return e.Ack(e.Args()[0]) })

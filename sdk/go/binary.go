@@ -13,10 +13,11 @@ import (
 	"sync"
 )
 
-// Bytes inside structs, maps and slices become attachments, but encoding/json has no hook that would let a []byte write a
-// placeholder with a number. So the value is copied with each []byte replaced by a mark, 18 random bytes and the number; what
-// encoding/json wrote for the marks, which nobody can guess, is then replaced by placeholders. Values without bytes, by far the
-// most, pay only for a look at their type.
+// Bytes inside structs, maps and slices become attachments, but encoding/json has no hook that
+// would let a []byte write a placeholder with a number. So the value is copied with each []byte
+// replaced by a mark, 18 random bytes and the number; what encoding/json wrote for the marks, which
+// nobody can guess, is then replaced by placeholders. Values without bytes, by far the most, pay
+// only for a look at their type.
 
 const (
 	maxDepth   = 100
@@ -37,7 +38,8 @@ const (
 	bytesMaybe
 )
 
-// typesWithBytes remembers for each type whether a value of it can hold bytes. It is a cache: the answer never changes.
+// typesWithBytes remembers for each type whether a value of it can hold bytes. It is a cache: the
+// answer never changes.
 var typesWithBytes sync.Map // reflect.Type -> bytesIn
 
 func mayHoldBytes(t reflect.Type) bool {
@@ -176,7 +178,8 @@ func (m *marker) copy(v reflect.Value, depth int) reflect.Value {
 	return c
 }
 
-// replaceMarks writes text with a placeholder for each mark. Numbers are given in the order of the text.
+// replaceMarks writes text with a placeholder for each mark. Numbers are given in the order of the
+// text.
 func (p *payload) replaceMarks(text []byte, m *marker) {
 	prefix := append([]byte{'"'}, base64.StdEncoding.EncodeToString(m.random[:])...)
 	width := base64.StdEncoding.EncodedLen(markSize)

@@ -45,7 +45,8 @@ func writeCertificate(t *testing.T, name, file, keyFile string) {
 	}
 }
 
-// The certificate is shown to the broker, and one that took the place of another from the next connection on.
+// The certificate is shown to the broker, and one that took the place of another from the next
+// connection on.
 func TestOptions_CertificateFile(t *testing.T) {
 	t.Setenv("SPANWIRE_TLS", "")
 	folder := t.TempDir()

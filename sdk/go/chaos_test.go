@@ -16,7 +16,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// chaos is a handler that does all that handlers do, and notes when two of one socket run at once or out of order.
+// chaos is a handler that does all that handlers do, and notes when two of one socket run at once
+// or out of order.
 type chaos struct {
 	t       *testing.T
 	mu      sync.Mutex
@@ -54,7 +55,8 @@ func (c *chaos) handle(ctx context.Context, e *Event) error {
 		defer cancel()
 		_, _ = e.Socket.EmitWithAck(ctx, "ask") // nobody answers
 	case 3:
-		_ = e.Socket.Emit("told", e.ID) // fails when the stream has broken and the queue's patience is over
+		// fails when the stream has broken and the queue's patience is over
+		_ = e.Socket.Emit("told", e.ID)
 	case 4:
 		panic("chaos")
 	}
@@ -66,8 +68,8 @@ const (
 	chaosEvents  = 3000
 )
 
-// Whatever handlers do and however often the stream breaks, one socket's events are handled one at a time and in order, and every
-// event is resolved in the end.
+// Whatever handlers do and however often the stream breaks, one socket's events are handled one at
+// a time and in order, and every event is resolved in the end.
 func TestScheduler_chaos(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := &chaos{t: t, running: map[string]bool{}, last: map[string]uint64{}}

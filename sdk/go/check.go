@@ -13,7 +13,8 @@ import (
 // maxNamespace is the longest name of a namespace that a broker takes, in bytes.
 const maxNamespace = 255
 
-// check tells what is wrong with a command that no broker would carry out. A frame with text that is not UTF-8 would even end the stream.
+// check tells what is wrong with a command that no broker would carry out. A frame with text that
+// is not UTF-8 would even end the stream.
 func (c *command) check() error {
 	if c.kind == commandRare {
 		if _, err := proto.Marshal(c.rare); err != nil {

@@ -32,7 +32,8 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(buffer, pool)}, nil
 }
 
-// Unmarshal implements encoding.CodecV2. gRPC takes its buffers back, so the frame is copied: once for all of its events.
+// Unmarshal implements encoding.CodecV2. gRPC takes its buffers back, so the frame is copied: once
+// for all of its events.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	v.(*inFrame).data = data.Materialize()
 	return nil

@@ -36,11 +36,12 @@ func (s *Socket) knownData() *socketData {
 	return noData
 }
 
-// Data gives what handlers keep with the socket, one JSON value, as it was when the socket was introduced to this instance or set by it
-// last. It is nil when there is nothing.
+// Data gives what handlers keep with the socket, one JSON value, as it was when the socket was
+// introduced to this instance or set by it last. It is nil when there is nothing.
 func (s *Socket) Data() json.RawMessage { return s.knownData().json }
 
-// BindData decodes what handlers keep with the socket. Without anything it leaves the target as it is.
+// BindData decodes what handlers keep with the socket. Without anything it leaves the target as it
+// is.
 func (s *Socket) BindData(target any) error {
 	if d := s.Data(); len(d) > 0 {
 		return json.Unmarshal(d, target)
@@ -48,15 +49,15 @@ func (s *Socket) BindData(target any) error {
 	return nil
 }
 
-// SetData keeps a value with the socket, whatever was there: for as long as the socket lives, across instances and recovery. Nil takes it
-// away. FetchSockets tells it to everyone.
+// SetData keeps a value with the socket, whatever was there: for as long as the socket lives,
+// across instances and recovery. Nil takes it away. FetchSockets tells it to everyone.
 func (s *Socket) SetData(ctx context.Context, value any) error {
 	return s.setData(ctx, value, 0)
 }
 
-// UpdateData changes what is kept with the socket without losing what others set meanwhile: change is given the present value and
-// returns the new one; it is called again when the value was changed by somebody else before the new one arrived. An error of
-// change ends the update and is returned.
+// UpdateData changes what is kept with the socket without losing what others set meanwhile: change
+// is given the present value and returns the new one; it is called again when the value was changed
+// by somebody else before the new one arrived. An error of change ends the update and is returned.
 func (s *Socket) UpdateData(ctx context.Context, change func(present json.RawMessage) (any, error)) error {
 	for {
 		known := s.knownData()

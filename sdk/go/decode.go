@@ -185,7 +185,8 @@ func substitute(tree any, attachments [][]byte) (any, error) {
 	return tree, nil
 }
 
-// inlineAttachments writes the element with each placeholder replaced by the attachment as a base64 string.
+// inlineAttachments writes the element with each placeholder replaced by the attachment as a base64
+// string.
 func inlineAttachments(element []byte, attachments [][]byte) ([]byte, error) {
 	var out []byte
 	from := 0
@@ -217,7 +218,8 @@ func inlineAttachments(element []byte, attachments [][]byte) ([]byte, error) {
 	return append(out, element[from:]...), nil
 }
 
-// objectSize gives the length of a flat object at the start of data, and more than data holds when it is not flat.
+// objectSize gives the length of a flat object at the start of data, and more than data holds when
+// it is not flat.
 func objectSize(data []byte) int {
 	for i := 1; i < len(data) && i < 64; i++ {
 		switch data[i] {

@@ -24,7 +24,8 @@ import (
 
 // dial makes a connection to one address. It does not wait for it.
 func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
-	const window = 4 << 20 // bytes in flight; batches are large, and the default would make them wait for the round trip
+	// bytes in flight; batches are large, and the default would make them wait for the round trip
+	const window = 4 << 20
 	secrecy, err := o.transportCredentials(address)
 	if err != nil {
 		return nil, err
@@ -36,7 +37,8 @@ func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientCon
 		grpc.WithReadBufferSize(64 << 10),
 		grpc.WithWriteBufferSize(64 << 10),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
-		// A stream is attached again by the link, never replayed by gRPC, which would have to keep what was sent.
+		// A stream is attached again by the link, never replayed by gRPC, which would have to keep
+		// what was sent.
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 20 * time.Second}),
@@ -144,5 +146,6 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials. The options decide whether to do without.
+// RequireTransportSecurity implements credentials.PerRPCCredentials. The options decide whether to
+// do without.
 func (bearer) RequireTransportSecurity() bool { return false }

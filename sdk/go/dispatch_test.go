@@ -59,7 +59,8 @@ func TestScheduler_slow(t *testing.T) {
 		if waited := time.Since(start); waited > 5*time.Millisecond {
 			t.Errorf("the quick one waited %v", waited)
 		}
-		// By now the handler is known as slow: many of its events do not hold up a quick one at all.
+		// By now the handler is known as slow: many of its events do not hold up a quick one at
+		// all.
 		var list []*spanwirev1.Dispatch
 		for id := range uint64(100) {
 			list = append(list, event(100+id, fmt.Sprint("t", id), "slow", ""))
@@ -86,14 +87,16 @@ func TestScheduler_slow(t *testing.T) {
 	})
 }
 
-// However many of its events are open, a handler that never returns delays no other event, neither those beside it in a frame nor those
-// that come later. Nothing but the window bounds how many are open, so no event can use up what others need.
+// However many of its events are open, a handler that never returns delays no other event, neither
+// those beside it in a frame nor those that come later. Nothing but the window bounds how many are
+// open, so no event can use up what others need.
 func TestScheduler_stuckFlood(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})
 		_, s, run := attached(t, func(svc *Service) {
 			svc.On("stuck", func(context.Context, *Event) error { <-release; return nil })
-			svc.On("sometimes", func(_ context.Context, e *Event) error { // stuck for some, quick for the others
+			// stuck for some, quick for the others
+			svc.On("sometimes", func(_ context.Context, e *Event) error {
 				if e.ID%10 == 0 {
 					<-release
 				}
@@ -277,7 +280,8 @@ func TestEvent_result(t *testing.T) {
 	})
 }
 
-// An answer that no frame can hold fails its dispatch, and an emit that no frame can hold is refused.
+// An answer that no frame can hold fails its dispatch, and an emit that no frame can hold is
+// refused.
 func TestEvent_tooLarge(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")

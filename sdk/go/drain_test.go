@@ -42,7 +42,8 @@ func TestService_drain(t *testing.T) {
 	})
 }
 
-// With Options.Retire, or the environment variable, the drain says that the service retires; by itself it does not.
+// With Options.Retire, or the environment variable, the drain says that the service retires; by
+// itself it does not.
 func TestService_drain_retire(t *testing.T) {
 	for _, tt := range []struct {
 		option      bool

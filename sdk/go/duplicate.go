@@ -11,20 +11,23 @@ import (
 	"time"
 )
 
-// Deduplicator makes events take effect once that are handed out more than once: because a stream broke before their result arrived,
-// whether they come again over the same stream, over that of another replica, or to another instance. It is given to handlers with Once,
-// and may serve many of them.
+// Deduplicator makes events take effect once that are handed out more than once: because a stream
+// broke before their result arrived, whether they come again over the same stream, over that of
+// another replica, or to another instance. It is given to handlers with Once, and may serve many of
+// them.
 //
-// An event whose first run is under way waits for it, and one that was handled is answered as it was then, without the handler. A run that
-// returned an error or panicked does not count: the event is run again.
+// An event whose first run is under way waits for it, and one that was handled is answered as it
+// was then, without the handler. A run that returned an error or panicked does not count: the event
+// is run again.
 //
-// In this process that holds for the last events, as many as Remember says. Without a Store it says nothing about other processes,
-// nor about this one after it was started anew.
+// In this process that holds for the last events, as many as Remember says. Without a Store it says
+// nothing about other processes, nor about this one after it was started anew.
 //
-// What it cannot do: a process that dies after the handler's effect, and before the Store was told, leaves the effect without its mark,
-// and the event is run again when the Lease is over. Where that must not be, the effect and the mark have to be written
-// together: in one transaction of the database that the effect is in, under Event.ID. What the first run emitted over a stream that broke may not
-// have arrived, and is not emitted again.
+// What it cannot do: a process that dies after the handler's effect, and before the Store was told,
+// leaves the effect without its mark, and the event is run again when the Lease is over. Where that
+// must not be, the effect and the mark have to be written together: in one transaction of the
+// database that the effect is in, under Event.ID. What the first run emitted over a stream that
+// broke may not have arrived, and is not emitted again.
 //
 // The zero value is usable.
 type Deduplicator struct {
@@ -34,10 +37,11 @@ type Deduplicator struct {
 	RememberBytes int
 	// Store remembers for all processes that share it. Nil means that this process remembers alone.
 	Store DuplicateStore
-	// Lease is for how long a run keeps others from running the event, so it has to be longer than a run takes, and is how long a
-	// process that died holds the event up. Zero means a minute.
+	// Lease is for how long a run keeps others from running the event, so it has to be longer than
+	// a run takes, and is how long a process that died holds the event up. Zero means a minute.
 	Lease time.Duration
-	// Keep is for how long the Store is asked to remember. It has to be longer than a stream can stay broken. Zero means an hour.
+	// Keep is for how long the Store is asked to remember. It has to be longer than a stream can
+	// stay broken. Zero means an hour.
 	Keep time.Duration
 
 	mu    sync.Mutex // guards what follows
@@ -46,10 +50,11 @@ type Deduplicator struct {
 	bytes int
 }
 
-// DuplicateStore is a key-value store that several processes share, for example Redis. Its methods may be called at the same time.
+// DuplicateStore is a key-value store that several processes share, for example Redis. Its methods
+// may be called at the same time.
 type DuplicateStore interface {
-	// SetIfAbsent keeps the value for the time unless the key has one. It returns the value that the key had, and "" when it had none. In
-	// Redis: SET key value NX GET PX milliseconds.
+	// SetIfAbsent keeps the value for the time unless the key has one. It returns the value that
+	// the key had, and "" when it had none. In Redis: SET key value NX GET PX milliseconds.
 	SetIfAbsent(ctx context.Context, key, value string, keep time.Duration) (present string, err error)
 	// Set keeps the value for the time, whatever the key had.
 	Set(ctx context.Context, key, value string, keep time.Duration) error
@@ -57,11 +62,12 @@ type DuplicateStore interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// Once runs the handler once for each event, as the Deduplicator says. It is for handlers of events.
+// Once runs the handler once for each event, as the Deduplicator says. It is for handlers of
+// events.
 func Once(d *Deduplicator) HandlerOption { return func(h *handler) { h.once = d } }
 
-// dispatchKey tells events apart. The socket's id, which is drawn at random, is part of it for the case that a broker gives out ids
-// again that it gave out before it was started anew.
+// dispatchKey tells events apart. The socket's id, which is drawn at random, is part of it for the
+// case that a broker gives out ids again that it gave out before it was started anew.
 type dispatchKey struct {
 	id     uint64
 	socket string
@@ -83,7 +89,8 @@ type keptAck struct {
 
 const (
 	duplicateRunning = "running" // in the Store, under the key of an event whose run is under way
-	duplicatePolls   = 20        // how often within a lease the Store is asked whether a run is over
+	// how often within a lease the Store is asked whether a run is over
+	duplicatePolls = 20
 )
 
 // wrap gives the handler that runs once.
@@ -162,7 +169,8 @@ func (d *Deduplicator) run(ctx context.Context, e *Event, key dispatchKey, run *
 	return nil
 }
 
-// claim waits until the event is this process's to run, and returns "", or until another has run it, and returns what came of it.
+// claim waits until the event is this process's to run, and returns "", or until another has run
+// it, and returns what came of it.
 func (d *Deduplicator) claim(ctx context.Context, name string) (present string, err error) {
 	lease := d.Lease
 	setDefault(&lease, time.Minute)

@@ -69,8 +69,8 @@ func resultOf(t *testing.T, s *fakeStream) string {
 	return fmt.Sprintf("%s%s%s", r.GetAck().GetArgs(), r.GetAck().GetAttachments(), r.GetFailure().GetMessage())
 }
 
-// An event that comes again is answered as before, without its handler: over a new stream, over another replica's, while the
-// first run is under way, and when it is over.
+// An event that comes again is answered as before, without its handler: over a new stream, over
+// another replica's, while the first run is under way, and when it is over.
 func TestOnce_links(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := newFakeBroker(t, "a"), newFakeBroker(t, "b")
@@ -101,7 +101,8 @@ func TestOnce_links(t *testing.T) {
 		if got := resultOf(t, sa); got != want || runs != 1 {
 			t.Errorf("after it ran: %s, %d runs", got, runs)
 		}
-		sa.dispatch(event(1, "s2", "x", "")) // another event of a broker that counts from the start again
+		// another event of a broker that counts from the start again
+		sa.dispatch(event(1, "s2", "x", ""))
 		if resultOf(t, sa); runs != 2 {
 			t.Errorf("%d runs, want 2", runs)
 		}

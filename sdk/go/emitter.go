@@ -13,12 +13,14 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Emitter emits from a program that handles nothing: a script, a cron job, a web application. It may be used from many goroutines at
-// once. Each emit is one call that returns when the broker has served its sockets and told the other replicas; when those may not have been
-// reached it fails with a PartialDeliveryError.
+// Emitter emits from a program that handles nothing: a script, a cron job, a web application. It
+// may be used from many goroutines at once. Each emit is one call that returns when the broker has
+// served its sockets and told the other replicas; when those may not have been reached it fails
+// with a PartialDeliveryError.
 //
-// With several addresses a call goes to the one that answered last, and to the next where none took it. A call that a broker may have taken
-// and did not answer is not made again, and fails with ErrBrokerUnavailable, unless Target.IdempotencyKey makes that safe.
+// With several addresses a call goes to the one that answered last, and to the next where none took
+// it. A call that a broker may have taken and did not answer is not made again, and fails with
+// ErrBrokerUnavailable, unless Target.IdempotencyKey makes that safe.
 //
 // The methods without a namespace stand for the main one, "/".
 type Emitter struct {
@@ -63,13 +65,15 @@ func (m *Emitter) Namespace(name string) Target {
 	return Target{via: m, namespace: name}
 }
 
-// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a room too.
+// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a
+// room too.
 func (m *Emitter) To(rooms ...string) Target { return m.Namespace(mainNamespace).To(rooms...) }
 
 // Except chooses the sockets of the main namespace that are in none of the rooms.
 func (m *Emitter) Except(rooms ...string) Target { return m.Namespace(mainNamespace).Except(rooms...) }
 
-// Emit sends an event to every socket of the main namespace. It waits for the broker, at most Options.EmitTimeout.
+// Emit sends an event to every socket of the main namespace. It waits for the broker, at most
+// Options.EmitTimeout.
 func (m *Emitter) Emit(event string, args ...any) error {
 	return m.Namespace(mainNamespace).Emit(event, args...)
 }
@@ -77,12 +81,14 @@ func (m *Emitter) Emit(event string, args ...any) error {
 // Send sends the event "message" to every socket of the main namespace.
 func (m *Emitter) Send(args ...any) error { return m.Emit("message", args...) }
 
-// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see Target.EmitWithAck.
+// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see
+// Target.EmitWithAck.
 func (m *Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	return m.Namespace(mainNamespace).EmitWithAck(ctx, event, args...)
 }
 
-// Instances chooses the instances of the services that registered for a message in the main namespace; see Target.Instances.
+// Instances chooses the instances of the services that registered for a message in the main
+// namespace; see Target.Instances.
 func (m *Emitter) Instances(services ...string) Instances {
 	return m.Namespace(mainNamespace).Instances(services...)
 }
@@ -92,15 +98,17 @@ func (m *Emitter) ServerSideEmit(name string, args ...any) error {
 	return m.Instances().Emit(name, args...)
 }
 
-// ServerSideEmitWithAck sends a message to every instance that registered for it in the main namespace and gathers their acks; see
-// Instances.EmitWithAck.
+// ServerSideEmitWithAck sends a message to every instance that registered for it in the main
+// namespace and gathers their acks; see Instances.EmitWithAck.
 func (m *Emitter) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	return m.Instances().EmitWithAck(ctx, name, args...)
 }
 
-// RetireService forgets a service without instances in the whole cluster: connects that wait for it go on without it, and events that wait for
-// it are dropped. It returns the replicas that did not answer in time; they may still know the service. The error is a CommandError: with
-// FaultNotFound if no replica knows the service, with FaultConflict if it has instances, with FaultPermissionDenied without the right `retire`.
+// RetireService forgets a service without instances in the whole cluster: connects that wait for it
+// go on without it, and events that wait for it are dropped. It returns the replicas that did not
+// answer in time; they may still know the service. The error is a CommandError: with FaultNotFound
+// if no replica knows the service, with FaultConflict if it has instances, with
+// FaultPermissionDenied without the right `retire`.
 func (m *Emitter) RetireService(ctx context.Context, service string) (silent []string, err error) {
 	var out *spanwirev1.RetireServiceResponse
 	err = m.call(ctx, "", func(ctx context.Context, p *peer) (err error) {

@@ -168,7 +168,8 @@ func ok(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error) {
 	return &spanwirev1.EmitResponse{Sockets: 3, Dropped: 1, SilentReplicas: []string{"c"}}, nil
 }
 
-// A call goes to the next address where no broker took it. One that was lost on the way is made again only with a key.
+// A call goes to the next address where no broker took it. One that was lost on the way is made
+// again only with a key.
 func TestEmitter_failover(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := newFakeBroker(t, "a"), newFakeBroker(t, "b")
@@ -418,7 +419,8 @@ func TestOptions_TokenSource(t *testing.T) {
 	})
 }
 
-// Retiring a service is one call; it names the replicas that did not answer, and says why nothing was done.
+// Retiring a service is one call; it names the replicas that did not answer, and says why nothing
+// was done.
 func TestEmitter_RetireService(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")

@@ -12,7 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// payload is the arguments of an event or an ack on their way out: one JSON array and its attachments. Payloads are pooled.
+// payload is the arguments of an event or an ack on their way out: one JSON array and its
+// attachments. Payloads are pooled.
 type payload struct {
 	args        bytes.Buffer
 	encoder     *json.Encoder // writes to args

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	// ErrBrokerUnavailable means that no broker could be reached within Options.EmitTimeout, or that the stream broke before the
-	// answer came.
+	// ErrBrokerUnavailable means that no broker could be reached within Options.EmitTimeout, or
+	// that the stream broke before the answer came.
 	ErrBrokerUnavailable = errors.New("spanwire: the broker cannot be reached")
 	// ErrQueueFull means that the queue to the broker stayed full for Options.EmitTimeout.
 	ErrQueueFull = errors.New("spanwire: the queue to the broker is full")
@@ -19,7 +19,8 @@ var (
 	ErrTooLarge = errors.New("spanwire: larger than the broker's frames may be")
 	// ErrReserved means that Socket.IO keeps the event's name for itself.
 	ErrReserved = errors.New("spanwire: the event name is reserved by Socket.IO")
-	// ErrAckTimeout means that a socket that was asked for an ack did not give one, in time or since it left.
+	// ErrAckTimeout means that a socket that was asked for an ack did not give one, in time or
+	// since it left.
 	ErrAckTimeout = errors.New("spanwire: the socket gave no ack in time")
 	// ErrAcked means that the event was answered before.
 	ErrAcked = errors.New("spanwire: the event was answered before")
@@ -38,13 +39,15 @@ const (
 	FaultInvalid = FaultCode(spanwirev1.FaultCode_FAULT_CODE_INVALID)
 	// FaultTooLarge means that a limit of the broker was passed.
 	FaultTooLarge = FaultCode(spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE)
-	// FaultUnimplemented means that the broker does not know the command; it may be older than this package.
+	// FaultUnimplemented means that the broker does not know the command; it may be older than this
+	// package.
 	FaultUnimplemented = FaultCode(spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED)
 	// FaultBackplaneUnavailable means that delivery was partial; see PartialDeliveryError.
 	FaultBackplaneUnavailable = FaultCode(spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE)
 	// FaultNotFound means that what was named is not known, or not any more.
 	FaultNotFound = FaultCode(spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND)
-	// FaultConflict means that what was to be changed was changed by somebody else meanwhile, or is in use.
+	// FaultConflict means that what was to be changed was changed by somebody else meanwhile, or is
+	// in use.
 	FaultConflict = FaultCode(spanwirev1.FaultCode_FAULT_CODE_CONFLICT)
 	// FaultPermissionDenied means that the credentials that were shown do not allow it.
 	FaultPermissionDenied = FaultCode(spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED)
@@ -59,11 +62,12 @@ type CommandError struct {
 // Error implements error.
 func (e *CommandError) Error() string { return "spanwire: the broker refused: " + e.Message }
 
-// PartialDeliveryError means that a command was carried out by the replica that took it, and may not have been by others: the replicas cannot
-// reach each other now, or did not answer in time. It unwraps to a CommandError with FaultBackplaneUnavailable.
+// PartialDeliveryError means that a command was carried out by the replica that took it, and may
+// not have been by others: the replicas cannot reach each other now, or did not answer in time. It
+// unwraps to a CommandError with FaultBackplaneUnavailable.
 //
-// To emit again sends the event twice to those that were reached, unless it is done by an Emitter with the Target.IdempotencyKey of the first call,
-// which then tells what became of that.
+// To emit again sends the event twice to those that were reached, unless it is done by an Emitter
+// with the Target.IdempotencyKey of the first call, which then tells what became of that.
 type PartialDeliveryError struct {
 	// Sockets counts the sockets that were reached, as far as it is known.
 	Sockets int
@@ -94,7 +98,8 @@ func failureIn(a *spanwirev1.Answer) error {
 	return &CommandError{Code: FaultCode(f.GetCode()), Message: f.GetMessage()}
 }
 
-// RegistrationError means that the broker did not accept what the service declared. Attaching again does not help.
+// RegistrationError means that the broker did not accept what the service declared. Attaching again
+// does not help.
 type RegistrationError struct{ Message string }
 
 // Error implements error.
@@ -137,8 +142,9 @@ type RefusalError struct {
 // Error implements error.
 func (e *RefusalError) Error() string { return "spanwire: refused: " + e.Message }
 
-// Refuse makes the error with which a connect handler refuses a socket. The browser's connect_error carries the message,
-// "Connection rejected by server" when it is empty, and the data: one value as it is, several as a list.
+// Refuse makes the error with which a connect handler refuses a socket. The browser's connect_error
+// carries the message, "Connection rejected by server" when it is empty, and the data: one value as
+// it is, several as a list.
 func Refuse(message string, data ...any) error {
 	switch len(data) {
 	case 0:

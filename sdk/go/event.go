@@ -7,9 +7,11 @@ import (
 	"slices"
 )
 
-// Event is one event that a browser emitted. It is valid after the handler returned too, but an ack is not sent any more then.
+// Event is one event that a browser emitted. It is valid after the handler returned too, but an ack
+// is not sent any more then.
 type Event struct {
-	// ID is unique in the cluster and the same when the event is handed out again, so that duplicates can be told.
+	// ID is unique in the cluster and the same when the event is handed out again, so that
+	// duplicates can be told.
 	ID uint64
 	// Name is the event's name.
 	Name string
@@ -17,17 +19,20 @@ type Event struct {
 	Socket *Socket
 	// Redeliveries counts how often the event was handed out before.
 	Redeliveries int
-	// WantsAck says that the browser waits for an ack. It gets an empty one if the handler gives none and returns nil.
+	// WantsAck says that the browser waits for an ack. It gets an empty one if the handler gives
+	// none and returns nil.
 	WantsAck bool
 
 	args        []byte
 	attachments [][]byte
 	ack         *payload // nil until Ack
 	acked       bool
-	ackErr      error // why an answer that the handler gave cannot be sent; nil when a later one can
+	// why an answer that the handler gave cannot be sent; nil when a later one can
+	ackErr error
 }
 
-// Args gives the arguments, each as raw JSON. An attachment stands in them as {"_placeholder":true,"num":N}. They must not be changed.
+// Args gives the arguments, each as raw JSON. An attachment stands in them as
+// {"_placeholder":true,"num":N}. They must not be changed.
 func (e *Event) Args() []json.RawMessage {
 	args, _ := splitArray(e.args) // the broker has checked it
 	return args
@@ -39,13 +44,15 @@ func (e *Event) Raw() json.RawMessage { return rawArray(e.args) }
 // Attachments gives the binary parts in the order of their numbers. They must not be changed.
 func (e *Event) Attachments() [][]byte { return e.attachments }
 
-// Bind decodes the arguments into the targets, as encoding/json does, with attachments put where they belong: into []byte, also
-// inside structs, slices and maps. Further arguments are ignored; a missing one is a BindError.
+// Bind decodes the arguments into the targets, as encoding/json does, with attachments put where
+// they belong: into []byte, also inside structs, slices and maps. Further arguments are ignored; a
+// missing one is a BindError.
 func (e *Event) Bind(targets ...any) error { return bind(e.args, e.attachments, targets) }
 
-// Ack gives the answer for the browser's callback. It is sent when the handler returns nil, after everything that the handler
-// emitted, and ignored if the browser waits for none. An answer that cannot be encoded is an error here, and fails the event if the handler
-// neither returns an error nor gives another answer.
+// Ack gives the answer for the browser's callback. It is sent when the handler returns nil, after
+// everything that the handler emitted, and ignored if the browser waits for none. An answer that
+// cannot be encoded is an error here, and fails the event if the handler neither returns an error
+// nor gives another answer.
 func (e *Event) Ack(args ...any) error {
 	if e.acked {
 		return ErrAcked

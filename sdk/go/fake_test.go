@@ -26,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeBroker is the broker's side of the conversation, played by hand. It keeps to the rules of handler.proto and notes it when the
-// instance does not.
+// fakeBroker is the broker's side of the conversation, played by hand. It keeps to the rules of
+// handler.proto and notes it when the instance does not.
 type fakeBroker struct {
 	spanwirev1.UnimplementedHandlerServiceServer
 	spanwirev1.UnimplementedEmitterServiceServer

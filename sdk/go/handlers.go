@@ -57,7 +57,8 @@ func retire(h *handler, declaration uint64) bool {
 	return true
 }
 
-// forget takes out the handlers that are not wanted since a declaration that all brokers have taken.
+// forget takes out the handlers that are not wanted since a declaration that all brokers have
+// taken.
 func (hs *handlers) forget(taken uint64) {
 	gone := func(h *handler) bool { return h != nil && h.off != 0 && h.off <= taken }
 	for _, list := range [...]map[string]*handler{hs.events, hs.messages} {

@@ -15,11 +15,13 @@ import (
 	"github.com/spanwire/spanwire/api/querystring"
 )
 
-// Handshake is what a browser sent when it opened its session, and with its connect to the namespace. It must not be changed.
+// Handshake is what a browser sent when it opened its session, and with its connect to the
+// namespace. It must not be changed.
 type Handshake struct {
-	Method         string      // of the opening request: "GET"
-	URL            string      // its path and raw query, as sent
-	Query          url.Values  // the query: every pair of it, also one with a wrong escape such as "100%"
+	Method string // of the opening request: "GET"
+	URL    string // its path and raw query, as sent
+	// the query: every pair of it, also one with a wrong escape such as "100%"
+	Query          url.Values
 	Host           string      // its Host header
 	Headers        http.Header // Cookie and Authorization only with Options.Credentials
 	Address        string      // the client's, without a port
@@ -39,7 +41,8 @@ func (h *Handshake) BindAuth(target any) error {
 	return json.Unmarshal(h.Auth, target)
 }
 
-// Cookie gives the value of a cookie of the opening request, and "" when it has none. It needs Options.Credentials.
+// Cookie gives the value of a cookie of the opening request, and "" when it has none. It needs
+// Options.Credentials.
 func (h *Handshake) Cookie(name string) string {
 	c, err := (&http.Request{Header: h.Headers}).Cookie(name)
 	if err != nil {

@@ -20,9 +20,10 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// A service attaches to every replica: to the addresses it was given, and to those that the brokers tell of. A link is the wish
-// to be attached to one address, kept until the service leaves. Two addresses may lead to one replica. A broker lets the newer stream of an
-// instance take the place of the older, so the link that came first is parked then, until the other has lost the replica.
+// A service attaches to every replica: to the addresses it was given, and to those that the brokers
+// tell of. A link is the wish to be attached to one address, kept until the service leaves. Two
+// addresses may lead to one replica. A broker lets the newer stream of an instance take the place
+// of the older, so the link that came first is parked then, until the other has lost the replica.
 
 // link keeps the service attached to one address. Its fields are guarded by the service's mu.
 type link struct {
@@ -93,7 +94,8 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// pause waits a random time, longer with each attempt that failed, so that the instances of a service do not come back all at once.
+// pause waits a random time, longer with each attempt that failed, so that the instances of a
+// service do not come back all at once.
 func (l *link) pause(ctx context.Context, attempt int) {
 	o := &l.service.options
 	most := min(o.MinBackoff<<min(attempt, 20), o.MaxBackoff)

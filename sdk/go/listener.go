@@ -28,11 +28,12 @@ func (l *listeners[F]) all() []F {
 	return nil
 }
 
-// OnAny calls the function with every event that is handed to this process, before its handler. It must not block. It is for logs and
-// measurements; to handle events of any name, use On with "*".
+// OnAny calls the function with every event that is handed to this process, before its handler. It
+// must not block. It is for logs and measurements; to handle events of any name, use On with "*".
 func (svc *Service) OnAny(listen func(e *Event)) { svc.incoming.add(listen) }
 
-// OnAnyOutgoing calls the function with every event that this process emits, before it is sent. It must not block.
+// OnAnyOutgoing calls the function with every event that this process emits, before it is sent. It
+// must not block.
 func (svc *Service) OnAnyOutgoing(listen func(t Target, event string, args []any)) {
 	svc.outgoing.add(listen)
 }

@@ -10,18 +10,23 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// What becomes of sockets when a stream breaks. While their replica lives, the replica gives them to instances that are attached, and tells one
-// of them of each disconnect. When it is dead, nobody else knows which sockets this instance served, so it tells its own handlers. The rules:
+// What becomes of sockets when a stream breaks. While their replica lives, the replica gives them
+// to instances that are attached, and tells one of them of each disconnect. When it is dead, nobody
+// else knows which sockets this instance served, so it tells its own handlers. The rules:
 //
-//  1. A stream that breaks leaves the sockets behind that its replica owns and whose handlers ran here: the replica is lost.
-//  2. A lost replica is found when a stream to it opens, over whichever address. Nothing is said then, and the sockets go on with that stream:
+// 1. A stream that breaks leaves the sockets behind that its replica owns and whose handlers ran
+// here: the replica is lost. 2. A lost replica is found when a stream to it opens, over whichever
+// address. Nothing is said then, and the sockets go on with that stream:
 //     the replica releases those that it gave to other instances meanwhile.
-//  3. It is dead when another replica that knew it does not any more; when another one listens at its address; or when it was lost for
+// 3. It is dead when another replica that knew it does not any more; when another one listens at
+// its address; or when it was lost for
 //     as long as its setting replica-timeout says, and no attached replica knows it.
-//  4. Handlers of a dead replica's sockets are told of the disconnect, behind what still runs of the socket.
-//  5. A socket that comes over another stream is not left behind any more. A disconnect that comes over another stream of a socket whose
+// 4. Handlers of a dead replica's sockets are told of the disconnect, behind what still runs of the
+// socket. 5. A socket that comes over another stream is not left behind any more. A disconnect that
+// comes over another stream of a socket whose
 //     handler was told is dropped.
-//  6. A service that leaves tells what it would not live to tell, unless an attached replica knows the lost one.
+// 6. A service that leaves tells what it would not live to tell, unless an attached replica knows
+// the lost one.
 
 const (
 	reasonLost = "transport error" // what surviving replicas say of a dead one's sockets
@@ -29,7 +34,8 @@ const (
 	fallbackReplicaTimeout = 10 * time.Second
 	// lostBackoff bounds the pause between attempts to attach to a lost replica.
 	lostBackoff = time.Second
-	// latest is by how much a timer may be late in a process that runs. One that was paused has not tried to attach meanwhile.
+	// latest is by how much a timer may be late in a process that runs. One that was paused has not
+	// tried to attach meanwhile.
 	latest = time.Second
 	// mostTold bounds the ids of sockets whose handlers were told.
 	mostTold = 1 << 16

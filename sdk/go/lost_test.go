@@ -105,7 +105,8 @@ func TestScheduler_lost(t *testing.T) {
 	})
 }
 
-// A replica that is back in time has its sockets still; those that it gave away meanwhile are not this instance's any more.
+// A replica that is back in time has its sockets still; those that it gave away meanwhile are not
+// this instance's any more.
 func TestScheduler_lost_found(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var book goneBook
@@ -139,7 +140,8 @@ func TestScheduler_lost_found(t *testing.T) {
 	})
 }
 
-// Another replica's word that a lost one is dead counts at once, and its word that it lives counts for as long as it says so.
+// Another replica's word that a lost one is dead counts at once, and its word that it lives counts
+// for as long as it says so.
 func TestScheduler_lost_judged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var book goneBook
@@ -192,7 +194,8 @@ func TestScheduler_lost_replaced(t *testing.T) {
 	})
 }
 
-// The disconnect waits for the handler that runs, whose result nobody takes; a connect that is refused then is none of the service's.
+// The disconnect waits for the handler that runs, whose result nobody takes; a connect that is
+// refused then is none of the service's.
 func TestScheduler_lost_order(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var book goneBook
@@ -227,7 +230,8 @@ func TestScheduler_lost_order(t *testing.T) {
 	})
 }
 
-// A service that leaves tells what nobody would tell later, unless another replica knows that the lost one lives.
+// A service that leaves tells what nobody would tell later, unless another replica knows that the
+// lost one lives.
 func TestScheduler_lost_leaving(t *testing.T) {
 	for name, alive := range map[string]bool{"alone": false, "known": true} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Message is what another instance, of this service or another, sent with ServerSideEmit. Browsers see nothing of it.
+// Message is what another instance, of this service or another, sent with ServerSideEmit. Browsers
+// see nothing of it.
 type Message struct {
 	Name       string
 	Service    string // of the sender
@@ -34,17 +35,20 @@ func (m *Message) Attachments() [][]byte { return m.event.Attachments() }
 // Bind decodes the arguments; see Event.Bind.
 func (m *Message) Bind(targets ...any) error { return m.event.Bind(targets...) }
 
-// WantsAck says that the sender waits for an ack. It gets an empty one if the handler gives none and returns nil.
+// WantsAck says that the sender waits for an ack. It gets an empty one if the handler gives none
+// and returns nil.
 func (m *Message) WantsAck() bool { return m.event.WantsAck }
 
 // Ack gives the answer for the sender; see Event.Ack.
 func (m *Message) Ack(args ...any) error { return m.event.Ack(args...) }
 
-// MessageHandler handles a message. When it returns nil the message is acked if the sender waits for that; an error is logged here, and
-// the sender is told nothing. Messages are handled at the same time as others and as events.
+// MessageHandler handles a message. When it returns nil the message is acked if the sender waits
+// for that; an error is logged here, and the sender is told nothing. Messages are handled at the
+// same time as others and as events.
 type MessageHandler func(ctx context.Context, m *Message) error
 
-// OnMessage registers a handler for messages of other instances, by name; "*" stands for all that have no handler of their own.
+// OnMessage registers a handler for messages of other instances, by name; "*" stands for all that
+// have no handler of their own.
 func (n *Namespace) OnMessage(name string, h MessageHandler) {
 	entry := newHandler(name, nil)
 	entry.message = h
@@ -71,21 +75,23 @@ type Instances struct {
 	services []string
 }
 
-// Instances chooses the other instances of the services that registered for a message, anywhere in the cluster; without names, of all
-// services.
+// Instances chooses the other instances of the services that registered for a message, anywhere in
+// the cluster; without names, of all services.
 func (n *Namespace) Instances(services ...string) Instances { return n.All().Instances(services...) }
 
-// Instances chooses the other instances of the services that registered for a message in the target's namespace, whatever else the target
-// says; without names, of all services. To an Emitter all instances are others.
+// Instances chooses the other instances of the services that registered for a message in the
+// target's namespace, whatever else the target says; without names, of all services. To an Emitter
+// all instances are others.
 func (t Target) Instances(services ...string) Instances { return Instances{t, services} }
 
-// ServerSideEmit sends a message to every other instance that registered for it. See Instances for fewer.
+// ServerSideEmit sends a message to every other instance that registered for it. See Instances for
+// fewer.
 func (n *Namespace) ServerSideEmit(name string, args ...any) error {
 	return n.Instances().Emit(name, args...)
 }
 
-// ServerSideEmitWithAck sends a message to every other instance that registered for it and gathers their acks; see
-// Instances.EmitWithAck.
+// ServerSideEmitWithAck sends a message to every other instance that registered for it and gathers
+// their acks; see Instances.EmitWithAck.
 func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	return n.Instances().EmitWithAck(ctx, name, args...)
 }
@@ -95,7 +101,8 @@ func (svc *Service) ServerSideEmit(name string, args ...any) error {
 	return svc.main().ServerSideEmit(name, args...)
 }
 
-// ServerSideEmitWithAck sends a message in the main namespace and gathers the acks; see Instances.EmitWithAck.
+// ServerSideEmitWithAck sends a message in the main namespace and gathers the acks; see
+// Instances.EmitWithAck.
 func (svc *Service) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	return svc.main().ServerSideEmitWithAck(ctx, name, args...)
 }
@@ -124,8 +131,9 @@ type InstanceAcks struct {
 	SilentReplicas []string
 }
 
-// EmitWithAck sends a message and gathers the acks. The wait ends when all came, or when the context's deadline, and without one the
-// broker's setting ack-timeout, has passed; InstanceAcks.Missing then says how many did not come.
+// EmitWithAck sends a message and gathers the acks. The wait ends when all came, or when the
+// context's deadline, and without one the broker's setting ack-timeout, has passed;
+// InstanceAcks.Missing then says how many did not come.
 func (i Instances) EmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	c, err := i.command(name, args)
 	if err != nil {
@@ -203,7 +211,8 @@ func (t *task) fillRare(n *Namespace, d *inDispatch) {
 	}
 }
 
-// recent remembers the ids of the last messages: an instance that is attached to several replicas gets a message over each.
+// recent remembers the ids of the last messages: an instance that is attached to several replicas
+// gets a message over each.
 type recent struct {
 	ids  map[uint64]struct{}
 	ring [1024]uint64

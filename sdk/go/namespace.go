@@ -10,14 +10,16 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Namespace is a separate world of events. Its handlers may come and go while Service.Run runs; see Service.Registered.
+// Namespace is a separate world of events. Its handlers may come and go while Service.Run runs; see
+// Service.Registered.
 type Namespace struct {
 	// fixed at birth
 	name    string // or the pattern
 	service *Service
 	pattern *regexp.Regexp // nil for one namespace
 
-	// own is what was registered here. It is written under the service's mu, and while Run runs under the scheduler's too.
+	// own is what was registered here. It is written under the service's mu, and while Run runs
+	// under the scheduler's too.
 	own handlers
 
 	// guarded by the scheduler's mu
@@ -36,7 +38,8 @@ func (n *Namespace) Name() string { return n.name }
 // catchAll stands for every event that has no handler of its own.
 const catchAll = "*"
 
-// On registers a handler for an event. "*" stands for every event of the namespace that no service registered by name.
+// On registers a handler for an event. "*" stands for every event of the namespace that no service
+// registered by name.
 func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	entry := newHandler(event, options)
 	if entry.event = h; entry.once != nil {
@@ -56,8 +59,8 @@ func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	})
 }
 
-// OnConnect registers a handler that is asked whether a socket may connect. What it emits to the socket reaches the browser
-// after the connect was confirmed.
+// OnConnect registers a handler that is asked whether a socket may connect. What it emits to the
+// socket reaches the browser after the connect was confirmed.
 func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
 	entry := newHandler("connect", options)
 	entry.connect = h
@@ -102,7 +105,8 @@ func (n *Namespace) Emit(event string, args ...any) error { return n.All().Emit(
 // Send sends the event "message" to every socket of the namespace.
 func (n *Namespace) Send(args ...any) error { return n.All().Send(args...) }
 
-// EmitWithAck sends an event to every socket of the namespace and gathers their acks; see Target.EmitWithAck.
+// EmitWithAck sends an event to every socket of the namespace and gathers their acks; see
+// Target.EmitWithAck.
 func (n *Namespace) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	return n.All().EmitWithAck(ctx, event, args...)
 }
@@ -115,8 +119,8 @@ func (n *Namespace) handlerOf(event []byte) *handler {
 	return n.live.any
 }
 
-// registration declares the namespace, and is nil when there is nothing to declare. The disconnects are always asked for: without them
-// this package could never forget a socket.
+// registration declares the namespace, and is nil when there is nothing to declare. The disconnects
+// are always asked for: without them this package could never forget a socket.
 func (n *Namespace) registration() *spanwirev1.Registration {
 	r := &spanwirev1.Registration{
 		Namespace:  n.name,

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// outbox is a stream's bounded queue to the broker. Actions are written into chunks, each of which will be one frame. Results always
-// fit, since the window bounds them; a command that does not fit waits for room. Whoever finds something to send and a free
-// place in the frame window sends it; meanwhile others only append, so frames grow with load.
+// outbox is a stream's bounded queue to the broker. Actions are written into chunks, each of which
+// will be one frame. Results always fit, since the window bounds them; a command that does not fit
+// waits for room. Whoever finds something to send and a free place in the frame window sends it;
+// meanwhile others only append, so frames grow with load.
 type outbox struct {
 	// fixed at birth
 	window   uint64 // frames that may be unanswered
@@ -26,14 +27,15 @@ type outbox struct {
 	sent     uint64 // sequence of our last batch frame
 	answered uint64 // highest of ours that the broker answered
 	received uint64 // sequence of the broker's last batch frame
-	worked   uint64 // highest of the broker's that has been worked on, so far as to make it worth an answer
-	told     uint64 // highest of the broker's that we answered
-	overdue  uint64 // value of received at the last tick
-	ackNow   bool   // answer without a batch
-	drain    drainState
-	retire   bool          // the drain says that the service retires
-	frame    []byte        // neither batch nor answer; overtakes the chunks
-	room     chan struct{} // closed when room was made; nil unless somebody waits
+	// highest of the broker's that has been worked on, so far as to make it worth an answer
+	worked  uint64
+	told    uint64 // highest of the broker's that we answered
+	overdue uint64 // value of received at the last tick
+	ackNow  bool   // answer without a batch
+	drain   drainState
+	retire  bool          // the drain says that the service retires
+	frame   []byte        // neither batch nor answer; overtakes the chunks
+	room    chan struct{} // closed when room was made; nil unless somebody waits
 }
 
 type drainState uint8
@@ -93,7 +95,8 @@ func (o *outbox) command(c *command, patience time.Duration) error {
 	return nil
 }
 
-// control queues a frame that is not windowed. It tells whether it will be sent: what leaves declares nothing any more.
+// control queues a frame that is not windowed. It tells whether it will be sent: what leaves
+// declares nothing any more.
 func (o *outbox) control(frame []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -127,7 +130,8 @@ func (o *outbox) waitLocked(n int, patience time.Duration) error {
 	return nil
 }
 
-// takeLocked gives the next frame to send, and false when there is nothing to send or no place in the window. head is scratch.
+// takeLocked gives the next frame to send, and false when there is nothing to send or no place in
+// the window. head is scratch.
 func (o *outbox) takeLocked(head []byte) (f outFrame, ok bool) {
 	switch {
 	case o.closed:
@@ -168,7 +172,8 @@ func (o *outbox) reuseLocked(chunk []byte) {
 	}
 }
 
-// arrived notes a frame of the broker: its sequence, what it answers, and whether it brings work, whose first result will answer it.
+// arrived notes a frame of the broker: its sequence, what it answers, and whether it brings work,
+// whose first result will answer it.
 func (o *outbox) arrived(sequence, answered uint64, work bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -22,7 +22,8 @@ type picture struct {
 	inner []byte
 }
 
-// Arguments are encoded as encoding/json does, except that bytes become attachments, numbered in the order of the text.
+// Arguments are encoded as encoding/json does, except that bytes become attachments, numbered in
+// the order of the text.
 func TestPayload_encode(t *testing.T) {
 	ph := func(n int) string { return fmt.Sprintf(`{"_placeholder":true,"num":%d}`, n) }
 	for _, c := range []struct {

@@ -19,9 +19,10 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// How an emitter's call finds a broker. What decides is whether a broker may have taken the call, which gRPC's codes do not tell: they say
-// "unavailable" of a broker that cannot be reached, of one that was lost on the way, and of one that says so itself. So each attempt notes
-// whether the request left, and whether anything came back.
+// How an emitter's call finds a broker. What decides is whether a broker may have taken the call,
+// which gRPC's codes do not tell: they say "unavailable" of a broker that cannot be reached, of one
+// that was lost on the way, and of one that says so itself. So each attempt notes whether the
+// request left, and whether anything came back.
 
 // peer is one of an emitter's addresses.
 type peer struct {
@@ -108,8 +109,8 @@ func (m *Emitter) advice() string {
 	return ""
 }
 
-// ready waits until the peer is connected, or cannot be. The time is shared among the peers, so that one that does not even refuse leaves
-// some to the others.
+// ready waits until the peer is connected, or cannot be. The time is shared among the peers, so
+// that one that does not even refuse leaves some to the others.
 func (m *Emitter) ready(ctx context.Context, p *peer) bool {
 	if p.conn.GetState() == connectivity.Ready {
 		return true

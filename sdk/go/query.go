@@ -11,7 +11,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// SocketInfo is what the cluster knows of one socket, wherever it lives. Its methods reach the socket, as those of Socket do.
+// SocketInfo is what the cluster knows of one socket, wherever it lives. Its methods reach the
+// socket, as those of Socket do.
 type SocketInfo struct {
 	ID          string
 	Rooms       []string // its own first
@@ -46,12 +47,14 @@ type Sockets struct {
 	Sockets []SocketInfo // in no order
 	// SilentReplicas did not answer in time; their sockets are missing.
 	SilentReplicas []string
-	// Truncated says that there are more sockets than the broker's setting max-query-results lets it tell.
+	// Truncated says that there are more sockets than the broker's setting max-query-results lets
+	// it tell.
 	Truncated bool
 }
 
-// FetchSockets asks which sockets the target has, in the whole cluster unless it is local. The context's deadline, Timeout, or the broker's
-// setting query-timeout bounds the wait; what came until then is returned, and says what is missing.
+// FetchSockets asks which sockets the target has, in the whole cluster unless it is local. The
+// context's deadline, Timeout, or the broker's setting query-timeout bounds the wait; what came
+// until then is returned, and says what is missing.
 func (t Target) FetchSockets(ctx context.Context) (*Sockets, error) {
 	patience, err := t.patience(ctx)
 	if err != nil {
@@ -103,9 +106,10 @@ func (s *Socket) LeftRooms() []string {
 
 // RoomsOptions shapes Namespace.Rooms.
 type RoomsOptions struct {
-	Own     bool          // include each socket's own room
-	Local   bool          // ask one replica only
-	Timeout time.Duration // where the context has no deadline; zero means the broker's setting query-timeout
+	Own   bool // include each socket's own room
+	Local bool // ask one replica only
+	// where the context has no deadline; zero means the broker's setting query-timeout
+	Timeout time.Duration
 }
 
 // Rooms is the answer to Namespace.Rooms.
@@ -113,7 +117,8 @@ type Rooms struct {
 	Sockets map[string]int // how many sockets each room has
 	// SilentReplicas did not answer in time; their rooms and sockets are missing.
 	SilentReplicas []string
-	// Truncated says that there are more rooms than the broker's setting max-query-results lets it tell.
+	// Truncated says that there are more rooms than the broker's setting max-query-results lets it
+	// tell.
 	Truncated bool
 }
 
@@ -122,7 +127,8 @@ func (n *Namespace) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
 	return n.All().Rooms(ctx, o)
 }
 
-// Rooms asks which rooms the target's namespace has, in the whole cluster, whatever else the target says.
+// Rooms asks which rooms the target's namespace has, in the whole cluster, whatever else the target
+// says.
 func (t Target) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
 	if o.Timeout > 0 {
 		t = t.Timeout(o.Timeout)

@@ -15,20 +15,24 @@ import (
 
 // What a service handles may change while it runs. The rules:
 //
-//  1. Each change makes a declaration of all that is handled, with a number. A stream opens with the last one; a stream that is older is
+// 1. Each change makes a declaration of all that is handled, with a number. A stream opens with the
+// last one; a stream that is older is
 //     sent the last one, and again when that was answered and there is a newer one, so many changes in a row make few frames.
-//  2. A new handler is called as soon as a broker hands out an event for it. One that was taken away is called until every attached broker
+// 2. A new handler is called as soon as a broker hands out an event for it. One that was taken away
+// is called until every attached broker
 //     has taken a declaration without it, since events of it may be on their way until then.
-//  3. A declaration that a broker refuses is kept for the next change to mend. Streams open with the last that was taken meanwhile.
-//  4. A broker that does not know of changes says so, or nothing. The stream is drained then, and attached anew.
+// 3. A declaration that a broker refuses is kept for the next change to mend. Streams open with the
+// last that was taken meanwhile. 4. A broker that does not know of changes says so, or nothing. The
+// stream is drained then, and attached anew.
 
 // declarations are what was declared to brokers. They are guarded by the service's mu.
 type declarations struct {
 	declared declaration        // the last
 	taken    declaration        // the last that a broker took
 	refused  *RegistrationError // why declared was not taken; nil while nobody refused it
-	retired  uint64             // the number of the last without a handler that is still kept; 0 for none
-	none     bool               // nothing is wanted any more, which cannot be declared
+	// the number of the last without a handler that is still kept; 0 for none
+	retired uint64
+	none    bool // nothing is wanted any more, which cannot be declared
 }
 
 // declaration is all that a service handles at a time.
@@ -83,7 +87,8 @@ func (svc *Service) change(n *Namespace, apply func(n *Namespace) error) {
 	}
 }
 
-// keptLocked gives the namespace that the service keeps under the name, which may be another than the program has.
+// keptLocked gives the namespace that the service keeps under the name, which may be another than
+// the program has.
 func (svc *Service) keptLocked(n *Namespace) *Namespace {
 	if n.pattern != nil {
 		if kept := svc.patternLocked(n.name); kept != nil {
@@ -106,8 +111,8 @@ func (svc *Service) keptLocked(n *Namespace) *Namespace {
 	return n
 }
 
-// bindLocked works out what is called in each namespace, and lets go of the sockets of those where nothing is. The scheduler's mu is
-// held, unless nothing runs yet.
+// bindLocked works out what is called in each namespace, and lets go of the sockets of those where
+// nothing is. The scheduler's mu is held, unless nothing runs yet.
 func (svc *Service) bindLocked() {
 	bind := func(list map[string]*Namespace) {
 		for _, n := range list {
@@ -173,8 +178,8 @@ func (svc *Service) tookLocked(d declaration) {
 	}
 }
 
-// askLocked puts the last declaration into the queues of the streams that have an older one, and gives those streams, to be flushed without
-// the lock.
+// askLocked puts the last declaration into the queues of the streams that have an older one, and
+// gives those streams, to be flushed without the lock.
 func (svc *Service) askLocked() (asked []*stream) {
 	for _, l := range svc.links {
 		s := l.stream
@@ -200,8 +205,8 @@ func (svc *Service) askLocked() (asked []*stream) {
 	return asked
 }
 
-// registered works on what a broker says to a declaration; number is 0 for the one that was asked last. It tells whether the stream
-// waited for that.
+// registered works on what a broker says to a declaration; number is 0 for the one that was asked
+// last. It tells whether the stream waited for that.
 func (svc *Service) registered(s *stream, number uint64, fault *spanwirev1.Fault) bool {
 	svc.mu.Lock()
 	at := &s.declared
@@ -248,7 +253,8 @@ func (svc *Service) refuse(number uint64, err *RegistrationError) {
 	}
 }
 
-// settleLocked forgets handlers and namespaces that were taken away and that no broker asks for any more. The service's mu is held.
+// settleLocked forgets handlers and namespaces that were taken away and that no broker asks for any
+// more. The service's mu is held.
 func (svc *Service) settleLocked() {
 	if svc.retired == 0 {
 		return
@@ -293,10 +299,12 @@ func (svc *Service) settleLocked() {
 	}
 }
 
-// Registered waits until what was registered and taken away so far is in force at every broker that the service is attached to, one at least.
-// It is for programs whose handlers come and go while Run runs, and returns what was wrong with the changes since it was
-// called last: the program's own mistakes, which are ignored otherwise, or a RegistrationError if a broker refused, and what was in
-// force before is in force still. A service cannot be left without any handler: the last one stays until there is another.
+// Registered waits until what was registered and taken away so far is in force at every broker that
+// the service is attached to, one at least. It is for programs whose handlers come and go while Run
+// runs, and returns what was wrong with the changes since it was called last: the program's own
+// mistakes, which are ignored otherwise, or a RegistrationError if a broker refused, and what was
+// in force before is in force still. A service cannot be left without any handler: the last one
+// stays until there is another.
 func (svc *Service) Registered(ctx context.Context) error {
 	for {
 		svc.mu.Lock()
@@ -343,8 +351,8 @@ func (svc *Service) inForceLocked() bool {
 	return attached
 }
 
-// Off takes the handler of an event away, also "*". It is called until every attached broker has been told; the events that come after
-// that go to other services, or to nobody.
+// Off takes the handler of an event away, also "*". It is called until every attached broker has
+// been told; the events that come after that go to other services, or to nobody.
 func (n *Namespace) Off(event string) {
 	n.off("handler for event "+fmt.Sprintf("%q", event), func(hs *handlers, number uint64) bool {
 		if event == catchAll {

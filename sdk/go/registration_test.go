@@ -105,7 +105,8 @@ func TestService_On_running(t *testing.T) {
 	})
 }
 
-// A handler that was taken away is called until every broker was told; then nobody keeps it, nor the sockets of its namespace.
+// A handler that was taken away is called until every broker was told; then nobody keeps it, nor
+// the sockets of its namespace.
 func TestService_Off(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := newFakeBroker(t, "a"), newFakeBroker(t, "b")
@@ -246,7 +247,8 @@ func TestNamespace_OffAll(t *testing.T) {
 	})
 }
 
-// What a broker refuses is told, changes nothing, and does not keep the service from attaching again.
+// What a broker refuses is told, changes nothing, and does not keep the service from attaching
+// again.
 func TestService_Registered_refused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")
@@ -286,7 +288,8 @@ func TestService_Registered_refused(t *testing.T) {
 	})
 }
 
-// A change that no broker heard of is refused when the service attaches again: it then attaches with what was taken before.
+// A change that no broker heard of is refused when the service attaches again: it then attaches
+// with what was taken before.
 func TestService_Registered_refusedOnAttach(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")
@@ -367,7 +370,8 @@ func TestService_Registered_olderBroker(t *testing.T) {
 	}
 }
 
-// A handler that never returns does not keep a stream that is to be attached anew for longer than a drain takes.
+// A handler that never returns does not keep a stream that is to be attached anew for longer than a
+// drain takes.
 func TestService_Registered_olderBrokerStuck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")
@@ -391,7 +395,8 @@ func TestService_Registered_olderBrokerStuck(t *testing.T) {
 	})
 }
 
-// A pattern may come and go too, also over a namespace whose sockets are known: they stay who they are.
+// A pattern may come and go too, also over a namespace whose sockets are known: they stay who they
+// are.
 func TestService_NamespacePattern_running(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var sockets []*Socket
@@ -418,7 +423,8 @@ func TestService_NamespacePattern_running(t *testing.T) {
 		p.On("b", keep)
 		settle(`/room-1:a /room-\d:b`)
 		ok = append(ok, say("/room-1", "b"), say("/room-2", "b"), say("/room-2", "a"))
-		svc.Namespace("/room-2").On("a", keep) // a name that a pattern brought becomes one of its own
+		// a name that a pattern brought becomes one of its own
+		svc.Namespace("/room-2").On("a", keep)
 		settle(`/room-1:a /room-2:a /room-\d:b`)
 		ok = append(ok, say("/room-2", "a"))
 		svc.Namespace("/room-2").OffAll() // and goes back

@@ -8,15 +8,17 @@ import (
 	"strings"
 )
 
-// Attachments that are decoded into types of the handler's own are written as base64 first, which is what encoding/json makes bytes of. Where
-// the type leaves the choice, in fields of type any, a string would come out. So the base64 is marked, with line ends, which decoding
-// skips, and marked strings are made bytes afterwards.
+// Attachments that are decoded into types of the handler's own are written as base64 first, which
+// is what encoding/json makes bytes of. Where the type leaves the choice, in fields of type any, a
+// string would come out. So the base64 is marked, with line ends, which decoding skips, and marked
+// strings are made bytes afterwards.
 const (
 	mark        = "\r\n\r\r\n\n"
 	markEscaped = `\r\n\r\r\n\n`
 )
 
-// restore makes bytes of the marked strings below v where its type allows it, and removes the mark elsewhere.
+// restore makes bytes of the marked strings below v where its type allows it, and removes the mark
+// elsewhere.
 func restore(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// An attachment becomes bytes wherever the target's type leaves the choice, and as its type says elsewhere.
+// An attachment becomes bytes wherever the target's type leaves the choice, and as its type says
+// elsewhere.
 func TestBind_Mixed(t *testing.T) {
 	type inner struct {
 		Any   any

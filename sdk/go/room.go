@@ -12,7 +12,8 @@ import (
 // RoomChange says what happened to a room.
 type RoomChange int
 
-// What happens to rooms. Created and deleted are seen from one replica: a room that has members on two is created on each.
+// What happens to rooms. Created and deleted are seen from one replica: a room that has members on
+// two is created on each.
 const (
 	RoomCreated = RoomChange(spanwirev1.RoomChange_ROOM_CHANGE_CREATED)
 	RoomDeleted = RoomChange(spanwirev1.RoomChange_ROOM_CHANGE_DELETED)
@@ -35,16 +36,18 @@ func (c RoomChange) String() string {
 	return fmt.Sprintf("RoomChange(%d)", int(c))
 }
 
-// RoomHandler is told what happened to a room, and which socket made it happen. It runs in order with the socket's events.
+// RoomHandler is told what happened to a room, and which socket made it happen. It runs in order
+// with the socket's events.
 type RoomHandler func(ctx context.Context, s *Socket, change RoomChange, room string)
 
-// OnRoom registers a handler that is told what happens to rooms: that they are created and deleted, and that sockets join and leave
-// them. A socket's own room, named by its id, is told of too.
+// OnRoom registers a handler that is told what happens to rooms: that they are created and deleted,
+// and that sockets join and leave them. A socket's own room, named by its id, is told of too.
 func (n *Namespace) OnRoom(h RoomHandler) {
 	entry := newHandler("room", nil)
 	entry.room = h
 	n.service.change(n, func(n *Namespace) error { return put(&n.own.room, entry, n, "room handlers") })
 }
 
-// OnRoom registers a handler that is told what happens to rooms of the main namespace; see Namespace.OnRoom.
+// OnRoom registers a handler that is told what happens to rooms of the main namespace; see
+// Namespace.OnRoom.
 func (svc *Service) OnRoom(h RoomHandler) { svc.main().OnRoom(h) }

@@ -12,16 +12,20 @@ import (
 
 // How events find a goroutine. The rules:
 //
-//  1. A socket's events stand in its lane and are run one after another. A lane with events that nobody runs is ready.
-//  2. The goroutine that reads a stream's frames runs the ready lanes itself when nobody else does. So in the usual case, quick
+// 1. A socket's events stand in its lane and are run one after another. A lane with events that
+// nobody runs is ready. 2. The goroutine that reads a stream's frames runs the ready lanes itself
+// when nobody else does. So in the usual case, quick
 //     handlers, no event changes its goroutine, and a batch's results leave in one frame.
-//  3. While somebody runs handlers, a tick comes every millisecond. A runner that is in the same handler as at the tick before is
+// 3. While somebody runs handlers, a tick comes every millisecond. A runner that is in the same
+// handler as at the tick before is
 //     stuck: it does not count any more, and another one is started for the lanes that are ready. A goroutine that should
 //     read and has been running handlers since the tick before loses the reader's role to a new goroutine.
-//  4. A handler that got stuck is remembered as slow; its events get goroutines of their own until it was quick often enough.
-//  5. Lanes that stay ready for several ticks bring further runners, up to one for each processor.
+// 4. A handler that got stuck is remembered as slow; its events get goroutines of their own until
+// it was quick often enough. 5. Lanes that stay ready for several ticks bring further runners, up
+// to one for each processor.
 //
-// The numbers of goroutines are bounded by the window: each runs at least one open dispatch, or reads.
+// The numbers of goroutines are bounded by the window: each runs at least one open dispatch, or
+// reads.
 
 const (
 	tickEvery    = time.Millisecond
@@ -72,7 +76,8 @@ func (l *lane) pop() *task {
 	return t
 }
 
-// runner is a goroutine that reads a stream or runs lanes, or both in turn. Its fields are guarded by the scheduler's mu.
+// runner is a goroutine that reads a stream or runs lanes, or both in turn. Its fields are guarded
+// by the scheduler's mu.
 type runner struct {
 	reads   *stream // whose reader's role it holds
 	away    int     // ticks since it read last
@@ -86,9 +91,10 @@ type runner struct {
 type scheduler struct {
 	// fixed at birth
 	service *Service
-	ctx     context.Context // what handlers are given; it ends when the service does not wait any longer
-	limit   int             // of busy runners
-	wait    sync.WaitGroup  // for every goroutine that this package starts for streams and handlers
+	// what handlers are given; it ends when the service does not wait any longer
+	ctx   context.Context
+	limit int            // of busy runners
+	wait  sync.WaitGroup // for every goroutine that this package starts for streams and handlers
 
 	// busy counts the runners that are neither stuck nor finished. It is written under mu.
 	busy atomic.Int32
@@ -177,7 +183,8 @@ func (p *scheduler) run(r *runner) {
 		p.doneLocked(t)
 		r.current = nil
 	}
-	// Not busy any more, but still watched, since sending can wait for the broker. Whoever queues something from here on sends it himself.
+	// Not busy any more, but still watched, since sending can wait for the broker. Whoever queues
+	// something from here on sends it himself.
 	p.busy.Add(-1)
 	r.stuck = true
 	streams := p.streams
@@ -261,7 +268,8 @@ func (p *scheduler) dropLocked(t *task) {
 func (p *scheduler) doneLocked(t *task) {
 	l := t.lane
 	if l.socket != nil {
-		if !t.dropped && (t.kind == kindDisconnected || t.refused) { // nothing of the socket follows
+		// nothing of the socket follows
+		if !t.dropped && (t.kind == kindDisconnected || t.refused) {
 			l.socket.parting = true
 			p.notLostLocked(l.socket.id)
 			l.socket.forgetLocked()
@@ -308,8 +316,9 @@ func (p *scheduler) attach(s *stream) {
 	go p.read(s, &runner{reads: s}) // ends with the stream
 }
 
-// detach forgets an ended stream and the sockets that only it knew. Sockets that are being served are forgotten when they are done. With
-// lost the stream broke, and nobody may be left who tells of the sockets' end.
+// detach forgets an ended stream and the sockets that only it knew. Sockets that are being served
+// are forgotten when they are done. With lost the stream broke, and nobody may be left who tells of
+// the sockets' end.
 func (p *scheduler) detach(s *stream, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

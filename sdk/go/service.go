@@ -14,8 +14,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Service is one instance of a named kind of handler. Instances with the same name share its events. The methods that a Namespace
-// has too stand for the main namespace, "/".
+// Service is one instance of a named kind of handler. Instances with the same name share its
+// events. The methods that a Namespace has too stand for the main namespace, "/".
 type Service struct {
 	// fixed at birth
 	name    string
@@ -29,7 +29,8 @@ type Service struct {
 	// written by Run before anything else runs
 	scheduler *scheduler
 
-	// written under mu, and while Run runs under the scheduler's too, which is taken second; read under either
+	// written under mu, and while Run runs under the scheduler's too, which is taken second; read
+	// under either
 	namespaces map[string]*Namespace
 	patterns   []*Namespace
 
@@ -41,7 +42,8 @@ type Service struct {
 	linkCtx context.Context // ends when the service is to leave; for links that are learned later
 	linked  sync.WaitGroup
 	fatal   chan error
-	changed chan struct{} // closed and replaced when a link attaches or detaches, and when what is declared changes
+	// closed and replaced when a link attaches or detaches, and when what is declared changes
+	changed chan struct{}
 }
 
 // NewService makes a service. Its name has 1 to 128 letters, digits, "-", "_" and ".".
@@ -56,8 +58,8 @@ func NewService(name string, options Options) *Service {
 	}
 }
 
-// Namespace gives the namespace with the name; the slash at its front may be left out. It is made known to the broker if a handler is
-// registered in it.
+// Namespace gives the namespace with the name; the slash at its front may be left out. It is made
+// known to the broker if a handler is registered in it.
 func (svc *Service) Namespace(name string) *Namespace {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + name
@@ -90,7 +92,8 @@ func (svc *Service) OnDisconnect(h DisconnectHandler) { svc.main().OnDisconnect(
 // All chooses every socket of the main namespace.
 func (svc *Service) All() Target { return Target{via: svc, namespace: mainNamespace} }
 
-// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a room too.
+// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a
+// room too.
 func (svc *Service) To(rooms ...string) Target { return svc.All().To(rooms...) }
 
 // Except chooses the sockets of the main namespace that are in none of the rooms.
@@ -102,14 +105,16 @@ func (svc *Service) Emit(event string, args ...any) error { return svc.All().Emi
 // Send sends the event "message" to every socket of the main namespace.
 func (svc *Service) Send(args ...any) error { return svc.All().Send(args...) }
 
-// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see Target.EmitWithAck.
+// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see
+// Target.EmitWithAck.
 func (svc *Service) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	return svc.All().EmitWithAck(ctx, event, args...)
 }
 
-// Run attaches to the broker and handles events until ctx ends. A lost stream is attached again, for ever. When ctx ends, Run takes
-// nothing new, lets open handlers finish, sends what is queued, and returns nil; after Options.DrainTimeout it gives up with
-// ErrDrainTimeout. Other errors mean that the service was put together wrongly: a RegistrationError if the broker said so.
+// Run attaches to the broker and handles events until ctx ends. A lost stream is attached again,
+// for ever. When ctx ends, Run takes nothing new, lets open handlers finish, sends what is queued,
+// and returns nil; after Options.DrainTimeout it gives up with ErrDrainTimeout. Other errors mean
+// that the service was put together wrongly: a RegistrationError if the broker said so.
 func (svc *Service) Run(ctx context.Context) error {
 	base, stop, err := svc.start(ctx)
 	if err != nil {
@@ -227,7 +232,8 @@ func (svc *Service) Attached(ctx context.Context) error {
 
 func (svc *Service) main() *Namespace { return svc.Namespace(mainNamespace) }
 
-// misuse keeps a fault of the program for Run, or Registered while it runs, which is where errors are looked at.
+// misuse keeps a fault of the program for Run, or Registered while it runs, which is where errors
+// are looked at.
 func (svc *Service) misuse(err error) {
 	svc.mu.Lock()
 	svc.misuses = append(svc.misuses, err)
@@ -277,7 +283,8 @@ func (svc *Service) executeOn(s *stream, c *command) error {
 	if err := s.out.command(c, svc.options.EmitTimeout); err != nil {
 		return err
 	}
-	// While a runner is busy, which may be the caller itself, the command leaves with its results, after a millisecond at the latest.
+	// While a runner is busy, which may be the caller itself, the command leaves with its results,
+	// after a millisecond at the latest.
 	if svc.scheduler.busy.Load() == 0 {
 		s.flush()
 	}
@@ -288,7 +295,8 @@ func (svc *Service) query(ctx context.Context, c *command) (*spanwirev1.Answer, 
 	return svc.queryOn(ctx, nil, c)
 }
 
-// queryOn waits for the answer to a command. The answer is valid also beside an error that the broker told.
+// queryOn waits for the answer to a command. The answer is valid also beside an error that the
+// broker told.
 func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwirev1.Answer, error) {
 	if err := c.check(); err != nil {
 		return nil, err

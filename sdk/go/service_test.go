@@ -104,7 +104,8 @@ func TestService_register(t *testing.T) {
 	})
 }
 
-// A stream that broke is opened again, by the same instance; what was handed out comes again and says so.
+// A stream that broke is opened again, by the same instance; what was handed out comes again and
+// says so.
 func TestService_reconnect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		started, release := make(chan uint64, 4), make(chan struct{})
@@ -134,7 +135,8 @@ func TestService_reconnect(t *testing.T) {
 				t.Errorf("result %d = %v", i, r)
 			}
 		}
-		// The first run of 1 was under way; the first copy of 2 was never started, since the broker hands it out again.
+		// The first run of 1 was under way; the first copy of 2 was never started, since the broker
+		// hands it out again.
 		if len(started) != 2 {
 			t.Errorf("%d more runs started, want 2", len(started))
 		}
@@ -165,7 +167,8 @@ func TestService_backoff(t *testing.T) {
 	})
 }
 
-// The service attaches to the replicas that the broker tells of, once each, and leaves them with the rest.
+// The service attaches to the replicas that the broker tells of, once each, and leaves them with
+// the rest.
 func TestService_topology(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := newFakeBroker(t, "a"), newFakeBroker(t, "b")

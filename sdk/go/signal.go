@@ -10,9 +10,11 @@ import (
 	"syscall"
 )
 
-// RunUntilSignal is Run for programs: SIGTERM or an interrupt, or the signals that are named instead, end it in good order, as the end
-// of ctx does. Every broker is asked for nothing new, open handlers finish within Options.DrainTimeout, and what they
-// answer is sent. A second signal does what it does to any program, which is to end it at once; the brokers then hand out again what was open.
+// RunUntilSignal is Run for programs: SIGTERM or an interrupt, or the signals that are named
+// instead, end it in good order, as the end of ctx does. Every broker is asked for nothing new,
+// open handlers finish within Options.DrainTimeout, and what they answer is sent. A second signal
+// does what it does to any program, which is to end it at once; the brokers then hand out again
+// what was open.
 func (svc *Service) RunUntilSignal(ctx context.Context, signals ...os.Signal) error {
 	if len(signals) == 0 {
 		signals = []os.Signal{syscall.SIGTERM, os.Interrupt}

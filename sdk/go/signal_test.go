@@ -158,7 +158,8 @@ func (h *held) ended() error {
 	return h.service.Err()
 }
 
-// SIGTERM ends the service in good order: what is open is answered first, and what comes meanwhile waits for the next instance.
+// SIGTERM ends the service in good order: what is open is answered first, and what comes meanwhile
+// waits for the next instance.
 func TestService_RunUntilSignal(t *testing.T) {
 	h := startHeld(t)
 	b := newBrowser(t, h.broker.HTTP)
@@ -203,7 +204,8 @@ func TestService_RunUntilSignal_twice(t *testing.T) {
 	}
 }
 
-// A handler that comes and goes while the service runs has its events from when Registered returned until it is taken away.
+// A handler that comes and goes while the service runs has its events from when Registered returned
+// until it is taken away.
 func TestService_Registered_broker(t *testing.T) {
 	h := startHeld(t)
 	b := newBrowser(t, h.broker.HTTP)

@@ -9,8 +9,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Socket is one client in one namespace. Handlers may keep it and use it later, from any goroutine; emits to a socket that is gone
-// reach nobody, silently.
+// Socket is one client in one namespace. Handlers may keep it and use it later, from any goroutine;
+// emits to a socket that is gone reach nobody, silently.
 type Socket struct {
 	// fixed at birth
 	id        string
@@ -51,7 +51,8 @@ func (s *Socket) Handshake() *Handshake {
 	return noHandshake
 }
 
-// Recovered tells that the client resumed this socket after a loss of its connection: it has the id, rooms and data that it had.
+// Recovered tells that the client resumed this socket after a loss of its connection: it has the
+// id, rooms and data that it had.
 func (s *Socket) Recovered() bool { return s.recovered.Load() }
 
 // Connected tells whether the socket is there, as far as this process knows.
@@ -62,14 +63,16 @@ func (s *Socket) Connected() bool {
 	return !s.gone
 }
 
-// Emit sends an event to the socket. It does not wait for the browser; it waits only when the queue to the broker is full.
+// Emit sends an event to the socket. It does not wait for the browser; it waits only when the queue
+// to the broker is full.
 func (s *Socket) Emit(event string, args ...any) error { return s.self().Emit(event, args...) }
 
 // Send sends the event "message" to the socket.
 func (s *Socket) Send(args ...any) error { return s.self().Send(args...) }
 
-// EmitWithAck sends an event to the socket and waits for its ack. The context's deadline, or without one the broker's setting
-// ack-timeout, bounds the wait; ErrAckTimeout says that the socket did not answer or is gone.
+// EmitWithAck sends an event to the socket and waits for its ack. The context's deadline, or
+// without one the broker's setting ack-timeout, bounds the wait; ErrAckTimeout says that the socket
+// did not answer or is gone.
 func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (*Ack, error) {
 	return s.self().emitForOneAck(ctx, event, args)
 }
@@ -105,15 +108,16 @@ func (s *Socket) Join(rooms ...string) error { return s.self().Join(rooms...) }
 // Leave takes the socket out of rooms. Its own room, its id, cannot be left.
 func (s *Socket) Leave(rooms ...string) error { return s.self().Leave(rooms...) }
 
-// Disconnect ends the socket; the browser does not reconnect by itself. With closeSession the whole session is closed, and with it
-// the client's sockets of other namespaces.
+// Disconnect ends the socket; the browser does not reconnect by itself. With closeSession the whole
+// session is closed, and with it the client's sockets of other namespaces.
 func (s *Socket) Disconnect(closeSession bool) error { return s.self().Disconnect(closeSession) }
 
 func (s *Socket) self() Target {
 	return Target{via: s, namespace: s.namespace.name, rooms: []string{s.id}}
 }
 
-// execute implements executor: on the stream that knows the socket, so that commands and results keep their order.
+// execute implements executor: on the stream that knows the socket, so that commands and results
+// keep their order.
 func (s *Socket) execute(c *command) error { return s.namespace.service.executeOn(s.stream.Load(), c) }
 
 func (s *Socket) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {

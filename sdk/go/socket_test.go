@@ -31,7 +31,8 @@ func disconnected(id uint64, sid, reason string) *spanwirev1.Dispatch {
 	}
 }
 
-// A connect shows the handshake and is accepted or refused; a disconnect tells the reason and ends what is known of the socket.
+// A connect shows the handshake and is accepted or refused; a disconnect tells the reason and ends
+// what is known of the socket.
 func TestNamespace_OnConnect(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var reason string
@@ -94,7 +95,8 @@ type asked struct {
 	err    error
 }
 
-// An emit that asks for acks gets them from inside a handler, although the answer comes over the stream that the handler came from.
+// An emit that asks for acks gets them from inside a handler, although the answer comes over the
+// stream that the handler came from.
 func TestSocket_EmitWithAck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		got := make(chan asked, 8)

@@ -6,7 +6,8 @@ import "sync/atomic"
 
 // Stats counts what a service did since its birth.
 type Stats struct {
-	Dispatches uint64 // connects, events and disconnects that the broker handed out to this instance
+	// connects, events and disconnects that the broker handed out to this instance
+	Dispatches uint64
 	Failed     uint64 // handlers that returned an error or panicked
 	Faults     uint64 // faults that the broker reported without an answer
 	Unknown    uint64 // frames and dispatches that this package does not know

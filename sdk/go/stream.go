@@ -215,8 +215,8 @@ func (s *stream) ask(ctx context.Context, c *command) (*spanwirev1.Answer, error
 	}
 }
 
-// flush sends what is queued, as far as the frame window allows. It returns at once when somebody else is sending: that goroutine
-// sees what was queued meanwhile.
+// flush sends what is queued, as far as the frame window allows. It returns at once when somebody
+// else is sending: that goroutine sees what was queued meanwhile.
 func (s *stream) flush() {
 	o := &s.out
 	o.mu.Lock()
@@ -246,8 +246,8 @@ func (s *stream) flush() {
 // tick tells whether something is to be sent now, and whether the tick is needed again.
 func (s *stream) tick() (send, more bool) { return s.out.tick() }
 
-// leave asks the broker for nothing new, and to retire the service with its last instance if wanted. The stream ends when the last open
-// dispatch is resolved.
+// leave asks the broker for nothing new, and to retire the service with its last instance if
+// wanted. The stream ends when the last open dispatch is resolved.
 func (s *stream) leave(retire bool) {
 	s.out.mu.Lock()
 	s.out.drain, s.out.retire = drainWanted, retire
@@ -266,7 +266,8 @@ func (s *stream) end(err error) {
 	close(s.done)
 }
 
-// faultFacts is what a line tells of a fault. One that is about a result names the event in its message only.
+// faultFacts is what a line tells of a fault. One that is about a result names the event in its
+// message only.
 func faultFacts(f *spanwirev1.Fault) []any {
 	facts := []any{"code", f.GetCode().String(), "message", f.GetMessage()}
 	if f.GetEvent() == "" && f.GetNamespace() == "" && f.GetBytes() == 0 {

@@ -24,7 +24,8 @@ func answered(t *testing.T, s *fakeStream, parts ...*spanwirev1.Answer) *spanwir
 	return c
 }
 
-// The sockets of a target are asked for with its rooms and bounds, and an answer in parts is put together.
+// The sockets of a target are asked for with its rooms and bounds, and an answer in parts is put
+// together.
 func TestTarget_FetchSockets(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		svc, s, run := attached(t, func(svc *Service) { svc.On("x", nil) })
@@ -99,7 +100,8 @@ func TestNamespace_Rooms(t *testing.T) {
 	})
 }
 
-// Data is known from the introduction; an update that somebody else was quicker with is made anew from what is there.
+// Data is known from the introduction; an update that somebody else was quicker with is made anew
+// from what is there.
 func TestSocket_UpdateData(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		result := make(chan error, 1)
@@ -138,7 +140,8 @@ func TestSocket_UpdateData(t *testing.T) {
 	})
 }
 
-// A message of another instance is handled once, however many replicas bring it, and its answer goes back.
+// A message of another instance is handled once, however many replicas bring it, and its answer
+// goes back.
 func TestNamespace_OnMessage(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var calls []string
@@ -212,7 +215,8 @@ func TestInstances_EmitWithAck(t *testing.T) {
 	})
 }
 
-// Room events come with their socket; what a socket was in is known when it leaves; a recovered connect says so.
+// Room events come with their socket; what a socket was in is known when it leaves; a recovered
+// connect says so.
 func TestNamespace_OnRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var told []string
@@ -246,7 +250,8 @@ func TestNamespace_OnRoom(t *testing.T) {
 	})
 }
 
-// Namespaces that a pattern matches have its handlers and those of their own name, and are forgotten with their last socket.
+// Namespaces that a pattern matches have its handlers and those of their own name, and are
+// forgotten with their last socket.
 func TestService_NamespacePattern(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var calls []string

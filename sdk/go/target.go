@@ -11,8 +11,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// ackMargin is how much earlier than the caller the broker stops waiting for acks, so that those that came are not lost with a wait
-// that ended a moment too soon.
+// ackMargin is how much earlier than the caller the broker stops waiting for acks, so that those
+// that came are not lost with a wait that ended a moment too soon.
 const ackMargin = 100 * time.Millisecond
 
 // executor carries out commands: a Service, a Socket or an Emitter.
@@ -25,7 +25,8 @@ type executor interface {
 	emits(t *Target, event string, args []any)
 }
 
-// Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and used often.
+// Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and
+// used often.
 type Target struct {
 	via        executor
 	namespace  string
@@ -78,10 +79,11 @@ func (t Target) Timeout(d time.Duration) Target {
 	return t
 }
 
-// IdempotencyKey makes it safe to ask an Emitter's target twice: what is asked under the key of an earlier call is not carried out again, and
-// answered as that was, for as long as the broker's setting idempotency-window says. So a call whose answer was lost is made again by
-// itself, to another address if there is one. The key has at most 128 bytes and belongs to one intent, for example "order-17-paid". A
-// Service has no use for it: a target of one says so.
+// IdempotencyKey makes it safe to ask an Emitter's target twice: what is asked under the key of an
+// earlier call is not carried out again, and answered as that was, for as long as the broker's
+// setting idempotency-window says. So a call whose answer was lost is made again by itself, to
+// another address if there is one. The key has at most 128 bytes and belongs to one intent, for
+// example "order-17-paid". A Service has no use for it: a target of one says so.
 func (t Target) IdempotencyKey(key string) Target {
 	t.key = key
 	return t
@@ -90,9 +92,9 @@ func (t Target) IdempotencyKey(key string) Target {
 // Namespace names the namespace of the target, or its pattern.
 func (t Target) Namespace() string { return t.namespace }
 
-// Emit sends an event to the target. Arguments are encoded as JSON before Emit returns; each []byte, however deep, becomes an
-// attachment; a json.RawMessage is sent as it is. The command is queued in order, and Emit waits only while the queue to the broker
-// is full.
+// Emit sends an event to the target. Arguments are encoded as JSON before Emit returns; each
+// []byte, however deep, becomes an attachment; a json.RawMessage is sent as it is. The command is
+// queued in order, and Emit waits only while the queue to the broker is full.
 func (t Target) Emit(event string, args ...any) error {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -105,9 +107,10 @@ func (t Target) Emit(event string, args ...any) error {
 // Send sends the event "message" to the target.
 func (t Target) Send(args ...any) error { return t.Emit("message", args...) }
 
-// EmitWithAck sends an event to the target and gathers the acks. The wait ends when all came, or when the context's deadline, and
-// without one the broker's setting ack-timeout, has passed; Acks.Missing then says how many did not come. What came is returned also beside
-// an error of the broker, such as a PartialDeliveryError.
+// EmitWithAck sends an event to the target and gathers the acks. The wait ends when all came, or
+// when the context's deadline, and without one the broker's setting ack-timeout, has passed;
+// Acks.Missing then says how many did not come. What came is returned also beside an error of the
+// broker, such as a PartialDeliveryError.
 func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -118,7 +121,8 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	if c.ackTimeout, err = t.patience(ctx); err != nil {
 		return nil, err
 	}
-	// The broker's answer should come before the caller stops waiting, since it holds the acks that did come.
+	// The broker's answer should come before the caller stops waiting, since it holds the acks that
+	// did come.
 	c.ackTimeout -= margin(c.ackTimeout)
 	a, err := t.via.query(ctx, c)
 	if a == nil {
@@ -132,16 +136,20 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 // Count is how many sockets an emit or a command reached in the whole cluster.
 type Count struct {
 	Sockets int
-	// Dropped counts, of Sockets, those for which an event was dropped: their queues at the broker were full (setting max-outbound), they were
-	// about to disconnect, or it was volatile and their browsers could not take it at once. For the others it was queued.
+	// Dropped counts, of Sockets, those for which an event was dropped: their queues at the broker
+	// were full (setting max-outbound), they were about to disconnect, or it was volatile and their
+	// browsers could not take it at once. For the others it was queued.
 	Dropped int
-	// SilentReplicas did not say in time how many they reached, or were lost meanwhile: the event may have reached their sockets or not.
+	// SilentReplicas did not say in time how many they reached, or were lost meanwhile: the event
+	// may have reached their sockets or not.
 	SilentReplicas []string
 }
 
-// EmitWithCount sends an event to the target and counts the sockets that it reached, in the whole cluster unless the target is local. The
-// wait ends when all replicas have said it, or when the context's deadline, and without one the broker's setting ack-timeout,
-// has passed. A broker that is older than this counts its own sockets. What is known is returned also beside a PartialDeliveryError.
+// EmitWithCount sends an event to the target and counts the sockets that it reached, in the whole
+// cluster unless the target is local. The wait ends when all replicas have said it, or when the
+// context's deadline, and without one the broker's setting ack-timeout, has passed. A broker that
+// is older than this counts its own sockets. What is known is returned also beside a
+// PartialDeliveryError.
 func (t Target) EmitWithCount(ctx context.Context, event string, args ...any) (*Count, error) {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -187,7 +195,8 @@ func (t Target) Leave(rooms ...string) error {
 	return t.move(commandLeave, rooms)
 }
 
-// JoinWithCount is Join, and returns when every replica has carried it out, or the broker's setting query-timeout has passed.
+// JoinWithCount is Join, and returns when every replica has carried it out, or the broker's setting
+// query-timeout has passed.
 func (t Target) JoinWithCount(ctx context.Context, rooms ...string) (*Count, error) {
 	return t.moveCounted(ctx, commandJoin, rooms)
 }
@@ -202,8 +211,8 @@ func (t Target) DisconnectWithCount(ctx context.Context, closeSession bool) (*Co
 	return t.counted(ctx, &command{kind: commandDisconnect, target: t, closeSession: closeSession})
 }
 
-// Disconnect ends the target's sockets; their browsers do not reconnect by themselves. With closeSession each session is closed, and
-// with it the client's sockets of other namespaces.
+// Disconnect ends the target's sockets; their browsers do not reconnect by themselves. With
+// closeSession each session is closed, and with it the client's sockets of other namespaces.
 func (t Target) Disconnect(closeSession bool) error {
 	return t.via.execute(&command{kind: commandDisconnect, target: t, closeSession: closeSession})
 }

@@ -9,8 +9,8 @@ import (
 	"runtime/debug"
 )
 
-// accept turns the dispatches of a batch into tasks, in order. Tasks are allocated a few at a time: one that is kept by a handler then
-// keeps only its neighbours alive.
+// accept turns the dispatches of a batch into tasks, in order. Tasks are allocated a few at a time:
+// one that is kept by a handler then keeps only its neighbours alive.
 func (p *scheduler) accept(s *stream, b *inBatch) {
 	const slab = 16
 	var tasks []task
@@ -117,7 +117,8 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 	return socket
 }
 
-// releaseLocked forgets a socket that went to another instance, as soon as its last task here is done.
+// releaseLocked forgets a socket that went to another instance, as soon as its last task here is
+// done.
 func (p *scheduler) releaseLocked(s *stream, id []byte) {
 	in := func(n *Namespace) {
 		socket := n.sockets[string(id)]
@@ -140,8 +141,8 @@ func (s *Socket) forgetLocked() {
 	}
 }
 
-// stale tells whether the task came over a stream that is gone, so that its result would go nowhere and the broker will hand it out
-// again.
+// stale tells whether the task came over a stream that is gone, so that its result would go nowhere
+// and the broker will hand it out again.
 func (t *task) stale() bool {
 	if t.farewell {
 		return t.Socket.parting // a disconnect that was told before has run meanwhile

@@ -104,7 +104,8 @@ func TestCommand_unsendable(t *testing.T) {
 	})
 }
 
-// An answer that cannot be sent fails its event, also when the handler does not look at what Ack says.
+// An answer that cannot be sent fails its event, also when the handler does not look at what Ack
+// says.
 func TestEvent_Ack_unsendable(t *testing.T) {
 	for name, v := range unsendables() {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +139,8 @@ func TestEvent_Ack_unsendable(t *testing.T) {
 				if results[1].GetFailure() == nil {
 					t.Errorf("the answer that is ignored gives %v", results[1])
 				}
-				if large := strings.HasPrefix(name, "large"); large != (results[2].GetFailure() != nil) { // what is large can be encoded
+				// what is large can be encoded
+				if large := strings.HasPrefix(name, "large"); large != (results[2].GetFailure() != nil) {
 					t.Errorf("the answer that is mended gives %v", results[2])
 				}
 				if encodes := name == "large bytes"; !encodes && results[3].GetFailure() == nil {

@@ -14,7 +14,8 @@ func (p *scheduler) handOverLocked(r *runner) {
 	go p.read(s, &runner{reads: s}) // ends with the stream
 }
 
-// yield is told that the caller, perhaps a handler, is going to wait for something that only the reader of s can bring.
+// yield is told that the caller, perhaps a handler, is going to wait for something that only the
+// reader of s can bring.
 func (p *scheduler) yield(s *stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,7 +44,8 @@ func (p *scheduler) armLocked() {
 	}
 }
 
-// tick looks after runners that are stuck, readers that are away, results that wait and answers that are owed.
+// tick looks after runners that are stuck, readers that are away, results that wait and answers
+// that are owed.
 func (p *scheduler) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

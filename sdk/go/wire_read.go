@@ -9,8 +9,9 @@ import (
 	"github.com/spanwire/spanwire/api/wire"
 )
 
-// The frames of dispatches are read by hand, for the reason given in package wire. Everything else, the rare frames, goes through the
-// generated code. What is read here points into the frame, which nobody changes or reuses.
+// The frames of dispatches are read by hand, for the reason given in package wire. Everything else,
+// the rare frames, goes through the generated code. What is read here points into the frame, which
+// nobody changes or reuses.
 
 var errBadFrame = errors.New("spanwire: the broker sent a frame that cannot be read")
 

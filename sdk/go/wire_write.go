@@ -12,8 +12,8 @@ import (
 	"github.com/spanwire/spanwire/api/wire"
 )
 
-// Actions are written by hand, straight into the frame that will carry them, for the reason given in package wire.
-// Lengths are computed before the bytes are written, so nothing is moved.
+// Actions are written by hand, straight into the frame that will carry them, for the reason given
+// in package wire. Lengths are computed before the bytes are written, so nothing is moved.
 
 // outcome is how a dispatch ended. At most one of its fields is set.
 type outcome struct {
@@ -36,7 +36,8 @@ func (p *payload) size() int {
 	return n
 }
 
-// append writes the fields args and attachments, whose numbers follow one another in Event and in Ack.
+// append writes the fields args and attachments, whose numbers follow one another in Event and in
+// Ack.
 func (p *payload) append(b []byte, args protowire.Number) []byte {
 	if p == nil {
 		return b
@@ -48,7 +49,8 @@ func (p *payload) append(b []byte, args protowire.Number) []byte {
 	return b
 }
 
-// resultSizes gives the sizes of the outcome's message and of the whole action as it stands in the batch.
+// resultSizes gives the sizes of the outcome's message and of the whole action as it stands in the
+// batch.
 func resultSizes(o *outcome) (inner, result, whole int) {
 	result = wire.IDSize
 	switch {
@@ -172,7 +174,8 @@ func (c *command) append(b []byte, l *commandLayout) []byte {
 	b = wire.AppendHead(b, wire.BatchItems, wire.BytesSize(l.command))
 	b = wire.AppendHead(b, wire.ActionCommand, l.command)
 	if c.kind == commandRare {
-		b, _ = proto.MarshalOptions{}.MarshalAppend(b, c.rare) // it was measured, and its text is checked
+		// it was measured, and its text is checked
+		b, _ = proto.MarshalOptions{}.MarshalAppend(b, c.rare)
 		return b
 	}
 	if c.id != 0 {

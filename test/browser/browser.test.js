@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Two real browser windows on the example page, as a reader of the README has them: one form echoes to its own page, the other reaches
-// both, and closing a window is noticed on the application's console.
+// Two real browser windows on the example page, as a reader of the README has them: one form echoes
+// to its own page, the other reaches both, and closing a window is noticed on the application's
+// console.
 
 import assert from "node:assert/strict";
 import { mkdtemp } from "node:fs/promises";

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs the bundles that the broker serves through the features of matrix.json in a real browser, and writes what each could do into the
-// folder RESULTS. The page comes from a server of its own, as the pages of most applications do,
-// and loads the same list of features that the clients on Node run.
+// Runs the bundles that the broker serves through the features of matrix.json in a real browser,
+// and writes what each could do into the folder RESULTS. The page comes from a server of its own,
+// as the pages of most applications do, and loads the same list of features that the clients on
+// Node run.
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -11,7 +12,8 @@ import { launch } from "./launch.js";
 
 const modules = new URL("../interop/js/matrix/", import.meta.url);
 
-// serve answers with the modules of the features, or with a page that loads the bundle that its query names.
+// serve answers with the modules of the features, or with a page that loads the bundle that its
+// query names.
 async function serve(request, response) {
   const { pathname, searchParams } = new URL(request.url, "http://localhost");
   const script = /^\/(check|features)\.js$/.exec(pathname);

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// balancer gives each request to the next replica, whatever session it names: the worst that a balancer can do. A replica that takes no
-// connection is passed over.
+// balancer gives each request to the next replica, whatever session it names: the worst that a
+// balancer can do. A replica that takes no connection is passed over.
 type balancer struct {
 	server  *http.Server
 	at      string

@@ -165,7 +165,8 @@ func (c *cluster) application(binary, folder string, env, flags, command []strin
 	return b, p.WaitListening(b.HTTP, attachLimit)
 }
 
-// end ends one process by a signal and waits for it. An application that holds on to its output does not hold this up.
+// end ends one process by a signal and waits for it. An application that holds on to its output
+// does not hold this up.
 func (c *cluster) end(name string, signal syscall.Signal) error {
 	p := c.process(name)
 	if p == nil {
@@ -190,7 +191,8 @@ func (c *cluster) process(name string) *process.Process {
 	return c.others[name]
 }
 
-// stop ends everything and writes the logs. Programs under `broker dev` end when it is asked to end, so it is asked, not killed.
+// stop ends everything and writes the logs. Programs under `broker dev` end when it is asked to
+// end, so it is asked, not killed.
 func (c *cluster) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command control lets suites in other languages start and end brokers and handlers. It builds the broker, listens on a port of its own on
-// the loopback, and runs a command with the address in TEST_CONTROL:
+// Command control lets suites in other languages start and end brokers and handlers. It builds the
+// broker, listens on a port of its own on the loopback, and runs a command with the address in
+// TEST_CONTROL:
 //
 //	go run ./test/control -handler go -- node --test test/interop/js/*.test.js
 //
-// The command asks for clusters over HTTP (http.go has the requests). What the processes print is kept; when the command fails, it
-// is printed, the folder that holds it is named, and last of all it is told again which tests failed, and why. Everything that was started
-// ends with this program.
+// The command asks for clusters over HTTP (http.go has the requests). What the processes print is
+// kept; when the command fails, it is printed, the folder that holds it is named, and last of all
+// it is told again which tests failed, and why. Everything that was started ends with this program.
 package main
 
 import (

@@ -12,7 +12,8 @@ import (
 const (
 	// maxKept bounds the output of the command that is kept, to be told again when it fails.
 	maxKept = 4 << 20
-	// maxTold bounds the lines that are told of one failed test, and maxStory those of a whole story.
+	// maxTold bounds the lines that are told of one failed test, and maxStory those of a whole
+	// story.
 	maxTold, maxStory = 16, 100
 	// maxEnd is how much is told of the end of an output that no rule below knows.
 	maxEnd = 30
@@ -55,7 +56,8 @@ func story(lines []string) []string {
 	return told[max(0, len(told)-maxStory):]
 }
 
-// nodeStory: the reporter of Node.js ends with all failed tests, each with its error and a long stack.
+// nodeStory: the reporter of Node.js ends with all failed tests, each with its error and a long
+// stack.
 func nodeStory(lines []string) (told []string) {
 	start := -1
 	for i, line := range lines {
@@ -119,7 +121,8 @@ var (
 	goFailed = regexp.MustCompile(`^(\s*--- FAIL: |FAIL\t|panic: |WARNING: DATA RACE)`)
 )
 
-// goStory: all that is not of packages that passed, and then only the names, since between them may stand all goroutines.
+// goStory: all that is not of packages that passed, and then only the names, since between them may
+// stand all goroutines.
 func goStory(lines []string) []string {
 	names := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !goFailed.MatchString(line) })
 	if !slices.ContainsFunc(names, func(line string) bool { return strings.HasPrefix(line, "FAIL\t") }) {

@@ -144,8 +144,8 @@ const blankID = "blank id"
 // head is what may stand before the ack id of a packet that both understand.
 const head = `^(?:[0-4]|[56][0-9]+-)(?:/[^,]*(?:,|$))?`
 
-// differences are all cases in which the broker refuses what the JavaScript parser accepts, or sees other values in it. It accepts nothing that
-// is refused there.
+// differences are all cases in which the broker refuses what the JavaScript parser accepts, or sees
+// other values in it. It accepts nothing that is refused there.
 var differences = []difference{
 	{"no type", "a blank or nothing at all counts as a connect there", regexp.MustCompile(`^([\s\pZ]|$)`), []string{"", " /x"}},
 	{"count", "any text that JavaScript takes for a number is a number of attachments there",
@@ -279,7 +279,8 @@ func compare(t *testing.T, o *oracle, cases [][]frame) (differ int) {
 	theirs := o.parse(t, cases)
 	for i, frames := range cases {
 		mine := ours(frames)
-		// A placeholder is judged here when the text comes, and there when the last attachment has come.
+		// A placeholder is judged here when the text comes, and there when the last attachment has
+		// come.
 		for n := 0; mine.Verdict == "refused" && theirs[i].Verdict == "incomplete" && n < 10; n++ {
 			frames = append(frames[:len(frames):len(frames)], binary("x"))
 			theirs[i] = o.parse(t, [][]frame{frames})[0]
@@ -316,7 +317,8 @@ func TestDifferential_Listed(t *testing.T) {
 	}
 }
 
-// Mutations of what the vectors hold are seen alike, or listed. The seed of a failure is in its message.
+// Mutations of what the vectors hold are seen alike, or listed. The seed of a failure is in its
+// message.
 func TestDifferential_Mutations(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads one case a line, {"frames":[{"text":"..."}|{"binary":"base64"}]}, and answers each with what the published parser makes of it.
+// Reads one case a line, {"frames":[{"text":"..."}|{"binary":"base64"}]}, and answers each with
+// what the published parser makes of it.
 const path = require("path");
 const parser = require(path.join(__dirname, "../interop/js/node_modules/socket.io-parser"));
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads one query a line, as a JSON text, and answers each with what Node makes of it: an object of lists.
+// Reads one query a line, as a JSON text, and answers each with what Node makes of it: an object of
+// lists.
 const querystring = require("querystring");
 
 require("readline")

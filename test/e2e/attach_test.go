@@ -73,7 +73,8 @@ func registration(service string) *spanwirev1.Register {
 	}
 }
 
-// A registration that makes no sense ends its stream with INVALID_ARGUMENT and says what to mend; nothing was registered.
+// A registration that makes no sense ends its stream with INVALID_ARGUMENT and says what to mend;
+// nothing was registered.
 func TestAttach_ErrRegister(t *testing.T) {
 	watch(t)
 	for name, change := range map[string]func(*spanwirev1.Register){
@@ -175,7 +176,8 @@ func accept(id uint64) *spanwirev1.Action {
 	}}}
 }
 
-// Answers that are given twice, for nobody, or that make no sense change nothing for others; the stream goes on.
+// Answers that are given twice, for nobody, or that make no sense change nothing for others; the
+// stream goes on.
 func TestAttach_ErrResults(t *testing.T) {
 	watch(t)
 	i, c := serving(t, "twice")
@@ -272,7 +274,8 @@ func TestAttach_ErrUnknownFrames(t *testing.T) {
 	}
 }
 
-// A second registration on one stream, and sequences that jump, end it or are skipped; nobody else is harmed.
+// A second registration on one stream, and sequences that jump, end it or are skipped; nobody else
+// is harmed.
 func TestAttach_ErrConversation(t *testing.T) {
 	watch(t)
 	for name, frame := range map[string]*spanwirev1.AttachRequest{
@@ -295,7 +298,8 @@ func TestAttach_ErrConversation(t *testing.T) {
 	}
 }
 
-// An instance that never reads nor answers is cut off; its browsers' events wait, and others do not feel it.
+// An instance that never reads nor answers is cut off; its browsers' events wait, and others do not
+// feel it.
 func TestAttach_ErrNeverReads(t *testing.T) {
 	watch(t)
 	ctx, conn := services(t)

@@ -19,7 +19,8 @@ func TestEmitter(t *testing.T) {
 	watch(t)
 	ctx, conn := services(t)
 	emitter := spanwirev1.NewEmitterServiceClient(conn)
-	nobody := &spanwirev1.Target{Rooms: []string{"nobody"}} // what is taken by mistake should not hurt this test's own clients
+	// what is taken by mistake should not hurt this test's own clients
+	nobody := &spanwirev1.Target{Rooms: []string{"nobody"}}
 	for name, e := range map[string]*spanwirev1.Emit{
 		"nothing":       nil,
 		"no target":     {Event: &spanwirev1.Event{Name: "x"}},

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Requests that make no sense are answered with the status and the code that the protocol has for them, and counted.
+// Requests that make no sense are answered with the status and the code that the protocol has for
+// them, and counted.
 func TestHTTP_ErrRequest(t *testing.T) {
 	watch(t)
 	for name, c := range map[string]struct {
@@ -73,7 +74,8 @@ func TestPolling_ErrBody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rises(t, closings)
 			sid := poll(t)
-			// What is answered is not looked at: a large body is refused before it is read, and the client may still be writing then.
+			// What is answered is not looked at: a large body is refused before it is read, and the
+			// client may still be writing then.
 			request, err := http.NewRequest(http.MethodPost, "http://"+shared.broker.HTTP+"/socket.io/?EIO=4&transport=polling&sid="+sid,
 				strings.NewReader(c.body))
 			if err != nil {

@@ -66,7 +66,8 @@ func TestWebSocket_ErrRule(t *testing.T) {
 func sendAll(c *client, texts []string) *client {
 	for _, text := range texts {
 		if rest, ok := strings.CutPrefix(text, "\x00"); ok {
-			_ = c.WriteMessage(websocket.BinaryMessage, []byte(rest)) // a closed session shows when reading
+			// a closed session shows when reading
+			_ = c.WriteMessage(websocket.BinaryMessage, []byte(rest))
 			continue
 		}
 		c.send(text)

@@ -44,7 +44,8 @@ func (w *world) sockets(b *process.Broker) map[string]int {
 	return all
 }
 
-// even tells whether all sockets are assigned, to so many instances, and their loads are within the ratio or differ by one socket.
+// even tells whether all sockets are assigned, to so many instances, and their loads are within the
+// ratio or differ by one socket.
 func even(loads map[string]int, instances, sockets int) bool {
 	least, most, sum := sockets, 0, 0
 	for _, n := range loads {
@@ -53,8 +54,8 @@ func even(loads map[string]int, instances, sockets int) bool {
 	return len(loads) == instances && sum == sockets && (float64(most) <= ratio*float64(least) || most-least <= 1)
 }
 
-// One of two instances is killed and started again while events flow: idle sockets move to it until the loads are even again, and nothing is
-// lost, doubled or reordered.
+// One of two instances is killed and started again while events flow: idle sockets move to it until
+// the loads are even again, and nothing is lost, doubled or reordered.
 func TestO04_Return(t *testing.T) {
 	const browsers = 200
 	everywhere(t, func(t *testing.T, p place) {
@@ -103,7 +104,8 @@ func TestO04_Off(t *testing.T) {
 	}
 }
 
-// With instances that are attached to each of three replicas, each replica balances its own sockets, and none moves back and forth.
+// With instances that are attached to each of three replicas, each replica balances its own
+// sockets, and none moves back and forth.
 func TestO04_Replicas(t *testing.T) {
 	const browsers = 60 // of each replica
 	w := &world{t: t, place: place{language: "go"}, folder: t.TempDir()}
@@ -160,8 +162,8 @@ func TestO04_Replicas(t *testing.T) {
 	w.audit()
 }
 
-// All instances of a service are killed under load: the broker goes on reading from the browsers, and hands all that came out in order when an
-// instance is back.
+// All instances of a service are killed under load: the broker goes on reading from the browsers,
+// and hands all that came out in order when an instance is back.
 func TestO05_Absent(t *testing.T) {
 	const browsers, each = 20, 400 // events of each browser; far more than socket-queue-events
 	everywhere(t, func(t *testing.T, p place) {

@@ -22,7 +22,8 @@ type entry struct {
 // key names an event among those of all browsers of a world.
 type key struct{ client, number int }
 
-// entries reads what an instance wrote down, also while it lives. A line that is not whole yet is left out.
+// entries reads what an instance wrote down, also while it lives. A line that is not whole yet is
+// left out.
 func (w *world) entries(i *instance) (list []entry) {
 	w.t.Helper()
 	data, err := os.ReadFile(i.book)
@@ -53,8 +54,8 @@ func (b *books) String() string {
 		b.sent, b.handled, b.redelivered, b.acked, b.lost, b.disconnects, b.duplicates)
 }
 
-// audit compares what was sent, handled and acked: nothing is lost, nobody was disconnected, every ack came once, and the order of each
-// socket is kept. It is called when all loads have settled.
+// audit compares what was sent, handled and acked: nothing is lost, nobody was disconnected, every
+// ack came once, and the order of each socket is kept. It is called when all loads have settled.
 func (w *world) audit() *books {
 	w.t.Helper()
 	b := &books{redelivered: w.metric(w.front, "spanwire_dispatch_redelivered_total")}
@@ -85,7 +86,8 @@ func (w *world) audit() *books {
 	return b
 }
 
-// count gives the events that were handled, and how often one was again. All hand-outs of an event have one id.
+// count gives the events that were handled, and how often one was again. All hand-outs of an event
+// have one id.
 func (w *world) count(all []entry) (handled, duplicates int) {
 	w.t.Helper()
 	ids := make(map[key]uint64, len(all))
@@ -102,8 +104,8 @@ func (w *world) count(all []entry) (handled, duplicates int) {
 	return len(ids), duplicates
 }
 
-// valid leaves of each dispatch the last hand-out that was handled, in the order of time: an instance that was given up may have
-// worked on what others had been given meanwhile.
+// valid leaves of each dispatch the last hand-out that was handled, in the order of time: an
+// instance that was given up may have worked on what others had been given meanwhile.
 func (w *world) valid(all []entry) (list []entry) {
 	last := make(map[uint64]int, len(all))
 	for _, e := range all {

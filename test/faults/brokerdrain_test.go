@@ -11,8 +11,8 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// A broker is told to stop under load: every event that a handler handled is acked to its browser, on WebSocket and on polling, before
-// the session is closed.
+// A broker is told to stop under load: every event that a handler handled is acked to its browser,
+// on WebSocket and on polling, before the session is closed.
 func TestO03_BrokerDrain(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"spread": {"--drain-timeout", "20s", "--drain-spread", "2s"},
@@ -34,8 +34,9 @@ func TestO03_BrokerDrain(t *testing.T) {
 	}
 }
 
-// A replica is told to stop that forwards WebSockets to the owner of their sessions: the owner acks every event that a handler handled, and closes them
-// with its own word, before the replica is gone.
+// A replica is told to stop that forwards WebSockets to the owner of their sessions: the owner acks
+// every event that a handler handled, and closes them with its own word, before the replica is
+// gone.
 func TestO03_BrokerDrain_forwarded(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"spread": {"--drain-timeout", "20s", "--drain-spread", "2s"},
@@ -71,7 +72,8 @@ func TestO03_BrokerDrain_forwarded(t *testing.T) {
 	}
 }
 
-// newWorldBehind starts an owner of sessions and a replica in front of it. Instances attach to the owner, or to a third replica.
+// newWorldBehind starts an owner of sessions and a replica in front of it. Instances attach to the
+// owner, or to a third replica.
 func newWorldBehind(t *testing.T, p place, flags ...string) *behind {
 	t.Helper()
 	w := &behind{world: &world{t: t, place: p, folder: t.TempDir()}}

@@ -17,7 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// page is a number of browsers that emit numbered events with acks, a few at a time each, until their session ends.
+// page is a number of browsers that emit numbered events with acks, a few at a time each, until
+// their session ends.
 type page struct {
 	t        *testing.T
 	browsers []*browser
@@ -60,7 +61,8 @@ func (w *world) openPage(address string, websockets, pollers int) *page {
 	return p
 }
 
-// openForwarded connects browsers with sessions of the replica at owner, and WebSockets to them through another replica.
+// openForwarded connects browsers with sessions of the replica at owner, and WebSockets to them
+// through another replica.
 func (w *world) openForwarded(owner, through string, websockets int) *page {
 	w.t.Helper()
 	p := w.openPage(through, 0, 0)
@@ -170,7 +172,8 @@ func (b *browser) run() {
 			return
 		}
 		if len(answers) > 0 {
-			_ = b.send(answers...) // a session that ended is noticed by receive, which may have acks before
+			// a session that ended is noticed by receive, which may have acks before
+			_ = b.send(answers...)
 		}
 	}
 }

@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// Every instance is replaced by a new one under load, one after the other: each is asked to end, finishes what it has open, and ends in good
-// order. Nothing is handed out twice. What another replica sent to an instance that had left by then is given to another, which was not
-// handed out before.
+// Every instance is replaced by a new one under load, one after the other: each is asked to end,
+// finishes what it has open, and ends in good order. Nothing is handed out twice. What another
+// replica sent to an instance that had left by then is given to another, which was not handed out
+// before.
 func TestDeploy(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		w := newWorld(t, p)

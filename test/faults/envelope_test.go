@@ -115,8 +115,8 @@ func forged(t *testing.T, origin sio.ReplicaID, epoch, sequence uint64, number i
 	return data
 }
 
-// With a secret nothing that a stranger publishes has any influence, also not on the numbers of genuine envelopes; replayed ones are dropped, those
-// of a replica that has left too.
+// With a secret nothing that a stranger publishes has any influence, also not on the numbers of
+// genuine envelopes; replayed ones are dropped, those of a replica that has left too.
 func TestO07_Envelopes(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 2, "--cluster-secret", "a-secret-of-the-cluster", "--recovery", "5m")
@@ -193,7 +193,8 @@ func TestO07_Envelopes(t *testing.T) {
 		return metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`) == repeated+len(genuine)
 	})
 
-	// A replica that never met the one that has left takes nothing of what was recorded either, its heartbeats included.
+	// A replica that never met the one that has left takes nothing of what was recorded either, its
+	// heartbeats included.
 	fresh := c.start("fresh", "--nats-url", "nats://"+c.address, "--cluster-secret", "a-secret-of-the-cluster")
 	await(t, "the fresh replica knows the other", func() bool { return metric(t, fresh, "spanwire_mesh_replicas") == 1 })
 	s.mu.Lock()

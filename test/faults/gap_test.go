@@ -13,7 +13,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// A replica that does not keep up with the others loses some of what they send, and its sockets are not told that they recovered.
+// A replica that does not keep up with the others loses some of what they send, and its sockets are
+// not told that they recovered.
 func TestO06_SlowConsumer(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 2, "--recovery", "5m", "--replica-backlog", "1")
@@ -43,7 +44,8 @@ func TestO06_SlowConsumer(t *testing.T) {
 	}
 }
 
-// A replica that dies while NATS is away may have sent anything before: it is named in answers until it could have come back, and nobody recovers over it.
+// A replica that dies while NATS is away may have sent anything before: it is named in answers
+// until it could have come back, and nobody recovers over it.
 func TestO06_DiedMeanwhile(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 3, "--recovery", "5m", "--replica-heartbeat", "500ms", "--replica-timeout", "4s")
@@ -79,7 +81,8 @@ func TestO06_DiedMeanwhile(t *testing.T) {
 	}
 }
 
-// A NATS that hangs is noticed as one that is away: emits are partial until it is back, and no page that came back lacks what it was told to have.
+// A NATS that hangs is noticed as one that is away: emits are partial until it is back, and no page
+// that came back lacks what it was told to have.
 func TestO06_NATSHangs(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 3, "--recovery", "5m", "--replica-heartbeat", "500ms", "--replica-timeout", "4s")

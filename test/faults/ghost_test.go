@@ -70,7 +70,8 @@ func (w *ghostWorld) three() []*process.Broker {
 	return list
 }
 
-// handler starts an instance that writes down disconnects and waits until it is attached to every one of the replicas.
+// handler starts an instance that writes down disconnects and waits until it is attached to every
+// one of the replicas.
 func (w *ghostWorld) handler(at *process.Broker, replicas ...*process.Broker) *instance {
 	w.t.Helper()
 	file := filepath.Join(w.folder, fmt.Sprintf("gone-%d", len(w.instances)))
@@ -108,7 +109,8 @@ func (w *ghostWorld) told() (sockets map[string]int, reasons map[string]int) {
 	return sockets, reasons
 }
 
-// wantGone waits until each socket of the pages has been told, with the reason if there is one, and checks that none was told twice.
+// wantGone waits until each socket of the pages has been told, with the reason if there is one, and
+// checks that none was told twice.
 func (w *ghostWorld) wantGone(reason string, pages ...*page) {
 	w.t.Helper()
 	var want []string
@@ -137,10 +139,12 @@ func (w *ghostWorld) wantGone(reason string, pages ...*page) {
 	}
 }
 
-// settled waits until every party has had the time to say a disconnect again: what must not happen can only be waited for.
+// settled waits until every party has had the time to say a disconnect again: what must not happen
+// can only be waited for.
 func (w *ghostWorld) settled() { time.Sleep(6 * time.Second) }
 
-// A broker that is killed alone: its handlers are told of all its sockets once, although nobody else can tell them.
+// A broker that is killed alone: its handlers are told of all its sockets once, although nobody
+// else can tell them.
 func TestO02_Alone(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		b := w.single("broker")
@@ -151,7 +155,8 @@ func TestO02_Alone(t *testing.T) {
 	})
 }
 
-// A broker that is started anew at the same address is another one: the sockets of the one before are gone.
+// A broker that is started anew at the same address is another one: the sockets of the one before
+// are gone.
 func TestO02_Restarted(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		b := w.single("broker")
@@ -166,7 +171,8 @@ func TestO02_Restarted(t *testing.T) {
 	})
 }
 
-// Each of three brokers is killed in turn while instances are attached to all of them: each socket is told once in the service.
+// Each of three brokers is killed in turn while instances are attached to all of them: each socket
+// is told once in the service.
 func TestO02_OneOfThree(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		all := w.three()
@@ -180,7 +186,8 @@ func TestO02_OneOfThree(t *testing.T) {
 	})
 }
 
-// An instance at another replica hears all from that one, and an instance whose own replica is killed hears nothing of sockets elsewhere.
+// An instance at another replica hears all from that one, and an instance whose own replica is
+// killed hears nothing of sockets elsewhere.
 func TestO02_Lent(t *testing.T) {
 	t.Run("owner", func(t *testing.T) {
 		each(t, func(t *testing.T, w *ghostWorld) {
@@ -205,7 +212,8 @@ func TestO02_Lent(t *testing.T) {
 	})
 }
 
-// lent starts two replicas, of which the named one runs NATS for both, and an instance that reaches the back only.
+// lent starts two replicas, of which the named one runs NATS for both, and an instance that reaches
+// the back only.
 func (w *ghostWorld) lent(nats string) (front, back *process.Broker) {
 	w.t.Helper()
 	address, nowhere := w.freeAddress(), w.freeAddress()
@@ -262,7 +270,8 @@ func TestO02_Flap(t *testing.T) {
 		}
 		p.end()
 		p.running.Wait()
-		w.wantGone("", p) // whether what was on its way is lost with the connection decides the reason
+		// whether what was on its way is lost with the connection decides the reason
+		w.wantGone("", p)
 	})
 }
 
@@ -284,8 +293,8 @@ func TestO02_Leaving(t *testing.T) {
 	})
 }
 
-// Two instances share the sockets; the link of one flaps, and what emits goes to the other. When the broker is killed afterwards, each socket
-// is told once, by the one that has it.
+// Two instances share the sockets; the link of one flaps, and what emits goes to the other. When
+// the broker is killed afterwards, each socket is told once, by the one that has it.
 func TestO02_FlapThenKill(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		b := w.single("broker", "--rebalance-rate", "0")

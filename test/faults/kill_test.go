@@ -13,7 +13,8 @@ import (
 const (
 	// work is how long handlers take.
 	work = "WORK=20ms"
-	// longWork is how long those take that are killed, so that events are open then even when the load has paused for a moment.
+	// longWork is how long those take that are killed, so that events are open then even when the
+	// load has paused for a moment.
 	longWork = "WORK=400ms"
 )
 
@@ -45,8 +46,9 @@ func TestKill_One(t *testing.T) {
 	}, "go", "python")
 }
 
-// All instances are killed under load, and started again after a while: connected browsers stay and lose nothing, those that connect
-// meanwhile are let in afterwards. More events come than the absent service's budget and the sockets' queues take, so that the broker stops reading.
+// All instances are killed under load, and started again after a while: connected browsers stay and
+// lose nothing, those that connect meanwhile are let in afterwards. More events come than the
+// absent service's budget and the sockets' queues take, so that the broker stops reading.
 func TestKill_All(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		w := newWorld(t, p, "--socket-queue-events", "16", "--absent-service-bytes", "100000", "--connect-hold", "60s")

@@ -15,7 +15,8 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// limit bounds every wait for what must happen at all. It is generous, since machines that run suites are busy.
+// limit bounds every wait for what must happen at all. It is generous, since machines that run
+// suites are busy.
 const limit = 2 * time.Minute
 
 // built holds what all tests start.
@@ -45,7 +46,8 @@ func run(m *testing.M) (code int, err error) {
 	if built.repository, err = filepath.Abs("../.."); err != nil {
 		return 1, err
 	}
-	if built.broker = os.Getenv("TEST_BROKER"); built.broker == "" { // or a binary that is there already
+	// or a binary that is there already
+	if built.broker = os.Getenv("TEST_BROKER"); built.broker == "" {
 		if built.broker, err = process.BuildBroker(built.repository, folder); err != nil {
 			return 1, err
 		}

@@ -32,8 +32,9 @@ const (
 	slowSessions = "spanwire_engine_slow_sessions_total"
 )
 
-// Many browsers ask for large acks and do not read them. What the broker holds for them stays within its budget: those that take nothing are
-// closed, the largest first. A browser that reads notices nothing, even one for which as much waits as for each of them; and when all is over, the
+// Many browsers ask for large acks and do not read them. What the broker holds for them stays
+// within its budget: those that take nothing are closed, the largest first. A browser that reads
+// notices nothing, even one for which as much waits as for each of them; and when all is over, the
 // memory goes back to the system.
 func TestO10_AcksNotRead(t *testing.T) {
 	const browsers, rounds, size = 150, 8, 900_000
@@ -72,8 +73,9 @@ func TestO10_AcksNotRead(t *testing.T) {
 	w.givenBack(before)
 }
 
-// Many members of a room read nothing of large broadcasts. Their queues hold the same bytes, which count once, so that nobody is closed for what
-// costs little. When the broadcasts alone are more than the budget, those that take nothing are closed, and one that reads gets them all.
+// Many members of a room read nothing of large broadcasts. Their queues hold the same bytes, which
+// count once, so that nobody is closed for what costs little. When the broadcasts alone are more
+// than the budget, those that take nothing are closed, and one that reads gets them all.
 func TestO10_BroadcastsNotRead(t *testing.T) {
 	const members, size, few = 200, 300_000, 60
 	w := newMemoryWorld(t, "--max-outbound-total", fmt.Sprint(budget))
@@ -116,7 +118,8 @@ func TestO10_BroadcastsNotRead(t *testing.T) {
 	w.givenBack(before)
 }
 
-// The runtime's memory limit is the setting's, and the log says at the start which one it is and where it comes from.
+// The runtime's memory limit is the setting's, and the log says at the start which one it is and
+// where it comes from.
 func TestO10_MemoryLimit(t *testing.T) {
 	for _, c := range []struct{ flags, says []string }{
 		{[]string{"--memory-limit", "300MiB"}, []string{"source=setting", "bytes=314572800"}},
@@ -152,7 +155,8 @@ func newMemoryWorld(t *testing.T, flags ...string) *world {
 	return w
 }
 
-// browser opens a session and joins the main namespace. Its system takes no more than a little that it does not read, when small is set.
+// browser opens a session and joins the main namespace. Its system takes no more than a little that
+// it does not read, when small is set.
 func (w *world) browser(small bool) *websocket.Conn {
 	w.t.Helper()
 	d := &net.Dialer{}
@@ -243,7 +247,8 @@ func (r *reader) read() {
 func (r *reader) send(packet string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.conn.WriteMessage(websocket.TextMessage, []byte(packet)) // a connection that is lost shows when reading
+	// a connection that is lost shows when reading
+	_ = r.conn.WriteMessage(websocket.TextMessage, []byte(packet))
 }
 
 func (r *reader) count(name string) (int, error) {

@@ -69,7 +69,8 @@ func (c *tied) start(name string, flags ...string) *process.Broker {
 	return b
 }
 
-// startNATS starts a server at the address: that of a broker which belongs to no cluster of the test.
+// startNATS starts a server at the address: that of a broker which belongs to no cluster of the
+// test.
 func (c *tied) startNATS() {
 	c.t.Helper()
 	c.nats = c.start("nats", "--nats-listen", c.address, "--cluster", "nobody")
@@ -220,8 +221,10 @@ func numbersOf(all []emitted, fits func(emitted) bool) (numbers []int) {
 	return numbers
 }
 
-// NATS is away for 10 s under broadcasts of all three replicas. An emit that is answered as delivered reaches every page; one that may not is answered
-// as a partial delivery. Whoever comes back is told that it recovered only when it has everything, whether it was there all the time or was away.
+// NATS is away for 10 s under broadcasts of all three replicas. An emit that is answered as
+// delivered reaches every page; one that may not is answered as a partial delivery. Whoever comes
+// back is told that it recovered only when it has everything, whether it was there all the time or
+// was away.
 func TestO06_NATSAway(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 3, "--recovery", "5m")
@@ -259,7 +262,8 @@ func TestO06_NATSAway(t *testing.T) {
 	e.certain()
 	all := e.stop()
 	everything := numbersOf(all, func(emitted) bool { return true })
-	// What was on its way in the very moment of the kill may have been answered before anyone could notice.
+	// What was on its way in the very moment of the kill may have been answered before anyone could
+	// notice.
 	certain := numbersOf(all, func(x emitted) bool {
 		return x.ok && (x.at.Before(killed.Add(-250*time.Millisecond)) || x.at.After(killed.Add(250*time.Millisecond)))
 	})

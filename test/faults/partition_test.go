@@ -17,7 +17,8 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// cutOff is how long a partition lasts: longer than the broker's keepalive on a stream (10 s and 5 s) and its stall-timeout of 5 s together.
+// cutOff is how long a partition lasts: longer than the broker's keepalive on a stream (10 s and 5
+// s) and its stall-timeout of 5 s together.
 func cutOff() time.Duration {
 	if testing.Short() {
 		return 3 * time.Second
@@ -25,8 +26,8 @@ func cutOff() time.Duration {
 	return 21 * time.Second
 }
 
-// One of two instances is cut off from the broker: no packet passes either way, and nobody is told. Its events go to the other. When the
-// network is whole again it attaches anew.
+// One of two instances is cut off from the broker: no packet passes either way, and nobody is told.
+// Its events go to the other. When the network is whole again it attaches anew.
 func TestPartition(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		n := newNetwork(t)
@@ -67,8 +68,9 @@ type network interface {
 	heal()
 }
 
-// newNetwork makes a network that can be cut: with namespaces of the kernel, which root may make. Without them the bytes are held by a line
-// on the way, which is the next best thing, but it is no partition; so where all tests have to hold, that is a failure.
+// newNetwork makes a network that can be cut: with namespaces of the kernel, which root may make.
+// Without them the bytes are held by a line on the way, which is the next best thing, but it is no
+// partition; so where all tests have to hold, that is a failure.
 func newNetwork(t *testing.T) network {
 	t.Helper()
 	n, err := newNamespace(t)
@@ -82,8 +84,8 @@ func newNetwork(t *testing.T) network {
 	return &held{}
 }
 
-// namespace is a network of its own, with one cable to a bridge of this one. Pulling that at the bridge's end leaves both ends up, so that
-// no side is told anything.
+// namespace is a network of its own, with one cable to a bridge of this one. Pulling that at the
+// bridge's end leaves both ends up, so that no side is told anything.
 type namespace struct {
 	t                         *testing.T
 	name, bridge, cable, plug string

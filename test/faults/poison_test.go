@@ -10,8 +10,9 @@ import (
 	"github.com/spanwire/spanwire/bench/loadgen"
 )
 
-// An event ends every process that handles it. It is handed out so often as it may be, then set aside, told in the log and counted; all
-// that was open beside it is handled, also what the same browser emits later.
+// An event ends every process that handles it. It is handed out so often as it may be, then set
+// aside, told in the log and counted; all that was open beside it is handled, also what the same
+// browser emits later.
 func TestPoison(t *testing.T) {
 	const redeliveries = 5
 	everywhere(t, func(t *testing.T, p place) {
@@ -36,7 +37,8 @@ func TestPoison(t *testing.T) {
 			replace()
 			return w.metric(w.front, "spanwire_dispatch_dropped_total", `cause="max_redeliveries"`) == 1
 		})
-		// The last to die may be the only one that lived then, and it is dead before that is seen here.
+		// The last to die may be the only one that lived then, and it is dead before that is seen
+		// here.
 		w.until("all deaths to be seen", func() bool {
 			replace()
 			return deaths >= 1+redeliveries

@@ -124,7 +124,8 @@ func (c *three) retire(b *process.Broker, service string) (output string, code i
 	return string(text), command.ProcessState.ExitCode()
 }
 
-// A service that is gone holds connects at each replica; one command at any of them retires it in the whole cluster.
+// A service that is gone holds connects at each replica; one command at any of them retires it in
+// the whole cluster.
 func TestO01_retire(t *testing.T) {
 	t.Parallel()
 	c := withoutA(t)
@@ -169,7 +170,8 @@ func withoutA(t *testing.T) *three {
 	return c
 }
 
-// A replica that starts while a service is absent learns of it from the others, and opens nothing that they keep closed.
+// A replica that starts while a service is absent learns of it from the others, and opens nothing
+// that they keep closed.
 func TestO01_newReplica(t *testing.T) {
 	t.Parallel()
 	c := withoutA(t)
@@ -226,8 +228,8 @@ func TestO01_retireSilent(t *testing.T) {
 	held[2]()
 }
 
-// A service whose last instance drains and says so is forgotten by all replicas, those that it was attached to and those that reached it over
-// the backplane.
+// A service whose last instance drains and says so is forgotten by all replicas, those that it was
+// attached to and those that reached it over the backplane.
 func TestO01_drain(t *testing.T) {
 	for _, language := range []string{"go", "python"} {
 		for _, everywhere := range []bool{false, true} {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Emits COUNT numbered events to URL with the published client's own retries, and tells on one line what came of them.
+// Emits COUNT numbered events to URL with the published client's own retries, and tells on one line
+// what came of them.
 const path = require("path");
 const { io } = require(path.join(__dirname, "../interop/js/node_modules/socket.io-client"));
 

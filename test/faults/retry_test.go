@@ -18,8 +18,8 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// The published client emits with its own retries, and every third ack is lost on the way: each event is handled at least once, none before
-// an earlier one, and each callback is called once.
+// The published client emits with its own retries, and every third ack is lost on the way: each
+// event is handled at least once, none before an earlier one, and each callback is called once.
 func TestRetry(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		const count = 30

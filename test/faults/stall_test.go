@@ -16,8 +16,8 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// One of two instances is stopped, and wakes when its events have long been given to the other: what it says of them then reaches nobody,
-// and it attaches again.
+// One of two instances is stopped, and wakes when its events have long been given to the other:
+// what it says of them then reaches nobody, and it attaches again.
 func TestStop(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		w := newWorld(t, p, "--stall-timeout", "5s")
@@ -53,8 +53,9 @@ func TestStop(t *testing.T) {
 	}, "go", "python")
 }
 
-// An instance registers and never reads: its sockets are served by the other as soon as that is noticed. Until then the broker keeps no
-// more of it than it is told to, and another service does not notice.
+// An instance registers and never reads: its sockets are served by the other as soon as that is
+// noticed. Until then the broker keeps no more of it than it is told to, and another service does
+// not notice.
 func TestStuck(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		const (

@@ -13,8 +13,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// visitor is a browser that keeps what it needs to come back after the loss of its connection, as the standard client does, and the numbers that it
-// was sent.
+// visitor is a browser that keeps what it needs to come back after the loss of its connection, as
+// the standard client does, and the numbers that it was sent.
 type visitor struct {
 	address string
 
@@ -67,7 +67,8 @@ func (p *visitor) connect(t *testing.T) (recovered bool) {
 	return false
 }
 
-// read takes what comes until the connection ends. What a recovered socket missed comes before the answer to its connect.
+// read takes what comes until the connection ends. What a recovered socket missed comes before the
+// answer to its connect.
 func (p *visitor) read(conn *websocket.Conn, let chan<- string, ended chan<- struct{}) {
 	defer close(ended)
 	for {

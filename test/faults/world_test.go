@@ -21,7 +21,8 @@ type place struct {
 	language  string // of the handlers: go or python
 }
 
-// everywhere runs a test on both paths with handlers of each language. Tests wait most of their time, so that a few run at once.
+// everywhere runs a test on both paths with handlers of each language. Tests wait most of their
+// time, so that a few run at once.
 func everywhere(t *testing.T, test func(t *testing.T, p place), languages ...string) {
 	for _, language := range languages {
 		for _, p := range []place{{backplane: false, language: language}, {backplane: true, language: language}} {
@@ -41,7 +42,8 @@ func everywhere(t *testing.T, test func(t *testing.T, p place), languages ...str
 type world struct {
 	t     *testing.T
 	place place
-	// front is where browsers connect, back where instances attach; on the direct path both are one replica.
+	// front is where browsers connect, back where instances attach; on the direct path both are one
+	// replica.
 	front, back *process.Broker
 	folder      string
 	instances   []*instance

@@ -39,13 +39,14 @@ func BuildGo(repository, folder, name, pkg string) (string, error) {
 	return path, nil
 }
 
-// StartBroker starts a replica at free addresses, with more flags if wanted, and waits until it is ready.
+// StartBroker starts a replica at free addresses, with more flags if wanted, and waits until it is
+// ready.
 func StartBroker(binary, name string, flags ...string) (*Broker, error) {
 	return StartBrokerOn(binary, name, "127.0.0.1", flags...)
 }
 
-// StartBrokerOn is StartBroker with services let in at an address of this machine, like 0.0.0.0 for all. They must be reached by the
-// loopback too.
+// StartBrokerOn is StartBroker with services let in at an address of this machine, like 0.0.0.0 for
+// all. They must be reached by the loopback too.
 func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) {
 	services, err := FreeAddress()
 	if err != nil {
@@ -54,7 +55,8 @@ func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) 
 	return start(binary, name, host, services, "", flags)
 }
 
-// StartBrokerAt is StartBroker with operators at an address, of which flags may make another that the address reaches too.
+// StartBrokerAt is StartBroker with operators at an address, of which flags may make another that
+// the address reaches too.
 func StartBrokerAt(binary, name, operators string, flags ...string) (*Broker, error) {
 	services, err := FreeAddress()
 	if err != nil {
@@ -63,7 +65,8 @@ func StartBrokerAt(binary, name, operators string, flags ...string) (*Broker, er
 	return start(binary, name, "127.0.0.1", services, operators, flags)
 }
 
-// StartBrokerAgain is StartBroker with services let in at an address that was another broker's before.
+// StartBrokerAgain is StartBroker with services let in at an address that was another broker's
+// before.
 func StartBrokerAgain(binary, name, services string, flags ...string) (*Broker, error) {
 	return start(binary, name, "127.0.0.1", services, "", flags)
 }
@@ -111,7 +114,8 @@ func (b *Broker) Get(path string) (string, error) {
 	return string(body), err
 }
 
-// Metric sums the samples of a metric whose labels hold all of the given pairs, such as `reason="parse error"`.
+// Metric sums the samples of a metric whose labels hold all of the given pairs, such as
+// `reason="parse error"`.
 func (b *Broker) Metric(name string, labels ...string) (float64, error) {
 	text, err := b.Get("/metrics")
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"sync/atomic"
 )
 
-// Line carries connections to a listener, until it is cut or held: that is how a program of any language loses its transport. One
-// to several listeners carries each connection to the next of them that takes it.
+// Line carries connections to a listener, until it is cut or held: that is how a program of any
+// language loses its transport. One to several listeners carries each connection to the next of
+// them that takes it.
 type Line struct {
 	// Fixed at birth.
 	listener net.Listener

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process starts, watches and ends the programs that the suites and the benchmarks measure: brokers, handlers, reference
-// servers. It is used by programs under test/ and bench/, and by tests of the Go SDK, only. Each process is ended by its own id, what it prints is kept in
-// memory (bounded) so that a failure can show it, and every wait has an end.
+// Package process starts, watches and ends the programs that the suites and the benchmarks measure:
+// brokers, handlers, reference servers. It is used by programs under test/ and bench/, and by tests
+// of the Go SDK, only. Each process is ended by its own id, what it prints is kept in memory
+// (bounded) so that a failure can show it, and every wait has an end.
 package process
 
 import (
@@ -20,7 +21,8 @@ import (
 	"time"
 )
 
-// maxLog bounds the output kept of one process. The beginning is kept up to half of it, then the end.
+// maxLog bounds the output kept of one process. The beginning is kept up to half of it, then the
+// end.
 const maxLog = 1 << 20
 
 // Process is one running program.
@@ -198,9 +200,10 @@ var reserved struct {
 	held []net.Listener
 }
 
-// FreeAddress finds a loopback address that nobody listens at, below the ports that the system gives to outgoing connections: one of those
-// could take it before it is used. It gives no address twice, and none that another program that runs tests was given: a socket of an
-// abstract name, which ends with this program, holds the port's number.
+// FreeAddress finds a loopback address that nobody listens at, below the ports that the system
+// gives to outgoing connections: one of those could take it before it is used. It gives no address
+// twice, and none that another program that runs tests was given: a socket of an abstract name,
+// which ends with this program, holds the port's number.
 func FreeAddress() (address string, err error) {
 	const first, count, tries = 10_000, 22_000, 100
 	for range tries {

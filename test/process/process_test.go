@@ -124,7 +124,8 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// A line carries both ways; held, it lets nothing pass until it is released; cut, it ends what is open and carries what comes.
+// A line carries both ways; held, it lets nothing pass until it is released; cut, it ends what is
+// open and carries what comes.
 func TestLine(t *testing.T) {
 	l, err := Listen(echo(t))
 	if err != nil {

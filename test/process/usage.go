@@ -13,13 +13,15 @@ import (
 // ticksPerSecond is USER_HZ, which is 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// CPU gives the processor time that a process has used, in user and kernel mode, all its threads together.
+// CPU gives the processor time that a process has used, in user and kernel mode, all its threads
+// together.
 func CPU(pid int) (time.Duration, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// The second field, the name in parentheses, may hold anything; the fields that follow it cannot hold a parenthesis.
+	// The second field, the name in parentheses, may hold anything; the fields that follow it
+	// cannot hold a parenthesis.
 	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
 	var ticks int64
 	for _, i := range []int{11, 12} { // utime and stime are fields 14 and 15 of the line
@@ -41,7 +43,8 @@ func Busy() (time.Duration, error) {
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	var ticks int64
 	for i, field := range bytes.Fields(line) {
-		// After the word "cpu": user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in these.
+		// After the word "cpu": user, nice, system, idle, iowait, irq, softirq, steal; what follows
+		// is counted in these.
 		if i == 0 || i == 4 || i == 5 || i > 8 {
 			continue
 		}

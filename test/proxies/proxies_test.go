@@ -30,7 +30,8 @@ type proxy struct {
 	program string
 	files   []string // of deploy/proxy
 	replace func(s *site) []string
-	wrap    func(s *site) string // configuration around the first file; empty when the file stands alone
+	// configuration around the first file; empty when the file stands alone
+	wrap    func(s *site) string
 	command func(s *site) []string
 }
 
@@ -55,7 +56,8 @@ var proxies = []proxy{
 	{
 		name: "Caddy", program: "caddy", files: []string{"Caddyfile"},
 		replace: func(s *site) []string {
-			s.ca = s.dir + "/caddy/pki/authorities/local/root.crt" // Caddy makes certificates itself
+			// Caddy makes certificates itself
+			s.ca = s.dir + "/caddy/pki/authorities/local/root.crt"
 			return []string{"app.example.com {", "http://localhost:" + s.plain + ", https://localhost:" + s.secure + " {"}
 		},
 		wrap: func(s *site) string {
@@ -98,8 +100,9 @@ var proxies = []proxy{
 	},
 }
 
-// Each configuration of deploy/proxy serves a page of the proxy's own origin by polling, WebSocket and upgrade, with and without TLS, on a
-// port that is no default; handlers are told the client's address and the origin's scheme. A page of another port is refused.
+// Each configuration of deploy/proxy serves a page of the proxy's own origin by polling, WebSocket
+// and upgrade, with and without TLS, on a port that is no default; handlers are told the client's
+// address and the origin's scheme. A page of another port is refused.
 func TestO20_Proxies(t *testing.T) {
 	for _, p := range proxies {
 		t.Run(p.name, func(t *testing.T) {
@@ -210,7 +213,8 @@ func newSite(t *testing.T, broker string) *site {
 	return s
 }
 
-// configure writes the files as they stand in deploy/proxy, with the site's ports and certificates instead of the documented ones.
+// configure writes the files as they stand in deploy/proxy, with the site's ports and certificates
+// instead of the documented ones.
 func (p *proxy) configure(t *testing.T, s *site) {
 	t.Helper()
 	pairs := append(p.replace(s), "127.0.0.1:5000", s.broker)

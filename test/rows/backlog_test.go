@@ -32,7 +32,8 @@ var (
 	greeted = fmt.Sprintf(`40{"large":[%d,%d]}`, backlogText, backlogText)
 )
 
-// backlogRows are bursts: to browsers that read them, however much it is for a moment, and to browsers that do not.
+// backlogRows are bursts: to browsers that read them, however much it is for a moment, and to
+// browsers that do not.
 var backlogRows = []row{
 	{"O8", "what a connect handler emits arrives, by WebSocket", func(t *testing.T, w *world) {
 		c := w.with(t).websocket(t)
@@ -196,7 +197,8 @@ var backlogRows = []row{
 			if dropped = int(a.GetDropped()); a.GetSockets() != 2 || dropped > 1 || queued == 10_000 {
 				t.Fatalf("after %d events: %v", queued, a)
 			}
-			if got := reads.next(); dropped == 0 && len(got) != 1 { // as it comes, so that only one queue grows
+			// as it comes, so that only one queue grows
+			if got := reads.next(); dropped == 0 && len(got) != 1 {
 				t.Fatalf("the browser that reads got %d packets", len(got))
 			}
 		}
@@ -225,7 +227,8 @@ var backlogRows = []row{
 		p := s.polling(t)
 		p.must(`40{"large":[9000000]}`) // more than the system's buffers hold
 		p.want("40{*")
-		got := p.sip(t, 64<<10, 100*time.Millisecond, 50) // five times write-timeout; the system frees a third of its buffer at a time
+		// five times write-timeout; the system frees a third of its buffer at a time
+		got := p.sip(t, 64<<10, 100*time.Millisecond, 50)
 		if !strings.HasSuffix(got, `xxx"]`) || len(got) < 9_000_000 {
 			t.Errorf("got %d bytes", len(got))
 		}
@@ -266,7 +269,8 @@ func (s *server) joinedByPolling(t *testing.T) *poller {
 	return p
 }
 
-// events counts on with the events of a burst in the body of an answer, which must be in order, and answers pings.
+// events counts on with the events of a burst in the body of an answer, which must be in order, and
+// answers pings.
 func (p *poller) events(body string, next int) int {
 	p.t.Helper()
 	for packet := range strings.SplitSeq(body, "\x1e") {
@@ -302,7 +306,8 @@ func (c *conn) wantBacklog() {
 	}
 }
 
-// queues waits until the broker has queued so many messages for browsers of a broker that is its row's alone.
+// queues waits until the broker has queued so many messages for browsers of a broker that is its
+// row's alone.
 func (s *server) queues(t *testing.T, count float64, do func()) {
 	t.Helper()
 	sent := func() float64 {

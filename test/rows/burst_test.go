@@ -118,8 +118,9 @@ func (c *conn) probe() bool {
 	return err == nil && got == "3probe"
 }
 
-// restsAtOnce tries WebSockets whose upgrade times out before a noop would come that is sent every 100 ms. So a GET that is answered with a
-// noop was answered because of the probe. On a busy machine the time may pass before the probe has arrived; then it is tried again.
+// restsAtOnce tries WebSockets whose upgrade times out before a noop would come that is sent every
+// 100 ms. So a GET that is answered with a noop was answered because of the probe. On a busy
+// machine the time may pass before the probe has arrived; then it is tried again.
 func (w *world) restsAtOnce(t *testing.T, try func(*poller, *conn) (get chan answer, ok bool)) {
 	t.Helper()
 	s := w.with(t, "--upgrade-timeout", "90ms")
@@ -139,7 +140,8 @@ func (w *world) restsAtOnce(t *testing.T, try func(*poller, *conn) (get chan ans
 	t.Error("no GET was answered with a noop")
 }
 
-// waitingBurst is a session on polling with a burst that waits to be fetched, on a broker that is its row's alone.
+// waitingBurst is a session on polling with a burst that waits to be fetched, on a broker that is
+// its row's alone.
 func (s *server) waitingBurst(t *testing.T, headers ...string) *poller {
 	t.Helper()
 	p := s.polling(t, headers...)
@@ -175,7 +177,8 @@ func (p *poller) wantBurst(packets []string) {
 	}
 }
 
-// burstByPolling asks for a burst at an address, with a GET that waits as that of a client, and tells how long it took and how many GETs.
+// burstByPolling asks for a burst at an address, with a GET that waits as that of a client, and
+// tells how long it took and how many GETs.
 func (s *server) burstByPolling(t *testing.T, address string) (took time.Duration, gets int) {
 	t.Helper()
 	client := &http.Client{Timeout: limit, Transport: &http.Transport{DisableCompression: true}}

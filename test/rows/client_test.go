@@ -255,7 +255,8 @@ func (s *server) connected(t *testing.T) *conn {
 
 func (c *conn) send(packets ...string) {
 	for _, p := range packets {
-		_ = c.WriteMessage(websocket.TextMessage, []byte(p)) // a connection that is gone shows when reading
+		// a connection that is gone shows when reading
+		_ = c.WriteMessage(websocket.TextMessage, []byte(p))
 	}
 }
 
@@ -306,7 +307,8 @@ func (c *conn) echo() {
 	c.want("43777[1]")
 }
 
-// closed reads to the end and gives the close code: 1005 when there was none, 1006 when the connection just ended.
+// closed reads to the end and gives the close code: 1005 when there was none, 1006 when the
+// connection just ended.
 func (c *conn) closed() (code int, text string) {
 	c.t.Helper()
 	for {
@@ -326,7 +328,8 @@ func (c *conn) closed() (code int, text string) {
 	}
 }
 
-// closes sends packets after which the session must be closed. Those that begin with a zero byte are binary.
+// closes sends packets after which the session must be closed. Those that begin with a zero byte
+// are binary.
 func (s *server) closes(t *testing.T, packets ...string) {
 	t.Helper()
 	c := s.websocket(t)

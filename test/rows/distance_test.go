@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// distant is the address of a line to the broker on which each byte takes a while in either direction. The line has the bandwidth of the
-// loopback, and ends with the test.
+// distant is the address of a line to the broker on which each byte takes a while in either
+// direction. The line has the bandwidth of the loopback, and ends with the test.
 func distant(t *testing.T, address string, oneWay time.Duration) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

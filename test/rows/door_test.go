@@ -42,7 +42,8 @@ func parseHandshake(t *testing.T, packet string) handshake {
 	return list[0]
 }
 
-// handshake opens a session on WebSocket with more in its query and headers, and tells what the handler sees of it.
+// handshake opens a session on WebSocket with more in its query and headers, and tells what the
+// handler sees of it.
 func (s *server) handshake(t *testing.T, query string, headers ...string) handshake {
 	t.Helper()
 	c := s.mustDial(t, websocket4+query, headers...)
@@ -95,7 +96,8 @@ func raw(t *testing.T, address, request string) (status int, answer string) {
 	return status, string(data)
 }
 
-// trickle posts a body byte by byte until the connection ends, and tells how that was answered; what goes wrong is told in its place.
+// trickle posts a body byte by byte until the connection ends, and tells how that was answered;
+// what goes wrong is told in its place.
 func trickle(address, path, head string, pause time.Duration) string {
 	c, err := net.DialTimeout("tcp", address, limit)
 	if err != nil {
@@ -151,8 +153,8 @@ func bareBroker(t *testing.T, flags ...string) *process.Broker {
 	return b
 }
 
-// exposedBroker starts a broker whose operators' listener can be reached from other machines, and gives the address at which it is asked as from
-// one of them.
+// exposedBroker starts a broker whose operators' listener can be reached from other machines, and
+// gives the address at which it is asked as from one of them.
 func exposedBroker(t *testing.T, flags ...string) (b *process.Broker, outside string) {
 	t.Helper()
 	ip := outsideIP(t)
@@ -170,7 +172,8 @@ func exposedBroker(t *testing.T, flags ...string) (b *process.Broker, outside st
 	return b, net.JoinHostPort(ip, port)
 }
 
-// outsideIP is an address of this machine beside the loopback. A machine without a network is given one.
+// outsideIP is an address of this machine beside the loopback. A machine without a network is given
+// one.
 func outsideIP(t *testing.T) string {
 	t.Helper()
 	find := func() string {
@@ -389,7 +392,8 @@ var doorRows = []row{
 			if i%2 == 1 {
 				head = "Transfer-Encoding: chunked"
 			}
-			go func() { ended <- trickle(s.broker.HTTP, path, head, 100*time.Millisecond) }() // ends with the answer
+			// ends with the answer
+			go func() { ended <- trickle(s.broker.HTTP, path, head, 100*time.Millisecond) }()
 		}
 		// As many bytes, at twice the rate that is asked for, over more than the time of a window.
 		flowing := make(chan answer, 1)
@@ -424,7 +428,8 @@ var doorRows = []row{
 				for i := range 8 {
 					_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
 					w.(http.Flusher).Flush()
-					time.Sleep(500 * time.Millisecond) // longer than the time for an answer, together
+					// longer than the time for an answer, together
+					time.Sleep(500 * time.Millisecond)
 				}
 			case "/socket":
 				c, err := upgrader.Upgrade(w, r, nil)

@@ -133,7 +133,8 @@ var handshakeRows = []row{
 	}},
 }
 
-// waiting is a GET that has arrived and waits. The broker does not tell of it, but the system tells that it has read the request.
+// waiting is a GET that has arrived and waits. The broker does not tell of it, but the system tells
+// that it has read the request.
 func (p *poller) waiting() chan answer {
 	p.t.Helper()
 	var client net.Addr
@@ -164,7 +165,8 @@ func (p *poller) waiting() chan answer {
 	return done
 }
 
-// hasRead waits until the broker has read what a client has written on its connection: then nothing is left in the system's queue.
+// hasRead waits until the broker has read what a client has written on its connection: then nothing
+// is left in the system's queue.
 func (s *server) hasRead(t *testing.T, client net.Addr) {
 	t.Helper()
 	_, port, err := net.SplitHostPort(s.broker.HTTP)
@@ -175,7 +177,8 @@ func (s *server) hasRead(t *testing.T, client net.Addr) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 127.0.0.1 of the broker and of the client, the state ESTABLISHED, bytes to be sent and to be read.
+	// 127.0.0.1 of the broker and of the client, the state ESTABLISHED, bytes to be sent and to be
+	// read.
 	read := fmt.Sprintf(": 0100007F:%04X 0100007F:%04X 01 00000000:00000000 ", local, client.(*net.TCPAddr).Port)
 	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
 		table, err := os.ReadFile("/proc/net/tcp")
@@ -345,7 +348,8 @@ var pollingRows = []row{
 		p.must("40")
 		p.want("40{*")
 		p.must(`42["kick",true]`)
-		time.Sleep(100 * time.Millisecond) // mostly the handler has closed it then; if not, a GET waits, and the row proves less
+		// mostly the handler has closed it then; if not, a GET waits, and the row proves less
+		time.Sleep(100 * time.Millisecond)
 		var got []string
 		for !slices.Contains(got, "1") {
 			got = append(got, p.next()...)

@@ -16,7 +16,8 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// unclear are requests, but for their first line, whose body ends at different places for different readers. A second request follows.
+// unclear are requests, but for their first line, whose body ends at different places for different
+// readers. A second request follows.
 var unclear = map[string]string{
 	"both":                        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	"both, the other way round":   "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
@@ -41,7 +42,8 @@ var unclear = map[string]string{
 	"a negative length":           "Content-Length: -1\r\n\r\n0\r\n\r\n",
 }
 
-// answeredOnce sends each unclear request with a clear one behind it, and expects one answer at most, and the end of the connection.
+// answeredOnce sends each unclear request with a clear one behind it, and expects one answer at
+// most, and the end of the connection.
 func answeredOnce(t *testing.T, dial func() (net.Conn, error), path string) {
 	t.Helper()
 	cases := map[string]string{}

@@ -118,7 +118,8 @@ type server struct {
 	handler *process.Process
 }
 
-// Settings under which no row waits long, each only for rows that wait for it: on a busy machine a step may take a second.
+// Settings under which no row waits long, each only for rows that wait for it: on a busy machine a
+// step may take a second.
 var (
 	small     = []string{"--max-payload", "100000"}
 	impatient = []string{"--connect-timeout", "2s", "--body-timeout", "1s"}

@@ -28,7 +28,8 @@ func freeAddress(t *testing.T) string {
 	return address
 }
 
-// pair starts two brokers, the first with a NATS that the second uses, and handlers at the first. The flags are for the second.
+// pair starts two brokers, the first with a NATS that the second uses, and handlers at the first.
+// The flags are for the second.
 func (w *world) pair(t *testing.T, both []string, second ...string) (a, b *server) {
 	t.Helper()
 	nats := freeAddress(t)
@@ -131,7 +132,8 @@ func (s *server) hang(t *testing.T) (resume func()) {
 	if err := s.broker.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) { // its threads stop one after another
+	// its threads stop one after another
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.broker.PID()))
 		if err != nil || strings.Contains(string(stat), ") T ") {
 			break

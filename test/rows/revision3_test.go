@@ -30,7 +30,8 @@ func (s *server) old(t *testing.T) *poller {
 // split3 cuts a payload of revision 3 into packets: each has its length in UTF-16 units before it.
 func split3(t *testing.T, payload string) (packets []string) {
 	t.Helper()
-	units := []rune(payload) // the rows use no characters beyond the first plane, but where they say so
+	// the rows use no characters beyond the first plane, but where they say so
+	units := []rune(payload)
 	for len(units) > 0 {
 		n, i := 0, 0
 		for ; i < len(units) && units[i] != ':'; i++ {

@@ -304,7 +304,8 @@ var silenceRows = []row{
 			p.want("40*")
 			for range 4 {
 				large := strings.NewReader(`42["echo","` + strings.Repeat("x", 60_000) + `"]` + "\x1e" + `421["echo","` + strings.Repeat("x", 60_000) + `"]`)
-				_, _ = s.try("POST", "/socket.io/?"+p.query, large, "Content-Type", "text/plain") // the session may end meanwhile
+				// the session may end meanwhile
+				_, _ = s.try("POST", "/socket.io/?"+p.query, large, "Content-Type", "text/plain")
 			}
 		}, "level=WARN", "session closed", "slow consumer", "setting=")
 	}},
@@ -508,8 +509,8 @@ var silenceRows = []row{
 	}},
 }
 
-// dials starts a handler that dials an address where it finds no broker, and expects a line of it with the words. A last word with a = is a
-// variable of its environment.
+// dials starts a handler that dials an address where it finds no broker, and expects a line of it
+// with the words. A last word with a = is a variable of its environment.
 func (w *world) dials(t *testing.T, address string, words ...string) {
 	t.Helper()
 	env := []string{"SPANWIRE_ADDRESS=" + address}
@@ -528,7 +529,8 @@ func (w *world) dials(t *testing.T, address string, words ...string) {
 	}
 }
 
-// idleProxy passes TCP on, and cuts connections on which nothing went either way for a time. It gives its address.
+// idleProxy passes TCP on, and cuts connections on which nothing went either way for a time. It
+// gives its address.
 func idleProxy(t *testing.T, target string, idle time.Duration) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

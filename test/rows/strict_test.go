@@ -13,7 +13,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// otherRevision sends requests for a session of revision 4 that name another, by all ways, to a server that may not be the session's.
+// otherRevision sends requests for a session of revision 4 that name another, by all ways, to a
+// server that may not be the session's.
 func otherRevision(t *testing.T, to *server, p *poller) {
 	t.Helper()
 	for _, eio := range []string{"EIO=3", "EIO=5", "EIO=x", "EIO=", "EIO=4&EIO=4"} {

@@ -172,7 +172,8 @@ var websocketRows = []row{
 		c.closed()
 	}},
 	{"H5", "a browser on polling that asks for nothing is ended too", func(t *testing.T, w *world) {
-		s := w.with(t, append([]string{"--log-level", "error"}, pinging...)...) // a broker of its own
+		// a broker of its own
+		s := w.with(t, append([]string{"--log-level", "error"}, pinging...)...)
 		p := s.polling(t)
 		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if n, err := s.broker.Metric(closedTotal, `reason="ping timeout"`); err != nil || n > 0 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command go is the service behind the broker that the benchmark measures, in Go: one event that is echoed, one that is broadcast, one that hangs.
+// Command go is the service behind the broker that the benchmark measures, in Go: one event that is
+// echoed, one that is broadcast, one that hangs.
 package main
 
 import (

@@ -23,7 +23,8 @@ const MaxEnvelope = 3 << 20
 // patience bounds the wait for something that must come. Nothing waits that long unless it fails.
 const patience = 20 * time.Second
 
-// Medium makes the backplane of one more replica. All that one Medium makes reach each other. The suite closes them.
+// Medium makes the backplane of one more replica. All that one Medium makes reach each other. The
+// suite closes them.
 type Medium func(t *testing.T) backplane.Backplane
 
 // Run runs the suite; each test gets a medium of its own.
@@ -43,8 +44,8 @@ func Run(t *testing.T, medium func(t *testing.T) Medium) {
 	}
 }
 
-// Address is one that a server may leave and listen at again, since it is below the ports that the system gives to outgoing connections
-// and to listeners that ask for any.
+// Address is one that a server may leave and listen at again, since it is below the ports that the
+// system gives to outgoing connections and to listeners that ask for any.
 func Address(t testing.TB) string {
 	t.Helper()
 	const first, count, tries = 10_000, 22_000, 100
@@ -255,7 +256,8 @@ func testStop(t *testing.T, medium Medium) {
 	}
 }
 
-// A closed backplane says so, ends its consumer, and can be closed again; what it sent before arrives.
+// A closed backplane says so, ends its consumer, and can be closed again; what it sent before
+// arrives.
 func testClose(t *testing.T, medium Medium) {
 	a, b := Join(t, medium), Join(t, medium)
 	send(t, a, b.ID, "the last")

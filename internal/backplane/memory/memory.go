@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package memory is the backplane of replicas that live in one process: in tests, and where there is only one. The replicas share a
-// Bus.
+// Package memory is the backplane of replicas that live in one process: in tests, and where there
+// is only one. The replicas share a Bus.
 package memory
 
 import (
@@ -23,8 +23,8 @@ type Bus struct {
 	receivers map[*subscription]struct{} // guarded by mu
 }
 
-// NewBus makes a bus on which at most pending envelopes wait for each replica; what comes while so many wait is dropped for it, as
-// NATS does with a slow consumer.
+// NewBus makes a bus on which at most pending envelopes wait for each replica; what comes while so
+// many wait is dropped for it, as NATS does with a slow consumer.
 func NewBus(pending int) *Bus {
 	return &Bus{pending: pending, receivers: make(map[*subscription]struct{})}
 }
@@ -128,7 +128,8 @@ func (b *Backplane) Close() {
 	}
 }
 
-// run gives one copy of each envelope to receive: it owns what it gets, and the bus shares one among all.
+// run gives one copy of each envelope to receive: it owns what it gets, and the bus shares one
+// among all.
 func (s *subscription) run(receive func([]byte)) {
 	defer close(s.ended)
 	for {

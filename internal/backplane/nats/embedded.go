@@ -19,7 +19,8 @@ type embedded struct{ server *server.Server }
 
 const (
 	startTimeout = 10 * time.Second
-	// maxPending is the server's own bound on the bytes that wait for a client; an envelope must fit in.
+	// maxPending is the server's own bound on the bytes that wait for a client; an envelope must
+	// fit in.
 	maxPending = 64 << 20
 )
 
@@ -70,7 +71,8 @@ func startEmbedded(o *Options) (*embedded, error) {
 	return &embedded{server: s}, nil
 }
 
-// listenOn reads host and port as the server wants them: it takes port 0 for its default, and -1 for any.
+// listenOn reads host and port as the server wants them: it takes port 0 for its default, and -1
+// for any.
 func listenOn(host, port string) (string, int, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	client "github.com/nats-io/nats.go"
 )
 
-// link is whether NATS can be reached, and what waits for it. The client library would keep that too, but holds its lock while it tries to reach a
-// server, so that whoever publishes meanwhile waits for as long as a server that hangs is waited for.
+// link is whether NATS can be reached, and what waits for it. The client library would keep that
+// too, but holds its lock while it tries to reach a server, so that whoever publishes meanwhile
+// waits for as long as a server that hangs is waited for.
 type link struct {
 	limit int // bytes
 
@@ -36,8 +37,8 @@ func (l *link) keep(subject string, data []byte) (up, fits bool) {
 	return false, l.keepLocked(subject, data)
 }
 
-// keepAnyway is for what the client did not take, since it noticed first that the link is down. That may be over by now: then nobody would
-// come for what is kept.
+// keepAnyway is for what the client did not take, since it noticed first that the link is down.
+// That may be over by now: then nobody would come for what is kept.
 func (l *link) keepAnyway(conn *client.Conn, subject string, data []byte) (sent, fits bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +58,8 @@ func (l *link) keepLocked(subject string, data []byte) bool {
 	return true
 }
 
-// raise sends what was kept, and is up from then on. What cannot be sent is missed by its receivers, who notice by the numbers.
+// raise sends what was kept, and is up from then on. What cannot be sent is missed by its
+// receivers, who notice by the numbers.
 func (l *link) raise(conn *client.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

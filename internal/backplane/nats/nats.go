@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package nats is the backplane over NATS, embedded or external. It is the only package that knows NATS.
+// Package nats is the backplane over NATS, embedded or external. It is the only package that knows
+// NATS.
 //
-// There are two kinds of subjects: `spanwire.<cluster>.all`, and `spanwire.<cluster>.replica.<id>` for each replica. Nothing that users of
-// the product choose (rooms, namespaces, events) ever becomes part of a subject. All clusters share `spanwire.presence`, where each tells its name.
+// There are two kinds of subjects: `spanwire.<cluster>.all`, and `spanwire.<cluster>.replica.<id>`
+// for each replica. Nothing that users of the product choose (rooms, namespaces, events) ever
+// becomes part of a subject. All clusters share `spanwire.presence`, where each tells its name.
 package nats
 
 import (
@@ -28,27 +30,38 @@ import (
 
 // Options of a backplane over NATS.
 type Options struct {
-	// URL is where NATS is, "nats://host:4222"; several may stand with commas between. Empty means to embed a server.
+	// URL is where NATS is, "nats://host:4222"; several may stand with commas between. Empty means
+	// to embed a server.
 	URL string
-	// Listen is the address "host:port" at which other replicas reach the embedded server. Empty means that only this one uses it.
+	// Listen is the address "host:port" at which other replicas reach the embedded server. Empty
+	// means that only this one uses it.
 	Listen string
-	// Token is the secret that clients of the embedded server must know, and that is shown to the server of URL. May be empty.
+	// Token is the secret that clients of the embedded server must know, and that is shown to the
+	// server of URL. May be empty.
 	Token string
-	// Cluster keeps the replicas of one cluster apart from those of others on the same server: 1 to 64 letters, digits, "-" and "_".
+	// Cluster keeps the replicas of one cluster apart from those of others on the same server: 1 to
+	// 64 letters, digits, "-" and "_".
 	Cluster string
-	// MaxEnvelope is the size in bytes of the largest envelope. The embedded server takes it; an external one is checked for it.
+	// MaxEnvelope is the size in bytes of the largest envelope. The embedded server takes it; an
+	// external one is checked for it.
 	MaxEnvelope int
-	// Pending is how many envelopes wait for this replica at most; what comes while so many wait is lost, which is counted.
+	// Pending is how many envelopes wait for this replica at most; what comes while so many wait is
+	// lost, which is counted.
 	Pending int
-	// ReconnectBuffer is how many bytes are kept for sending while NATS is away; over it, publishing fails.
+	// ReconnectBuffer is how many bytes are kept for sending while NATS is away; over it,
+	// publishing fails.
 	ReconnectBuffer int
-	// PingInterval is the time between two pings of the server. One that hangs is noticed after three of them.
+	// PingInterval is the time between two pings of the server. One that hangs is noticed after
+	// three of them.
 	PingInterval time.Duration
-	// ReconnectWait is the time between two attempts to reach NATS, and up to as much again by chance.
+	// ReconnectWait is the time between two attempts to reach NATS, and up to as much again by
+	// chance.
 	ReconnectWait time.Duration
-	// ServerTLS is the certificate of the embedded server, and whose certificates it asks for. Nil is no TLS.
+	// ServerTLS is the certificate of the embedded server, and whose certificates it asks for. Nil
+	// is no TLS.
 	ServerTLS *tls.Config
-	// ClientTLS gives what each connection to the server of URL begins with. Nil leaves it to the URL, which may begin with tls://.
+	// ClientTLS gives what each connection to the server of URL begins with. Nil leaves it to the
+	// URL, which may begin with tls://.
 	ClientTLS func() *tls.Config
 }
 
@@ -87,8 +100,8 @@ type Backplane struct {
 	subs []*subscription // guarded by mu
 }
 
-// New starts the embedded server, or connects to the one that the options name. An external server may be away: it is then tried for ever,
-// and Healthy says so meanwhile.
+// New starts the embedded server, or connects to the one that the options name. An external server
+// may be away: it is then tried for ever, and Healthy says so meanwhile.
 func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) {
 	if !clusterName.MatchString(o.Cluster) {
 		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
@@ -157,7 +170,8 @@ func (b *Backplane) settings() []client.Option {
 	return settings
 }
 
-// Publish implements backplane.Backplane. While NATS is away it keeps what it can until NATS is back.
+// Publish implements backplane.Backplane. While NATS is away it keeps what it can until NATS is
+// back.
 func (b *Backplane) Publish(to sio.ReplicaID, data []byte) error {
 	subject := b.subject(to)
 	up, fits := b.link.keep(subject, data)
@@ -199,7 +213,8 @@ func (b *Backplane) Healthy() error {
 	return &sio.Error{Code: sio.CodeUnavailable, Op: "check backplane", Message: "NATS cannot be reached", Cause: err}
 }
 
-// Losses implements backplane.Backplane: it counts the times that NATS was away, or that this replica did not keep up.
+// Losses implements backplane.Backplane: it counts the times that NATS was away, or that this
+// replica did not keep up.
 func (b *Backplane) Losses() uint64 { return b.losses.Load() }
 
 // Changes implements backplane.Backplane.

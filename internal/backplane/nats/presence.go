@@ -9,8 +9,9 @@ import (
 	client "github.com/nats-io/nats.go"
 )
 
-// presence tells the clusters that share a NATS of each other. Their replicas see nothing else of one another, and whoever gave two replicas different
-// names by mistake would find no trace of it. A replica publishes the name of its cluster, now and then, on a subject that all have in common.
+// presence tells the clusters that share a NATS of each other. Their replicas see nothing else of
+// one another, and whoever gave two replicas different names by mistake would find no trace of it.
+// A replica publishes the name of its cluster, now and then, on a subject that all have in common.
 type presence struct {
 	b    *Backplane
 	quit chan struct{}
@@ -28,11 +29,13 @@ const (
 	maxForeign       = 64                   // others that are kept: names can be made up
 )
 
-// startPresence begins to tell and to listen. A NATS that does not allow the subject only keeps this replica from knowing of other clusters.
+// startPresence begins to tell and to listen. A NATS that does not allow the subject only keeps
+// this replica from knowing of other clusters.
 func (b *Backplane) startPresence() {
 	p := &presence{b: b, quit: make(chan struct{}), foreign: make(map[string]time.Time)}
 	b.presence = p
-	if _, err := b.conn.Subscribe(presenceSubject, p.heard); err != nil { // ends with the connection
+	// ends with the connection
+	if _, err := b.conn.Subscribe(presenceSubject, p.heard); err != nil {
 		b.log.Info("other clusters on this NATS cannot be seen", "err", err)
 	}
 	p.done.Go(p.run) // ended by stop

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Clusters on one NATS hear of each other at once, whichever came first; the own one and nonsense are none.
+// Clusters on one NATS hear of each other at once, whichever came first; the own one and nonsense
+// are none.
 func TestPresence(t *testing.T) {
 	owner := startListening(t)
 	same := join(t, owner)

@@ -67,7 +67,8 @@ func external(t *testing.T, address string) (*embedded, string) {
 	return server, server.address()
 }
 
-// NATS dies and comes back: publishing fails meanwhile when the buffer is full, and replicas find each other again.
+// NATS dies and comes back: publishing fails meanwhile when the buffer is full, and replicas find
+// each other again.
 func TestBackplane_Restart(t *testing.T) {
 	server, address := external(t, backplanetest.Address(t))
 	o := options()
@@ -99,7 +100,8 @@ func TestBackplane_Restart(t *testing.T) {
 	eventually(t, "the outage is counted", func() bool {
 		return value(a.metrics.Disconnects) == 1 && value(a.metrics.Reconnects) == 1 && value(a.metrics.Connected) == 1
 	})
-	// What a buffered may have been sent before b listened again, so b gets some or none of it; it gets what comes now.
+	// What a buffered may have been sent before b listened again, so b gets some or none of it; it
+	// gets what comes now.
 	for _, r := range []*replica{a, b} {
 		if err := r.conn.Flush(); err != nil {
 			t.Fatal(err)
@@ -129,7 +131,8 @@ func TestBackplane_Restart(t *testing.T) {
 	}
 }
 
-// What was sent while one replica's connection was broken is reported there as lost, with the number.
+// What was sent while one replica's connection was broken is reported there as lost, with the
+// number.
 func TestBackplane_Gap(t *testing.T) {
 	server, address := external(t, backplanetest.Address(t))
 	o := options()

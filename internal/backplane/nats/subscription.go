@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// subscription is the one consumer of a replica. Both subjects feed one channel, so the order in which a publisher used the two is kept.
+// subscription is the one consumer of a replica. Both subjects feed one channel, so the order in
+// which a publisher used the two is kept.
 type subscription struct {
 	conn  *client.Conn
 	subs  []*client.Subscription
@@ -20,7 +21,8 @@ type subscription struct {
 	once  sync.Once
 }
 
-// Subscribe implements backplane.Backplane. When NATS can be reached, the subscription is in force on return.
+// Subscribe implements backplane.Backplane. When NATS can be reached, the subscription is in force
+// on return.
 func (b *Backplane) Subscribe(self sio.ReplicaID, receive func(data []byte)) (stop func(), err error) {
 	s := &subscription{
 		conn: b.conn, queue: make(chan *client.Msg, b.options.Pending), quit: make(chan struct{}), ended: make(chan struct{}),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package httpapi is EmitterService for programs that speak HTTP and JSON only: shells, PHP, anything. It translates requests into calls of
-// the contract and their answers back, and knows no room of the broker.
+// Package httpapi is EmitterService for programs that speak HTTP and JSON only: shells, PHP,
+// anything. It translates requests into calls of the contract and their answers back, and knows no
+// room of the broker.
 package httpapi
 
 import (
@@ -25,16 +26,18 @@ const Prefix = "/api/v1/"
 type Options struct {
 	// Emitter carries the calls out.
 	Emitter spanwirev1.EmitterServiceServer
-	// Authenticate checks what the request shows, its Authorization header or its certificate, and gives the context for the call. The error
-	// is a gRPC status.
+	// Authenticate checks what the request shows, its Authorization header or its certificate, and
+	// gives the context for the call. The error is a gRPC status.
 	Authenticate func(r *http.Request) (context.Context, error)
-	// Open says that callers need no credentials. Then a page in a browser on this machine could call as well as any program, so that only
-	// requests for a loopback name, or for Host, are taken.
+	// Open says that callers need no credentials. Then a page in a browser on this machine could
+	// call as well as any program, so that only requests for a loopback name, or for Host, are
+	// taken.
 	Open bool
 	Host string // of the listener, without port
 	// Closed says why nobody is let in; empty when some are.
 	Closed string
-	// MaxBody bounds the body of a request in bytes (setting max-call-body), BodyTimeout its reading (setting body-timeout).
+	// MaxBody bounds the body of a request in bytes (setting max-call-body), BodyTimeout its
+	// reading (setting body-timeout).
 	MaxBody     int
 	BodyTimeout time.Duration
 }
@@ -124,8 +127,9 @@ func (c *call) names() string {
 	return strings.Join(all, ", ")
 }
 
-// refuseBrowsers turns away what a page made a browser send. A page of another origin is told by Origin or Sec-Fetch-Site; one that calls a
-// name of its own which it lets point to this machine, by Host. Where credentials are asked for, Host may be any: no page can show those.
+// refuseBrowsers turns away what a page made a browser send. A page of another origin is told by
+// Origin or Sec-Fetch-Site; one that calls a name of its own which it lets point to this machine,
+// by Host. Where credentials are asked for, Host may be any: no page can show those.
 func (c *call) refuseBrowsers() error {
 	const code = "CROSS_SITE"
 	if site := c.r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {

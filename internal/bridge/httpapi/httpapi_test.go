@@ -178,7 +178,8 @@ func TestNew_refusals(t *testing.T) {
 	}
 }
 
-// Programs on this machine call by any of its names; who shows credentials, by any name at all; a page of the door's own, too.
+// Programs on this machine call by any of its names; who shows credentials, by any name at all; a
+// page of the door's own, too.
 func TestNew_hosts(t *testing.T) {
 	e := &emitter{answer: &spanwirev1.ExecuteResponse{}}
 	o := options(e)
@@ -259,7 +260,8 @@ func TestNew_retire(t *testing.T) {
 	}
 }
 
-// A tail writes a line for each occurrence as it comes, and ends with its caller; one too many is told to wait.
+// A tail writes a line for each occurrence as it comes, and ends with its caller; one too many is
+// told to wait.
 func TestNew_tail(t *testing.T) {
 	e := &emitter{}
 	happened := make(chan string)

@@ -20,8 +20,8 @@ import (
 	"github.com/spanwire/spanwire/internal/apijson"
 )
 
-// target is how a request chooses sockets. Lists that are there and empty are refused: a program that has lost its list should not reach
-// everyone.
+// target is how a request chooses sockets. Lists that are there and empty are refused: a program
+// that has lost its list should not reach everyone.
 type target struct {
 	Namespace string    `json:"namespace"`
 	Pattern   bool      `json:"pattern"`
@@ -96,7 +96,8 @@ func (c *call) read(into any) error {
 	return readBody(body, into)
 }
 
-// readBody takes one JSON object. Names that are not known are refused by name: a mistyped "rooms" would reach everyone.
+// readBody takes one JSON object. Names that are not known are refused by name: a mistyped "rooms"
+// would reach everyone.
 func readBody(body []byte, into any) error {
 	members := map[string]json.RawMessage{}
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -163,7 +164,8 @@ func setField(v reflect.Value, values []string) error {
 	return nil
 }
 
-// fieldsOf gives the fields of a request by their names in JSON, those of embedded structs among them.
+// fieldsOf gives the fields of a request by their names in JSON, those of embedded structs among
+// them.
 func fieldsOf(into any) map[string]reflect.Value {
 	all := make(map[string]reflect.Value)
 	var add func(v reflect.Value)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package brokertest starts a broker, or a cluster of them, in one line of a test: in the test's own process, at free ports of the
-// loopback, drained when the test ends.
+// Package brokertest starts a broker, or a cluster of them, in one line of a test: in the test's
+// own process, at free ports of the loopback, drained when the test ends.
 package brokertest
 
 import (

@@ -86,7 +86,8 @@ func (a *Authority) Issue(name string, changes ...func(*x509.Certificate)) (cert
 	return pemOf("CERTIFICATE", der), pemOf("EC PRIVATE KEY", keyDER)
 }
 
-// Write issues a certificate into cert.pem and key.pem of the directory, and the authority into ca.pem.
+// Write issues a certificate into cert.pem and key.pem of the directory, and the authority into
+// ca.pem.
 func (a *Authority) Write(dir, name string, changes ...func(*x509.Certificate)) (cert, key, ca string) {
 	a.t.Helper()
 	cert, key, ca = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
@@ -97,7 +98,8 @@ func (a *Authority) Write(dir, name string, changes ...func(*x509.Certificate)) 
 	return cert, key, ca
 }
 
-// Client is the configuration of a client that trusts the authority and shows a certificate with the name; none when it is empty.
+// Client is the configuration of a client that trusts the authority and shows a certificate with
+// the name; none when it is empty.
 func (a *Authority) Client(name string, changes ...func(*x509.Certificate)) *tls.Config {
 	a.t.Helper()
 	c := &tls.Config{RootCAs: a.Pool(), MinVersion: tls.VersionTLS12}

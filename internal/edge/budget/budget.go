@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package budget counts the bytes that a replica holds for browsers that have not taken them. Transports add what they cannot write at
-// once and subtract what left or was dropped. Bytes that many sessions share count once, however many sessions hold them: that is what they
-// cost. The budget cuts nobody off itself; whoever made it does, when it is told that the budget runs short.
+// Package budget counts the bytes that a replica holds for browsers that have not taken them.
+// Transports add what they cannot write at once and subtract what left or was dropped. Bytes that
+// many sessions share count once, however many sessions hold them: that is what they cost. The
+// budget cuts nobody off itself; whoever made it does, when it is told that the budget runs short.
 package budget
 
 import "sync/atomic"
@@ -15,8 +16,9 @@ type Budget struct {
 	held    atomic.Int64
 }
 
-// New makes a Budget of limit bytes. short is called whenever bytes are added while more than half of the budget is held, and changed with
-// each change, both under locks of the caller: they must not block.
+// New makes a Budget of limit bytes. short is called whenever bytes are added while more than half
+// of the budget is held, and changed with each change, both under locks of the caller: they must
+// not block.
 func New(limit int64, short func(), changed func(bytes int)) *Budget {
 	return &Budget{limit: limit, short: short, changed: changed}
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Browser is one session. Its methods are called by one goroutine, the test's; a goroutine of its own reads and answers pings.
+// Browser is one session. Its methods are called by one goroutine, the test's; a goroutine of its
+// own reads and answers pings.
 type Browser struct {
 	// SessionID is the Engine.IO id.
 	SessionID string
@@ -24,7 +25,8 @@ type Browser struct {
 	decoder   socketio.Decoder
 	aside     []socketio.Packet // read while another namespace's was looked for
 	ended     chan struct{}     // closed when the reader has ended
-	// writing holds one value during a write, since pongs are not the test's. It is no mutex: in a bubble, time passes for who waits.
+	// writing holds one value during a write, since pongs are not the test's. It is no mutex: in a
+	// bubble, time passes for who waits.
 	writing chan struct{}
 	mute    atomic.Bool
 
@@ -105,7 +107,8 @@ func (b *Browser) packet(m Message) bool {
 // Send sends one Socket.IO packet, or what passes for one.
 func (b *Browser) Send(text string) { b.SendPacket("4" + text) }
 
-// SendPacket sends one Engine.IO packet, or what passes for one. After the end of the session it does nothing.
+// SendPacket sends one Engine.IO packet, or what passes for one. After the end of the session it
+// does nothing.
 func (b *Browser) SendPacket(text string) { b.write(Message{Text: text}) }
 
 // SendBinary sends one attachment.
@@ -127,8 +130,8 @@ func (b *Browser) failed(err error) {
 	b.failures = append(b.failures, err)
 }
 
-// Failure is all that reading and writing failed with: what a standard client tells in the details of its disconnect. It is for the end of
-// a session.
+// Failure is all that reading and writing failed with: what a standard client tells in the details
+// of its disconnect. It is for the end of a session.
 func (b *Browser) Failure() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package edgetest is a browser in memory, for tests: it speaks Socket.IO to an http.Handler, by polling or by WebSocket, and asks for what
-// it expects in one line each. Serve needs no network and works in a testing/synctest bubble; ServeTCP uses a real one.
+// Package edgetest is a browser in memory, for tests: it speaks Socket.IO to an http.Handler, by
+// polling or by WebSocket, and asks for what it expects in one line each. Serve needs no network
+// and works in a testing/synctest bubble; ServeTCP uses a real one.
 package edgetest
 
 import (

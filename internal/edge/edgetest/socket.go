@@ -135,7 +135,8 @@ func (s *Socket) Disconnect() {
 	s.browser.Send(string(socketio.AppendDisconnect(nil, s.namespace)))
 }
 
-// ExpectDisconnect waits for the server's word that the socket is ended; it must be the next packet of the namespace.
+// ExpectDisconnect waits for the server's word that the socket is ended; it must be the next packet
+// of the namespace.
 func (s *Socket) ExpectDisconnect() {
 	s.browser.t.Helper()
 	if p := s.browser.packetOf(s.namespace); p.Type != socketio.Disconnect {

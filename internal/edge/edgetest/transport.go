@@ -33,8 +33,8 @@ type transport interface {
 	cut()
 }
 
-// Message is one text message or one binary message. Text is an Engine.IO packet between browser and transport, and a Socket.IO packet
-// above.
+// Message is one text message or one binary message. Text is an Engine.IO packet between browser
+// and transport, and a Socket.IO packet above.
 type Message struct {
 	Text   string
 	Binary []byte // nil for text

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 )
 
-// Room for sessions. A session is let in before its WebSocket handshake is answered, so that one there is no room for is told by HTTP;
-// it counts from then on, until the server forgets it.
+// Room for sessions. A session is let in before its WebSocket handshake is answered, so that one
+// there is no room for is told by HTTP; it counts from then on, until the server forgets it.
 
 // room counts sessions, and those of each address when they are bounded. Server.mu guards it.
 type room struct {

@@ -10,10 +10,11 @@ import (
 	"github.com/spanwire/spanwire/api/querystring"
 )
 
-// Clients read any number of packets from one polling answer, with one exception: python-engineio raises an error over more than 16
-// (Payload.max_decode_packets) and closes the session. Two signs tell it. The HTTP libraries that it uses, requests and aiohttp, name
-// Python in the User-Agent, unless the program sets another. And the cache buster is Python's time.time(), seconds with a fraction,
-// unless the program turns it off; no other client writes it so.
+// Clients read any number of packets from one polling answer, with one exception: python-engineio
+// raises an error over more than 16 (Payload.max_decode_packets) and closes the session. Two signs
+// tell it. The HTTP libraries that it uses, requests and aiohttp, name Python in the User-Agent,
+// unless the program sets another. And the cache buster is Python's time.time(), seconds with a
+// fraction, unless the program turns it off; no other client writes it so.
 
 const (
 	anyAgent = "*"

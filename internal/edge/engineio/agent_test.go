@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Clients in Python must be known by what their HTTP libraries send, or by the cache buster; all others must not be taken for them.
+// Clients in Python must be known by what their HTTP libraries send, or by the cache buster; all
+// others must not be taken for them.
 func TestServer_PacketLimited(t *testing.T) {
 	libraries := DefaultOptions().PacketLimitedAgents
 	for _, c := range []struct {
@@ -52,7 +53,8 @@ func TestServer_PacketLimited(t *testing.T) {
 	}
 }
 
-// Everything that waits must come in one answer, up to MaxPayload bytes as they are written: base64 counts as such.
+// Everything that waits must come in one answer, up to MaxPayload bytes as they are written: base64
+// counts as such.
 func TestSession_P1_WholeQueue(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPayload = 10_000 })
 	p := w.polling()

@@ -12,8 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// answers are the polling answers of one session that are being written: one, but for a browser that asks again before it has read the
-// last one. They are guarded by Session.mu.
+// answers are the polling answers of one session that are being written: one, but for a browser
+// that asks again before it has read the last one. They are guarded by Session.mu.
 type answers struct {
 	controls []*http.ResponseController
 	size     int   // bytes that are being written
@@ -28,8 +28,8 @@ func (a *answers) cut() {
 	a.controls = nil
 }
 
-// writeAnswer writes the body of an answer in pieces. A browser that takes nothing for WriteTimeout is slow, and one that takes a little
-// at a time is not.
+// writeAnswer writes the body of an answer in pieces. A browser that takes nothing for WriteTimeout
+// is slow, and one that takes a little at a time is not.
 func (s *Session) writeAnswer(w http.ResponseWriter, r *http.Request, p *polling, body []byte) error {
 	const piece = 64 << 10
 	control, size := http.NewResponseController(w), len(body)
@@ -69,7 +69,8 @@ func (s *Session) writeAnswer(w http.ResponseWriter, r *http.Request, p *polling
 // errCut means that the session was ended while its answer was written.
 var errCut = errors.New("the session was cut off")
 
-// extend gives the browser WriteTimeout for the next piece, unless the session has been cut off. The HTTP server takes the deadline back.
+// extend gives the browser WriteTimeout for the next piece, unless the session has been cut off.
+// The HTTP server takes the deadline back.
 func (s *Session) extend(p *polling, control *http.ResponseController, piece int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,7 +78,8 @@ func (s *Session) extend(p *polling, control *http.ResponseController, piece int
 		return false
 	}
 	p.answers.taken += int64(piece)
-	_ = control.SetWriteDeadline(time.Now().Add(s.server.o.WriteTimeout)) // a connection that is gone fails in the write
+	// a connection that is gone fails in the write
+	_ = control.SetWriteDeadline(time.Now().Add(s.server.o.WriteTimeout))
 	return true
 }
 

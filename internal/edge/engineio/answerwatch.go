@@ -16,14 +16,16 @@ import (
 // connKey is the key of a request's connection in its context.
 type connKey struct{}
 
-// ConnContext is the ConnContext of the HTTP server whose requests a Server gets. With it, the Server sees what a browser takes of a long
-// answer. Without it, a browser counts as slow when the system takes nothing more for it.
+// ConnContext is the ConnContext of the HTTP server whose requests a Server gets. With it, the
+// Server sees what a browser takes of a long answer. Without it, a browser counts as slow when the
+// system takes nothing more for it.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// answerWatch extends the time for an answer while the browser acknowledges what the system holds for it. The system takes the next
-// piece only when about a third of its buffer is free, which is more than a megabyte: over a slow link that lasts longer than WriteTimeout.
+// answerWatch extends the time for an answer while the browser acknowledges what the system holds
+// for it. The system takes the next piece only when about a third of its buffer is free, which is
+// more than a megabyte: over a slow link that lasts longer than WriteTimeout.
 type answerWatch struct {
 	s       *Session
 	p       *polling
@@ -68,7 +70,8 @@ func (w *answerWatch) look() {
 		w.waits = waits
 		w.s.mu.Lock()
 		if slices.Contains(w.p.answers.controls, w.control) { // else it was cut off
-			_ = w.control.SetWriteDeadline(time.Now().Add(w.s.server.o.WriteTimeout)) // a connection that is gone fails in the write
+			// a connection that is gone fails in the write
+			_ = w.control.SetWriteDeadline(time.Now().Add(w.s.server.o.WriteTimeout))
 		}
 		w.s.mu.Unlock()
 	}

@@ -70,7 +70,8 @@ func maskedText(payload string) []byte {
 	return append([]byte{0x81, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
 }
 
-// An echo on WebSocket allocates the message and gorilla's reader, and nothing of ours; queueing a shared message nothing.
+// An echo on WebSocket allocates the message and gorilla's reader, and nothing of ours; queueing a
+// shared message nothing.
 func TestSession_Allocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("pools drop at random under the race detector")
@@ -126,8 +127,8 @@ func BenchmarkSession_Queue(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(16*b.N), "ns/message")
 }
 
-// BenchmarkIdle reports the resident memory per idle WebSocket session, of which the clients in this process are a part: they are
-// bare descriptors without buffers or goroutines.
+// BenchmarkIdle reports the resident memory per idle WebSocket session, of which the clients in
+// this process are a part: they are bare descriptors without buffers or goroutines.
 func BenchmarkIdle(b *testing.B) {
 	const n = 4000
 	address, _ := benchServer(b)

@@ -13,8 +13,9 @@ import (
 	"sync"
 )
 
-// Polling answers are compressed when the browser takes it, the answer is large enough to gain by it, and not all of its packets opted
-// out. Compressors are large, so they are pooled; they live only while an answer is written.
+// Polling answers are compressed when the browser takes it, the answer is large enough to gain by
+// it, and not all of its packets opted out. Compressors are large, so they are pooled; they live
+// only while an answer is written.
 
 // Encoding is a way to compress an HTTP answer, in the words of Accept-Encoding.
 type Encoding string
@@ -64,7 +65,8 @@ type compressor interface {
 	Reset(w io.Writer)
 }
 
-// Speed matters more than the last percent: the answer is waited for, and compressors at this level are smaller, too.
+// Speed matters more than the last percent: the answer is waited for, and compressors at this level
+// are smaller, too.
 var compressors = map[Encoding]*sync.Pool{
 	Gzip: {New: func() any {
 		w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is right

@@ -38,7 +38,8 @@ func unpack(t *testing.T, r reply) string {
 	return string(b)
 }
 
-// P15: an answer is compressed as the browser likes it, when it is large enough and not all of it opted out.
+// P15: an answer is compressed as the browser likes it, when it is large enough and not all of it
+// opted out.
 func TestSession_P15_Compression(t *testing.T) {
 	w := newWorld(t, nil)
 	small, large := Message{Data: []byte("x")}, Message{Data: bytes.Repeat([]byte("x"), 1023)}

@@ -11,8 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Cookie is a cookie with the session's id on the first answer of a session, for load balancers that send all requests of a session to
-// one place by it. Without a name there is none.
+// Cookie is a cookie with the session's id on the first answer of a session, for load balancers
+// that send all requests of a session to one place by it. Without a name there is none.
 type Cookie struct {
 	Name     string
 	Path     string // left out when it is empty: browsers then take the path of the request

@@ -10,9 +10,10 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Drain opens no more sessions, closes all with ReasonServerShuttingDown, spread over DrainSpread, and waits until they and their
-// goroutines are gone. A session is closed when all that it took is answered, at the latest DrainSettle after the beginning. When ctx ends
-// first, Drain aborts the rest and returns the error of ctx.
+// Drain opens no more sessions, closes all with ReasonServerShuttingDown, spread over DrainSpread,
+// and waits until they and their goroutines are gone. A session is closed when all that it took is
+// answered, at the latest DrainSettle after the beginning. When ctx ends first, Drain aborts the
+// rest and returns the error of ctx.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	first := !s.draining
@@ -65,8 +66,9 @@ func (s *Server) closeAll(settling context.Context, sessions []*Session, unanswe
 	}
 }
 
-// DrainSession closes one session on a WebSocket, as Drain does, within the time: another replica that carries the WebSocket drains. A session
-// that is not there, is on polling, or is being drained in this way already is left alone.
+// DrainSession closes one session on a WebSocket, as Drain does, within the time: another replica
+// that carries the WebSocket drains. A session that is not there, is on polling, or is being
+// drained in this way already is left alone.
 func (s *Server) DrainSession(id sio.SessionID, within time.Duration) {
 	session := s.enterLeaving(id)
 	if session == nil {
@@ -121,7 +123,8 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// drain closes the session when all that it took is answered, at the latest when ctx ends. It returns false when something was not.
+// drain closes the session when all that it took is answered, at the latest when ctx ends. It
+// returns false when something was not.
 func (s *Session) drain(ctx context.Context) (answered bool) {
 	defer s.Close(sio.ReasonServerShuttingDown)
 	// A receiver that blocks in Message is woken by the end only.

@@ -13,8 +13,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// One session on a WebSocket is drained, once, when all that it took is answered or its time is over. Others, those on polling and those that are not
-// there are left alone.
+// One session on a WebSocket is drained, once, when all that it took is answered or its time is
+// over. Others, those on polling and those that are not there are left alone.
 func TestServer_DrainSession(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		s, never, other, p := w.websocket(), w.websocket(), w.websocket(), w.polling()
@@ -25,7 +25,8 @@ func TestServer_DrainSession(t *testing.T) {
 		w.engine.DrainSession("nobody", time.Minute)
 		w.engine.DrainSession(sio.NewSessionID(w.engine.o.Replica), time.Minute)
 		w.engine.DrainSession(p.rec.session.ID(), 0)
-		for _, within := range []time.Duration{10 * time.Second, time.Second} { // the second is one too many
+		// the second is one too many
+		for _, within := range []time.Duration{10 * time.Second, time.Second} {
 			w.engine.DrainSession(s.rec.session.ID(), within)
 			w.engine.DrainSession(never.rec.session.ID(), within)
 		}
@@ -51,7 +52,8 @@ func TestServer_DrainSession(t *testing.T) {
 	})
 }
 
-// A session that goes meanwhile ends its drain, and a drain of the server ends it, too, and waits for it.
+// A session that goes meanwhile ends its drain, and a drain of the server ends it, too, and waits
+// for it.
 func TestServer_DrainSession_ends(t *testing.T) {
 	inBubble(t, func(o *Options) { o.DrainSettle = time.Second }, func(t *testing.T, w *world) {
 		leaves, stays := w.websocket(), w.websocket()

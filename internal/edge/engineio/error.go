@@ -24,8 +24,8 @@ const (
 	codeVersion    = 5
 )
 
-// refusal is an answer that turns a request away. Code and message are the protocol's, for clients; cause is for counters and the log,
-// and say and setting for whoever reads the log.
+// refusal is an answer that turns a request away. Code and message are the protocol's, for clients;
+// cause is for counters and the log, and say and setting for whoever reads the log.
 type refusal struct {
 	code    int
 	status  int
@@ -78,7 +78,8 @@ func tooLarge(o *Options) *fault {
 	return f
 }
 
-// tooMany is what becomes of a session whose browser sends more packets in one body than MaxPacketsPerPayload.
+// tooMany is what becomes of a session whose browser sends more packets in one body than
+// MaxPacketsPerPayload.
 func tooMany(o *Options) *fault {
 	f := limited(sio.ReasonParseError, LimitCount, "packets in payload", "max-packets-per-payload",
 		fmt.Sprintf("The body holds more packets than the setting max-packets-per-payload allows (%d)", o.MaxPacketsPerPayload))
@@ -91,7 +92,8 @@ func limited(reason sio.Reason, limit Limit, cause, setting, message string) *fa
 	return &fault{reason: reason, refusal: why, why: &explanation{limit.closeCode(), why}}
 }
 
-// retryAfter is when a browser that was turned away since there is no room may come again, in seconds.
+// retryAfter is when a browser that was turned away since there is no room may come again, in
+// seconds.
 const retryAfter = "5"
 
 // refuse answers with JSON, or with the bare message where a WebSocket was asked for.
@@ -134,7 +136,8 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	w.Write(body)
 }
 
-// logRefusal says why a request was turned away, a line a second for each cause: those that a setting governs as a warning.
+// logRefusal says why a request was turned away, a line a second for each cause: those that a
+// setting governs as a warning.
 func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	if why.quiet {
 		return
@@ -167,8 +170,8 @@ func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	s.log.Warn(text, args...)
 }
 
-// discardRest takes what follows of a body that was refused, for a moment: a client that is still sending when its connection is closed
-// may never see the answer.
+// discardRest takes what follows of a body that was refused, for a moment: a client that is still
+// sending when its connection is closed may never see the answer.
 func (s *Server) discardRest(control *http.ResponseController, r *http.Request) {
 	const most = 8 // times what a body may have
 	control.Flush()

@@ -12,7 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// newHandshake keeps what the opening request said, but for what a browser says in the name of a proxy. The session adds its revision.
+// newHandshake keeps what the opening request said, but for what a browser says in the name of a
+// proxy. The session adds its revision.
 func (s *Server) newHandshake(r *http.Request, c *caller, t Transport) *sio.Handshake {
 	n := 0
 	for _, values := range r.Header {

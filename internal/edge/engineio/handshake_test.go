@@ -18,7 +18,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// E1: every path of the list is served, each exactly, and no other; what is refused names the setting.
+// E1: every path of the list is served, each exactly, and no other; what is refused names the
+// setting.
 func TestServer_E1_Paths(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Paths = []string{"/engine.io/", "/chat", "/a/b/"} })
 	for path, want := range map[string]int{
@@ -192,7 +193,8 @@ func TestServer_H10_H11_H15_RefusedWebSocket(t *testing.T) {
 				"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + c.headers + "\r\n")
 			body := make([]byte, 100)
 			n, _ := response.Body.Read(body)
-			// Of a revision that is not let in people are told more, in the one answer that no client reads.
+			// Of a revision that is not let in people are told more, in the one answer that no
+			// client reads.
 			told, _, _ := strings.Cut(string(body[:n]), ": ")
 			if response.StatusCode != 400 || told != c.body || response.Header.Get("Content-Type") != "text/html" || !response.Close {
 				t.Errorf("got %v %q", response, body[:n])
@@ -223,7 +225,8 @@ func TestServer_Transports(t *testing.T) {
 	websockets.websocket()
 }
 
-// H16: origins are checked on both transports, before all else, and the answer says what to change. C1: allowed ones get CORS.
+// H16: origins are checked on both transports, before all else, and the answer says what to change.
+// C1: allowed ones get CORS.
 func TestServer_H16_Origins(t *testing.T) {
 	none, listed := func(*Options) {}, func(o *Options) { o.Origins = []string{"https://good.com", "http://other.test:8080"} }
 	all := func(o *Options) { o.Origins = []string{"*"} }
@@ -280,7 +283,8 @@ func TestServer_H16_Origins(t *testing.T) {
 	}
 }
 
-// H16: no Origin passes, unless one is required; a browser's GET to its own origin has none, and says so.
+// H16: no Origin passes, unless one is required; a browser's GET to its own origin has none, and
+// says so.
 func TestServer_H16_RequireOrigin(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.RequireOrigin = true })
 	if r := w.do("GET", "EIO=4&transport=polling", ""); r.status != 403 || !strings.Contains(r.body, "require-origin") {
@@ -297,7 +301,8 @@ func TestServer_H16_RequireOrigin(t *testing.T) {
 	}
 }
 
-// H16: two Origin headers are refused even when the first is fine, and a long one is cut in the answer.
+// H16: two Origin headers are refused even when the first is fine, and a long one is cut in the
+// answer.
 func TestServer_H16_OddOrigins(t *testing.T) {
 	w := newWorld(t, nil)
 	if r := w.do("GET", "EIO=4&transport=polling", "", "Origin: http://"+w.address, "Origin: http://evil.com"); r.status != 403 {
@@ -308,7 +313,8 @@ func TestServer_H16_OddOrigins(t *testing.T) {
 	}
 }
 
-// The session belongs to an origin only by the check, so it is made for every request of it, and errors carry CORS, too.
+// The session belongs to an origin only by the check, so it is made for every request of it, and
+// errors carry CORS, too.
 func TestServer_H16_EveryRequest(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Origins = []string{"https://good.com"} })
 	p := w.polling()
@@ -352,8 +358,8 @@ func TestServer_C1_MaxAge(t *testing.T) {
 	}
 }
 
-// Each refusal is logged with its cause, the address and the setting that governs it; a flood of one cause is one line a second, and
-// hides no other.
+// Each refusal is logged with its cause, the address and the setting that governs it; a flood of
+// one cause is one line a second, and hides no other.
 func TestServer_Refused_Log(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		var log bytes.Buffer

@@ -16,17 +16,21 @@ import (
 //	awaiting  -> resting   a pong comes; one that nobody asked for changes nothing
 //	awaiting  -> ended     PingTimeout after the ping
 //
-// In revision 3 the browser pings and is answered. There the timer is always awaiting: the session ends PingInterval and PingTimeout
-// after the open or the last ping. A browser's ping in revision 4 ends the session, as does its pong in revision 3.
+// In revision 3 the browser pings and is answered. There the timer is always awaiting: the session
+// ends PingInterval and PingTimeout after the open or the last ping. A browser's ping in revision 4
+// ends the session, as does its pong in revision 3.
 //
-// The deadline stands still while the receiver blocks, since then it is this side that does not read. In revision 4 the first packet
-// other than a pong sets it back once: the pong may stand behind a long upload.
+// The deadline stands still while the receiver blocks, since then it is this side that does not
+// read. In revision 4 the first packet other than a pong sets it back once: the pong may stand
+// behind a long upload.
 //
-// The ping may stand behind a burst. As long as the browser takes something of what stands before it, it lives, and the deadline is set back: for
-// the last time when the browser has taken all, or fetched the ping.
+// The ping may stand behind a burst. As long as the browser takes something of what stands before
+// it, it lives, and the deadline is set back: for the last time when the browser has taken all, or
+// fetched the ping.
 //
-// Times are reckoned from when the timer was due, not from when it got to run, and a polling request that comes after the deadline
-// finds the session ended even if the timer is late: what a client can know does not depend on how busy this side is.
+// Times are reckoned from when the timer was due, not from when it got to run, and a polling
+// request that comes after the deadline finds the session ended even if the timer is late: what a
+// client can know does not depend on how busy this side is.
 type heartbeat struct {
 	// Guarded by Session.mu.
 	timer     *time.Timer
@@ -35,8 +39,9 @@ type heartbeat struct {
 	behind    bool  // the ping stands behind what the browser had not taken then
 	extended  bool  // the deadline has been set back
 
-	// since is the server's time from which the deadline counts: that of the ping whose pong is awaited, or of the browser's last ping.
-	// It is 0 while nothing is awaited, and changed under Session.mu.
+	// since is the server's time from which the deadline counts: that of the ping whose pong is
+	// awaited, or of the browser's last ping. It is 0 while nothing is awaited, and changed under
+	// Session.mu.
 	since atomic.Int64
 	// blocked is how long the receiver has blocked from then on.
 	blocked atomic.Int64
@@ -140,7 +145,8 @@ func (s *Session) overdue() bool {
 	return !s.takingLocked()
 }
 
-// measureLocked notes what the browser has taken, and tells whether a ping would stand behind much that it has not.
+// measureLocked notes what the browser has taken, and tells whether a ping would stand behind much
+// that it has not.
 func (s *Session) measureLocked() (behind, moved bool) {
 	waits, delivered := s.outstandingLocked()
 	moved = delivered != s.delivered
@@ -148,8 +154,8 @@ func (s *Session) measureLocked() (behind, moved bool) {
 	return s.behind, moved
 }
 
-// takingLocked sets the deadline back when the ping stood behind what the browser had not taken, and the browser has taken some of it or all
-// since the deadline was set. It tells whether it did.
+// takingLocked sets the deadline back when the ping stood behind what the browser had not taken,
+// and the browser has taken some of it or all since the deadline was set. It tells whether it did.
 func (s *Session) takingLocked() bool {
 	stood := s.behind
 	behind, moved := s.measureLocked()
@@ -224,7 +230,8 @@ func (s *Session) heard() {
 	}
 }
 
-// enterReceiver and leaveReceiver stand around each call of the receiver. The clock is read only while a deadline runs.
+// enterReceiver and leaveReceiver stand around each call of the receiver. The clock is read only
+// while a deadline runs.
 func (s *Session) enterReceiver() (entered int64) {
 	s.receiving.Store(true)
 	if s.since.Load() == 0 {

@@ -29,7 +29,8 @@ func TestSession_H1_WebSocket(t *testing.T) {
 	})
 }
 
-// H1: without a pong the session ends PingTimeout after the ping, whatever pongs came before it was due.
+// H1: without a pong the session ends PingTimeout after the ping, whatever pongs came before it was
+// due.
 func TestSession_H1_Timeout(t *testing.T) {
 	inBubble(t, beats, func(t *testing.T, w *world) {
 		s := w.websocket()
@@ -122,7 +123,8 @@ func TestSession_H5_PendingGet(t *testing.T) {
 	})
 }
 
-// The deadline stands still while the receiver blocks: the pong waits behind what this side does not read.
+// The deadline stands still while the receiver blocks: the pong waits behind what this side does
+// not read.
 func TestSession_Heartbeat_BackPressure(t *testing.T) {
 	for name, before := range map[string]time.Duration{"before the ping": 5 * time.Second, "after the ping": 26 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +135,8 @@ func TestSession_Heartbeat_BackPressure(t *testing.T) {
 						time.Sleep(5 * time.Minute)
 					}
 				}
-				go func() { // a pipe has no room: the pong can be written only when the message has been read
+				// a pipe has no room: the pong can be written only when the message has been read
+				go func() {
 					time.Sleep(before)
 					s.conn.WriteMessage(1, []byte("4slow"))
 					time.Sleep(30 * time.Second)

@@ -10,15 +10,17 @@ import (
 	"time"
 )
 
-// Connections that a proxy in front cuts for being idle end without a word of the browser, each after the same time without bytes in either
-// direction. Nothing in one of them tells that from a browser that lost its network; many of them do.
+// Connections that a proxy in front cuts for being idle end without a word of the browser, each
+// after the same time without bytes in either direction. Nothing in one of them tells that from a
+// browser that lost its network; many of them do.
 
 const (
 	lossesKept   = 16               // ends that are compared
 	lossesWindow = 10 * time.Minute // how old one of them may be
-	lossesAlike  = 5                // of them after the same time raise a suspicion, if they are also half of those compared
-	lossesSpread = 0.1              // by which such times may differ
-	shortIdle    = time.Second      // a shorter time is no idle timeout
+	// of them after the same time raise a suspicion, if they are also half of those compared
+	lossesAlike  = 5
+	lossesSpread = 0.1         // by which such times may differ
+	shortIdle    = time.Second // a shorter time is no idle timeout
 )
 
 // losses keeps the latest ends of connections that nobody announced.
@@ -33,7 +35,8 @@ type loss struct {
 	idle time.Duration // how long no byte had gone either way
 }
 
-// add keeps one end, and tells after which time connections are cut, if that is what happens; 0 means that it is not, or not known yet.
+// add keeps one end, and tells after which time connections are cut, if that is what happens; 0
+// means that it is not, or not known yet.
 func (l *losses) add(latest loss) (timeout time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,16 +54,17 @@ func (l *losses) add(latest loss) (timeout time.Duration) {
 		}
 	}
 	slices.Sort(alike)
-	// What ends at one moment, when a balancer or a network fails, has also been idle for the same time if a broadcast went before. Of
-	// timeouts the times are alike and the moments are not.
+	// What ends at one moment, when a balancer or a network fails, has also been idle for the same
+	// time if a broadcast went before. Of timeouts the times are alike and the moments are not.
 	if n := len(alike); n < lossesAlike || 2*n < len(l.last) || 4*(alike[n-1]-alike[0]) > 3*(ended-began) {
 		return 0
 	}
 	return alike[len(alike)/2]
 }
 
-// lost takes note of a connection that ended without a word, after so long without a byte in either direction, and says once a
-// minute when a proxy seems to have ended it. A timeout above the ping interval would cut nothing.
+// lost takes note of a connection that ended without a word, after so long without a byte in either
+// direction, and says once a minute when a proxy seems to have ended it. A timeout above the ping
+// interval would cut nothing.
 func (s *Server) lost(idle time.Duration) {
 	if idle < shortIdle || idle >= s.o.PingInterval {
 		return

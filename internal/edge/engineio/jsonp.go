@@ -13,12 +13,12 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// JSONP: polling by script elements and forms, for pages that can do no requests to other origins. The opening request has a number
-// in the query key j, which names a function of the page.
+// JSONP: polling by script elements and forms, for pages that can do no requests to other origins.
+// The opening request has a number in the query key j, which names a function of the page.
 //
 //   - The answer to a GET is a script that calls the function with the payload.
-//   - The body of a POST is a form, whose field d is the payload. Since browsers may write line ends in forms as they please, clients
-//     send them as `\n`, and `\n` with one more backslash.
+//   - The body of a POST is a form, whose field d is the payload. Since browsers may write line
+//     ends in forms as they please, clients send them as `\n`, and `\n` with one more backslash.
 //   - Binary messages are base64 both ways.
 type jsonp struct {
 	codec
@@ -56,7 +56,8 @@ func (j jsonp) split(body []byte, _ bool, maxPackets int) ([]Packet, error) {
 	return j.codec.split(unescapeLineEnds([]byte(text)), false, maxPackets)
 }
 
-// unescapeLineEnds makes `\n` a line end and takes one backslash from `\\n`, and from more before an n. It works in place.
+// unescapeLineEnds makes `\n` a line end and takes one backslash from `\\n`, and from more before
+// an n. It works in place.
 func unescapeLineEnds(text []byte) []byte {
 	out := text[:0]
 	slashes := 0
@@ -78,7 +79,8 @@ func unescapeLineEnds(text []byte) []byte {
 
 func (j jsonp) answer(packets []Packet) (body []byte, contentType string) {
 	payload, _ := j.codec.answer(packets)
-	// A literal of JSON is one of JavaScript, since U+2028 and U+2029 are escaped, as are the characters that mean something in HTML.
+	// A literal of JSON is one of JavaScript, since U+2028 and U+2029 are escaped, as are the
+	// characters that mean something in HTML.
 	literal, _ := json.Marshal(string(payload)) // strings always marshal
 	return slices.Concat([]byte("___eio["+j.index+"]("), literal, []byte(");")), "text/javascript; charset=UTF-8"
 }

@@ -102,7 +102,8 @@ func TestSession_JSONPParseError(t *testing.T) {
 	}
 }
 
-// Only a number names the function, and only where JSONP is allowed; it never says what comes back in a page's name.
+// Only a number names the function, and only where JSONP is allowed; it never says what comes back
+// in a page's name.
 func TestServer_AllowJSONP(t *testing.T) {
 	w := newWorld(t, allowJSONP)
 	for _, index := range []string{"", "0;alert(1)", "0%3Balert(1)", "-1", "a", "0](alert(1));___eio[0", "12345678901", "1&j=2", "٣"} {

@@ -13,13 +13,15 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Explained closes. A session that passed a limit is told which, where standard clients show it in the details of their disconnect: on
-// WebSocket in the close frame, on polling in the answer to the POST that is being served, and where there is none in that of the
-// next GET that has nothing else to bring. A waiting GET is answered after the POST, since a client that hears of the end looks no
+// Explained closes. A session that passed a limit is told which, where standard clients show it in
+// the details of their disconnect: on WebSocket in the close frame, on polling in the answer to the
+// POST that is being served, and where there is none in that of the next GET that has nothing else
+// to bring. A waiting GET is answered after the POST, since a client that hears of the end looks no
 // further.
 //
-// The exception are sizes: the reference server answers 413 without a body and closes with 1009 without a text, and suites of clients
-// expect that. Sentences come there with ExplainTooLarge only; the log names the limit always.
+// The exception are sizes: the reference server answers 413 without a body and closes with 1009
+// without a text, and suites of clients expect that. Sentences come there with ExplainTooLarge
+// only; the log names the limit always.
 
 // Limit is the kind of limit that a browser passed.
 type Limit uint8
@@ -66,8 +68,9 @@ type explanation struct {
 	*refusal
 }
 
-// CloseWith is Close with an explanation for the browser: one short sentence, without anything that the browser must not know. What
-// does not fit into a close frame is cut off there. The notice may be nil.
+// CloseWith is Close with an explanation for the browser: one short sentence, without anything that
+// the browser must not know. What does not fit into a close frame is cut off there. The notice may
+// be nil.
 func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string, n *Notice) {
 	// The end is logged, so the refusal is not.
 	s.endWith(reason, endAfterQueue, &explanation{limit.closeCode(), &refusal{
@@ -75,8 +78,9 @@ func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string, n *Noti
 	}}, n)
 }
 
-// explain answers the POST that ended the session with the limit that it passed, and the GET that waits a moment later: the standard client
-// puts off what it does with a refused POST, and reads the close packet of a GET at once.
+// explain answers the POST that ended the session with the limit that it passed, and the GET that
+// waits a moment later: the standard client puts off what it does with a refused POST, and reads
+// the close packet of a GET at once.
 func (s *Session) explain(w http.ResponseWriter, r *http.Request, p *polling, why *explanation) {
 	s.server.refuse(w, r, why.refusal)
 	_ = http.NewResponseController(w).Flush() // an error means that the browser is gone
@@ -109,8 +113,8 @@ func closeText(text string) string {
 // packetBurst is the time whose packets may come at once, at the rate that is allowed.
 const packetBurst = 2 * time.Second
 
-// rate counts what happens against a limit per second, in one number: the time at which all that has come would have come at the
-// allowed rate.
+// rate counts what happens against a limit per second, in one number: the time at which all that
+// has come would have come at the allowed rate.
 type rate struct{ due atomic.Int64 }
 
 // take tells whether one more is within the limit.
@@ -127,7 +131,8 @@ func (r *rate) take(now int64, perSecond int) bool {
 	}
 }
 
-// tooFast counts a packet of the browser and tells whether the session ended since there were too many.
+// tooFast counts a packet of the browser and tells whether the session ended since there were too
+// many.
 func (s *Session) tooFast() bool {
 	most := s.server.o.MaxPacketRate
 	if most == 0 || s.packets.take(s.server.now(), most) {

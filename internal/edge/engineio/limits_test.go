@@ -28,7 +28,8 @@ func (s *socket) wantExplained(code int, text string) {
 
 func explaining(o *Options) { o.ExplainTooLarge = true }
 
-// Unless it is asked for, sizes are not explained: clients' suites expect an empty body and an empty text.
+// Unless it is asked for, sizes are not explained: clients' suites expect an empty body and an
+// empty text.
 func TestSession_CloseWith_Size(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPayload = 1000 })
 	s := w.websocket()
@@ -50,7 +51,8 @@ func TestSession_CloseWith_Size(t *testing.T) {
 	}
 }
 
-// On WebSocket the close frame carries the explanation after what was queued, with the code of the kind of limit.
+// On WebSocket the close frame carries the explanation after what was queued, with the code of the
+// kind of limit.
 func TestSession_CloseWith_WebSocket(t *testing.T) {
 	w := newWorld(t, explaining)
 	for limit, code := range map[Limit]int{LimitCount: 1008, LimitRate: 1008, LimitSize: 1009} {
@@ -77,7 +79,8 @@ func TestCloseText(t *testing.T) {
 	}
 }
 
-// The POST whose packet passed the limit is answered with the explanation, and a GET that waits ends after it.
+// The POST whose packet passed the limit is answered with the explanation, and a GET that waits
+// ends after it.
 func TestSession_CloseWith_Post(t *testing.T) {
 	for limit, status := range map[Limit]int{LimitCount: 400, LimitRate: 429, LimitSize: 413} {
 		w := newWorld(t, explaining)
@@ -101,7 +104,8 @@ func TestSession_CloseWith_Post(t *testing.T) {
 	}
 }
 
-// A GET that comes between the end and the moment after the POST's answer ends after it, too, whoever ended the session.
+// A GET that comes between the end and the moment after the POST's answer ends after it, too,
+// whoever ended the session.
 func TestSession_CloseWith_LateGet(t *testing.T) {
 	inBubble(t, func(o *Options) { o.MaxPayload, o.ExplainTooLarge = 100, true }, func(t *testing.T, w *world) {
 		p := w.polling()
@@ -126,7 +130,8 @@ func TestSession_CloseWith_LateGet(t *testing.T) {
 	})
 }
 
-// Without a POST the GET is answered with the explanation, whether it waits or comes later, but not in place of packets.
+// Without a POST the GET is answered with the explanation, whether it waits or comes later, but not
+// in place of packets.
 func TestSession_CloseWith_Get(t *testing.T) {
 	w := newWorld(t, nil)
 	waits := w.polling()
@@ -158,7 +163,8 @@ func TestSession_CloseWith_DuringUpgrade(t *testing.T) {
 	p.want(p.get(), 400, refused(3, "too much"))
 }
 
-// A session may send twice the rate at once and then as much as the rate; one more closes it, and says why.
+// A session may send twice the rate at once and then as much as the rate; one more closes it, and
+// says why.
 func TestSession_PacketRate(t *testing.T) {
 	const text = "more packets per second than the setting max-packet-rate allows"
 	inBubble(t, func(o *Options) { o.MaxPacketRate = 10 }, func(t *testing.T, w *world) {
@@ -181,7 +187,8 @@ func TestSession_PacketRate(t *testing.T) {
 	})
 }
 
-// A replica with all its sessions tells new ones to come later, by HTTP on both transports; one that ends makes room.
+// A replica with all its sessions tells new ones to come later, by HTTP on both transports; one
+// that ends makes room.
 func TestServer_MaxSessions(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxSessions = 2 })
 	p, s := w.polling(), w.websocket()

@@ -13,12 +13,13 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Notice is the log line of a session's end. Each end has one: that of its reason below, or one that knows more. It never holds what a
-// browser sent, unless it is for debugging.
+// Notice is the log line of a session's end. Each end has one: that of its reason below, or one
+// that knows more. It never holds what a browser sent, unless it is for debugging.
 type Notice struct {
 	// Level is high where an operator or a developer has something to do.
 	Level slog.Level
-	// Cause takes the reason's place, from a closed list, where that says less. Empty means that the reason says all.
+	// Cause takes the reason's place, from a closed list, where that says less. Empty means that
+	// the reason says all.
 	Cause string
 	// Text says what happened and what to do.
 	Text string
@@ -59,8 +60,8 @@ var (
 		Text: "the browser sent a ping or pong that its revision of Engine.IO does not have"}
 )
 
-// noticeBroken says why reading from a WebSocket failed. The error is of the connection or of the WebSocket protocol, and holds nothing
-// that the browser sent.
+// noticeBroken says why reading from a WebSocket failed. The error is of the connection or of the
+// WebSocket protocol, and holds nothing that the browser sent.
 func (s *Server) noticeBroken(reason sio.Reason, err error) *Notice {
 	n := *endings[reason]
 	switch reason {
@@ -78,13 +79,15 @@ func (s *Server) noticeBroken(reason sio.Reason, err error) *Notice {
 	return &n
 }
 
-// Name is enough of the session's id to find it again in a log, and too little to take the session over.
+// Name is enough of the session's id to find it again in a log, and too little to take the session
+// over.
 func (s *Session) Name() string {
 	const shown = 12
 	return string(s.id[:min(shown, len(s.id))])
 }
 
-// noteEnd writes the line of a session's end, one a second for each cause. A nil notice stands for that of the reason.
+// noteEnd writes the line of a session's end, one a second for each cause. A nil notice stands for
+// that of the reason.
 func (s *Server) noteEnd(session *Session, t Transport, reason sio.Reason, n *Notice) {
 	if n == nil {
 		n = endings[reason]

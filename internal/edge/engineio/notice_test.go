@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// No reason of the closed list ends a session without a line, and what an operator can change is named where the line is a warning for that.
+// No reason of the closed list ends a session without a line, and what an operator can change is
+// named where the line is a warning for that.
 func TestEndings_Complete(t *testing.T) {
 	source, err := os.ReadFile("../../sio/reason.go")
 	if err != nil {
@@ -43,7 +44,8 @@ func TestEndings_Complete(t *testing.T) {
 	}
 }
 
-// Each end of a session has one line, with its reason, the session and its address, and what comes too often is counted with the next.
+// Each end of a session has one line, with its reason, the session and its address, and what comes
+// too often is counted with the next.
 func TestServer_NoteEnd(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		var log bytes.Buffer
@@ -73,7 +75,8 @@ func TestServer_NoteEnd(t *testing.T) {
 	})
 }
 
-// Connections that end after the same time without bytes, at moments of their own, are cut by a proxy. Nothing else is taken for that.
+// Connections that end after the same time without bytes, at moments of their own, are cut by a
+// proxy. Nothing else is taken for that.
 func TestLosses(t *testing.T) {
 	s := time.Second
 	same := func(n int, idle, apart time.Duration) (all []loss) {

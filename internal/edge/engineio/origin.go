@@ -10,8 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/origin"
 )
 
-// Origins are checked on every transport and before all else: CORS alone does not stop a WebSocket. A page of this server's own
-// origin may connect, one of an allowed origin too, any other not. Programs that are no browsers send no Origin.
+// Origins are checked on every transport and before all else: CORS alone does not stop a WebSocket.
+// A page of this server's own origin may connect, one of an allowed origin too, any other not.
+// Programs that are no browsers send no Origin.
 
 // origins decides by the Origin header.
 type origins struct {
@@ -33,7 +34,8 @@ type verdict struct {
 func (p *origins) check(r *http.Request, own string) verdict {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
-		// A browser sends no Origin with a GET to its page's own origin, but says so in another header.
+		// A browser sends no Origin with a GET to its page's own origin, but says so in another
+		// header.
 		return verdict{ok: !p.require || r.Header.Get("Sec-Fetch-Site") == "same-origin"}
 	}
 	if len(values) > 1 {
@@ -78,7 +80,8 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 			h.Set("Access-Control-Allow-Credentials", "true")
 		}
 	case s.origins.Any():
-		// Without credentials: all origins are let in, not those of users who are logged in elsewhere.
+		// Without credentials: all origins are let in, not those of users who are logged in
+		// elsewhere.
 		h.Set("Access-Control-Allow-Origin", origin.Any)
 	}
 	if s.origins.Some() {

@@ -14,8 +14,9 @@ import (
 	"github.com/spanwire/spanwire/internal/origin"
 )
 
-// Behind a proxy a page of the broker's own origin is refused when the proxy alters what the origin is made of, or says it in headers that are
-// not believed. Then allowed-origins would hide the mistake, so that the refusal names what is wrong in its place.
+// Behind a proxy a page of the broker's own origin is refused when the proxy alters what the origin
+// is made of, or says it in headers that are not believed. Then allowed-origins would hide the
+// mistake, so that the refusal names what is wrong in its place.
 
 const settingProxies = "trusted-proxies"
 
@@ -37,8 +38,8 @@ func (s *Server) originRefused(r *http.Request) *refusal {
 	return why
 }
 
-// proxyAdvice says what is wrong with a proxy in front if the origin is that of the page that the proxy serves. It is empty when nothing
-// tells that.
+// proxyAdvice says what is wrong with a proxy in front if the origin is that of the page that the
+// proxy serves. It is empty when nothing tells that.
 func (s *Server) proxyAdvice(r *http.Request, said string) string {
 	page, err := url.Parse(strings.ToLower(said))
 	if _, ok := origin.Normal(said); !ok || err != nil {
@@ -67,7 +68,8 @@ func (s *Server) proxyAdvice(r *http.Request, said string) string {
 	return ""
 }
 
-// forwardedOrigin tells whether the origin is the one that a proxy says the browser used. Proxies that say the host alone count too.
+// forwardedOrigin tells whether the origin is the one that a proxy says the browser used. Proxies
+// that say the host alone count too.
 func forwardedOrigin(r *http.Request, page string) bool {
 	host, scheme := said(r.Header["X-Forwarded-Host"], 1), strings.ToLower(said(r.Header["X-Forwarded-Proto"], 1))
 	if host == "" && scheme == "" {
@@ -91,11 +93,12 @@ func proxied(r *http.Request) bool {
 			return true
 		}
 	}
-	return r.ProtoMinor == 0 && r.ProtoMajor == 1 // as nginx speaks unless it is told otherwise, and no browser does
+	// as nginx speaks unless it is told otherwise, and no browser does
+	return r.ProtoMinor == 0 && r.ProtoMajor == 1
 }
 
-// inward tells whether a host leads nowhere from the browsers of others, as names do that proxies give their backends: then a browser hardly
-// asked for it.
+// inward tells whether a host leads nowhere from the browsers of others, as names do that proxies
+// give their backends: then a browser hardly asked for it.
 func inward(host string) bool {
 	name := strings.Trim(hostOnly(host), "[]")
 	if address, err := netip.ParseAddr(name); err == nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 )
 
-// outgoing is one packet as polling sessions queue it: text with its type, or the bytes of a binary message.
+// outgoing is one packet as polling sessions queue it: text with its type, or the bytes of a binary
+// message.
 type outgoing struct {
 	data       []byte
 	shared     *budget.Shared // data, when other sessions may hold it too
@@ -54,8 +55,9 @@ var (
 	noopPacket  = outgoing{data: []byte{byte(PacketNoop)}}
 )
 
-// packetCost is what a packet counts against MaxOutbound and in the budget besides its data: about what it costs to keep. It covers a
-// WebSocket header, so that all that was queued here fits there after the upgrade.
+// packetCost is what a packet counts against MaxOutbound and in the budget besides its data: about
+// what it costs to keep. It covers a WebSocket header, so that all that was queued here fits there
+// after the upgrade.
 const packetCost = 64
 
 // queue tells whether the packet fitted.
@@ -98,7 +100,8 @@ func (p *polling) drop() {
 	p.out = nil
 }
 
-// queuePong queues the answer to a ping, unless the same one waits already: who sends pings and fetches nothing gets no longer queue.
+// queuePong queues the answer to a ping, unless the same one waits already: who sends pings and
+// fetches nothing gets no longer queue.
 func (p *polling) queuePong(data []byte, limit int) {
 	pong := append([]byte{byte(PacketPong)}, data...)
 	if n := len(p.out); n == 0 || p.out[n-1].binary || !bytes.Equal(p.out[n-1].data, pong) {
@@ -118,7 +121,8 @@ func (o *outgoing) isClose() bool {
 	return !o.binary && len(o.data) == 1 && o.data[0] == byte(PacketClose)
 }
 
-// take takes at most so many packets of about limit bytes, at least one. It tells whether any of them may be compressed.
+// take takes at most so many packets of about limit bytes, at least one. It tells whether any of
+// them may be compressed.
 func (p *polling) take(most int, limit int64) (packets []Packet, compress bool) {
 	packets = make([]Packet, 0, min(most, len(p.out)))
 	var size int64

@@ -43,8 +43,9 @@ var (
 	errUTF8        = sio.E(sio.CodeInvalid, "parse packet", "text is not UTF-8")
 )
 
-// ParsePacket reads one packet in its text form. Text data is a part of text; binary data is fresh. What it takes is taken
-// strictly: AppendPacket writes it back byte for byte, but for line ends in base64.
+// ParsePacket reads one packet in its text form. Text data is a part of text; binary data is fresh.
+// What it takes is taken strictly: AppendPacket writes it back byte for byte, but for line ends in
+// base64.
 func ParsePacket(text []byte) (Packet, error) {
 	if !utf8.Valid(text) {
 		return Packet{}, errUTF8

@@ -9,7 +9,8 @@ import (
 
 const causePath = "path"
 
-// refusedPath is for requests under a path of sessions that are at none of them. It names the paths, since a slash too few is the usual fault.
+// refusedPath is for requests under a path of sessions that are at none of them. It names the
+// paths, since a slash too few is the usual fault.
 func (s *Server) refusedPath(r *http.Request) *refusal {
 	why := &refusal{code: codeBadRequest, status: http.StatusNotFound, cause: causePath, setting: "path",
 		message: "Nothing is served at this path, see the setting path"}
@@ -31,8 +32,9 @@ func asksSocketIO(r *http.Request) bool {
 		isUpgrade(r)
 }
 
-// NotServed counts and logs a request that is answered elsewhere with 404: of a Socket.IO client that looks for it at another path, or of
-// a browser that looks for a page. With upstream a web application answered, and pages are its matter.
+// NotServed counts and logs a request that is answered elsewhere with 404: of a Socket.IO client
+// that looks for it at another path, or of a browser that looks for a page. With upstream a web
+// application answered, and pages are its matter.
 func (s *Server) NotServed(r *http.Request, upstream bool) {
 	if upstream && !asksSocketIO(r) {
 		return

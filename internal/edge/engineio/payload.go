@@ -15,8 +15,8 @@ const separator = '\x1e'
 
 var errTooManyPackets = sio.E(sio.CodeTooLarge, "split payload", "there are more packets than max-packets-per-payload allows")
 
-// SplitPayload reads the body of a polling request: all packets of it, or none. No packet keeps more of body alive than itself,
-// unless it is the only one.
+// SplitPayload reads the body of a polling request: all packets of it, or none. No packet keeps
+// more of body alive than itself, unless it is the only one.
 func SplitPayload(body []byte, maxPackets int) ([]Packet, error) {
 	n := bytes.Count(body, []byte{separator}) + 1
 	if n > maxPackets {

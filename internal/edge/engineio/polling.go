@@ -16,15 +16,19 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Long-polling. The browser keeps one GET open, which is answered as soon as a packet is queued, and sends with one POST at a time.
+// Long-polling. The browser keeps one GET open, which is answered as soon as a packet is queued,
+// and sends with one POST at a time.
 //
-//   - A GET that finds packets takes them; one that finds none waits. Two at once are a fault: the session ends, the first is
-//     answered with a close packet, the second refused.
-//   - A POST is read whole, split whole, and answered when the receiver has taken its last message. Two at once are a fault, too.
-//   - After the session's end a GET that waits is answered with what end left in the queue. A close that follows the queue has an answer of
-//     its own: clients in JavaScript decode messages later than they close, and drop those of the same answer.
-//   - Requests on different connections may overtake each other by a little. So the browser's own close waits a moment for a GET that
-//     was sent before it, and a GET that came just before the end of an upgrade counts as one that came after.
+//   - A GET that finds packets takes them; one that finds none waits. Two at once are a fault: the
+//     session ends, the first is answered with a close packet, the second refused.
+//   - A POST is read whole, split whole, and answered when the receiver has taken its last message.
+//     Two at once are a fault, too.
+//   - After the session's end a GET that waits is answered with what end left in the queue. A close
+//     that follows the queue has an answer of its own: clients in JavaScript decode messages later
+//     than they close, and drop those of the same answer.
+//   - Requests on different connections may overtake each other by a little. So the browser's own
+//     close waits a moment for a GET that was sent before it, and a GET that came just before the
+//     end of an upgrade counts as one that came after.
 
 // polling is the part of a session that only polling needs. All of it is guarded by Session.mu.
 type polling struct {
@@ -36,22 +40,25 @@ type polling struct {
 	posting bool          // a POST is being read or delivered
 	probe   *probe        // the upgrade that is under way
 	linger  *time.Timer   // forgets the ended session
-	fetched chan struct{} // closed when the last packets were fetched; made when the browser closes and no GET waits
-	since   time.Time     // when the present GET came
-	why     *explanation  // of the end, until a POST has told it
-	telling bool          // a POST is to tell it: GETs wait
-	gone    bool          // the session is to be forgotten after that
-	pinged  bool          // a ping is in out
-	final   bool          // nobody fetches what is left after the present GET
-	apart   bool          // the close packet comes in an answer of its own
+	// closed when the last packets were fetched; made when the browser closes and no GET waits
+	fetched chan struct{}
+	since   time.Time    // when the present GET came
+	why     *explanation // of the end, until a POST has told it
+	telling bool         // a POST is to tell it: GETs wait
+	gone    bool         // the session is to be forgotten after that
+	pinged  bool         // a ping is in out
+	final   bool         // nobody fetches what is left after the present GET
+	apart   bool         // the close packet comes in an answer of its own
 
 	answers answers
 }
 
 const (
-	// closeGrace is how long a browser's close waits for a GET that it may have overtaken, and a GET for the POST that explains the end.
+	// closeGrace is how long a browser's close waits for a GET that it may have overtaken, and a
+	// GET for the POST that explains the end.
 	closeGrace = 25 * time.Millisecond
-	// overtaking is how much earlier than the end of an upgrade a GET may come that was sent after it.
+	// overtaking is how much earlier than the end of an upgrade a GET may come that was sent after
+	// it.
 	overtaking = 5 * time.Millisecond
 	// refusedRest is how long the rest of a body that was refused is read.
 	refusedRest = time.Second
@@ -294,8 +301,8 @@ func (f *fault) notice(r *http.Request, o *Options) *Notice {
 func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet, *fault) {
 	o := &s.server.o
 	control := http.NewResponseController(w)
-	// Of a body that is refused the HTTP server reads the rest, since the client may not look at the answer before it has sent all. It must
-	// not read for ever.
+	// Of a body that is refused the HTTP server reads the rest, since the client may not look at
+	// the answer before it has sent all. It must not read for ever.
 	control.SetReadDeadline(time.Now().Add(refusedRest))
 	if r.ContentLength > o.MaxPayload {
 		return nil, s.server.tooLarge
@@ -328,7 +335,8 @@ func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet,
 	return packets, nil
 }
 
-// readBody reads one byte more than the limit at most. It believes the announced length only as far as bytes come.
+// readBody reads one byte more than the limit at most. It believes the announced length only as far
+// as bytes come.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
 	const trusted = 64 << 10
 	b := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), trusted)+bytes.MinRead))

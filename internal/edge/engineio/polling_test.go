@@ -143,7 +143,8 @@ func TestSession_P12_PendingGetOnFault(t *testing.T) {
 	p.want(<-answer, 200, "1")
 }
 
-// H1, H2: too many packets are refused before any is looked at, and the browser is told of the limit; a GET that waits ends, too.
+// H1, H2: too many packets are refused before any is looked at, and the browser is told of the
+// limit; a GET that waits ends, too.
 func TestSession_H1_H2_TooManyPackets(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPacketsPerPayload = 1000 })
 	for name, body := range map[string]string{
@@ -163,7 +164,8 @@ func TestSession_H1_H2_TooManyPackets(t *testing.T) {
 	p.wantUsable()
 }
 
-// P5, H3: a body over MaxPayload is refused before it is read, and the session ends with its own reason.
+// P5, H3: a body over MaxPayload is refused before it is read, and the session ends with its own
+// reason.
 func TestSession_P5_H3_TooLarge(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPayload, o.ExplainTooLarge = 1000, true })
 	p := w.polling()
@@ -188,7 +190,8 @@ func TestSession_P5_H3_TooLarge(t *testing.T) {
 	p.wantClosed(p.rec, sio.ReasonPayloadTooLarge)
 }
 
-// P7, H4 of heartbeats: in revision 4 only servers ping. H17: pongs that nobody asked for change nothing, nor do packets out of place.
+// P7, H4 of heartbeats: in revision 4 only servers ping. H17: pongs that nobody asked for change
+// nothing, nor do packets out of place.
 func TestSession_P7_H17_Packets(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, ping := range []string{"2", "2probe"} {
@@ -281,7 +284,8 @@ func TestSession_P10_Overtaken(t *testing.T) {
 	})
 }
 
-// P11: the browser goes while a GET waits. A header that says that the connection will close is no such thing.
+// P11: the browser goes while a GET waits. A header that says that the connection will close is no
+// such thing.
 func TestSession_P11_Drop(t *testing.T) {
 	w := newWorld(t, nil)
 	p := w.polling()
@@ -300,8 +304,9 @@ func TestSession_P11_Drop(t *testing.T) {
 	p.wantUsable()
 }
 
-// P12, P13: a close of this side waits until GETs have got what was queued before, and has an answer of its own, since clients in JavaScript drop
-// messages that come with it; then the session is gone.
+// P12, P13: a close of this side waits until GETs have got what was queued before, and has an
+// answer of its own, since clients in JavaScript drop messages that come with it; then the session
+// is gone.
 func TestSession_P12_P13_ServerCloses(t *testing.T) {
 	w := newWorld(t, nil)
 	p := w.polling()
@@ -368,7 +373,8 @@ func TestSession_H4_SlowBody(t *testing.T) {
 	})
 }
 
-// H4: a browser that asks and never reads the answer loses its session after WriteTimeout, and its connection.
+// H4: a browser that asks and never reads the answer loses its session after WriteTimeout, and its
+// connection.
 func TestSession_H4_NeverRead(t *testing.T) {
 	inBubble(t, func(o *Options) { o.WriteTimeout = 5 * time.Second }, func(t *testing.T, w *world) {
 		p := w.polling()
@@ -431,7 +437,8 @@ func TestSession_Done(t *testing.T) {
 	<-p.rec.session.Done()
 }
 
-// A GET that waits is answered when its way is about to end, and loses nothing; one that does not wait is left alone.
+// A GET that waits is answered when its way is about to end, and loses nothing; one that does not
+// wait is left alone.
 func TestSession_Wake(t *testing.T) {
 	w := newWorld(t, nil)
 	p := w.polling()

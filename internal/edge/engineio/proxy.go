@@ -11,16 +11,19 @@ import (
 	"strings"
 )
 
-// Behind a proxy every request comes from the proxy's address, by plain HTTP. What the proxy says of the browser in X-Forwarded-For,
-// X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port is believed when the request's own address is one of TrustedProxies, and else
-// ignored: anybody can write such headers.
+// Behind a proxy every request comes from the proxy's address, by plain HTTP. What the proxy says
+// of the browser in X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-Port is
+// believed when the request's own address is one of TrustedProxies, and else ignored: anybody can
+// write such headers.
 //
-// X-Forwarded-For is read from the right, where the nearest proxy wrote: the first address that is no trusted proxy is the browser's.
-// What stands left of it is the browser's own claim. The other headers may have one value for each proxy, or one for all; the value
-// is taken that the same proxy wrote which saw the browser.
+// X-Forwarded-For is read from the right, where the nearest proxy wrote: the first address that is
+// no trusted proxy is the browser's. What stands left of it is the browser's own claim. The other
+// headers may have one value for each proxy, or one for all; the value is taken that the same proxy
+// wrote which saw the browser.
 //
-// X-Forwarded-Port completes a host without a port. It gives way to a port in the host, and is ignored when it is the default port of the
-// other scheme: a balancer behind the proxy that ends TLS writes its own port there, 80, beside the scheme https of the first.
+// X-Forwarded-Port completes a host without a port. It gives way to a port in the host, and is
+// ignored when it is the default port of the other scheme: a balancer behind the proxy that ends
+// TLS writes its own port there, 80, beside the scheme https of the first.
 
 // caller is who sent a request, as far as can be believed.
 type caller struct {
@@ -29,15 +32,16 @@ type caller struct {
 	secure  bool
 }
 
-// AskedHost tells the host that a browser asked for, with its port if it named one, and whether it came by TLS. What trusted proxies say of
-// that is believed.
+// AskedHost tells the host that a browser asked for, with its port if it named one, and whether it
+// came by TLS. What trusted proxies say of that is believed.
 func AskedHost(r *http.Request, proxies []netip.Prefix) (secure bool, host string) {
 	c := callerOf(r, proxies)
 	return c.secure, c.host
 }
 
-// SaidByProxy tells headers that a handler or an application takes for the word of a proxy, and that nobody said who is believed. It also tells
-// those of the broker's own, which are never a browser's nor a proxy's. In many environments of applications "_" and "-" are the same, so that a
+// SaidByProxy tells headers that a handler or an application takes for the word of a proxy, and
+// that nobody said who is believed. It also tells those of the broker's own, which are never a
+// browser's nor a proxy's. In many environments of applications "_" and "-" are the same, so that a
 // browser can speak for a proxy with "_", which no proxy writes and some pass on.
 func SaidByProxy(name string, trusted bool) bool {
 	lower := strings.ToLower(name)

@@ -16,7 +16,8 @@ func prefixes(texts ...string) (all []netip.Prefix) {
 	return all
 }
 
-// C9: who a request is from is believed of trusted proxies alone, and read from the nearest to the farthest.
+// C9: who a request is from is believed of trusted proxies alone, and read from the nearest to the
+// farthest.
 func TestServer_C9_Caller(t *testing.T) {
 	trusting, wary := &Server{o: Options{TrustedProxies: prefixes("10.0.0.0/8", "fd00::/8")}}, &Server{}
 	for _, c := range []struct {
@@ -68,7 +69,8 @@ func TestServer_C9_Caller(t *testing.T) {
 	}
 }
 
-// C9, H16: behind a trusted proxy the handshake and the check of origins go by the browser's side of it; without trust not.
+// C9, H16: behind a trusted proxy the handshake and the check of origins go by the browser's side
+// of it; without trust not.
 func TestServer_C9_H16_Forwarded(t *testing.T) {
 	headers := []string{"X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: app.test", "Origin: https://app.test"}
 	w := newWorld(t, func(o *Options) { o.TrustedProxies = prefixes("127.0.0.1/32") })

@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// Relief. While more than half of the budget is held, one goroutine looks at the sessions for which something waits, so that it knows
-// which of them take something and which do not. When the budget is full it closes the largest of those that take nothing, until there
-// is room again, and closes one that takes something only when no other is left. A burst to browsers that read is so given as much time as
-// they need, as long as the memory suffices.
+// Relief. While more than half of the budget is held, one goroutine looks at the sessions for which
+// something waits, so that it knows which of them take something and which do not. When the budget
+// is full it closes the largest of those that take nothing, until there is room again, and closes
+// one that takes something only when no other is left. A burst to browsers that read is so given as
+// much time as they need, as long as the memory suffices.
 
 const (
 	// reliefInterval is the time between two looks. So long memory may grow beyond the budget.
@@ -44,7 +45,8 @@ func (s *Server) relieve() {
 		return
 	}
 	s.enter()
-	// Ends when the budget is not short any more, which the end of all sessions brings about; Drain waits for it.
+	// Ends when the budget is not short any more, which the end of all sessions brings about; Drain
+	// waits for it.
 	go func() {
 		defer s.leave()
 		s.watchOutbound()
@@ -122,7 +124,9 @@ func (s *Server) makeRoom(samples map[*Session]*sample) {
 	for _, p := range order {
 		held := s.budget.Held()
 		if held <= limit-limit/free || !p.idle(now) && held <= limit+limit/grace {
-			return // who takes something is given a little more room, and the others time to show that they do not
+			// who takes something is given a little more room, and the others time to show that
+			// they do not
+			return
 		}
 		p.session.cutOff(cutTotal)
 		if ws := p.session.ws.Load(); ws != nil {

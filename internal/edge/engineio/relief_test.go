@@ -20,8 +20,9 @@ func load(s *Session, bytes int) {
 	s.Flush()
 }
 
-// When the budget is full the largest session that takes nothing is closed. One that reads is not, although more waits for it, and neither is
-// one that takes nothing and holds less, once there is room.
+// When the budget is full the largest session that takes nothing is closed. One that reads is not,
+// although more waits for it, and neither is one that takes nothing and holds less, once there is
+// room.
 func TestServer_Relief(t *testing.T) {
 	inBubble(t, func(o *Options) { o.MaxOutboundTotal, o.WriteTimeout = 1<<20, time.Hour }, func(t *testing.T, w *world) {
 		small, large, reads := w.websocket(), w.websocket(), w.websocket()
@@ -55,7 +56,8 @@ func TestServer_Relief(t *testing.T) {
 	})
 }
 
-// With none that takes nothing, the largest of those that read is closed when there is no more room to wait.
+// With none that takes nothing, the largest of those that read is closed when there is no more room
+// to wait.
 func TestServer_Relief_Readers(t *testing.T) {
 	inBubble(t, func(o *Options) { o.MaxOutboundTotal = 1 << 20 }, func(t *testing.T, w *world) {
 		var all []*socket
@@ -82,7 +84,8 @@ func TestServer_Relief_Readers(t *testing.T) {
 	})
 }
 
-// A polling session that does not come for what waits is one that takes nothing. What it held is free at once.
+// A polling session that does not come for what waits is one that takes nothing. What it held is
+// free at once.
 func TestServer_Relief_Polling(t *testing.T) {
 	inBubble(t, func(o *Options) { o.MaxOutboundTotal, o.PingInterval = 1<<20, time.Hour }, func(t *testing.T, w *world) {
 		p := w.polling()
@@ -155,7 +158,8 @@ func TestSession_PollingBudget(t *testing.T) {
 	}
 }
 
-// A ping that waits behind a burst ends no session whose browser takes some of it, and every one whose browser takes none.
+// A ping that waits behind a burst ends no session whose browser takes some of it, and every one
+// whose browser takes none.
 func TestSession_PingBehindBurst(t *testing.T) {
 	inBubble(t, func(o *Options) { beats(o); o.WriteTimeout = time.Hour }, func(t *testing.T, w *world) {
 		s, deaf := w.websocket(), w.websocket()
@@ -174,7 +178,8 @@ func TestSession_PingBehindBurst(t *testing.T) {
 	})
 }
 
-// A pong counts only when the ping was fetched: a browser that does not come for its packets is found.
+// A pong counts only when the ping was fetched: a browser that does not come for its packets is
+// found.
 func TestSession_PongWithoutPing(t *testing.T) {
 	inBubble(t, beats, func(t *testing.T, w *world) {
 		p := w.polling()

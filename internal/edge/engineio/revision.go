@@ -10,17 +10,18 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 )
 
-// codec is how one revision of the protocol writes packets, and who pings in it. A session has the codec of its opening request for
-// life.
+// codec is how one revision of the protocol writes packets, and who pings in it. A session has the
+// codec of its opening request for life.
 type codec interface {
 	// revision is the number in the query key EIO.
 	revision() int
-	// clientPings tells that the browser pings and this side answers, rather than the other way round.
+	// clientPings tells that the browser pings and this side answers, rather than the other way
+	// round.
 	clientPings() bool
 	// takesBinary tells whether split takes binary bodies.
 	takesBinary() bool
-	// split reads the body of a POST: all packets of it, or none. No packet keeps more of body alive than itself, unless it is the
-	// only one.
+	// split reads the body of a POST: all packets of it, or none. No packet keeps more of body
+	// alive than itself, unless it is the only one.
 	split(body []byte, binary bool, maxPackets int) ([]Packet, error)
 	// answer writes the body of the answer to a GET, and names its media type.
 	answer(packets []Packet) (body []byte, contentType string)
@@ -28,12 +29,13 @@ type codec interface {
 	parse(data []byte, binary bool) (Packet, error)
 	// withBase64 is this codec for polling that carries text alone.
 	withBase64() codec
-	// framing is how messages travel on a WebSocket, for a browser that does or does not ask for base64 there.
+	// framing is how messages travel on a WebSocket, for a browser that does or does not ask for
+	// base64 there.
 	framing(base64 bool) framing
 }
 
-// codecOf is the codec that an opening request asks for, or nil where that revision is not spoken here. No number at all stands for
-// revision 3, whose first clients sent none.
+// codecOf is the codec that an opening request asks for, or nil where that revision is not spoken
+// here. No number at all stands for revision 3, whose first clients sent none.
 func (s *Server) codecOf(query url.Values) codec {
 	switch revision := single(query, "EIO"); {
 	case revision == "4":
@@ -44,12 +46,14 @@ func (s *Server) codecOf(query url.Values) codec {
 	return nil
 }
 
-// speaks tells that a request names the session's revision. One that names none is taken, since nothing in it differs.
+// speaks tells that a request names the session's revision. One that names none is taken, since
+// nothing in it differs.
 func (s *Session) speaks(query url.Values) bool {
 	return !query.Has("EIO") || single(query, "EIO") == strconv.Itoa(s.codec.revision())
 }
 
-// asksBase64 tells that the browser cannot take binary data as such on the transport of this request.
+// asksBase64 tells that the browser cannot take binary data as such on the transport of this
+// request.
 func asksBase64(query url.Values) bool { return single(query, "b64") != "" }
 
 const textPlain = "text/plain; charset=UTF-8"
@@ -88,7 +92,8 @@ func answerSize(packets []Packet) int {
 	return size
 }
 
-// framing is how messages stand in WebSocket frames. Text is the same in all: the type and the text.
+// framing is how messages stand in WebSocket frames. Text is the same in all: the type and the
+// text.
 type framing uint8
 
 const (

@@ -18,13 +18,14 @@ import (
 //
 //   - A binary message has a type, too: the byte 4 before the data, or `b4` before its base64.
 //
-//   - In a polling body each packet follows its length. There are two forms, and a body is in one of them:
+//   - In a polling body each packet follows its length. There are two forms, and a body is in one
+//     of them:
 //
 //     text    <length in decimal>:<packet>   the length in UTF-16 code units, as JavaScript counts them
 //     binary  <kind> <digits> 0xFF <packet>  kind 0 for text and 1 for binary; the length in bytes, one byte 0 to 9 for each digit
 //
-// Browsers that can take bytes get and send the binary form where a payload holds a binary message. All others say b64=1, and
-// binary messages travel as base64 in the text form.
+// Browsers that can take bytes get and send the binary form where a payload holds a binary message.
+// All others say b64=1, and binary messages travel as base64 in the text form.
 type revision3 struct{ base64 bool }
 
 const octetStream = "application/octet-stream"
@@ -200,7 +201,8 @@ func cutBinary(body []byte) (first part, rest []byte, err error) {
 	return first, rest[n:], nil
 }
 
-// cutLength reads a length and what ends it. It takes each length in one way only, and none of 0: no packet is empty.
+// cutLength reads a length and what ends it. It takes each length in one way only, and none of 0:
+// no packet is empty.
 func cutLength(body []byte, zero, end byte) (length int, rest []byte, err error) {
 	const mostDigits = 9
 	for i, b := range body[:min(len(body), mostDigits+1)] {

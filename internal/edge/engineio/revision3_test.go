@@ -19,7 +19,8 @@ func samePackets(a, b []Packet) bool {
 	return slices.EqualFunc(a, b, func(a, b Packet) bool { return a.Type == b.Type && a.Binary == b.Binary && bytes.Equal(a.Data, b.Data) })
 }
 
-// Both forms read and write as the parser of the reference clients has them. Lengths count UTF-16 code units in text, bytes in binary.
+// Both forms read and write as the parser of the reference clients has them. Lengths count UTF-16
+// code units in text, bytes in binary.
 func TestRevision3_Forms(t *testing.T) {
 	wide := text(PacketMessage, "a€😀")
 	for _, c := range []struct {
@@ -71,7 +72,8 @@ func TestRevision3_SplitErr(t *testing.T) {
 	}
 }
 
-// Too many packets are counted and not kept, and those that are kept hold no more of the body than they are.
+// Too many packets are counted and not kept, and those that are kept hold no more of the body than
+// they are.
 func TestRevision3_SplitBounded(t *testing.T) {
 	for body, binary := range map[string]bool{strings.Repeat("1:2", 10): false, strings.Repeat("\x00\x01\xff2", 10): true} {
 		if p, err := (revision3{}).split([]byte(body), binary, 10); err != nil || len(p) != 10 {
@@ -95,7 +97,8 @@ func TestRevision3_SplitBounded(t *testing.T) {
 	}
 }
 
-// On a WebSocket a binary message begins with its type; what does not is none, and its bytes are never shifted.
+// On a WebSocket a binary message begins with its type; what does not is none, and its bytes are
+// never shifted.
 func TestRevision3_Parse(t *testing.T) {
 	for data, want := range map[string]Packet{"\x04": binary(""), "\x04\x04": binary("\x04"), "\x04ab": binary("ab")} {
 		if p, err := (revision3{}).parse([]byte(data), true); err != nil || !samePackets([]Packet{p}, []Packet{want}) {

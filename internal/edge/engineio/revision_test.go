@@ -9,7 +9,8 @@ import (
 
 var sessionID = regexp.MustCompile(`"sid":"([^"]+)"`)
 
-// A request that names another revision than its session's must be refused with code 3, on every way in, and do the session no harm.
+// A request that names another revision than its session's must be refused with code 3, on every
+// way in, and do the session no harm.
 func TestSession_OtherRevision(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.AllowEIO3 = true })
 	for own, others := range map[string][]string{

@@ -49,8 +49,9 @@ type Server struct {
 	empty    chan struct{} // closed when running has come to 0 while draining
 }
 
-// NewServer makes a Server. The options are those of DefaultOptions with changes that Validate finds no fault with. open is called
-// for each new session, before its first message; it may already queue.
+// NewServer makes a Server. The options are those of DefaultOptions with changes that Validate
+// finds no fault with. open is called for each new session, before its first message; it may
+// already queue.
 func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.Logger) *Server {
 	s := &Server{
 		o: o, open: open, obs: obs, log: log, origins: newOrigins(&o), birth: time.Now(),
@@ -77,7 +78,8 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 	return s
 }
 
-// ServeHTTP implements http.Handler. The order of its checks is the protocol's, with the origin before all.
+// ServeHTTP implements http.Handler. The order of its checks is the protocol's, with the origin
+// before all.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(s.o.Paths, r.URL.Path) {
 		s.refuse(w, r, s.refusedPath(r))
@@ -171,7 +173,8 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	}
 }
 
-// openPolling opens a session of a GET and answers with its open packet. It tells whether the server got to know the session.
+// openPolling opens a session of a GET and answers with its open packet. It tells whether the
+// server got to know the session.
 func (s *Server) openPolling(w http.ResponseWriter, r *http.Request, session *Session) bool {
 	open := append([]byte{byte(PacketOpen)}, s.openData(session.id, Polling)...)
 	session.polling = &polling{budget: s.budget, out: []outgoing{{data: open}}}
@@ -209,7 +212,8 @@ func hasToken(lines []string, token string) bool {
 	})
 }
 
-// Wake answers the GET of a polling session that waits, if one does: the way that it came is about to end.
+// Wake answers the GET of a polling session that waits, if one does: the way that it came is about
+// to end.
 func (s *Server) Wake(id sio.SessionID) {
 	if session := s.session(id); session != nil {
 		session.wake()
@@ -255,7 +259,8 @@ func (s *Server) remove(session *Session) {
 	}
 }
 
-// enter and leave count a goroutine that Drain waits for. Whoever enters knows of something that has not left yet.
+// enter and leave count a goroutine that Drain waits for. Whoever enters knows of something that
+// has not left yet.
 func (s *Server) enter() {
 	s.mu.Lock()
 	s.running++

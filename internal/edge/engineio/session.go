@@ -24,8 +24,9 @@ import (
 //
 // Only endWith leaves the state open. It does so once: the first reason stays.
 
-// Session is one Engine.IO connection life, kept across an upgrade. Its methods may be called by anyone at the same time, and none
-// of them blocks. An idle session costs memory, so there is little in it.
+// Session is one Engine.IO connection life, kept across an upgrade. Its methods may be called by
+// anyone at the same time, and none of them blocks. An idle session costs memory, so there is
+// little in it.
 type Session struct {
 	// Fixed at birth.
 	server    *Server
@@ -43,7 +44,8 @@ type Session struct {
 	// leaving is set once: the replica that carries the WebSocket drains.
 	leaving atomic.Bool
 
-	// recv is held while the receiver is called: it keeps calls apart that come from POSTs, from the WebSocket and from the end.
+	// recv is held while the receiver is called: it keeps calls apart that come from POSTs, from
+	// the WebSocket and from the end.
 	recv sync.Mutex
 
 	// packets counts what the browser sends, against MaxPacketRate.
@@ -70,7 +72,8 @@ const (
 	endAbort
 )
 
-// newSession makes a session that holds recv until start, so that an end before that waits for the receiver.
+// newSession makes a session that holds recv until start, so that an end before that waits for the
+// receiver.
 func (s *Server) newSession(h *sio.Handshake, c codec) *Session {
 	h.EngineProtocol = c.revision()
 	session := &Session{server: s, handshake: h, id: sio.NewSessionID(s.o.Replica), codec: c}
@@ -78,7 +81,8 @@ func (s *Server) newSession(h *sio.Handshake, c codec) *Session {
 	return session
 }
 
-// start lets the application in. It is called once, when the session is known to the server and its open packet is queued.
+// start lets the application in. It is called once, when the session is known to the server and its
+// open packet is queued.
 func (s *Session) start(open func(*Session) Receiver) {
 	s.server.obs.Opened(string(s.Transport()))
 	s.receiver = open(s)
@@ -113,8 +117,9 @@ func (s *Session) Done() <-chan struct{} {
 	return s.done
 }
 
-// Queue appends messages that stay together, such as a packet and its attachments, and tells whether it did. It copies the data. A session
-// for which MaxOutbound bytes wait already is closed with ReasonSlowConsumer. After the end the messages are dropped.
+// Queue appends messages that stay together, such as a packet and its attachments, and tells
+// whether it did. It copies the data. A session for which MaxOutbound bytes wait already is closed
+// with ReasonSlowConsumer. After the end the messages are dropped.
 func (s *Session) Queue(messages ...Message) (queued bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
@@ -198,7 +203,8 @@ func (s *Session) CloseNoted(reason sio.Reason, n *Notice) { s.endWith(reason, e
 // end is endWith for what needs no explanation, to the browser or in the log.
 func (s *Session) end(reason sio.Reason, how ending) { s.endWith(reason, how, nil, nil) }
 
-// endWith is the only way out of the state open. It tells whether it was the one that took it. A nil notice stands for that of the reason.
+// endWith is the only way out of the state open. It tells whether it was the one that took it. A
+// nil notice stands for that of the reason.
 func (s *Session) endWith(reason sio.Reason, how ending, why *explanation, n *Notice) (ended bool) {
 	s.mu.Lock()
 	if s.ended.Load() {
@@ -264,7 +270,8 @@ func (s *Session) abort() {
 	s.forget()
 }
 
-// forget makes the session unknown to the server. What is queued goes, but for what a GET is about to take.
+// forget makes the session unknown to the server. What is queued goes, but for what a GET is about
+// to take.
 func (s *Session) forget() {
 	s.mu.Lock()
 	if p := s.polling; p != nil {

@@ -15,7 +15,8 @@ import (
 
 func allowEIO3(o *Options) { o.AllowEIO3 = true }
 
-// polling3 opens a session of revision 3 by polling. more are further query keys, each with an ampersand before it.
+// polling3 opens a session of revision 3 by polling. more are further query keys, each with an
+// ampersand before it.
 func (w *world) polling3(more string) *poller {
 	w.t.Helper()
 	r := w.do("GET", "EIO=3&transport=polling"+more, "")
@@ -43,7 +44,8 @@ func (w *world) websocket3(more string) *socket {
 	return s
 }
 
-// A request of revision 3, or of none, opens a session of it where that is allowed; other numbers are refused all the same.
+// A request of revision 3, or of none, opens a session of it where that is allowed; other numbers
+// are refused all the same.
 func TestServer_AllowEIO3(t *testing.T) {
 	w := newWorld(t, allowEIO3)
 	for _, query := range []string{"EIO=3&transport=polling", "transport=polling"} {
@@ -114,7 +116,8 @@ func TestSession3_PollingParseError(t *testing.T) {
 	}
 }
 
-// The browser's close is answered with a noop, that of this side and a fault with a close packet: all in the form of the revision.
+// The browser's close is answered with a noop, that of this side and a fault with a close packet:
+// all in the form of the revision.
 func TestSession3_PollingClose(t *testing.T) {
 	w := newWorld(t, allowEIO3)
 	p := w.polling3("")
@@ -135,7 +138,8 @@ func TestSession3_PollingClose(t *testing.T) {
 	p.want(<-waiting, 200, "1:1")
 }
 
-// Binary messages have their type before them, or are base64 for browsers that ask for it; what has no type closes.
+// Binary messages have their type before them, or are base64 for browsers that ask for it; what has
+// no type closes.
 func TestSession3_WebSocket(t *testing.T) {
 	w := newWorld(t, allowEIO3)
 	unit := NewShared(Message{Data: []byte("é")}, Message{Data: []byte{1}, Binary: true})
@@ -167,7 +171,8 @@ func TestSession3_WebSocket(t *testing.T) {
 	}
 }
 
-// The browser pings and is answered, with what the ping held; the deadline counts from its last ping, not from other packets.
+// The browser pings and is answered, with what the ping held; the deadline counts from its last
+// ping, not from other packets.
 func TestSession3_Heartbeat(t *testing.T) {
 	change := func(o *Options) { allowEIO3(o); beats(o) }
 	inBubble(t, change, func(t *testing.T, w *world) {
@@ -216,7 +221,8 @@ func TestSession3_HeartbeatDirection(t *testing.T) {
 	p.wantClosed(p.rec, sio.ReasonTransportError)
 }
 
-// The deadline stands still while the receiver blocks: the browser's ping waits behind what this side does not read.
+// The deadline stands still while the receiver blocks: the browser's ping waits behind what this
+// side does not read.
 func TestSession3_HeartbeatBackPressure(t *testing.T) {
 	inBubble(t, func(o *Options) { allowEIO3(o); beats(o) }, func(t *testing.T, w *world) {
 		s := w.websocket3("")
@@ -234,8 +240,8 @@ func TestSession3_HeartbeatBackPressure(t *testing.T) {
 	})
 }
 
-// The upgrade is that of revision 4, with noops in the form of this one. What waits moves in order, in the form that the WebSocket
-// asks for.
+// The upgrade is that of revision 4, with noops in the form of this one. What waits moves in order,
+// in the form that the WebSocket asks for.
 func TestSession3_Upgrade(t *testing.T) {
 	for more, want := range map[string]string{"": "binary:\x04\x01\x02", "&b64=1": "b4AQI="} {
 		w := newWorld(t, allowEIO3)
@@ -263,7 +269,8 @@ func TestSession3_Upgrade(t *testing.T) {
 	}
 }
 
-// Base64 may make more of what waits than a browser may have waiting. Then it is too slow, rather than left without some of it.
+// Base64 may make more of what waits than a browser may have waiting. Then it is too slow, rather
+// than left without some of it.
 func TestSession3_UpgradeFull(t *testing.T) {
 	w := newWorld(t, func(o *Options) { allowEIO3(o); o.MaxOutbound = 2300 })
 	p := w.polling3("")

@@ -8,7 +8,8 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/budget"
 )
 
-// Shared is a unit of messages for many sessions, encoded once for each way of writing them that is needed.
+// Shared is a unit of messages for many sessions, encoded once for each way of writing them that is
+// needed.
 type Shared struct {
 	messages []Message
 	bytes    int
@@ -37,8 +38,8 @@ func NewShared(messages ...Message) *Shared {
 	return m
 }
 
-// frames are the WebSocket frames of the messages, compressed where the connection and the options want it. Text alone is framed in one
-// way only.
+// frames are the WebSocket frames of the messages, compressed where the connection and the options
+// want it. Text alone is framed in one way only.
 func (m *Shared) frames(f framing, deflates bool, o *Options) *budget.Shared {
 	if !m.binary {
 		f = framedPlain

@@ -30,7 +30,8 @@ func (s *Session) cutOff(why *Notice) {
 	}
 }
 
-// backlog tells how many bytes wait since the browser takes no more now, and a count that changes when it takes some.
+// backlog tells how many bytes wait since the browser takes no more now, and a count that changes
+// when it takes some.
 func (s *Session) backlog() (bytes int, delivered int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,19 +17,21 @@ import (
 //	                                comes to rest. Messages still travel by polling
 //	5                           ->  the transport is websocket: what is queued leaves there, in order
 //
-// Anything else as the first packet, another packet in between, or no `5` within UpgradeTimeout closes the WebSocket; the session
-// stays on polling as if nothing had been. `5` without a probe is fine.
+// Anything else as the first packet, another packet in between, or no `5` within UpgradeTimeout
+// closes the WebSocket; the session stays on polling as if nothing had been. `5` without a probe is
+// fine.
 
 const (
-	// noopInterval is the pause between two noops of one probe, once it has had promptNoops. A browser that polls on through its
-	// probe must not do so in a tight loop.
+	// noopInterval is the pause between two noops of one probe, once it has had promptNoops. A
+	// browser that polls on through its probe must not do so in a tight loop.
 	noopInterval = 100 * time.Millisecond
-	// promptNoops is how many GETs of one probe are answered with a noop at once. Two are usual: the GET that waits, and one that
-	// the browser sends before it has read 3probe.
+	// promptNoops is how many GETs of one probe are answered with a noop at once. Two are usual:
+	// the GET that waits, and one that the browser sends before it has read 3probe.
 	promptNoops = 8
 )
 
-// probe is an upgrade under way. It is guarded by Session.mu; the upgrade is over when polling.probe is another, or nil.
+// probe is an upgrade under way. It is guarded by Session.mu; the upgrade is over when
+// polling.probe is another, or nil.
 type probe struct {
 	conn     *wsconn.Conn
 	framing  framing
@@ -65,7 +67,8 @@ func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, f framing) {
 	s.server.enter()
 	s.mu.Unlock()
 	conn.Flush()
-	// Ends with the connection, which the probe's timer or the session's end closes; Drain waits for it.
+	// Ends with the connection, which the probe's timer or the session's end closes; Drain waits
+	// for it.
 	go func() {
 		defer s.server.leave()
 		failure := s.tryProbe(p)
@@ -153,7 +156,8 @@ func (s *Session) upgraded(p *probe) bool {
 		return false
 	}
 	polling.takeProbe()
-	// All of it fits as it is, see packetCost, though maybe not as base64; a broken connection is seen by the reader.
+	// All of it fits as it is, see packetCost, though maybe not as base64; a broken connection is
+	// seen by the reader.
 	fits := true
 	for i := range polling.out {
 		o := &polling.out[i]

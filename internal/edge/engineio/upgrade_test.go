@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// U1, U3: the whole dance, with messages at every step: by polling until `5`, by the WebSocket after it.
+// U1, U3: the whole dance, with messages at every step: by polling until `5`, by the WebSocket
+// after it.
 func TestSession_U1_U3_Upgrade(t *testing.T) {
 	w := newWorld(t, nil)
 	p := w.polling()
@@ -53,7 +54,8 @@ func TestSession_U1_U3_Upgrade(t *testing.T) {
 	}
 }
 
-// U2: after the probe a GET that waits gets a noop at once, and so do those that follow, up to a number; then one comes every 100 ms.
+// U2: after the probe a GET that waits gets a noop at once, and so do those that follow, up to a
+// number; then one comes every 100 ms.
 func TestSession_U2_Noop(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		p := w.polling()
@@ -86,8 +88,8 @@ func TestSession_U2_Noop(t *testing.T) {
 	})
 }
 
-// A GET that comes after the probe gets its noop at once. Messages that wait travel in its place, and a GET between the handshake and the
-// probe waits.
+// A GET that comes after the probe gets its noop at once. Messages that wait travel in its place,
+// and a GET between the handshake and the probe waits.
 func TestSession_U2_NoopAfterProbe(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		p := w.polling()
@@ -112,7 +114,8 @@ func TestSession_U2_NoopAfterProbe(t *testing.T) {
 	})
 }
 
-// A GET that still waits at `5` gets a noop, too. One that came just before may have overtaken `5` and counts as late (U4).
+// A GET that still waits at `5` gets a noop, too. One that came just before may have overtaken `5`
+// and counts as late (U4).
 func TestSession_U2_U4_GetAtUpgrade(t *testing.T) {
 	for _, c := range []struct {
 		before time.Duration
@@ -154,7 +157,8 @@ func TestSession_U4_Second(t *testing.T) {
 	s.wantPackets("4y")
 }
 
-// U5, H11: what is not a probe, or a WebSocket that goes, leaves the session on polling, and another upgrade possible.
+// U5, H11: what is not a probe, or a WebSocket that goes, leaves the session on polling, and
+// another upgrade possible.
 func TestSession_U5_H11_NotAProbe(t *testing.T) {
 	w := newWorld(t, nil)
 	p := w.polling()

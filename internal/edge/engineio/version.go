@@ -7,12 +7,14 @@ import (
 	"net/url"
 )
 
-// A request that opens a session and is of no client that is let in: of an older one, or of none of Socket.IO. Older clients also lack what
-// newer ones send, so that their revision is looked at before what else is wrong.
+// A request that opens a session and is of no client that is let in: of an older one, or of none of
+// Socket.IO. Older clients also lack what newer ones send, so that their revision is looked at
+// before what else is wrong.
 
 const settingEIO3 = "allow-eio3"
 
-// versionWrong is a refusal for the key EIO. Older clients read the message, so it is always the same.
+// versionWrong is a refusal for the key EIO. Older clients read the message, so it is always the
+// same.
 func versionWrong(setting, say string) *refusal {
 	return &refusal{code: codeVersion, status: http.StatusBadRequest, message: "Unsupported protocol version", cause: "protocol version",
 		setting: setting, say: say}
@@ -46,7 +48,8 @@ func (s *Server) refusedKind(r *http.Request, query url.Values, t Transport) *re
 	return refusedNoTransport
 }
 
-// versionRefused says which clients are let in. One that does not get through to a WebSocket anyway hears that its request is bad.
+// versionRefused says which clients are let in. One that does not get through to a WebSocket anyway
+// hears that its request is bad.
 func (s *Server) versionRefused(query url.Values, heard bool) *refusal {
 	why := refusedVersion
 	switch {

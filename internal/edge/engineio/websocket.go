@@ -22,7 +22,8 @@ func (s *Session) queueFrames(ws *wsconn.Conn, messages []Message) bool {
 	return true
 }
 
-// openWebSocket opens a session of a WebSocket handshake. It tells whether the server got to know the session.
+// openWebSocket opens a session of a WebSocket handshake. It tells whether the server got to know
+// the session.
 func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, session *Session) bool {
 	s.setCookie(w, session.id)
 	conn, err := s.upgrader.Upgrade(w, r)
@@ -39,8 +40,8 @@ func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, session *
 	s.enter()
 	session.start(s.open)
 	conn.Flush()
-	// Ends with the connection, which ends with the session; Drain waits for it. The request's goroutine, with its larger stack and
-	// buffers, is given back.
+	// Ends with the connection, which ends with the session; Drain waits for it. The request's
+	// goroutine, with its larger stack and buffers, is given back.
 	go func() {
 		defer s.leave()
 		session.read(conn)

@@ -17,7 +17,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// W1: one packet per frame; text with its type, binary without; base64 in a text frame is binary, too.
+// W1: one packet per frame; text with its type, binary without; base64 in a text frame is binary,
+// too.
 func TestSession_W1_Messages(t *testing.T) {
 	w := newWorld(t, nil)
 	s := w.websocket()
@@ -63,7 +64,8 @@ func TestSession_W2_W3_Broken(t *testing.T) {
 	s.wantClosed(s.rec, sio.ReasonTransportError)
 }
 
-// W4, H5, W5: what is no packet closes without a status; packets out of place are ignored, ever so many (H17).
+// W4, H5, W5: what is no packet closes without a status; packets out of place are ignored, ever so
+// many (H17).
 func TestSession_W4_W5_H17_Packets(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, bad := range []string{"", "9x", "abc", "b***", "7"} {
@@ -197,7 +199,8 @@ func TestServer_Drain_Spread(t *testing.T) {
 	})
 }
 
-// A session stays open while its receiver waits for answers, and messages are delivered meanwhile; DrainSettle bounds the wait.
+// A session stays open while its receiver waits for answers, and messages are delivered meanwhile;
+// DrainSettle bounds the wait.
 func TestServer_Drain_Settle(t *testing.T) {
 	inBubble(t, func(o *Options) { o.DrainSettle = 10 * time.Second }, func(t *testing.T, w *world) {
 		s, never := w.websocket(), w.websocket()

@@ -7,18 +7,21 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A Decoder is in one of two states. Idle: a text message is due, and a binary one is refused. Waiting: the text of a binary packet
-// has come, as many binary messages are due as it announced, and a text message is refused. After an error it must not be used again.
+// A Decoder is in one of two states. Idle: a text message is due, and a binary one is refused.
+// Waiting: the text of a binary packet has come, as many binary messages are due as it announced,
+// and a text message is refused. After an error it must not be used again.
 //
-// The first message decides what the session is written in: text means JSON, and binary means MessagePack. In MessagePack every message is
-// binary and a whole packet, and the decoder is always idle.
+// The first message decides what the session is written in: text means JSON, and binary means
+// MessagePack. In MessagePack every message is binary and a whole packet, and the decoder is always
+// idle.
 
 // Decoder reads the packets of one session. The zero value with Limits set is ready.
 type Decoder struct {
 	Limits  *Limits  // never changed
 	waiting *waiting // nil when idle
 
-	// Protocol4 reads connects as clients of protocol 4 write them, see protocol4.go. It is never changed once a message has come.
+	// Protocol4 reads connects as clients of protocol 4 write them, see protocol4.go. It is never
+	// changed once a message has come.
 	Protocol4 bool
 	format    format // set by the first message
 }
@@ -45,8 +48,9 @@ func (d *Decoder) Waiting() bool { return d.waiting != nil }
 // Msgpack tells whether the session is written in MessagePack.
 func (d *Decoder) Msgpack() bool { return d.format == formatMsgpack }
 
-// Text takes one text message, valid UTF-8. The data belongs to the packet from now on and is altered in place. When complete is false,
-// attachments are due; type, namespace and id of the packet are valid nevertheless.
+// Text takes one text message, valid UTF-8. The data belongs to the packet from now on and is
+// altered in place. When complete is false, attachments are due; type, namespace and id of the
+// packet are valid nevertheless.
 func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 	if d.waiting != nil || d.format == formatMsgpack {
 		return p, false, errs[VerdictTextExpectedBinary]
@@ -85,8 +89,8 @@ func (d *Decoder) Text(data []byte) (p Packet, complete bool, err error) {
 	return p, false, nil
 }
 
-// Restore undoes what Text altered in the message of a packet that it decoded, so that the message can be shown as it came. The packet's
-// event must not be used any more.
+// Restore undoes what Text altered in the message of a packet that it decoded, so that the message
+// can be shown as it came. The packet's event must not be used any more.
 func (p *Packet) Restore(message []byte) {
 	// The arguments are a part of the message that begins where a comma was.
 	comma := cap(message) - cap(p.Event.Args)
@@ -96,7 +100,8 @@ func (p *Packet) Restore(message []byte) {
 	message[comma] = ','
 }
 
-// Binary takes one binary message, which belongs to the packet from now on. When complete is false, more attachments are due.
+// Binary takes one binary message, which belongs to the packet from now on. When complete is false,
+// more attachments are due.
 func (d *Decoder) Binary(data []byte) (p Packet, complete bool, err error) {
 	if d.format == formatUnknown && !d.Protocol4 {
 		d.format = formatMsgpack
@@ -206,7 +211,8 @@ func (l *Limits) eventName(ev *sio.Event) error {
 	return nil
 }
 
-// control reads the payload of a connect (an object or nothing), a disconnect (nothing) or a connect error (an object or a string).
+// control reads the payload of a connect (an object or nothing), a disconnect (nothing) or a
+// connect error (an object or a string).
 func (s *scanner) control(p *Packet) error {
 	if len(s.Data) == 0 && p.Type != ConnectError {
 		return nil
@@ -248,8 +254,8 @@ func (s *scanner) ack(ev *sio.Event) error {
 	return s.end(end)
 }
 
-// event reads an array that begins with the event's name. The comma behind the name becomes the bracket of the arguments' own array, so
-// that nothing is copied.
+// event reads an array that begins with the event's name. The comma behind the name becomes the
+// bracket of the arguments' own array, so that nothing is copied.
 func (s *scanner) event(ev *sio.Event) error {
 	begin := s.Space(0)
 	if s.At(begin) != '[' {

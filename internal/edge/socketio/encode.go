@@ -10,8 +10,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// AppendConnect appends the answer to a connect that was accepted. The private id, which the browser shows when it comes back, is left
-// out when it is empty.
+// AppendConnect appends the answer to a connect that was accepted. The private id, which the
+// browser shows when it comes back, is left out when it is empty.
 func AppendConnect(dst []byte, ns sio.Namespace, id sio.SocketID, pid sio.PrivateID) []byte {
 	dst = appendHead(dst, Connect, 0, ns)
 	dst = append(dst, `{"sid":`...)
@@ -23,7 +23,8 @@ func AppendConnect(dst []byte, ns sio.Namespace, id sio.SocketID, pid sio.Privat
 	return append(dst, '}')
 }
 
-// AppendConnectError appends the answer to a connect that was refused. Data is one JSON value, or nil.
+// AppendConnectError appends the answer to a connect that was refused. Data is one JSON value, or
+// nil.
 func AppendConnectError(dst []byte, ns sio.Namespace, message string, data []byte) []byte {
 	dst = appendHead(dst, ConnectError, 0, ns)
 	dst = append(dst, `{"message":`...)
@@ -38,7 +39,8 @@ func AppendConnectError(dst []byte, ns sio.Namespace, message string, data []byt
 // AppendDisconnect appends what ends a socket.
 func AppendDisconnect(dst []byte, ns sio.Namespace) []byte { return appendHead(dst, Disconnect, 0, ns) }
 
-// AppendEvent appends the text of an event that asks for no ack; its attachments must follow as they are.
+// AppendEvent appends the text of an event that asks for no ack; its attachments must follow as
+// they are.
 func AppendEvent(dst []byte, ns sio.Namespace, ev *sio.Event) []byte {
 	return appendEvent(appendHead(dst, binaryType(Event, ev.Attachments), len(ev.Attachments), ns), ev)
 }
@@ -106,7 +108,8 @@ func appendText(dst []byte, text string) []byte {
 	return append(append(dst, text...), '"')
 }
 
-// appendEscaped escapes what JSON asks for and no more, and replaces what is no UTF-8, which a browser would close the session for.
+// appendEscaped escapes what JSON asks for and no more, and replaces what is no UTF-8, which a
+// browser would close the session for.
 func appendEscaped(dst []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	for _, r := range text {

@@ -9,9 +9,10 @@ import (
 	"github.com/spanwire/spanwire/internal/jsonscan"
 )
 
-// A packet in MessagePack is one binary message: a map with the members "type" (0 to 4: there are no binary types), "nsp", "data" and "id".
-// Binary parts stand in the data as they are. Inside the broker an event is JSON with placeholders whatever its browser speaks, so that
-// handlers need not know. What MessagePack holds and JSON does not becomes what JavaScript writes for it as JSON:
+// A packet in MessagePack is one binary message: a map with the members "type" (0 to 4: there are
+// no binary types), "nsp", "data" and "id". Binary parts stand in the data as they are. Inside the
+// broker an event is JSON with placeholders whatever its browser speaks, so that handlers need not
+// know. What MessagePack holds and JSON does not becomes what JavaScript writes for it as JSON:
 //
 //	MessagePack                        JSON
 //	bin; ext 0 of 8, 16 or 32 bits     placeholder of an attachment: the latter is how the standard parser writes an ArrayBuffer
@@ -22,8 +23,9 @@ import (
 //	map key that is an integer         its digits; other keys but text are refused
 //	any other ext                      refused
 //
-// And back: placeholders become bin, numbers without fraction and exponent become the smallest integer when 64 bits hold them and a
-// double otherwise, and a lone surrogate becomes U+FFFD, since text is UTF-8. Dates stay text.
+// And back: placeholders become bin, numbers without fraction and exponent become the smallest
+// integer when 64 bits hold them and a double otherwise, and a lone surrogate becomes U+FFFD, since
+// text is UTF-8. Dates stay text.
 
 // kind is what a MessagePack element is.
 type kind uint8
@@ -47,14 +49,15 @@ const (
 type element struct {
 	kind kind
 	bits uint64 // the value of a bool, number or date
-	size int    // of text, binary and timestamp: bytes; of an array: elements; of a map: elements and keys
+	// of text, binary and timestamp: bytes; of an array: elements; of a map: elements and keys
+	size int
 }
 
 // timestampType is the extension type that MessagePack itself defines.
 const timestampType = -1
 
-// readElement reads what stands at i and gives the position behind it: where its content begins, if it has any. The content of text, binary
-// and timestamp is there as a whole.
+// readElement reads what stands at i and gives the position behind it: where its content begins, if
+// it has any. The content of text, binary and timestamp is there as a whole.
 func readElement(data []byte, i int) (e element, content int, err error) {
 	if i >= len(data) {
 		return e, jsonscan.Fail, errs[VerdictMsgpack]
@@ -77,7 +80,8 @@ func readElement(data []byte, i int) (e element, content int, err error) {
 			return e, jsonscan.Fail, err
 		}
 	}
-	// An element of an array or a map is one byte at least, so that none announces more than can come.
+	// An element of an array or a map is one byte at least, so that none announces more than can
+	// come.
 	if e.size > len(data)-i {
 		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
@@ -171,7 +175,8 @@ func bigEndian(data []byte) (n uint64) {
 	return n
 }
 
-// skip gives the position behind the element at i. It does not call itself, however deep the element is.
+// skip gives the position behind the element at i. It does not call itself, however deep the
+// element is.
 func skip(data []byte, i int) (end int, err error) {
 	var e element
 	for due := 1; due > 0; due-- {
@@ -189,7 +194,8 @@ func skip(data []byte, i int) (end int, err error) {
 	return i, nil
 }
 
-// integer tells whether the element is an integer of the packet's own, which JavaScript may also write as a float.
+// integer tells whether the element is an integer of the packet's own, which JavaScript may also
+// write as a float.
 func (e element) integer() (n int64, ok bool) {
 	switch e.kind {
 	case kindInt:

@@ -14,7 +14,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// ParseMsgpack reads one packet in MessagePack. The data belongs to the packet from now on: its attachments are parts of it.
+// ParseMsgpack reads one packet in MessagePack. The data belongs to the packet from now on: its
+// attachments are parts of it.
 func ParseMsgpack(data []byte, limits *Limits) (Packet, error) {
 	m, err := members(data)
 	if err != nil {
@@ -39,7 +40,8 @@ func ParseMsgpack(data []byte, limits *Limits) (Packet, error) {
 	return p, err
 }
 
-// positions are where the members of a packet's map stand; 0 for those that are missing, nil or undefined.
+// positions are where the members of a packet's map stand; 0 for those that are missing, nil or
+// undefined.
 type positions struct{ kind, namespace, data, id int }
 
 // members finds the members that matter. As in JavaScript the last of two equal keys counts.
@@ -200,7 +202,8 @@ func (t *transcoder) array(at int) (e element, content int, err error) {
 	return e, content, err
 }
 
-// control reads the data of a connect (a map or nothing), a disconnect (nothing) or a connect error (a map or text).
+// control reads the data of a connect (a map or nothing), a disconnect (nothing) or a connect error
+// (a map or text).
 func (t *transcoder) control(p *Packet, at int) error {
 	if at == 0 && p.Type != ConnectError {
 		return nil
@@ -402,7 +405,8 @@ func appendNumber(dst []byte, e element) []byte {
 	return strconv.AppendFloat(dst, f, 'f', -1, 64)
 }
 
-// timestamp writes MessagePack's own kind of time: seconds in 4 bytes, nanoseconds and seconds in 8, or in 4 and 8.
+// timestamp writes MessagePack's own kind of time: seconds in 4 bytes, nanoseconds and seconds in
+// 8, or in 4 and 8.
 func (t *transcoder) timestamp(data []byte) error {
 	seconds, nanoseconds := int64(0), uint64(0)
 	switch len(data) {
@@ -428,7 +432,8 @@ func (t *transcoder) timestamp(data []byte) error {
 // maxDate is what a Date of JavaScript holds on either side of 1970, in milliseconds.
 const maxDate = 8_640_000_000_000_000
 
-// appendDate writes what a Date is in JSON. Years of more or fewer than four digits get a sign and six.
+// appendDate writes what a Date is in JSON. Years of more or fewer than four digits get a sign and
+// six.
 func appendDate(dst []byte, ms int64) []byte {
 	if ms < -maxDate || ms > maxDate {
 		return append(dst, "null"...)

@@ -94,7 +94,8 @@ func appendMsgpackHead(dst []byte, t PacketType, n byte, ns sio.Namespace) []byt
 	return appendMsgpackText(appendMsgpackText(dst, "nsp"), string(ns))
 }
 
-// packer writes the MessagePack of checked JSON. It goes through the JSON twice: MessagePack tells sizes beforehand.
+// packer writes the MessagePack of checked JSON. It goes through the JSON twice: MessagePack tells
+// sizes beforehand.
 type packer struct {
 	jsonscan.Scanner
 	parts [][]byte
@@ -278,7 +279,8 @@ func appendMsgpackBinary(dst, data []byte) []byte {
 	return append(dst, data...)
 }
 
-// appendMsgpackNumber appends a JSON number: as an integer when it is written as one and has room in 64 bits, and else as a double.
+// appendMsgpackNumber appends a JSON number: as an integer when it is written as one and has room
+// in 64 bits, and else as a double.
 func appendMsgpackNumber(dst, number []byte) []byte {
 	digits, negative := bytes.CutPrefix(number, []byte{'-'})
 	n, whole := uint64(0), true
@@ -296,7 +298,8 @@ func appendMsgpackNumber(dst, number []byte) []byte {
 	case whole && n > 0 && n <= 1<<63:
 		return appendMsgpackNegative(dst, -int64(n))
 	}
-	f, _ := strconv.ParseFloat(string(number), 64) // beyond its range it is infinite, as in JavaScript
+	// beyond its range it is infinite, as in JavaScript
+	f, _ := strconv.ParseFloat(string(number), 64)
 	return binary.BigEndian.AppendUint64(append(dst, 0xcb), math.Float64bits(f))
 }
 

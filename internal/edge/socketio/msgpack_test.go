@@ -12,7 +12,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// msgpackVectors are packets in MessagePack. The broker may write members in another order than the vectors.
+// msgpackVectors are packets in MessagePack. The broker may write members in another order than the
+// vectors.
 type msgpackVectors struct {
 	Decode []struct {
 		Name    string
@@ -64,7 +65,8 @@ func TestParseMsgpack_Vectors(t *testing.T) {
 	}
 }
 
-// Every packet of the vectors must be written as the standard parser writes it, but for the order of members.
+// Every packet of the vectors must be written as the standard parser writes it, but for the order
+// of members.
 func TestAppendMsgpack_Vectors(t *testing.T) {
 	for _, c := range readMsgpackVectors(t).Encode {
 		t.Run(c.Name, func(t *testing.T) {
@@ -133,7 +135,8 @@ func msgpackEvent(argument []byte) []byte {
 	return append(event, argument...)
 }
 
-// Nesting up to the limit must pass, one level more must not, and what is deeper than any limit must do no harm.
+// Nesting up to the limit must pass, one level more must not, and what is deeper than any limit
+// must do no harm.
 func TestParseMsgpack_Depth(t *testing.T) {
 	most := DefaultLimits().Depth - 1 // the event itself is an array
 	for _, c := range []struct {
@@ -157,7 +160,8 @@ func TestParseMsgpack_Depth(t *testing.T) {
 	}
 }
 
-// What is small in MessagePack must not become larger than the limit as JSON, and attachments neither.
+// What is small in MessagePack must not become larger than the limit as JSON, and attachments
+// neither.
 func TestParseMsgpack_Bytes(t *testing.T) {
 	limits := DefaultLimits()
 	limits.AttachmentBytes = 1000
@@ -179,7 +183,8 @@ func TestParseMsgpack_Bytes(t *testing.T) {
 	}
 }
 
-// The first message must decide what the session is written in, and the other kind is refused from then on.
+// The first message must decide what the session is written in, and the other kind is refused from
+// then on.
 func TestDecoder_Format(t *testing.T) {
 	connect := appendMsgpackHead(nil, Connect, 2, "/")
 	d := newDecoder()
@@ -235,7 +240,8 @@ func writeMsgpack(p *Packet) []byte {
 	return AppendMsgpackEvent(nil, p.Namespace, &p.Event)
 }
 
-// Whatever comes in must do no harm, and what is accepted must be well-formed JSON that is written back as an equal packet.
+// Whatever comes in must do no harm, and what is accepted must be well-formed JSON that is written
+// back as an equal packet.
 func FuzzParseMsgpack(f *testing.F) {
 	v := readMsgpackVectors(f)
 	for _, c := range v.Decode {
@@ -263,7 +269,8 @@ func FuzzParseMsgpack(f *testing.F) {
 	})
 }
 
-// An event in MessagePack must become JSON and attachments with few allocations, and go back without any but for many containers.
+// An event in MessagePack must become JSON and attachments with few allocations, and go back
+// without any but for many containers.
 func TestMsgpack_Allocations(t *testing.T) {
 	if raceDetector {
 		return // the detector makes pools forget

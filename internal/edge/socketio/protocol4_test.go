@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A connect of protocol 4 must tell its namespace and its query apart, and the query must become an object of texts.
+// A connect of protocol 4 must tell its namespace and its query apart, and the query must become an
+// object of texts.
 func TestDecoder_Protocol4(t *testing.T) {
 	for in, want := range map[string]struct {
 		namespace sio.Namespace

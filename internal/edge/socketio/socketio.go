@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package socketio reads and writes packets of Socket.IO protocol 5, and of protocol 4, without I/O. The edge gives a Decoder the messages of one session in
-// their order and gets packets; it never learns how they travelled, and no payload is decoded: it is checked and carried as it was written.
+// Package socketio reads and writes packets of Socket.IO protocol 5, and of protocol 4, without
+// I/O. The edge gives a Decoder the messages of one session in their order and gets packets; it
+// never learns how they travelled, and no payload is decoded: it is checked and carried as it was
+// written.
 //
 // A packet on the wire is
 //
 //	<type>[<number of attachments>-][<namespace>,][<ack id>][<JSON>]
 //
-// as one text message, followed by the attachments as one binary message each. The namespace is left out when it is "/", and its comma
-// may be left out at the end of the message. Or it is MessagePack, see msgpack.go.
+// as one text message, followed by the attachments as one binary message each. The namespace is
+// left out when it is "/", and its comma may be left out at the end of the message. Or it is
+// MessagePack, see msgpack.go.
 package socketio
 
 import "github.com/spanwire/spanwire/internal/sio"
@@ -51,7 +54,8 @@ func (t PacketType) String() string {
 // binary tells whether attachments follow.
 func (t PacketType) binary() bool { return t == BinaryEvent || t == BinaryAck }
 
-// MaxAckID is the largest ack id: the largest integer that JavaScript holds exactly. A larger one would come back altered.
+// MaxAckID is the largest ack id: the largest integer that JavaScript holds exactly. A larger one
+// would come back altered.
 const MaxAckID sio.AckID = 1<<53 - 1
 
 // Packet is one unit of Socket.IO.
@@ -62,14 +66,16 @@ type Packet struct {
 	ID        sio.AckID // with HasID: asked for by an event, answered by an ack
 	// Event is what an event carries. An ack uses it too, without a name.
 	Event sio.Event
-	// Payload is the JSON of a connect (an object, or nil) or of a connect error (an object or a string).
+	// Payload is the JSON of a connect (an object, or nil) or of a connect error (an object or a
+	// string).
 	Payload []byte
 }
 
 // Ack is what an ack packet carries.
 func (p *Packet) Ack() sio.Ack { return sio.Ack{Args: p.Event.Args, Attachments: p.Event.Attachments} }
 
-// Limits bound what a browser may make the broker hold or do. They are shared by all decoders of a server.
+// Limits bound what a browser may make the broker hold or do. They are shared by all decoders of a
+// server.
 type Limits struct {
 	Attachments     int // in one packet
 	AttachmentBytes int // in one packet, all attachments together

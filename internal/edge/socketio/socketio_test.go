@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Nesting up to the limit must pass, one level more must not, and 200,000 levels must do no harm. (X17)
+// Nesting up to the limit must pass, one level more must not, and 200,000 levels must do no harm.
+// (X17)
 func TestDecoder_Depth(t *testing.T) {
 	nested := func(open, middle, end string, n int) []byte {
 		return []byte(`2["a",` + strings.Repeat(open, n) + middle + strings.Repeat(end, n) + `]`)
@@ -66,7 +67,8 @@ func TestDecoder_AttachmentBytes(t *testing.T) {
 	}
 }
 
-// The head of a binary packet must tell its namespace before the attachments come, so that it can be refused. (B10)
+// The head of a binary packet must tell its namespace before the attachments come, so that it can
+// be refused. (B10)
 func TestDecoder_Head(t *testing.T) {
 	p, complete, err := newDecoder().Text([]byte(`51-/admin,4["a",{"_placeholder":true,"num":0}]`))
 	if err != nil || complete || p.Namespace != "/admin" || !p.HasID || p.ID != 4 || p.Type != BinaryEvent {
@@ -198,7 +200,8 @@ func decodeAll(text, attachment []byte) (Packet, error) {
 	return p, err
 }
 
-// Whatever comes in must do no harm, and what is accepted must be written back as an equal packet whose JSON is well-formed.
+// Whatever comes in must do no harm, and what is accepted must be written back as an equal packet
+// whose JSON is well-formed.
 func FuzzDecoder(f *testing.F) {
 	for _, c := range readVectors[decodeVector](f, "packets.json") {
 		for _, frame := range c.Frames {

@@ -94,7 +94,8 @@ func (f *frameVector) decode(d *Decoder) (Packet, bool, error) {
 	return d.Binary(*f.Binary)
 }
 
-// Every message sequence of the vectors must give its packets, and its verdict at the last frame and not before.
+// Every message sequence of the vectors must give its packets, and its verdict at the last frame
+// and not before.
 func TestDecoder_Vectors(t *testing.T) {
 	for _, c := range readVectors[decodeVector](t, "packets.json") {
 		t.Run(c.Name, func(t *testing.T) {
@@ -188,7 +189,8 @@ func TestAppend_Vectors(t *testing.T) {
 	}
 }
 
-// The arguments that SDKs are tested with must pass through the decoder and the encoder as they are, or be refused.
+// The arguments that SDKs are tested with must pass through the decoder and the encoder as they
+// are, or be refused.
 func TestDecoder_EventVectors(t *testing.T) {
 	type eventVector struct {
 		Name        string

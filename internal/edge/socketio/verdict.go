@@ -19,23 +19,28 @@ const (
 	VerdictAttachments
 	// VerdictTooManyAttachments means that more attachments are announced than the limit allows.
 	VerdictTooManyAttachments
-	// VerdictAttachmentBytes means that the attachments of one packet are larger than the limit allows.
+	// VerdictAttachmentBytes means that the attachments of one packet are larger than the limit
+	// allows.
 	VerdictAttachmentBytes
 	// VerdictPlaceholder means that a placeholder names no attachment.
 	VerdictPlaceholder
-	// VerdictTextExpectedBinary means that a text message came where an attachment was due, or in a session that speaks MessagePack.
+	// VerdictTextExpectedBinary means that a text message came where an attachment was due, or in a
+	// session that speaks MessagePack.
 	VerdictTextExpectedBinary
 	// VerdictBinaryUnexpected means that a binary message came where no attachment was due.
 	VerdictBinaryUnexpected
-	// VerdictNamespace means that the namespace's name is longer than the limit allows, or does not begin with a slash.
+	// VerdictNamespace means that the namespace's name is longer than the limit allows, or does not
+	// begin with a slash.
 	VerdictNamespace
-	// VerdictAckID means that the ack id is larger than 2^53-1, or stands in a packet that has none.
+	// VerdictAckID means that the ack id is larger than 2^53-1, or stands in a packet that has
+	// none.
 	VerdictAckID
 	// VerdictJSON means that the payload is not well-formed JSON.
 	VerdictJSON
 	// VerdictDepth means that the payload is nested deeper than the limit allows.
 	VerdictDepth
-	// VerdictPayload means that the payload has not the kind that the packet's type asks for, or is missing.
+	// VerdictPayload means that the payload has not the kind that the packet's type asks for, or is
+	// missing.
 	VerdictPayload
 	// VerdictEventName means that the event's name is neither text nor a number.
 	VerdictEventName
@@ -43,11 +48,13 @@ const (
 	VerdictEventNameLength
 	// VerdictReserved means that Socket.IO keeps the event's name for itself.
 	VerdictReserved
-	// VerdictMsgpack means that the packet is not well-formed MessagePack, has text that is no UTF-8, or a map key that JSON cannot have.
+	// VerdictMsgpack means that the packet is not well-formed MessagePack, has text that is no
+	// UTF-8, or a map key that JSON cannot have.
 	VerdictMsgpack
 	// VerdictExtension means that the packet has a MessagePack extension that is not known here.
 	VerdictExtension
-	// VerdictPayloadBytes means that a payload that came as MessagePack is larger as JSON than the limit allows.
+	// VerdictPayloadBytes means that a payload that came as MessagePack is larger as JSON than the
+	// limit allows.
 	VerdictPayloadBytes
 
 	verdicts int = iota

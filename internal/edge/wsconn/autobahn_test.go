@@ -31,8 +31,8 @@ var (
 	badUTF8  = []string{"close 1007", "eof"}
 )
 
-// autobahn are the cases of the Autobahn test suite, by their numbers, without those on compression and those that the test makes.
-// Robustness rows W2, W5, W6, W7.
+// autobahn are the cases of the Autobahn test suite, by their numbers, without those on compression
+// and those that the test makes. Robustness rows W2, W5, W6, W7.
 var autobahn = []row{
 	{"2.1 ping", join(frame(0x89, ""), normal), []string{"pong ", "close 1000", "eof"}},
 	{"2.2 ping with text", join(frame(0x89, "hi"), normal), []string{"pong hi", "close 1000", "eof"}},

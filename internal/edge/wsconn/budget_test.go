@@ -43,7 +43,8 @@ func deaf(t *testing.T, o Options, count int) []*Conn {
 	return all
 }
 
-// Connections that do not read share the bytes of what all get: they are held once, by reference, and count once.
+// Connections that do not read share the bytes of what all get: they are held once, by reference,
+// and count once.
 func TestConn_QueueShared_HeldOnce(t *testing.T) {
 	const peers, broadcasts, size = 50, 40, 300 << 10
 	b := counted()
@@ -169,7 +170,8 @@ func TestConn_Queue_Order(t *testing.T) {
 	}
 }
 
-// A peer that takes a little now and then is no slow one, however long the queue takes: only one that takes nothing is.
+// A peer that takes a little now and then is no slow one, however long the queue takes: only one
+// that takes nothing is.
 func TestConn_WriteTimeout_Progress(t *testing.T) {
 	errs := make(chan error, 1)
 	address := serve(t, Options{WriteTimeout: 400 * time.Millisecond, MaxOutbound: 1 << 30}, func(c *Conn) {

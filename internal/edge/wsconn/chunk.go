@@ -8,7 +8,8 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/budget"
 )
 
-// chunk is a part of an outbound queue: bytes of the connection's own, and behind them bytes that are shared. Either may be missing.
+// chunk is a part of an outbound queue: bytes of the connection's own, and behind them bytes that
+// are shared. Either may be missing.
 type chunk struct {
 	own    []byte
 	shared *budget.Shared
@@ -19,9 +20,11 @@ const (
 	newChunk = 1 << 10
 	// fullChunk is the size up to which a chunk grows. A larger message has a chunk for itself.
 	fullChunk = 64 << 10
-	// maxPooled is above fullChunk, since appending makes room for more. Larger ones are left to the collector.
+	// maxPooled is above fullChunk, since appending makes room for more. Larger ones are left to
+	// the collector.
 	maxPooled = 96 << 10
-	// copied is the size up to which shared bytes are copied when others wait before them: a reference would cost about as much.
+	// copied is the size up to which shared bytes are copied when others wait before them: a
+	// reference would cost about as much.
 	copied = 4 << 10
 	// chunkCost is what a chunk counts in the budget besides its bytes.
 	chunkCost = 64

@@ -24,8 +24,8 @@ func (w *window) take(now time.Time, limit int) bool {
 	return w.count <= limit
 }
 
-// pinged answers a ping. The answers to all pings that came together leave together, before more is read. Too many pings, or those
-// of a peer that takes no answers, are ignored.
+// pinged answers a ping. The answers to all pings that came together leave together, before more is
+// read. Too many pings, or those of a peer that takes no answers, are ignored.
 func (c *Conn) pinged(payload string) error {
 	c.meter.payload += int64(len(payload))
 	if !c.pings.take(time.Now(), c.o.MaxPings) || !c.Writable() {
@@ -44,7 +44,8 @@ func (c *Conn) ponged(payload string) error {
 	return nil
 }
 
-// peerCloses answers a close frame with the same code. gorilla takes a body of one byte, half a code, for none.
+// peerCloses answers a close frame with the same code. gorilla takes a body of one byte, half a
+// code, for none.
 func (c *Conn) peerCloses(code int, _ string) error {
 	if code == websocket.CloseNoStatusReceived {
 		if c.meter.odd(c.in.Buffered()) {
@@ -56,8 +57,9 @@ func (c *Conn) peerCloses(code int, _ string) error {
 	return nil
 }
 
-// Close sends a close frame after what is queued and gives the peer CloseTimeout for its answer, after which Read fails. Messages
-// that are queued later are dropped. The reader still has to call Finish.
+// Close sends a close frame after what is queued and gives the peer CloseTimeout for its answer,
+// after which Read fails. Messages that are queued later are dropped. The reader still has to call
+// Finish.
 func (c *Conn) Close(code int, text string) {
 	if c.queueControl(appendClose(nil, code, text)) != nil {
 		return
@@ -77,15 +79,17 @@ func (c *Conn) Abort() {
 	}
 }
 
-// Discard is Abort, and returns when what was queued is not held any more. It may be called by anyone but the reader.
+// Discard is Abort, and returns when what was queued is not held any more. It may be called by
+// anyone but the reader.
 func (c *Conn) Discard() {
 	c.Abort()
 	c.writer.Wait()
 }
 
-// Finish ends the connection and returns when nothing of it is left. It writes what is still queued, closes the writing side and
-// throws away what the peer still sends, until it closes, too, or CloseTimeout has passed: closing at once would let the system
-// discard the close frame with the unread rest. It belongs to the reader.
+// Finish ends the connection and returns when nothing of it is left. It writes what is still
+// queued, closes the writing side and throws away what the peer still sends, until it closes, too,
+// or CloseTimeout has passed: closing at once would let the system discard the close frame with the
+// unread rest. It belongs to the reader.
 func (c *Conn) Finish() {
 	c.mu.Lock()
 	dead := c.dead

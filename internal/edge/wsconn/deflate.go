@@ -11,9 +11,10 @@ import (
 	"sync"
 )
 
-// permessage-deflate (RFC 7692), always without context takeover on either side: a connection keeps no compression state between
-// messages, so that an idle one costs nothing more, and a broadcast is compressed once for everyone. gorilla negotiates it and inflates
-// what comes; what is sent is compressed here.
+// permessage-deflate (RFC 7692), always without context takeover on either side: a connection keeps
+// no compression state between messages, so that an idle one costs nothing more, and a broadcast is
+// compressed once for everyone. gorilla negotiates it and inflates what comes; what is sent is
+// compressed here.
 
 const (
 	deflatedBit      = 0x40 // RSV1, RFC 7692, section 6
@@ -21,10 +22,12 @@ const (
 	extensionsHeader = "Sec-Websocket-Extensions"
 )
 
-// acceptedDeflate is how gorilla's answer to the handshake begins the line that accepts the extension.
+// acceptedDeflate is how gorilla's answer to the handshake begins the line that accepts the
+// extension.
 var acceptedDeflate = []byte("\r\nSec-WebSocket-Extensions: " + deflateExtension)
 
-// withoutNarrowWindows takes out of the request the offers that ask this side to keep to a smaller window, which it cannot.
+// withoutNarrowWindows takes out of the request the offers that ask this side to keep to a smaller
+// window, which it cannot.
 func withoutNarrowWindows(r *http.Request) *http.Request {
 	lines := r.Header[extensionsHeader]
 	if !slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "server_max_window_bits") }) {
@@ -75,8 +78,8 @@ var deflaters = sync.Pool{New: func() any {
 	return d
 }}
 
-// AppendDeflatedFrame appends one message that begins with the prefix as one compressed frame. Only a peer of a connection that Deflates
-// understands it.
+// AppendDeflatedFrame appends one message that begins with the prefix as one compressed frame. Only
+// a peer of a connection that Deflates understands it.
 func AppendDeflatedFrame(dst []byte, prefix string, payload []byte, binary bool) []byte {
 	const tail = 4 // what each flush ends with, and the peer adds again
 	d := deflaters.Get().(*deflater)

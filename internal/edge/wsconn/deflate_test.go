@@ -38,8 +38,8 @@ func packed(text string) string {
 	return string(b.Bytes()[:b.Len()-4])
 }
 
-// Messages of every size come back as they went, compressed both ways, in text and in binary, and a message that is not compressed is
-// taken too.
+// Messages of every size come back as they went, compressed both ways, in text and in binary, and a
+// message that is not compressed is taken too.
 func TestConn_Deflate_OK(t *testing.T) {
 	address := serve(t, Options{Deflate: true}, deflatedEcho)
 	dialer := websocket.Dialer{EnableCompression: true}
@@ -65,7 +65,8 @@ func TestConn_Deflate_OK(t *testing.T) {
 	}
 }
 
-// What is sent compressed is smaller on the wire, and marked; a connection without the extension gets nothing of the kind.
+// What is sent compressed is smaller on the wire, and marked; a connection without the extension
+// gets nothing of the kind.
 func TestAppendDeflatedFrame(t *testing.T) {
 	text := strings.Repeat("many times the same ", 100)
 	f := AppendDeflatedFrame(nil, "4", []byte(text), false)
@@ -89,7 +90,8 @@ func headerLen(f []byte) int {
 	return 2
 }
 
-// A message counts with its inflated size, however small it is on the wire; what is no deflate and what is too many fragments is refused.
+// A message counts with its inflated size, however small it is on the wire; what is no deflate and
+// what is too many fragments is refused.
 func TestConn_Deflate_ErrHostile(t *testing.T) {
 	empty := strings.Repeat(string(frame(0x00, "")), 20_000)
 	for name, test := range map[string]struct {
@@ -121,7 +123,8 @@ func TestConn_Deflate_ErrHostile(t *testing.T) {
 	}
 }
 
-// The extension is only accepted when it is on, and never in a form that asks for what is not done here.
+// The extension is only accepted when it is on, and never in a form that asks for what is not done
+// here.
 func TestUpgrader_Deflate_Negotiation(t *testing.T) {
 	for _, test := range []struct {
 		on       bool

@@ -12,7 +12,8 @@ import (
 // directWrites tells that this system writes without blocking from any goroutine.
 const directWrites = true
 
-// attempt is one write that does not block. It is pooled with its function, so that a write allocates nothing.
+// attempt is one write that does not block. It is pooled with its function, so that a write
+// allocates nothing.
 type attempt struct {
 	data []byte
 	n    int
@@ -26,7 +27,8 @@ var attempts = sync.Pool{New: func() any {
 	return a
 }}
 
-// write is called by the runtime with a descriptor in non-blocking mode. True means that it is not to wait and call again.
+// write is called by the runtime with a descriptor in non-blocking mode. True means that it is not
+// to wait and call again.
 func (a *attempt) write(fd uintptr) bool {
 	for a.n < len(a.data) {
 		n, err := syscall.Write(int(fd), a.data[a.n:])

@@ -28,7 +28,8 @@ var (
 	ErrFull = errors.New("websocket: the outbound queue is full")
 	// ErrClosed means that the connection was closed from this side, or broke.
 	ErrClosed = errors.New("websocket: closed")
-	// ErrSlow means that the connection was closed from this side since the peer took nothing of what waited for it for WriteTimeout.
+	// ErrSlow means that the connection was closed from this side since the peer took nothing of
+	// what waited for it for WriteTimeout.
 	ErrSlow = errors.New("websocket: the peer took nothing for too long")
 	// ErrTooLarge means that the peer sent a larger message than is allowed.
 	ErrTooLarge = errors.New("websocket: message too large")
@@ -53,7 +54,8 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("websocket: the peer closed with %d %s", e.Code, e.Text)
 }
 
-// readError puts gorilla's errors into this package's words. closeCode is what the peer is still to be told, if anything.
+// readError puts gorilla's errors into this package's words. closeCode is what the peer is still to
+// be told, if anything.
 func readError(err error, closeSent bool) (cause error, closeCode int) {
 	var (
 		closed  *websocket.CloseError

@@ -4,7 +4,8 @@ package wsconn
 
 import "encoding/binary"
 
-// The first byte of each frame that is written: the final bit and the opcode. RFC 6455, section 5.2.
+// The first byte of each frame that is written: the final bit and the opcode. RFC 6455, section
+// 5.2.
 const (
 	textFrame   = 0x81
 	binaryFrame = 0x82

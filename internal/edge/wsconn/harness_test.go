@@ -149,7 +149,8 @@ func (p *peer) send(raw ...[]byte) {
 	p.t.Helper()
 	for _, b := range raw {
 		if _, err := p.conn.Write(b); err != nil {
-			p.t.Logf("write: %v", err) // the server may have hung up already; what it said is read below
+			// the server may have hung up already; what it said is read below
+			p.t.Logf("write: %v", err)
 		}
 	}
 }
@@ -178,7 +179,8 @@ func (p *peer) next() (first byte, payload string, err error) {
 	return h[0], string(b), err
 }
 
-// want reads frames, each "opcode payload", and then, when the list ends in "eof", the end of the connection.
+// want reads frames, each "opcode payload", and then, when the list ends in "eof", the end of the
+// connection.
 func (p *peer) want(frames ...string) {
 	p.t.Helper()
 	for i, want := range frames {

@@ -10,8 +10,9 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A message is read into memory that grows with the bytes that came, whatever size it announces: first into scratch, which grows to a
-// block, then into one block after the other. Scratch and blocks are pooled, so that a large message leaves no garbage but itself.
+// A message is read into memory that grows with the bytes that came, whatever size it announces:
+// first into scratch, which grows to a block, then into one block after the other. Scratch and
+// blocks are pooled, so that a large message leaves no garbage but itself.
 type (
 	scratch struct{ b []byte }
 	block   [blockSize]byte
@@ -118,8 +119,8 @@ func (c *Conn) readAll(r io.Reader, text bool) ([]byte, error) {
 	return a.message(), nil
 }
 
-// checkUTF8 goes on at checked, which it has reached before, and tells how far b is valid. A character that b only begins is
-// neither valid nor wrong yet.
+// checkUTF8 goes on at checked, which it has reached before, and tells how far b is valid. A
+// character that b only begins is neither valid nor wrong yet.
 func checkUTF8(b []byte, checked int) (int, bool) {
 	rest := b[checked:]
 	if utf8.Valid(rest) {

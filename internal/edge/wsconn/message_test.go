@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Messages of any size come as they were sent, whichever character stands where one block ends and the next begins; and one byte that is
-// wrong closes, wherever it stands.
+// Messages of any size come as they were sent, whichever character stands where one block ends and
+// the next begins; and one byte that is wrong closes, wherever it stands.
 func TestConn_Read_Blocks(t *testing.T) {
 	got := make(chan string, 1)
 	address := serve(t, Options{}, func(c *Conn) {

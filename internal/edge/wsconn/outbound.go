@@ -11,37 +11,45 @@ import (
 
 // The outbound queue. Its rules:
 //
-//   - What is queued leaves in order, and as few writes as possible: whoever queues several messages flushes once.
-//   - One goroutine at a time holds the writer's role (writing). It takes a chunk of what is queued, writes without a lock held, and
-//     looks again. A Flush by others meanwhile has nothing to do.
-//   - The role is first taken by the goroutine that flushes, for writes that do not block. When the socket takes no more, the role
-//     passes to a goroutine that may block (stalled) and ends when nothing is left.
-//   - The queue is bounded in bytes: what does not fit is refused with ErrFull, and the owner decides. Nobody else waits.
-//   - While the role is with a goroutine that may block, what is queued counts in the budget. Otherwise it is about to leave.
+//   - What is queued leaves in order, and as few writes as possible: whoever queues several
+//     messages flushes once.
+//   - One goroutine at a time holds the writer's role (writing). It takes a chunk of what is
+//     queued, writes without a lock held, and looks again. A Flush by others meanwhile has nothing
+//     to do.
+//   - The role is first taken by the goroutine that flushes, for writes that do not block. When the
+//     socket takes no more, the role passes to a goroutine that may block (stalled) and ends when
+//     nothing is left.
+//   - The queue is bounded in bytes: what does not fit is refused with ErrFull, and the owner
+//     decides. Nobody else waits.
+//   - While the role is with a goroutine that may block, what is queued counts in the budget.
+//     Otherwise it is about to leave.
 //   - After a close frame nothing is queued any more.
 type outbound struct {
 	mu          sync.Mutex     // guards the fields below
 	shared      *budget.Shared // leaves before all chunks; nil most of the time
 	first, last *chunk         // what was queued after shared; nil when there is nothing
-	queued      int            // bytes queued and not written yet, with those that are being written
-	writing     bool           // someone holds the writer's role
-	stalled     bool           // the role is with a goroutine that may block
-	closeSent   bool           // a close frame is in the queue, or was written
-	finishing   bool           // the reader is done: close the writing side as soon as the queue is empty
-	dead        bool           // the connection is closed: everything is dropped
-	slow        bool           // it was closed since the peer took nothing for WriteTimeout
+	// bytes queued and not written yet, with those that are being written
+	queued    int
+	writing   bool // someone holds the writer's role
+	stalled   bool // the role is with a goroutine that may block
+	closeSent bool // a close frame is in the queue, or was written
+	// the reader is done: close the writing side as soon as the queue is empty
+	finishing bool
+	dead      bool // the connection is closed: everything is dropped
+	slow      bool // it was closed since the peer took nothing for WriteTimeout
 
 	taken  atomic.Int64   // bytes that the system took
 	writer sync.WaitGroup // the goroutine that may block
 }
 
 const (
-	// maxRounds bounds how long a flushing goroutine writes on for others before it passes the role on. A full chunk is part of a burst
-	// and counts less.
+	// maxRounds bounds how long a flushing goroutine writes on for others before it passes the role
+	// on. A full chunk is part of a burst and counts less.
 	maxRounds    = 8
 	fullChunks   = 8
 	countsAsFull = fullChunk / 2
-	// unstalled is how much may wait on a connection that has no direct writes and still counts as writable.
+	// unstalled is how much may wait on a connection that has no direct writes and still counts as
+	// writable.
 	unstalled = 16 << 10
 )
 
@@ -73,8 +81,8 @@ func (c *Conn) QueuePrefixed(prefix byte, data []byte) error {
 	return nil
 }
 
-// QueueShared appends messages that AppendFrame has framed, for any number of connections. However long they wait, they are written as
-// they are: only few bytes behind others are copied.
+// QueueShared appends messages that AppendFrame has framed, for any number of connections. However
+// long they wait, they are written as they are: only few bytes behind others are copied.
 func (c *Conn) QueueShared(frames *budget.Shared) error {
 	n := len(frames.Data)
 	c.mu.Lock()
@@ -103,7 +111,8 @@ func (c *Conn) QueueShared(frames *budget.Shared) error {
 	return nil
 }
 
-// queueControl appends a control frame, or the answer to the handshake. Control frames are small and few, and pass the bound.
+// queueControl appends a control frame, or the answer to the handshake. Control frames are small
+// and few, and pass the bound.
 func (c *Conn) queueControl(p []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,8 +139,8 @@ func (c *Conn) Writable() bool {
 	return !c.stalled || (c.raw == nil && c.queued <= unstalled)
 }
 
-// Flush writes what is queued as far as the socket takes it now, from the calling goroutine, and leaves the rest to one that may
-// block. It does nothing when nothing is queued.
+// Flush writes what is queued as far as the socket takes it now, from the calling goroutine, and
+// leaves the rest to one that may block. It does nothing when nothing is queued.
 func (c *Conn) Flush() {
 	c.mu.Lock()
 	if c.writing || c.queued == 0 || c.dead {
@@ -172,7 +181,8 @@ func (c *Conn) write(b batch) {
 	}
 	c.stalled = true
 	c.holdLocked(b)
-	// Ends when the queue is empty or the connection closed; Finish waits for it. Add is under the lock that Finish takes.
+	// Ends when the queue is empty or the connection closed; Finish waits for it. Add is under the
+	// lock that Finish takes.
 	c.writer.Add(1)
 	c.mu.Unlock()
 	rest := b // b itself stays on the stack

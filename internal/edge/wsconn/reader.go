@@ -10,23 +10,24 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// meter counts the bytes that come from the socket, and those of them that were payload. The difference is headers and control
-// frames: it bounds the fragments, which gorilla does not count.
+// meter counts the bytes that come from the socket, and those of them that were payload. The
+// difference is headers and control frames: it bounds the fragments, which gorilla does not count.
 type meter struct {
 	wire    int64 // read from the socket
 	payload int64
 	began   int64 // the difference when the current message began
 	reading bool  // a message is being read
 
-	// deflated tells that messages may be compressed: then the payload does not tell what it took on the wire, and the overhead is
-	// what came beyond the most that the payload may be.
+	// deflated tells that messages may be compressed: then the payload does not tell what it took
+	// on the wire, and the overhead is what came beyond the most that the payload may be.
 	deflated bool
 	start    int64 // wire when the current message began
 }
 
 func (m *meter) begin() { m.began, m.start, m.reading = m.wire-m.payload, m.wire, true }
 
-// overhead is about what the current message has had in headers and control frames, without what was read ahead.
+// overhead is about what the current message has had in headers and control frames, without what
+// was read ahead.
 func (m *meter) overhead(maxMessage int64) int64 {
 	switch {
 	case !m.reading:
@@ -37,18 +38,21 @@ func (m *meter) overhead(maxMessage int64) int64 {
 	return m.wire - m.payload - m.began
 }
 
-// odd tells that the frame just read had one byte of payload that was not counted: all headers of a client are even in length.
+// odd tells that the frame just read had one byte of payload that was not counted: all headers of a
+// client are even in length.
 func (m *meter) odd(ahead int) bool { return !m.deflated && (m.wire-m.payload-int64(ahead))%2 != 0 }
 
-// maxOverhead is the room for MaxFragments headers with two bytes of length. What is read ahead comes on top.
+// maxOverhead is the room for MaxFragments headers with two bytes of length. What is read ahead
+// comes on top.
 func (o *Options) maxOverhead() int64 {
 	const header = 2 + 2 + 4
 	return int64(o.MaxFragments*header + o.ReadBuffer)
 }
 
-// Read waits for the next message. The slice is fresh, of about the message's size, and the caller's. Text is valid UTF-8. After an
-// error there is nothing more to read, the peer has been told why where a rule says so, and Finish is due. The error is a
-// *CloseError when the peer closed properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it broke a rule, ErrSlow when
+// Read waits for the next message. The slice is fresh, of about the message's size, and the
+// caller's. Text is valid UTF-8. After an error there is nothing more to read, the peer has been
+// told why where a rule says so, and Finish is due. The error is a *CloseError when the peer closed
+// properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it broke a rule, ErrSlow when
 // it took nothing for too long, ErrClosed when this side closed, or else what the system said.
 func (c *Conn) Read() (data []byte, binary bool, err error) {
 	kind, r, err := c.ws.NextReader()

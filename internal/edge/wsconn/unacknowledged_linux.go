@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unacknowledged is how many bytes the system has taken and the peer has not, or 0 where that cannot be told.
+// unacknowledged is how many bytes the system has taken and the peer has not, or 0 where that
+// cannot be told.
 func (c *Conn) unacknowledged() int {
 	if c.raw != nil {
 		return outstanding(c.raw)
@@ -17,8 +18,8 @@ func (c *Conn) unacknowledged() int {
 	return Unacknowledged(c.sock)
 }
 
-// Unacknowledged tells how many bytes the system has taken from sock, or from the connection under its TLS, and the peer has not. It is
-// 0 where that cannot be told.
+// Unacknowledged tells how many bytes the system has taken from sock, or from the connection under
+// its TLS, and the peer has not. It is 0 where that cannot be told.
 func Unacknowledged(sock net.Conn) int {
 	if wrapped, ok := sock.(interface{ NetConn() net.Conn }); ok { // TLS
 		sock = wrapped.NetConn()
@@ -35,6 +36,7 @@ func Unacknowledged(sock net.Conn) int {
 }
 
 func outstanding(raw syscall.RawConn) (bytes int) {
-	_ = raw.Control(func(fd uintptr) { bytes, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }) // a socket that is closed has nothing
+	// a socket that is closed has nothing
+	_ = raw.Control(func(fd uintptr) { bytes, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
 	return bytes
 }

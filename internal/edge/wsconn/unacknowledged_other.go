@@ -6,7 +6,8 @@ package wsconn
 
 import "net"
 
-// unacknowledged is how many bytes the system has taken and the peer has not: other systems do not tell.
+// unacknowledged is how many bytes the system has taken and the peer has not: other systems do not
+// tell.
 func (c *Conn) unacknowledged() int { return 0 }
 
 // Unacknowledged is 0 for every connection here.

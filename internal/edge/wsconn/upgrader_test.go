@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// The first subprotocol that is offered is accepted, however many there are (W7 of the reference, H15).
+// The first subprotocol that is offered is accepted, however many there are (W7 of the reference,
+// H15).
 func TestUpgrader_Subprotocol(t *testing.T) {
 	address := serve(t, Options{}, echo)
 	for offered, want := range map[string]string{
@@ -58,7 +59,8 @@ func TestUpgrader_ErrHandshake(t *testing.T) {
 	}
 }
 
-// Bytes that came together with the handshake have no place in the protocol: they are refused with an answer.
+// Bytes that came together with the handshake have no place in the protocol: they are refused with
+// an answer.
 func TestUpgrader_ErrEarlyData(t *testing.T) {
 	address := serve(t, Options{}, echo)
 	conn, err := net.Dial("tcp", address)

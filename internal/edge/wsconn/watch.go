@@ -4,9 +4,10 @@ package wsconn
 
 import "time"
 
-// watch looks from time to time whether the peer takes anything while a goroutine may block for it, and closes the connection when it has
-// taken nothing for WriteTimeout. What counts is what the peer has acknowledged, where the system tells: its buffers are large, and
-// a slow link would seem to stand still while they drain.
+// watch looks from time to time whether the peer takes anything while a goroutine may block for it,
+// and closes the connection when it has taken nothing for WriteTimeout. What counts is what the
+// peer has acknowledged, where the system tells: its buffers are large, and a slow link would seem
+// to stand still while they drain.
 type watch struct {
 	c     *Conn
 	timer *time.Timer
@@ -25,7 +26,8 @@ func (c *Conn) watch() *watch {
 	return w
 }
 
-// stop ends the watch. A look that is under way finds nobody stalled, or somebody else, whom it leaves alone.
+// stop ends the watch. A look that is under way finds nobody stalled, or somebody else, whom it
+// leaves alone.
 func (w *watch) stop() {
 	w.c.mu.Lock()
 	w.timer.Stop()
@@ -56,7 +58,8 @@ func (w *watch) look() {
 // delivered is how many bytes the peer has taken, ever.
 func (c *Conn) delivered() int64 { return c.taken.Load() - int64(c.unacknowledged()) }
 
-// Outstanding tells how many bytes the peer has not taken, those that the system has taken for it too, and how many it has taken.
+// Outstanding tells how many bytes the peer has not taken, those that the system has taken for it
+// too, and how many it has taken.
 func (c *Conn) Outstanding() (bytes int, delivered int64) {
 	waits := c.unacknowledged()
 	delivered = c.taken.Load() - int64(waits)
@@ -65,7 +68,8 @@ func (c *Conn) Outstanding() (bytes int, delivered int64) {
 	return waits + c.queued, delivered
 }
 
-// Backlog tells how many bytes wait since the socket takes no more, and a count that changes when the peer takes some.
+// Backlog tells how many bytes wait since the socket takes no more, and a count that changes when
+// the peer takes some.
 func (c *Conn) Backlog() (bytes int, delivered int64) {
 	c.mu.Lock()
 	if c.stalled && !c.dead {

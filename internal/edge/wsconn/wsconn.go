@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package wsconn is one WebSocket connection, fully owned: who holds a Conn needs to know nothing of frames, control frames or
-// sockets. It is called by engineio and by the raw echo server; it knows neither Engine.IO nor any other protocol above WebSocket.
+// Package wsconn is one WebSocket connection, fully owned: who holds a Conn needs to know nothing
+// of frames, control frames or sockets. It is called by engineio and by the raw echo server; it
+// knows neither Engine.IO nor any other protocol above WebSocket.
 //
-// The handshake and the reading of frames are gorilla/websocket's. The writing is ours: gorilla gets a net.Conn of ours, so that
-// all that it writes itself goes through the same outbound queue and nothing interleaves.
+// The handshake and the reading of frames are gorilla/websocket's. The writing is ours: gorilla
+// gets a net.Conn of ours, so that all that it writes itself goes through the same outbound queue
+// and nothing interleaves.
 package wsconn
 
 import (
@@ -25,12 +27,14 @@ import (
 
 // Options says how connections behave. The zero value of each field stands for its default.
 type Options struct {
-	// MaxMessage is the largest message that is read, in bytes; a larger one closes with 1009. Default 1,000,000.
+	// MaxMessage is the largest message that is read, in bytes; a larger one closes with 1009.
+	// Default 1,000,000.
 	MaxMessage int64
-	// TooLarge is the text of the close frame for a larger message, at most 123 bytes. Default none.
+	// TooLarge is the text of the close frame for a larger message, at most 123 bytes. Default
+	// none.
 	TooLarge string
-	// MaxFragments bounds, about, the frames that one message may be split over, control frames in between included; more close
-	// with 1008. Default 1,024.
+	// MaxFragments bounds, about, the frames that one message may be split over, control frames in
+	// between included; more close with 1008. Default 1,024.
 	MaxFragments int
 	// MaxPings is how many pings a second are answered; the rest is ignored. Default 100.
 	MaxPings int
@@ -38,18 +42,21 @@ type Options struct {
 	MaxOutbound int
 	// Budget counts what waits for peers that take no more. Default none.
 	Budget *budget.Budget
-	// WriteTimeout ends a connection whose peer takes nothing of what waits for it for so long. Default 20 s.
+	// WriteTimeout ends a connection whose peer takes nothing of what waits for it for so long.
+	// Default 20 s.
 	WriteTimeout time.Duration
 	// CloseTimeout bounds the wait for the peer's part of the close. Default 2 s.
 	CloseTimeout time.Duration
-	// ReadBuffer is the size of the buffer that each connection keeps, in bytes, at least 257. Default 512.
+	// ReadBuffer is the size of the buffer that each connection keeps, in bytes, at least 257.
+	// Default 512.
 	ReadBuffer int
-	// Deflate lets the peer and this side compress messages, when the peer offers it. Messages count with their inflated size.
+	// Deflate lets the peer and this side compress messages, when the peer offers it. Messages
+	// count with their inflated size.
 	Deflate bool
 	birth   time.Time // of the upgrader: what its connections' times count from
 
-	// Refuse answers a request that is no proper WebSocket handshake, or whose client did not wait for its answer: then the error is
-	// hijack.ErrEarly. Default: http.Error with the status.
+	// Refuse answers a request that is no proper WebSocket handshake, or whose client did not wait
+	// for its answer: then the error is hijack.ErrEarly. Default: http.Error with the status.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
@@ -100,7 +107,8 @@ func NewUpgrader(o Options) *Upgrader {
 			CheckOrigin:       func(*http.Request) bool { return true },
 			Error:             refuse(o.Refuse),
 			EnableCompression: o.Deflate,
-			// With a pool gorilla keeps no write buffer; it never takes one from it, since all messages are framed here.
+			// With a pool gorilla keeps no write buffer; it never takes one from it, since all
+			// messages are framed here.
 			WriteBufferPool: new(sync.Pool),
 		},
 	}
@@ -123,15 +131,16 @@ func refuse(o func(w http.ResponseWriter, r *http.Request, status int, err error
 	}
 }
 
-// Conn is one connection. Read and Finish belong to one goroutine, the reader; all other methods may be called by anyone at the
-// same time, and none of them blocks.
+// Conn is one connection. Read and Finish belong to one goroutine, the reader; all other methods
+// may be called by anyone at the same time, and none of them blocks.
 type Conn struct {
 	// Fixed at birth.
-	o        *Options
-	ws       *websocket.Conn
-	sock     net.Conn
-	raw      syscall.RawConn // nil where only the on-demand writer may write: TLS, and systems without it
-	in       *bufio.Reader   // gorilla reads from it
+	o    *Options
+	ws   *websocket.Conn
+	sock net.Conn
+	// nil where only the on-demand writer may write: TLS, and systems without it
+	raw      syscall.RawConn
+	in       *bufio.Reader // gorilla reads from it
 	deflates bool
 
 	// Owned by the reader.
@@ -144,15 +153,16 @@ type Conn struct {
 	outbound
 }
 
-// touch takes note of bytes that went either way. It is called once for each read or write of the socket.
+// touch takes note of bytes that went either way. It is called once for each read or write of the
+// socket.
 func (c *Conn) touch() { c.touched.Store(int64(time.Since(c.o.birth))) }
 
 // Idle is the time since bytes last went either way.
 func (c *Conn) Idle() time.Duration { return time.Since(c.o.birth) - time.Duration(c.touched.Load()) }
 
-// Upgrade answers r with 101 and takes its connection over, or refuses it and says why. The answer leaves with the first Flush, in
-// one write with what was queued until then. The first subprotocol that the client offers is accepted. Cookies that were set on w go
-// with the answer.
+// Upgrade answers r with 101 and takes its connection over, or refuses it and says why. The answer
+// leaves with the first Flush, in one write with what was queued until then. The first subprotocol
+// that the client offers is accepted. Cookies that were set on w go with the answer.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error) {
 	c := &Conn{o: u.o}
 	var header http.Header
@@ -178,7 +188,8 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Conn, error
 		return nil, err
 	}
 	c.ws = ws
-	c.deflates = u.o.Deflate && bytes.Contains(c.first.own, acceptedDeflate) // nobody else knows the connection yet
+	// nobody else knows the connection yet
+	c.deflates = u.o.Deflate && bytes.Contains(c.first.own, acceptedDeflate)
 	c.meter.deflated = c.deflates
 	ws.SetReadLimit(u.o.MaxMessage)
 	ws.SetPingHandler(c.pinged)

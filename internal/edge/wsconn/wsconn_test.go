@@ -54,7 +54,8 @@ func TestConn_Read_ErrTooLarge(t *testing.T) {
 	}
 }
 
-// A message may have about MaxFragments fragments, with control frames in between; endless ones end (W3).
+// A message may have about MaxFragments fragments, with control frames in between; endless ones end
+// (W3).
 func TestConn_Read_ErrFragments(t *testing.T) {
 	address := serve(t, Options{MaxFragments: 100}, echo)
 	p, _ := dial(t, address)
@@ -173,8 +174,8 @@ func TestConn_CloseReasonIsEmpty(t *testing.T) {
 	}
 }
 
-// Many goroutines queue and flush at the same time, shared and own messages, to a peer that reads slowly: nothing is lost, torn or
-// out of one sender's order.
+// Many goroutines queue and flush at the same time, shared and own messages, to a peer that reads
+// slowly: nothing is lost, torn or out of one sender's order.
 func TestConn_Queue_Concurrent(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprint("tls ", secure), func(t *testing.T) {
@@ -245,7 +246,8 @@ func listen(t *testing.T, secure bool) (l net.Listener, dialer *websocket.Dialer
 	return l, &websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, "wss://" + address
 }
 
-// A peer that does not read costs MaxOutbound at most: then nothing more is taken, the connection is not writable, and nobody waits.
+// A peer that does not read costs MaxOutbound at most: then nothing more is taken, the connection
+// is not writable, and nobody waits.
 func TestConn_Queue_ErrFull(t *testing.T) {
 	result := make(chan error, 1)
 	address := serve(t, Options{MaxOutbound: 64 << 10}, func(c *Conn) {
@@ -348,7 +350,8 @@ func TestConn_Close_Timeout(t *testing.T) {
 	})
 }
 
-// A close frame reaches a peer that is still in the middle of sending, since the system is not left with unread bytes.
+// A close frame reaches a peer that is still in the middle of sending, since the system is not left
+// with unread bytes.
 func TestConn_Finish_UnreadData(t *testing.T) {
 	address := serve(t, Options{MaxMessage: 1000}, echo)
 	for range 20 {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command handler is the service whose instances the fault tests kill, stop and cut off. handler.py beside it is the same in Python.
+// Command handler is the service whose instances the fault tests kill, stop and cut off. handler.py
+// beside it is the same in Python.
 //
-// It handles the events EVENT ("number" when empty) of the service SERVICE ("faults") with the arguments client, number and padding, and
-// answers with the number. Before it does, it appends a line to the file LOG, which a kill cannot take back:
+// It handles the events EVENT ("number" when empty) of the service SERVICE ("faults") with the
+// arguments client, number and padding, and answers with the number. Before it does, it appends a
+// line to the file LOG, which a kill cannot take back:
 //
 //	nanoseconds dispatch socket client number redeliveries
 //
-// The event "poison" ends the process. WORK is how long each event takes, like 5ms. CONNECTS=no asks for no connects. EVERY_REPLICA=1
-// attaches to every replica, not to one. GONE is a file for disconnects, one line "socket reason" each.
+// The event "poison" ends the process. WORK is how long each event takes, like 5ms. CONNECTS=no
+// asks for no connects. EVERY_REPLICA=1 attaches to every replica, not to one. GONE is a file for
+// disconnects, one line "socket reason" each.
 package main
 
 import (

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Three replicas behind a balancer that knows nothing of sessions: every request, or every connection, goes to the next replica.
+// Three replicas behind a balancer that knows nothing of sessions: every request, or every
+// connection, goes to the next replica.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

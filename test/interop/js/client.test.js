@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Everything that one client can see, on each transport: polling only, WebSocket only, and the default that begins with polling and
-// upgrades.
+// Everything that one client can see, on each transport: polling only, WebSocket only, and the
+// default that begins with polling and upgrades.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

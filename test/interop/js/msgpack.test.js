@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The client that the broker serves with the MessagePack parser in it, against handlers that do not know of it, beside a client that speaks JSON.
+// The client that the broker serves with the MessagePack parser in it, against handlers that do not
+// know of it, beside a client that speaks JSON.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -13,7 +14,8 @@ before(async () => {
   cluster = await Cluster.start();
   const response = await fetch(`${cluster.replicas[0].url}/socket.io/socket.io.msgpack.min.js`);
   assert.equal(response.status, 200);
-  // The bundle is written for pages: it exports what a module loader gives it, and takes the browser's WebSocket.
+  // The bundle is written for pages: it exports what a module loader gives it, and takes the
+  // browser's WebSocket.
   globalThis.WebSocket ??= WebSocket;
   const module = { exports: {} };
   new Function("module", "exports", await response.text())(module, module.exports);

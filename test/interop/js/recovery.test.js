@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Connections that are lost while the broker has --recovery: the client comes back as who it was, with all that it missed.
+// Connections that are lost while the broker has --recovery: the client comes back as who it was,
+// with all that it missed.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

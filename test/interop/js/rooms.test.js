@@ -18,7 +18,8 @@ describe("rooms", () => {
   };
   afterEach(() => [a, b, c].forEach((s) => s.disconnect()));
 
-  // reached tells who had an event, once a later event to all has reached everybody: what is not there then does not come any more.
+  // reached tells who had an event, once a later event to all has reached everybody: what is not
+  // there then does not come any more.
   const reached = async (event) => {
     await ack(a, "broadcast", { event: "fence", args: [event] });
     await Promise.all([a, b, c].map((s) => until("the fence", () => s.seen.all("fence").some(([e]) => e === event))));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the suites in JavaScript share: clusters from test/control, clients, and waiting with an end. There are no pauses here: every wait
-// is for a condition, and fails when it does not come true in time.
+// What the suites in JavaScript share: clusters from test/control, clients, and waiting with an
+// end. There are no pauses here: every wait is for a condition, and fails when it does not come
+// true in time.
 
 import { setTimeout as pause } from "node:timers/promises";
 import { io } from "socket.io-client";
@@ -63,7 +64,8 @@ export class Cluster {
     return ask("POST", `/clusters/${this.id}/emitter`, { replica, args });
   }
 
-  // balancer gives the address of a balancer that gives each request, or each connection, to the next replica.
+  // balancer gives the address of a balancer that gives each request, or each connection, to the
+  // next replica.
   async balancer(by) {
     return (await ask("POST", `/clusters/${this.id}/balancers`, { by })).url;
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command report turns the results of scripts/interop into the tables of docs/compatibility.md: which published client can do what, on which
-// transport, with handlers in Go and in Python.
+// Command report turns the results of scripts/interop into the tables of docs/compatibility.md:
+// which published client can do what, on which transport, with handlers in Go and in Python.
 //
 //	go run ./test/interop/report -results FOLDER -write     writes the tables
 //	go run ./test/interop/report -results FOLDER            fails when a feature failed, or the tables do not tell what the results tell

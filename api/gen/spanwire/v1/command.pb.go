@@ -37,8 +37,8 @@ const (
 	FaultCode_FAULT_CODE_TOO_LARGE FaultCode = 2
 	// Says that the broker does not know this arm; it may be older than the SDK.
 	FaultCode_FAULT_CODE_UNIMPLEMENTED FaultCode = 3
-	// Says that delivery was partial: the command reached the sockets of the replica that took it, and may not have reached those of the others.
-	// To ask again reaches the former twice.
+	// Says that delivery was partial: the command reached the sockets of the replica that took it,
+	// and may not have reached those of the others. To ask again reaches the former twice.
 	FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE FaultCode = 4
 	// Says that the dispatch, socket or command named is not known (any more).
 	FaultCode_FAULT_CODE_NOT_FOUND FaultCode = 5
@@ -99,14 +99,15 @@ func (FaultCode) EnumDescriptor() ([]byte, []int) {
 	return file_spanwire_v1_command_proto_rawDescGZIP(), []int{0}
 }
 
-// Command asks the broker to do something to the sockets of a target, wherever in the cluster they live.
+// Command asks the broker to do something to the sockets of a target, wherever in the cluster they
+// live.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Correlates an Answer. Chosen by the sender, unique among its unanswered commands on the stream. Zero means that no Answer
-	// is wanted, and a command that fails is then only logged and counted.
+	// Correlates an Answer. Chosen by the sender, unique among its unanswered commands on the stream.
+	// Zero means that no Answer is wanted, and a command that fails is then only logged and counted.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Says what to do. Never absent; an arm that the broker does not know is skipped, counted, and answered with UNIMPLEMENTED
-	// when `id` is set.
+	// Says what to do. Never absent; an arm that the broker does not know is skipped, counted, and
+	// answered with UNIMPLEMENTED when `id` is set.
 	//
 	// Types that are valid to be assigned to Command:
 	//
@@ -304,7 +305,8 @@ type Emit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chooses the receivers. Never absent.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Holds the event. Never absent; its name must not be one of the names that Socket.IO keeps for itself.
+	// Holds the event. Never absent; its name must not be one of the names that Socket.IO keeps for
+	// itself.
 	Event *Event `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// Allows the event to be dropped for a browser that cannot take it right now.
 	Volatile bool `protobuf:"varint,3,opt,name=volatile,proto3" json:"volatile,omitempty"`
@@ -312,10 +314,12 @@ type Emit struct {
 	NoCompress bool `protobuf:"varint,4,opt,name=no_compress,json=noCompress,proto3" json:"no_compress,omitempty"`
 	// Asks for the receivers' acks; they come back in Answer.acks, so Command.id must be set.
 	WantAcks bool `protobuf:"varint,5,opt,name=want_acks,json=wantAcks,proto3" json:"want_acks,omitempty"`
-	// Bounds the wait for acks in milliseconds. Zero means the broker's default (its setting `ack-timeout`).
+	// Bounds the wait for acks in milliseconds. Zero means the broker's default (its setting
+	// `ack-timeout`).
 	AckTimeoutMs uint32 `protobuf:"varint,6,opt,name=ack_timeout_ms,json=ackTimeoutMs,proto3" json:"ack_timeout_ms,omitempty"`
-	// Asks for the number of sockets that were reached in the whole cluster, not only on the replica that takes the command. The answer
-	// then waits for the other replicas, for at most as long as it would wait for acks.
+	// Asks for the number of sockets that were reached in the whole cluster, not only on the replica
+	// that takes the command. The answer then waits for the other replicas, for at most as long as it
+	// would wait for acks.
 	WantCount     bool `protobuf:"varint,7,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -407,8 +411,9 @@ type Join struct {
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Lists the rooms. Never empty.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica that takes the command, and waits until
-	// all replicas have carried it out, for at most as long as a query would wait.
+	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica
+	// that takes the command, and waits until all replicas have carried it out, for at most as long
+	// as a query would wait.
 	WantCount     bool `protobuf:"varint,3,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -472,8 +477,9 @@ type Leave struct {
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// Lists the rooms. Never empty. A socket's own room (its id) cannot be left.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica that takes the command, and waits until
-	// all replicas have carried it out, for at most as long as a query would wait.
+	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica
+	// that takes the command, and waits until all replicas have carried it out, for at most as long
+	// as a query would wait.
 	WantCount     bool `protobuf:"varint,3,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -530,16 +536,18 @@ func (x *Leave) GetWantCount() bool {
 	return false
 }
 
-// Disconnect ends every socket of a target: the browser is told with reason "io server disconnect" and does not reconnect by
-// itself.
+// Disconnect ends every socket of a target: the browser is told with reason "io server disconnect"
+// and does not reconnect by itself.
 type Disconnect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chooses the sockets. Never absent.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Closes the whole session under each socket too, and with it the client's sockets of other namespaces.
+	// Closes the whole session under each socket too, and with it the client's sockets of other
+	// namespaces.
 	CloseSession bool `protobuf:"varint,2,opt,name=close_session,json=closeSession,proto3" json:"close_session,omitempty"`
-	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica that takes the command, and waits until
-	// all replicas have carried it out, for at most as long as a query would wait.
+	// Asks for the number of sockets that were chosen in the whole cluster, not only on the replica
+	// that takes the command, and waits until all replicas have carried it out, for at most as long
+	// as a query would wait.
 	WantCount     bool `protobuf:"varint,3,opt,name=want_count,json=wantCount,proto3" json:"want_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -596,15 +604,17 @@ func (x *Disconnect) GetWantCount() bool {
 	return false
 }
 
-// FetchSockets asks for the sockets of a target, in the whole cluster unless the target is local. The answer comes in
-// Answer.found, so Command.id must be set.
+// FetchSockets asks for the sockets of a target, in the whole cluster unless the target is local.
+// The answer comes in Answer.found, so Command.id must be set.
 type FetchSockets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chooses the sockets. Never absent; Target.pattern is not allowed.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
-	// Bounds the wait for other replicas in milliseconds. Zero means the broker's default (its setting `query-timeout`).
+	// Bounds the wait for other replicas in milliseconds. Zero means the broker's default (its
+	// setting `query-timeout`).
 	TimeoutMs uint32 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
-	// Bounds the sockets in the answer. Zero, or more than it, means the broker's setting `max-query-results`.
+	// Bounds the sockets in the answer. Zero, or more than it, means the broker's setting
+	// `max-query-results`.
 	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -661,7 +671,8 @@ func (x *FetchSockets) GetLimit() uint32 {
 	return 0
 }
 
-// ListRooms asks for the rooms of a namespace, in the whole cluster. The answer comes in Answer.rooms, so Command.id must be set.
+// ListRooms asks for the rooms of a namespace, in the whole cluster. The answer comes in
+// Answer.rooms, so Command.id must be set.
 type ListRooms struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the namespace, with its slash. Empty means "/".
@@ -670,7 +681,8 @@ type ListRooms struct {
 	IncludeOwn bool `protobuf:"varint,2,opt,name=include_own,json=includeOwn,proto3" json:"include_own,omitempty"`
 	// Limits the question to the replica that takes the call.
 	Local bool `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`
-	// Bounds the wait for other replicas in milliseconds. Zero means the broker's default (its setting `query-timeout`).
+	// Bounds the wait for other replicas in milliseconds. Zero means the broker's default (its
+	// setting `query-timeout`).
 	TimeoutMs     uint32 `protobuf:"varint,4,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,18 +746,20 @@ func (x *ListRooms) GetTimeoutMs() uint32 {
 	return 0
 }
 
-// SetData keeps data with one socket for as long as it lives, across instances and recovery. Every instance is told it with the
-// socket's introduction, and FetchSockets tells it.
+// SetData keeps data with one socket for as long as it lives, across instances and recovery. Every
+// instance is told it with the socket's introduction, and FetchSockets tells it.
 type SetData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the socket's namespace, with its slash. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// Names the socket, on whichever replica. Answered with NOT_FOUND when it is gone.
 	SocketId string `protobuf:"bytes,2,opt,name=socket_id,json=socketId,proto3" json:"socket_id,omitempty"`
-	// Holds the data as one JSON value in UTF-8. Empty takes the data away. The setting `max-socket-data` bounds it.
+	// Holds the data as one JSON value in UTF-8. Empty takes the data away. The setting
+	// `max-socket-data` bounds it.
 	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	// Refuses to overwrite what the sender has not seen: when set and not the present version, nothing is changed, and the answer is a
-	// CONFLICT that carries the present data and version. Zero overwrites whatever is there.
+	// Refuses to overwrite what the sender has not seen: when set and not the present version,
+	// nothing is changed, and the answer is a CONFLICT that carries the present data and version.
+	// Zero overwrites whatever is there.
 	IfVersion     uint64 `protobuf:"varint,4,opt,name=if_version,json=ifVersion,proto3" json:"if_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -809,19 +823,23 @@ func (x *SetData) GetIfVersion() uint64 {
 	return 0
 }
 
-// ServerSideEmit sends a message to every other instance, anywhere in the cluster, whose service registered for it. Browsers see nothing
-// of it. Each instance gets it once per replica that it is attached to, with the same Dispatch.id, and handles the first.
+// ServerSideEmit sends a message to every other instance, anywhere in the cluster, whose service
+// registered for it. Browsers see nothing of it. Each instance gets it once per replica that it is
+// attached to, with the same Dispatch.id, and handles the first.
 type ServerSideEmit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the namespace that the message belongs to. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	// Limits the message to instances of these services. Empty means all that registered for it.
 	Services []string `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
-	// Holds the message. Never absent; its name must not be one of the names that Socket.IO keeps for itself.
+	// Holds the message. Never absent; its name must not be one of the names that Socket.IO keeps for
+	// itself.
 	Event *Event `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
-	// Asks for the instances' acks; they come back in Answer.instance_acks, so Command.id must be set.
+	// Asks for the instances' acks; they come back in Answer.instance_acks, so Command.id must be
+	// set.
 	WantAcks bool `protobuf:"varint,4,opt,name=want_acks,json=wantAcks,proto3" json:"want_acks,omitempty"`
-	// Bounds the wait for acks in milliseconds. Zero means the broker's default (its setting `ack-timeout`).
+	// Bounds the wait for acks in milliseconds. Zero means the broker's default (its setting
+	// `ack-timeout`).
 	AckTimeoutMs  uint32 `protobuf:"varint,5,opt,name=ack_timeout_ms,json=ackTimeoutMs,proto3" json:"ack_timeout_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -899,11 +917,14 @@ type Answer struct {
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Explains why the command was refused or failed. Absent when it was carried out.
 	Fault *Fault `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"`
-	// Counts the sockets that were reached: on the replica that took the command, or in the whole cluster when `want_count` was set.
+	// Counts the sockets that were reached: on the replica that took the command, or in the whole
+	// cluster when `want_count` was set.
 	Sockets uint32 `protobuf:"varint,3,opt,name=sockets,proto3" json:"sockets,omitempty"`
-	// Holds the acks that came, one per answering socket, when Emit.want_acks was set. The order means nothing.
+	// Holds the acks that came, one per answering socket, when Emit.want_acks was set. The order
+	// means nothing.
 	Acks []*SocketAck `protobuf:"bytes,4,rep,name=acks,proto3" json:"acks,omitempty"`
-	// Counts the sockets, or instances, that were asked and did not answer: in time, or because they left.
+	// Counts the sockets, or instances, that were asked and did not answer: in time, or because they
+	// left.
 	Missing uint32 `protobuf:"varint,5,opt,name=missing,proto3" json:"missing,omitempty"`
 	// Lists the sockets that FetchSockets found. The order means nothing.
 	Found []*SocketInfo `protobuf:"bytes,6,rep,name=found,proto3" json:"found,omitempty"`
@@ -911,8 +932,9 @@ type Answer struct {
 	Rooms []*RoomInfo `protobuf:"bytes,7,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// Holds the acks that came, one per answering instance, when ServerSideEmit.want_acks was set.
 	InstanceAcks []*InstanceAck `protobuf:"bytes,8,rep,name=instance_acks,json=instanceAcks,proto3" json:"instance_acks,omitempty"`
-	// Lists the replicas that may not have been reached: those that did not answer in time, that were lost meanwhile, or that cannot be reached
-	// now, which `fault` says then. What they know is missing from the answer.
+	// Lists the replicas that may not have been reached: those that did not answer in time, that were
+	// lost meanwhile, or that cannot be reached now, which `fault` says then. What they know is
+	// missing from the answer.
 	SilentReplicas []string `protobuf:"bytes,9,rep,name=silent_replicas,json=silentReplicas,proto3" json:"silent_replicas,omitempty"`
 	// Says that the answer is larger than a frame, and that another Answer with the same id follows.
 	More bool `protobuf:"varint,10,opt,name=more,proto3" json:"more,omitempty"`
@@ -922,10 +944,12 @@ type Answer struct {
 	DataVersion uint64 `protobuf:"varint,12,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	// Holds the socket's present data in a CONFLICT.
 	Data []byte `protobuf:"bytes,13,opt,name=data,proto3" json:"data,omitempty"`
-	// Counts the other replicas that the command was sent to. Zero when it concerns this replica alone, or none is known.
+	// Counts the other replicas that the command was sent to. Zero when it concerns this replica
+	// alone, or none is known.
 	OtherReplicas uint32 `protobuf:"varint,14,opt,name=other_replicas,json=otherReplicas,proto3" json:"other_replicas,omitempty"`
-	// Counts, of `sockets`, those for which an emit was dropped: their queues were full (setting `max-outbound`), they were about to disconnect, or it
-	// was volatile and their browsers could not take it at once. For the others it was queued. A replica older than this field tells zero.
+	// Counts, of `sockets`, those for which an emit was dropped: their queues were full (setting
+	// `max-outbound`), they were about to disconnect, or it was volatile and their browsers could not
+	// take it at once. For the others it was queued. A replica older than this field tells zero.
 	Dropped       uint32 `protobuf:"varint,15,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1073,8 +1097,8 @@ type SocketInfo struct {
 	SocketId string `protobuf:"bytes,1,opt,name=socket_id,json=socketId,proto3" json:"socket_id,omitempty"`
 	// Lists the rooms that it is in, its own first.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
-	// Holds what the browser sent when it connected. Cookie, Authorization and the auth payload are left out unless the registration of
-	// the asking instance asked for credentials.
+	// Holds what the browser sent when it connected. Cookie, Authorization and the auth payload are
+	// left out unless the registration of the asking instance asked for credentials.
 	Handshake *Handshake `protobuf:"bytes,3,opt,name=handshake,proto3" json:"handshake,omitempty"`
 	// Holds the data that handlers keep with the socket, as one JSON value. Empty when there is none.
 	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
@@ -1084,7 +1108,8 @@ type SocketInfo struct {
 	Replica string `protobuf:"bytes,6,opt,name=replica,proto3" json:"replica,omitempty"`
 	// Lists the services that have yet to take events of the socket. Empty for most.
 	Waiting []*SocketWait `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
-	// Names the present transport: "polling" or "websocket". That of the handshake is the first one, before an upgrade.
+	// Names the present transport: "polling" or "websocket". That of the handshake is the first one,
+	// before an upgrade.
 	Transport     string `protobuf:"bytes,8,opt,name=transport,proto3" json:"transport,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1421,7 +1446,8 @@ type Fault struct {
 	Code FaultCode `protobuf:"varint,1,opt,name=code,proto3,enum=spanwire.v1.FaultCode" json:"code,omitempty"`
 	// Explains the fault in one sentence for a developer.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	// Names the event or message of a command that was refused without an Answer, so that its sender can find it. Empty otherwise.
+	// Names the event or message of a command that was refused without an Answer, so that its sender
+	// can find it. Empty otherwise.
 	Event string `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"`
 	// Names the namespace of that command. Empty means "/", or that there is no such command.
 	Namespace string `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`

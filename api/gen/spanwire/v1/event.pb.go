@@ -30,11 +30,13 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Holds the event's name. Never empty.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Holds the arguments as one JSON array in UTF-8, without the name: `[{"data":"hi"},2]`. The broker checks that it is
-	// well-formed and carries it unread, so numbers, key order and escapes arrive as they were written. Empty means `[]`.
-	// An attachment stands in it as `{"_placeholder":true,"num":N}` where N counts from 0 into `attachments`.
+	// Holds the arguments as one JSON array in UTF-8, without the name: `[{"data":"hi"},2]`. The
+	// broker checks that it is well-formed and carries it unread, so numbers, key order and escapes
+	// arrive as they were written. Empty means `[]`. An attachment stands in it as
+	// `{"_placeholder":true,"num":N}` where N counts from 0 into `attachments`.
 	Args []byte `protobuf:"bytes,2,opt,name=args,proto3" json:"args,omitempty"`
-	// Holds the binary arguments in the order of their placeholder numbers. Empty when the event has none.
+	// Holds the binary arguments in the order of their placeholder numbers. Empty when the event has
+	// none.
 	Attachments   [][]byte `protobuf:"bytes,3,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -94,7 +96,8 @@ func (x *Event) GetAttachments() [][]byte {
 // Ack is the answer to one event: what the other side passed to its callback.
 type Ack struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Holds the answer's arguments as one JSON array in UTF-8, placeholders as in Event.args. Empty means `[]`.
+	// Holds the answer's arguments as one JSON array in UTF-8, placeholders as in Event.args. Empty
+	// means `[]`.
 	Args []byte `protobuf:"bytes,1,opt,name=args,proto3" json:"args,omitempty"`
 	// Holds the binary arguments in the order of their placeholder numbers.
 	Attachments   [][]byte `protobuf:"bytes,2,rep,name=attachments,proto3" json:"attachments,omitempty"`
@@ -151,14 +154,15 @@ type Target struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the namespace, with its slash. Empty means "/".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Lists rooms; a socket in any of them is chosen, once. Every socket is in the room named by its id, so one socket is
-	// addressed by its id here. Empty means every socket of the namespace.
+	// Lists rooms; a socket in any of them is chosen, once. Every socket is in the room named by its
+	// id, so one socket is addressed by its id here. Empty means every socket of the namespace.
 	Rooms []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
 	// Lists rooms (and so also socket ids) whose sockets are left out.
 	Except []string `protobuf:"bytes,3,rep,name=except,proto3" json:"except,omitempty"`
 	// Limits the target to sockets of the replica that takes the call.
 	Local bool `protobuf:"varint,4,opt,name=local,proto3" json:"local,omitempty"`
-	// Says that `namespace` is a pattern, as in Registration.pattern, and the target the sockets of every namespace that it matches.
+	// Says that `namespace` is a pattern, as in Registration.pattern, and the target the sockets of
+	// every namespace that it matches.
 	Pattern       bool `protobuf:"varint,5,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -229,14 +233,17 @@ func (x *Target) GetPattern() bool {
 	return false
 }
 
-// Handshake is what a browser sent when it opened its session, and with its connect to the namespace.
+// Handshake is what a browser sent when it opened its session, and with its connect to the
+// namespace.
 type Handshake struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Holds the request's path and raw query as the browser sent them, for example "/socket.io/?EIO=4&transport=polling&t=x".
+	// Holds the request's path and raw query as the browser sent them, for example
+	// "/socket.io/?EIO=4&transport=polling&t=x".
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	// Lists the request's headers, duplicates included, names in canonical form, sorted by name; the order of values with the
-	// same name is kept. Cookie and Authorization are left out unless the registration asked for credentials. X-Forwarded-*,
-	// Forwarded and X-Real-IP, in which proxies name the client, are left out unless a trusted proxy sent them.
+	// Lists the request's headers, duplicates included, names in canonical form, sorted by name; the
+	// order of values with the same name is kept. Cookie and Authorization are left out unless the
+	// registration asked for credentials. X-Forwarded-*, Forwarded and X-Real-IP, in which proxies
+	// name the client, are left out unless a trusted proxy sent them.
 	Headers []*Header `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty"`
 	// Holds the client's address without a port.
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
@@ -246,7 +253,8 @@ type Handshake struct {
 	CrossDomain bool `protobuf:"varint,5,opt,name=cross_domain,json=crossDomain,proto3" json:"cross_domain,omitempty"`
 	// Holds the time of the opening in milliseconds since the Unix epoch.
 	IssuedMs int64 `protobuf:"varint,6,opt,name=issued_ms,json=issuedMs,proto3" json:"issued_ms,omitempty"`
-	// Holds the auth payload of the connect as a JSON object in UTF-8. Empty when the client sent none.
+	// Holds the auth payload of the connect as a JSON object in UTF-8. Empty when the client sent
+	// none.
 	Auth []byte `protobuf:"bytes,7,opt,name=auth,proto3" json:"auth,omitempty"`
 	// Names the transport of the opening: "polling" or "websocket".
 	Transport string `protobuf:"bytes,8,opt,name=transport,proto3" json:"transport,omitempty"`

@@ -421,8 +421,8 @@ type AttachResponse_Drain struct {
 }
 
 type AttachResponse_Fault struct {
-	// Reports something wrong with an action that no Answer can carry, for example a Result for a dispatch that is not
-	// open. For logs; not answered.
+	// Reports something wrong with an action that no Answer can carry, for example a Result for a
+	// dispatch that is not open. For logs; not answered.
 	Fault *Fault `protobuf:"bytes,5,opt,name=fault,proto3,oneof"`
 }
 
@@ -455,18 +455,21 @@ type Register struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Holds the revision of this conversation that the instance speaks: 1.
 	ProtocolVersion uint32 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	// Names the service: instances with the same name share its events. 1 to 128 bytes of letters, digits, "-", "_" and ".".
+	// Names the service: instances with the same name share its events. 1 to 128 bytes of letters,
+	// digits, "-", "_" and ".".
 	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	// Names the instance, unique in the cluster and kept across its streams. 1 to 128 bytes of the same characters.
+	// Names the instance, unique in the cluster and kept across its streams. 1 to 128 bytes of the
+	// same characters.
 	InstanceId string `protobuf:"bytes,3,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
 	// Names the SDK, for logs: "spanwire-python".
 	SdkName string `protobuf:"bytes,4,opt,name=sdk_name,json=sdkName,proto3" json:"sdk_name,omitempty"`
 	// Holds the SDK's version, for logs.
 	SdkVersion string `protobuf:"bytes,5,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
-	// Lists what the service handles, one entry per namespace. Never empty. Instances of one service should declare the same.
+	// Lists what the service handles, one entry per namespace. Never empty. Instances of one service
+	// should declare the same.
 	Registrations []*Registration `protobuf:"bytes,6,rep,name=registrations,proto3" json:"registrations,omitempty"`
-	// Bounds the dispatches open on this instance. Zero means the broker's default (its setting `instance-window`); more than its
-	// maximum is cut down to it, and the welcome says so.
+	// Bounds the dispatches open on this instance. Zero means the broker's default (its setting
+	// `instance-window`); more than its maximum is cut down to it, and the welcome says so.
 	Window uint32 `protobuf:"varint,7,opt,name=window,proto3" json:"window,omitempty"`
 	// Says what happens to open dispatches when the stream breaks.
 	DeliveryMode DeliveryMode `protobuf:"varint,8,opt,name=delivery_mode,json=deliveryMode,proto3,enum=spanwire.v1.DeliveryMode" json:"delivery_mode,omitempty"`
@@ -569,7 +572,8 @@ func (x *Register) GetCredentials() bool {
 	return false
 }
 
-// Registration declares what a service handles in one namespace. The namespace exists once any service has registered it.
+// Registration declares what a service handles in one namespace. The namespace exists once any
+// service has registered it.
 type Registration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the namespace, with its slash. Empty means "/".
@@ -580,25 +584,31 @@ type Registration struct {
 	CatchAll bool `protobuf:"varint,3,opt,name=catch_all,json=catchAll,proto3" json:"catch_all,omitempty"`
 	// Asks to be asked about each connect; every service that does must accept.
 	Connect bool `protobuf:"varint,4,opt,name=connect,proto3" json:"connect,omitempty"`
-	// Asks to be told about each disconnect of a socket that this service accepted or was dispatched an event of.
+	// Asks to be told about each disconnect of a socket that this service accepted or was dispatched
+	// an event of.
 	Disconnect bool `protobuf:"varint,5,opt,name=disconnect,proto3" json:"disconnect,omitempty"`
-	// Says that `namespace` is a pattern: a regular expression (RE2) that must match the whole name, slash included. A namespace that
-	// matches exists as soon as a browser connects to it, and is forgotten when its last socket has left. The service handles in it
-	// what this registration declares, beside what other services declared for it by name or by pattern.
+	// Says that `namespace` is a pattern: a regular expression (RE2) that must match the whole name,
+	// slash included. A namespace that matches exists as soon as a browser connects to it, and is
+	// forgotten when its last socket has left. The service handles in it what this registration
+	// declares, beside what other services declared for it by name or by pattern.
 	Pattern bool `protobuf:"varint,6,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	// Asks to be told what happens to rooms, see RoomEvent.
 	RoomEvents bool `protobuf:"varint,7,opt,name=room_events,json=roomEvents,proto3" json:"room_events,omitempty"`
-	// Says when this service is asked about a connect: those with a lower number first, those with the same number at the same time. A
-	// refusal ends the asking. What an earlier service kept with SetData is in the introduction of the later.
+	// Says when this service is asked about a connect: those with a lower number first, those with
+	// the same number at the same time. A refusal ends the asking. What an earlier service kept with
+	// SetData is in the introduction of the later.
 	ConnectOrder uint32 `protobuf:"varint,8,opt,name=connect_order,json=connectOrder,proto3" json:"connect_order,omitempty"`
-	// Lists the messages (ServerSideEmit) to be dispatched to each instance of the service, by exact name; "*" stands for all.
+	// Lists the messages (ServerSideEmit) to be dispatched to each instance of the service, by exact
+	// name; "*" stands for all.
 	Messages []string `protobuf:"bytes,9,rep,name=messages,proto3" json:"messages,omitempty"`
-	// With `connect`: the service is told of each connect that the other services have accepted. Nothing waits for its answer: a refusal, a
-	// failure or the absence of the service does not hold the connect up. A broker that does not know this field waits for the answer.
+	// With `connect`: the service is told of each connect that the other services have accepted.
+	// Nothing waits for its answer: a refusal, a failure or the absence of the service does not hold
+	// the connect up. A broker that does not know this field waits for the answer.
 	ConnectAdvisory bool `protobuf:"varint,10,opt,name=connect_advisory,json=connectAdvisory,proto3" json:"connect_advisory,omitempty"`
-	// Lists those of `events` that the instance runs beside others of the same socket, out of their order; "*" stands for those of `catch_all`.
-	// The broker hands them out like all others, and counts the handler timeout of each from then on. The time of the others counts from when
-	// those of the same socket before them have ended.
+	// Lists those of `events` that the instance runs beside others of the same socket, out of their
+	// order; "*" stands for those of `catch_all`. The broker hands them out like all others, and
+	// counts the handler timeout of each from then on. The time of the others counts from when those
+	// of the same socket before them have ended.
 	ConcurrentEvents []string `protobuf:"bytes,11,rep,name=concurrent_events,json=concurrentEvents,proto3" json:"concurrent_events,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -714,7 +724,8 @@ func (x *Registration) GetConcurrentEvents() []string {
 // Registrations declare anew what the instance handles.
 type Registrations struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Lists what the instance handles from now on, one entry per namespace, as Register.registrations does. Never empty.
+	// Lists what the instance handles from now on, one entry per namespace, as Register.registrations
+	// does. Never empty.
 	Registrations []*Registration `protobuf:"bytes,1,rep,name=registrations,proto3" json:"registrations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -818,18 +829,22 @@ type Welcome struct {
 	FrameWindow uint32 `protobuf:"varint,5,opt,name=frame_window,json=frameWindow,proto3" json:"frame_window,omitempty"`
 	// Bounds the bytes of one frame in either direction. A sender splits larger batches.
 	MaxFrameBytes uint32 `protobuf:"varint,6,opt,name=max_frame_bytes,json=maxFrameBytes,proto3" json:"max_frame_bytes,omitempty"`
-	// Holds the time in milliseconds after which the broker gives up on a dispatch without a result. Zero means never.
+	// Holds the time in milliseconds after which the broker gives up on a dispatch without a result.
+	// Zero means never.
 	HandlerTimeoutMs uint32 `protobuf:"varint,7,opt,name=handler_timeout_ms,json=handlerTimeoutMs,proto3" json:"handler_timeout_ms,omitempty"`
 	// Tells the replicas of the cluster as known now.
 	Topology *Topology `protobuf:"bytes,8,opt,name=topology,proto3" json:"topology,omitempty"`
-	// Holds the address where browsers reach this replica, for messages to people: "http://localhost:5000".
+	// Holds the address where browsers reach this replica, for messages to people:
+	// "http://localhost:5000".
 	PublicUrl string `protobuf:"bytes,9,opt,name=public_url,json=publicUrl,proto3" json:"public_url,omitempty"`
-	// Tells that the broker refuses a join to a room that has the form of a socket's id, unless the target is that socket alone (setting
-	// allow-socket-id-rooms). An instance should then fail such a join itself, since a command without an id is not answered.
+	// Tells that the broker refuses a join to a room that has the form of a socket's id, unless the
+	// target is that socket alone (setting allow-socket-id-rooms). An instance should then fail such
+	// a join itself, since a command without an id is not answered.
 	RefusesSocketIdRooms bool `protobuf:"varint,10,opt,name=refuses_socket_id_rooms,json=refusesSocketIdRooms,proto3" json:"refuses_socket_id_rooms,omitempty"`
-	// Holds the time in milliseconds after which a silent replica is taken for dead. An instance whose stream to this replica broke, and which
-	// cannot attach to it again for so long, tells its handlers that the replica's sockets are gone. A replica that is started anew has
-	// another name. Zero means that the broker is too old to tell: 10,000.
+	// Holds the time in milliseconds after which a silent replica is taken for dead. An instance
+	// whose stream to this replica broke, and which cannot attach to it again for so long, tells its
+	// handlers that the replica's sockets are gone. A replica that is started anew has another name.
+	// Zero means that the broker is too old to tell: 10,000.
 	ReplicaTimeoutMs uint32 `protobuf:"varint,11,opt,name=replica_timeout_ms,json=replicaTimeoutMs,proto3" json:"replica_timeout_ms,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -993,7 +1008,8 @@ type Replica struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the replica.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Holds the address where its HandlerService can be dialled from elsewhere, "host:port". Empty when it told none.
+	// Holds the address where its HandlerService can be dialled from elsewhere, "host:port". Empty
+	// when it told none.
 	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1054,8 +1070,9 @@ type DispatchBatch struct {
 	Dispatches []*Dispatch `protobuf:"bytes,3,rep,name=dispatches,proto3" json:"dispatches,omitempty"`
 	// Lists answers to the instance's commands.
 	Answers []*Answer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
-	// Names sockets that go to another instance of the service from now on, as they do when it handles what this one does not. Worked on
-	// before `dispatches`: the instance forgets what it keeps of them. Should one come back, it is introduced again.
+	// Names sockets that go to another instance of the service from now on, as they do when it
+	// handles what this one does not. Worked on before `dispatches`: the instance forgets what it
+	// keeps of them. Should one come back, it is introduced again.
 	Released      []string `protobuf:"bytes,5,rep,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1239,8 +1256,8 @@ func (x *FrameAck) GetAnswered() uint64 {
 // Drain says that its sender is about to leave.
 type Drain struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// From an instance: if no other instance of the service remains in the cluster when this one has left, the service is retired, as
-	// EmitterService.RetireService does. Ignored from a broker.
+	// From an instance: if no other instance of the service remains in the cluster when this one has
+	// left, the service is retired, as EmitterService.RetireService does. Ignored from a broker.
 	Retire        bool `protobuf:"varint,1,opt,name=retire,proto3" json:"retire,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1286,7 +1303,8 @@ func (x *Drain) GetRetire() bool {
 // Dispatch hands one event of one socket to the instance. It is open until its Result.
 type Dispatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identifies the dispatch in the whole cluster, the same when it is redelivered, so that a handler can drop duplicates.
+	// Identifies the dispatch in the whole cluster, the same when it is redelivered, so that a
+	// handler can drop duplicates.
 	Id uint64 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Names the socket. Begins with the name of the replica that it lives on.
 	SocketId string `protobuf:"bytes,2,opt,name=socket_id,json=socketId,proto3" json:"socket_id,omitempty"`
@@ -1304,12 +1322,13 @@ type Dispatch struct {
 	Kind isDispatch_Kind `protobuf_oneof:"kind"`
 	// Says that the browser waits for an ack.
 	WantsAck bool `protobuf:"varint,7,opt,name=wants_ack,json=wantsAck,proto3" json:"wants_ack,omitempty"`
-	// Counts how often the dispatch was handed out before, to this or another instance. The broker's setting `max-redeliveries` bounds it:
-	// an event whose instances keep dying is set aside then. The more often it was handed out, the fewer others that were redelivered are open
-	// on the instance beside it, so that what an instance died with is not taken for what it died of.
+	// Counts how often the dispatch was handed out before, to this or another instance. The broker's
+	// setting `max-redeliveries` bounds it: an event whose instances keep dying is set aside then.
+	// The more often it was handed out, the fewer others that were redelivered are open on the
+	// instance beside it, so that what an instance died with is not taken for what it died of.
 	Redeliveries uint32 `protobuf:"varint,8,opt,name=redeliveries,proto3" json:"redeliveries,omitempty"`
-	// Introduces the socket: set on the first dispatch of a socket to an instance, on connect too, and again when the socket was with
-	// another instance meanwhile.
+	// Introduces the socket: set on the first dispatch of a socket to an instance, on connect too,
+	// and again when the socket was with another instance meanwhile.
 	Introduction  *Introduction `protobuf:"bytes,9,opt,name=introduction,proto3" json:"introduction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1485,8 +1504,8 @@ type Introduction struct {
 	Handshake *Handshake `protobuf:"bytes,1,opt,name=handshake,proto3" json:"handshake,omitempty"`
 	// Holds the data that handlers keep with the socket, as one JSON value. Empty when there is none.
 	Data []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	// Holds the version of the data, which grows with each SetData: 1 when none was ever set. Zero means that the broker is too old to
-	// tell.
+	// Holds the version of the data, which grows with each SetData: 1 when none was ever set. Zero
+	// means that the broker is too old to tell.
 	DataVersion   uint64 `protobuf:"varint,3,opt,name=data_version,json=dataVersion,proto3" json:"data_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1546,8 +1565,8 @@ func (x *Introduction) GetDataVersion() uint64 {
 // Connect asks whether a socket may connect. The introduction carries what is known of it.
 type Connect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Says that the client resumes a socket after a loss of its connection: the socket has the id, rooms and data that it had, and what it
-	// missed is being sent to it.
+	// Says that the client resumes a socket after a loss of its connection: the socket has the id,
+	// rooms and data that it had, and what it missed is being sent to it.
 	Recovered     bool `protobuf:"varint,1,opt,name=recovered,proto3" json:"recovered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1590,7 +1609,8 @@ func (x *Connect) GetRecovered() bool {
 	return false
 }
 
-// RoomEvent tells what happened to a room on one replica, in order with the other dispatches of the socket that caused it.
+// RoomEvent tells what happened to a room on one replica, in order with the other dispatches of the
+// socket that caused it.
 type RoomEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Says what happened.
@@ -1712,8 +1732,9 @@ func (x *Message) GetInstanceId() string {
 // Disconnected tells that a socket is gone.
 type Disconnected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Holds the reason, from the list that Socket.IO users know, for example "transport close", "ping timeout",
-	// "client namespace disconnect", "server namespace disconnect" or "server shutting down".
+	// Holds the reason, from the list that Socket.IO users know, for example "transport close", "ping
+	// timeout", "client namespace disconnect", "server namespace disconnect" or "server shutting
+	// down".
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Lists the rooms that the socket was in, its own first.
 	Rooms         []string `protobuf:"bytes,2,rep,name=rooms,proto3" json:"rooms,omitempty"`
@@ -1945,7 +1966,8 @@ type isResult_Outcome interface {
 }
 
 type Result_Ack struct {
-	// Holds the answer for the browser, when it waits for one. On a connect: the socket is accepted.
+	// Holds the answer for the browser, when it waits for one. On a connect: the socket is
+	// accepted.
 	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
@@ -1955,8 +1977,8 @@ type Result_Refusal struct {
 }
 
 type Result_Failure struct {
-	// Says that the handler failed. The browser is told nothing; the broker logs and counts it. On a connect: the socket is refused
-	// with a general message.
+	// Says that the handler failed. The browser is told nothing; the broker logs and counts it. On
+	// a connect: the socket is refused with a general message.
 	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3,oneof"`
 }
 
@@ -1969,7 +1991,8 @@ func (*Result_Failure) isResult_Outcome() {}
 // Refusal refuses a connect.
 type Refusal struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Holds the message that the browser's connect_error carries. Empty means "Connection rejected by server".
+	// Holds the message that the browser's connect_error carries. Empty means "Connection rejected by
+	// server".
 	Message string `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
 	// Holds the connect_error's `data` as one JSON value in UTF-8. Empty means that there is none.
 	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`

@@ -34,31 +34,51 @@ const (
 //
 // One stream is one instance of a service. The conversation:
 //
-//  1. The instance opens Attach and sends `register` as its first frame. Credentials travel in the call's metadata.
-//  2. The broker answers `welcome`. A registration that makes no sense ends the stream with INVALID_ARGUMENT and a message that
-//     says what to mend; nothing was registered then.
-//  3. The broker sends `batch` frames of dispatches: connects, events and disconnects of the sockets that it assigned to this
-//     instance. Dispatches of one socket come in the order the browser sent them. The broker keeps at most Register.window
-//     dispatches open on the instance; a dispatch is open until its Result.
-//  4. The instance sends `batch` frames of actions: results, and commands of its own. Actions take effect in the order they
-//     stand: a command before a result takes effect before the ack is written to the browser. Each dispatch is resolved
-//     by exactly one Result; a second one is dropped and counted.
-//  5. Batch frames are windowed in both directions. Each carries a sequence that counts from 1 in its direction. A sender keeps at
-//     most Welcome.frame_window batch frames unanswered and lets its queue grow meanwhile, so batches grow with load by
-//     themselves and a lone dispatch never waits. A receiver answers frames by naming the highest sequence it has worked on,
-//     in `answered` of its own next batch, or in a `frame_ack` when it has no batch to send. It need not answer a frame while it
-//     has answered all but fewer than Welcome.frame_window frames. A receiver should answer when the first results are ready, or after
-//     a millisecond if none is: an answer sent before any work is done makes batches small. `register`, `welcome` and the
-//     frames other than `batch` are not counted.
-//  6. If the stream breaks, the broker gives the open dispatches to another instance of the service, marked as redelivered, or
-//     holds them until one attaches. An instance that lost its stream attaches again, with the same instance id. When the replica
-//     does not come back (Welcome.replica_timeout_ms, or another replica's Topology has it no more), the instance tells its handlers
-//     itself that the sockets are gone which that replica owned and last dispatched to it, and works on no `disconnected` of them later.
-//  7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the open dispatches'
-//     results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
-//     other replicas, keep answering, and expect the stream's end.
-//  8. What the instance handles may change: it sends `registrations`, which take the place of those before, from the next dispatch on.
-//     The broker answers each with `registered`. Those that make no sense change nothing; the fault says what to mend.
+// 1. The instance opens Attach and sends `register` as its first frame. Credentials travel in the
+// call's metadata. 2. The broker answers `welcome`. A registration that makes no sense ends the
+// stream with INVALID_ARGUMENT and a message that
+//
+//	says what to mend; nothing was registered then.
+//
+// 3. The broker sends `batch` frames of dispatches: connects, events and disconnects of the sockets
+// that it assigned to this
+//
+//	instance. Dispatches of one socket come in the order the browser sent them. The broker keeps at most Register.window
+//	dispatches open on the instance; a dispatch is open until its Result.
+//
+// 4. The instance sends `batch` frames of actions: results, and commands of its own. Actions take
+// effect in the order they
+//
+//	stand: a command before a result takes effect before the ack is written to the browser. Each dispatch is resolved
+//	by exactly one Result; a second one is dropped and counted.
+//
+// 5. Batch frames are windowed in both directions. Each carries a sequence that counts from 1 in
+// its direction. A sender keeps at
+//
+//	most Welcome.frame_window batch frames unanswered and lets its queue grow meanwhile, so batches grow with load by
+//	themselves and a lone dispatch never waits. A receiver answers frames by naming the highest sequence it has worked on,
+//	in `answered` of its own next batch, or in a `frame_ack` when it has no batch to send. It need not answer a frame while it
+//	has answered all but fewer than Welcome.frame_window frames. A receiver should answer when the first results are ready, or after
+//	a millisecond if none is: an answer sent before any work is done makes batches small. `register`, `welcome` and the
+//	frames other than `batch` are not counted.
+//
+// 6. If the stream breaks, the broker gives the open dispatches to another instance of the service,
+// marked as redelivered, or
+//
+//	holds them until one attaches. An instance that lost its stream attaches again, with the same instance id. When the replica
+//	does not come back (Welcome.replica_timeout_ms, or another replica's Topology has it no more), the instance tells its handlers
+//	itself that the sockets are gone which that replica owned and last dispatched to it, and works on no `disconnected` of them later.
+//
+// 7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the
+// open dispatches'
+//
+//	results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
+//	other replicas, keep answering, and expect the stream's end.
+//
+// 8. What the instance handles may change: it sends `registrations`, which take the place of those
+// before, from the next dispatch on.
+//
+//	The broker answers each with `registered`. Those that make no sense change nothing; the fault says what to mend.
 //
 // Unknown frames and arms are skipped and counted by both sides.
 type HandlerServiceClient interface {
@@ -95,31 +115,51 @@ type HandlerService_AttachClient = grpc.BidiStreamingClient[AttachRequest, Attac
 //
 // One stream is one instance of a service. The conversation:
 //
-//  1. The instance opens Attach and sends `register` as its first frame. Credentials travel in the call's metadata.
-//  2. The broker answers `welcome`. A registration that makes no sense ends the stream with INVALID_ARGUMENT and a message that
-//     says what to mend; nothing was registered then.
-//  3. The broker sends `batch` frames of dispatches: connects, events and disconnects of the sockets that it assigned to this
-//     instance. Dispatches of one socket come in the order the browser sent them. The broker keeps at most Register.window
-//     dispatches open on the instance; a dispatch is open until its Result.
-//  4. The instance sends `batch` frames of actions: results, and commands of its own. Actions take effect in the order they
-//     stand: a command before a result takes effect before the ack is written to the browser. Each dispatch is resolved
-//     by exactly one Result; a second one is dropped and counted.
-//  5. Batch frames are windowed in both directions. Each carries a sequence that counts from 1 in its direction. A sender keeps at
-//     most Welcome.frame_window batch frames unanswered and lets its queue grow meanwhile, so batches grow with load by
-//     themselves and a lone dispatch never waits. A receiver answers frames by naming the highest sequence it has worked on,
-//     in `answered` of its own next batch, or in a `frame_ack` when it has no batch to send. It need not answer a frame while it
-//     has answered all but fewer than Welcome.frame_window frames. A receiver should answer when the first results are ready, or after
-//     a millisecond if none is: an answer sent before any work is done makes batches small. `register`, `welcome` and the
-//     frames other than `batch` are not counted.
-//  6. If the stream breaks, the broker gives the open dispatches to another instance of the service, marked as redelivered, or
-//     holds them until one attaches. An instance that lost its stream attaches again, with the same instance id. When the replica
-//     does not come back (Welcome.replica_timeout_ms, or another replica's Topology has it no more), the instance tells its handlers
-//     itself that the sockets are gone which that replica owned and last dispatched to it, and works on no `disconnected` of them later.
-//  7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the open dispatches'
-//     results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
-//     other replicas, keep answering, and expect the stream's end.
-//  8. What the instance handles may change: it sends `registrations`, which take the place of those before, from the next dispatch on.
-//     The broker answers each with `registered`. Those that make no sense change nothing; the fault says what to mend.
+// 1. The instance opens Attach and sends `register` as its first frame. Credentials travel in the
+// call's metadata. 2. The broker answers `welcome`. A registration that makes no sense ends the
+// stream with INVALID_ARGUMENT and a message that
+//
+//	says what to mend; nothing was registered then.
+//
+// 3. The broker sends `batch` frames of dispatches: connects, events and disconnects of the sockets
+// that it assigned to this
+//
+//	instance. Dispatches of one socket come in the order the browser sent them. The broker keeps at most Register.window
+//	dispatches open on the instance; a dispatch is open until its Result.
+//
+// 4. The instance sends `batch` frames of actions: results, and commands of its own. Actions take
+// effect in the order they
+//
+//	stand: a command before a result takes effect before the ack is written to the browser. Each dispatch is resolved
+//	by exactly one Result; a second one is dropped and counted.
+//
+// 5. Batch frames are windowed in both directions. Each carries a sequence that counts from 1 in
+// its direction. A sender keeps at
+//
+//	most Welcome.frame_window batch frames unanswered and lets its queue grow meanwhile, so batches grow with load by
+//	themselves and a lone dispatch never waits. A receiver answers frames by naming the highest sequence it has worked on,
+//	in `answered` of its own next batch, or in a `frame_ack` when it has no batch to send. It need not answer a frame while it
+//	has answered all but fewer than Welcome.frame_window frames. A receiver should answer when the first results are ready, or after
+//	a millisecond if none is: an answer sent before any work is done makes batches small. `register`, `welcome` and the
+//	frames other than `batch` are not counted.
+//
+// 6. If the stream breaks, the broker gives the open dispatches to another instance of the service,
+// marked as redelivered, or
+//
+//	holds them until one attaches. An instance that lost its stream attaches again, with the same instance id. When the replica
+//	does not come back (Welcome.replica_timeout_ms, or another replica's Topology has it no more), the instance tells its handlers
+//	itself that the sockets are gone which that replica owned and last dispatched to it, and works on no `disconnected` of them later.
+//
+// 7. To leave in good order the instance sends `drain`. The broker sends nothing new, waits for the
+// open dispatches'
+//
+//	results, then ends the stream with OK. A broker that is about to stop sends `drain` too: the instance should prefer
+//	other replicas, keep answering, and expect the stream's end.
+//
+// 8. What the instance handles may change: it sends `registrations`, which take the place of those
+// before, from the next dispatch on.
+//
+//	The broker answers each with `registered`. Those that make no sense change nothing; the fault says what to mend.
 //
 // Unknown frames and arms are skipped and counted by both sides.
 type HandlerServiceServer interface {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command held is a service for tests whose event "hold" is answered when the process gets the signal USR1, and whose event "later" is
-// there between "open" and "close".
+// Command held is a service for tests whose event "hold" is answered when the process gets the
+// signal USR1, and whose event "later" is there between "open" and "close".
 package main
 
 import (

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command go is the service behind the broker in the interoperability suite, in Go. handler.py beside it is the same in Python, event
-// for event; the suite runs against each.
+// Command go is the service behind the broker in the interoperability suite, in Go. handler.py
+// beside it is the same in Python, event for event; the suite runs against each.
 //
-// Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of which it handles connects,
-// disconnects and the event "small", and nothing else; ADVISORY=1 has it only told of connects, and REFUSE=1
-// refuse them. HOLD=1 makes the event "work" hang, so that a kill finds it open. ONE_REPLICA=1 attaches to one replica only.
-// APART=NAME makes it another service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after
-// as many milliseconds as its first argument says, and so does "NAME beside", beside other events of its socket. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires
-// one: retire SERVICE.
+// Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of
+// which it handles connects, disconnects and the event "small", and nothing else; ADVISORY=1 has it
+// only told of connects, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a
+// kill finds it open. ONE_REPLICA=1 attaches to one replica only. APART=NAME makes it another
+// service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow"
+// does so after as many milliseconds as its first argument says, and so does "NAME beside", beside
+// other events of its socket. With arguments it is no service, but emits once, emit ROOM EVENT
+// JSON..., or retires one: retire SERVICE.
 package main
 
 import (
@@ -26,7 +28,8 @@ import (
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
 
-// answerTime bounds how long clients may take to answer the server. It is generous, since machines that run suites are busy.
+// answerTime bounds how long clients may take to answer the server. It is generous, since machines
+// that run suites are busy.
 const answerTime = 10 * time.Second
 
 func main() {
@@ -142,7 +145,8 @@ type auth struct {
 	Admin  bool     `json:"admin"`
 }
 
-// lifecycle: connects are accepted or refused as the client asks for; disconnects are told to the room "watchers".
+// lifecycle: connects are accepted or refused as the client asks for; disconnects are told to the
+// room "watchers".
 func lifecycle(n *spanwire.Namespace) {
 	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {
 		var a auth
@@ -354,7 +358,8 @@ func admin(n *spanwire.Namespace) {
 	})
 }
 
-// custom is a namespace whose auth is of texts alone, so that clients which can only send a query say all that they have to.
+// custom is a namespace whose auth is of texts alone, so that clients which can only send a query
+// say all that they have to.
 func custom(n *spanwire.Namespace) {
 	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {
 		var a struct {

@@ -11,7 +11,8 @@ import (
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
 
-// unsendable: what cannot be sent. The event "calls" answers with the calls that said nothing of it.
+// unsendable: what cannot be sent. The event "calls" answers with the calls that said nothing of
+// it.
 func unsendable(n *spanwire.Namespace) {
 	circle := map[string]any{}
 	circle["self"] = circle

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The service behind the broker in the interoperability suite, in Node.js: what handlers/go/main.go is in Go, event for event, on the code of
-// examples/node_chat, which knows the contract alone.
+// The service behind the broker in the interoperability suite, in Node.js: what handlers/go/main.go
+// is in Go, event for event, on the code of examples/node_chat, which knows the contract alone.
 "use strict";
 
 const { Ack, Refusal, Service, emitOnce } = require("../../../../examples/node_chat/spanwire.js");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What Node and a page both need to run a list of features: waiting with an end, and comparing without caring how a client keeps bytes.
-// Nothing here may be imported from elsewhere, since pages load it too.
+// What Node and a page both need to run a list of features: waiting with an end, and comparing
+// without caring how a client keeps bytes. Nothing here may be imported from elsewhere, since pages
+// load it too.
 
 // LIMIT is generous, since machines that run the matrix are busy.
 const LIMIT = 15_000;
@@ -51,7 +52,8 @@ function plain(value) {
   return Object.fromEntries(Object.keys(value).sort().map((key) => [key, plain(value[key])]));
 }
 
-// rows runs features one after the other. When the first one fails, the client does not connect, and the rest is not tried.
+// rows runs features one after the other. When the first one fails, the client does not connect,
+// and the rest is not tried.
 export async function rows(features, names, world, without = {}) {
   const told = [];
   let broken = "";

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What an Engine.IO client can do, one function for each feature of matrix.json. The broker speaks Socket.IO on top of it, so the messages
-// here are packets of Socket.IO, written by hand, and the handler's echo is what comes back.
+// What an Engine.IO client can do, one function for each feature of matrix.json. The broker speaks
+// Socket.IO on top of it, so the messages here are packets of Socket.IO, written by hand, and the
+// handler's echo is what comes back.
 
 import { check, equal, limited, until } from "./check.js";
 
@@ -11,7 +12,8 @@ export class EngineWorld {
     Object.assign(this, { Socket, url, transport, revision, sockets: [] });
   }
 
-  // joined opens a session and joins the main namespace. Before revision 4 that went without saying.
+  // joined opens a session and joins the main namespace. Before revision 4 that went without
+  // saying.
   async joined() {
     const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] }[this.transport];
     const socket = new this.Socket(this.url, { path: "/socket.io/", transports });

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a Socket.IO client in JavaScript can do, one function for each feature of matrix.json. Node and pages run the same functions; the
-// world that they are given knows the client at hand.
+// What a Socket.IO client in JavaScript can do, one function for each feature of matrix.json. Node
+// and pages run the same functions; the world that they are given knows the client at hand.
 
 import { check, equal, limited, pause, until } from "./check.js";
 
-// LARGE is almost the broker's max-payload. Clients of which all is binary say less, since over polling base64 makes it larger.
+// LARGE is almost the broker's max-payload. Clients of which all is binary say less, since over
+// polling base64 makes it larger.
 const LARGE = 990_000;
 
 // World makes clients of one version on one transport.
@@ -285,7 +286,8 @@ export const features = {
   async reconnect(world) {
     const socket = await world.connected();
     equal(await ask(socket, "echo", 1), [1]);
-    // A client that loses its WebSocket while it pauses polling for it polls no more, and finds out after its ping timeout only.
+    // A client that loses its WebSocket while it pauses polling for it polls no more, and finds out
+    // after its ping timeout only.
     if (world.transport === "upgrade") await until("the upgrade", () => socket.io.engine.transport.name === "websocket");
     const [lost, back] = [hear(socket, "disconnect"), hear(socket, "connect")];
     // Between two polls there is nothing to cut.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs all JavaScript clients of matrix.json on Node, and writes what each could do into the folder RESULTS. An argument picks one client.
+// Runs all JavaScript clients of matrix.json on Node, and writes what each could do into the folder
+// RESULTS. An argument picks one client.
 
 import { createRequire } from "node:module";
 import { rows } from "./check.js";
@@ -12,7 +13,8 @@ import { Broker, clients, store, TRANSPORTS } from "./results.js";
 const TOGETHER = 4;
 
 const require = createRequire(import.meta.url);
-// Each package holds its own version of what it needs; package.json of some is not exported, so it is read by its path.
+// Each package holds its own version of what it needs; package.json of some is not exported, so it
+// is read by its path.
 const version = (name) => require(require.resolve.paths(name)[1].concat(`/${name}/package.json`)).version;
 
 const broker = await Broker.start();
