@@ -16,7 +16,7 @@ CONTROL          := go run ./test/control -broker $(CURDIR)/bin/broker -python $
 
 MATRIX           := $(TOOLS)/matrix
 
-.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate lint clean setup chromium java FORCE
+.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate tidy lint clean setup chromium java FORCE
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,12 +69,13 @@ test-contract: $(BUF) setup ## lint the contract and check that what is generate
 	$(PYTHON) scripts/generate_python --check
 
 test-lint: ## check the form of the Go code
-	@unformatted=$$(gofmt -l api cmd internal sdk/go examples bench test/*/*.go test/interop/handlers/go test/faults/handler); \
+	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); \
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
-	go vet ./...
+	go vet work
+	scripts/tidy --check
 
 test-go: build setup test/interop/js/node_modules namespaces proxies ## Go tests with the race detector, among them one for each behaviour on the wire
-	$(CONTROL) -limit 45m -- go test -race ./...
+	$(CONTROL) -limit 45m -- go test -race work
 
 test-fuzz: ## fuzz every parser for a moment
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
@@ -142,6 +143,9 @@ generate: build $(BUF) ## write what is generated anew: Go and Python code of th
 	$(PYTHON) scripts/generate_python
 	bin/broker settings > docs/reference/settings.md
 	bin/broker metrics > docs/reference/metrics.md
+
+tidy: ## bring go.mod and go.sum of the three modules into order
+	scripts/tidy
 
 $(BUF):
 	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/buf @bufbuild/buf@$(BUF_VERSION)

@@ -118,7 +118,7 @@ func run(ctx context.Context, s *settings) error {
 }
 
 func repositoryRoot() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/spanwire/spanwire").Output()
 	if err != nil {
 		return "", fmt.Errorf("run this inside the repository: %w", err)
 	}

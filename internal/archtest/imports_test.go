@@ -122,7 +122,7 @@ func TestImportOrder(t *testing.T) {
 
 func packages(t *testing.T) (all []pkg) {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "work")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {

@@ -110,7 +110,7 @@ func (c *control) run(ctx context.Context, command []string) (code int, err erro
 
 // build makes the binaries.
 func (c *control) build() (err error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/spanwire/spanwire").Output()
 	if err != nil {
 		return fmt.Errorf("run this inside the repository: %w", err)
 	}

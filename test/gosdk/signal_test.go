@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package spanwire_test
+package gosdk
 
 import (
 	"errors"
@@ -13,8 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/spanwire/spanwire/test/process"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = time.Minute // of a step that takes a moment, for a machine that is busy
 
@@ -83,7 +87,7 @@ func (b *browser) waitFor(prefix string) string {
 	return ""
 }
 
-// held is a broker and the service of testdata/held, both as processes.
+// held is a broker and the service of the program held, both as processes.
 type held struct {
 	*testing.T
 	broker  *process.Broker
@@ -103,7 +107,7 @@ func startHeld(t *testing.T) *held {
 		t.Fatal(err)
 	}
 	h := &held{T: t}
-	if h.binary, err = process.BuildGo(repository, folder, "held", "./sdk/go/testdata/held"); err != nil {
+	if h.binary, err = process.BuildGo(repository, folder, "held", "./test/gosdk/held"); err != nil {
 		t.Fatal(err)
 	}
 	if h.broker, err = process.StartBroker(binary, "broker"); err != nil {
