@@ -15,7 +15,7 @@ from fakebroker import WAIT, FakeBroker
 from test_serving import App
 
 import spanwire
-from spanwire import Deduplicator, Emitter, _commands
+from spanwire import Deduplicator, Emitter, Target, _commands
 from spanwire._proto import command_pb2, emitter_pb2
 from spanwire._settings import Settings
 
@@ -336,7 +336,7 @@ def test_another_sockets_room() -> None:
 
     def join(to: tuple[str, ...], *rooms: str) -> None:
         command = command_pb2.Command()
-        assert _commands.fill_move(command, "join", rooms, to, "/")
+        assert _commands.move_to_proto(command, "join", rooms, Target(to))
         _commands.check_rooms(command)
 
     join((own,), own, "lobby")

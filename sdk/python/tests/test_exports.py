@@ -60,7 +60,20 @@ FLASK = [
     "send",
 ]
 # Modules without I/O, and what they must never import.
-PURE = ["_core", "_memory", "_outbox", "_records", "_wire", "_payloads", "_routes", "_words", "_commands", "_remote", "_target"]
+PURE = [
+    "_checks",
+    "_commands",
+    "_core",
+    "_memory",
+    "_outbox",
+    "_payloads",
+    "_records",
+    "_remote",
+    "_routes",
+    "_target",
+    "_wire",
+    "_words",
+]
 IMPURE = {"grpc", "asyncio", "threading", "socket", "queue", "time", "flask"}
 
 

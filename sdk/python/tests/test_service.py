@@ -318,7 +318,7 @@ def test_emit_with_ack(broker: FakeBroker, service: Make) -> None:
 
     broker.answer = acks(missing=1)
     with pytest.raises(spanwire.AckTimeoutError) as caught:
-        s._call("question", (), "s1", "/", 1)
+        s._call("question", (), spanwire.Target("s1").timeout(1))
     assert caught.value.event == "question"
     assert isinstance(caught.value, TimeoutError)
 
@@ -723,7 +723,7 @@ def test_targets(broker: FakeBroker, service: Make) -> None:
     assert flags.no_compress
     assert list(stream.command("leave").leave.rooms) == ["r", "q"]
     for name in ("connect", "disconnecting"):
-        with pytest.raises(ValueError, match="itself"):
+        with pytest.raises(ValueError, match="reserved"):
             s.emit(name)
 
 

@@ -98,7 +98,7 @@ def test_pattern_target(attached: tuple[Service, Attachment]) -> None:
         target = stream.command("emit", index).emit.target
         assert (target.namespace, target.pattern) == (r"/room-\d+", True)
     for ask in (s.of(rooms).fetch_sockets, lambda: s.rooms(rooms), lambda: s.server_side_emit("m", namespace=rooms)):  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="not of a pattern"):
+        with pytest.raises(ValueError, match="not a pattern"):
             ask()
     for bad in (re.compile("/x", re.IGNORECASE), re.compile("(?i)/x")):
         with pytest.raises(ValueError, match="IGNORECASE"):
@@ -342,7 +342,7 @@ def test_messages(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFi
     assert "no handler for the message 'other'" in caplog.text
     assert not s.start().memory.sockets.get("")
     for name in ("", "connect", "disconnecting"):
-        with pytest.raises(ValueError, match="keeps it for itself"):
+        with pytest.raises(ValueError, match="reserved by Socket"):
             s.on_message(name)(print)
 
 
@@ -366,7 +366,7 @@ def test_server_side_emit(attached: tuple[Service, Attachment], broker: FakeBrok
     assert done.wait(WAIT)
     assert later == [answered]
     assert stream.command("server_side_emit", 2).server_side_emit.ack_timeout_ms == 3000
-    with pytest.raises(ValueError, match="itself"):
+    with pytest.raises(ValueError, match="reserved"):
         s.server_side_emit("disconnect")
 
 
@@ -390,7 +390,7 @@ def test_rooms_told(broker: FakeBroker, service: Make) -> None:
     # Nobody asked for those of another namespace, so they are let pass.
     assert stream.result(stream.room("joined", "r", sid="o", namespace="/o")).WhichOneof("outcome") is None
     assert s.unhandled == 0
-    with pytest.raises(ValueError, match="does not happen"):
+    with pytest.raises(ValueError, match="unknown"):
         s.on_room("painted")(print)
 
 
@@ -444,7 +444,7 @@ def test_listeners(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureF
         (("q",), ("p",), "/n", "z", 3),
     ]
     assert "a listener to events failed" in caplog.text
-    assert "a listener to outgoing events failed" in caplog.text
+    assert "listener to outgoing events failed" in caplog.text
 
 
 # An event loop is not made to wait for answers.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be asked of the broker, in Python's words and in the contract's."""
+"""Commands and answers: the translation between Python's values and the contract's messages.
+
+A function `x_to_proto` writes into a message, a function `x_from_proto` reads one.
+"""
 
 from __future__ import annotations
 
@@ -7,209 +10,152 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ._checks import RESERVED, Space, check_event, check_namespace, check_seconds, names, one_namespace, pattern_source
 from ._payloads import Codec, arguments
 from ._proto import command_pb2, event_pb2
 from ._remote import RemoteSocket
-from ._target import Target, To, Via
-from ._words import Acks, Count, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets, Space, names
+from ._target import PLAIN, EmitFlags, Executor, Target
+from ._words import Acks, Count, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets
 from .exceptions import CommandError, ConflictError, PartialDeliveryError
 
 __all__ = [
-    "acks",
+    "acks_from_proto",
     "check",
     "check_rooms",
-    "fill_emit",
-    "fill_event",
-    "fill_message",
-    "fill_rooms",
-    "fill_target",
-    "instance_acks",
+    "collected",
+    "counted",
+    "disconnect_to_proto",
+    "emit_to_proto",
+    "event_to_proto",
+    "fetch_to_proto",
+    "instance_acks_from_proto",
+    "list_rooms_to_proto",
+    "message_to_proto",
     "milliseconds",
-    "one_namespace",
-    "pattern_source",
-    "rooms",
-    "sockets",
-    "value",
+    "move_to_proto",
+    "rooms_from_proto",
+    "sockets_from_proto",
+    "target_to_proto",
+    "value_from_json",
 ]
 
-# 30 characters of URL-safe base64, of which the sixth ends the replica's id and carries two bits.
+# 30 characters of URL-safe base64; the sixth ends the replica's id and carries two bits.
 _SOCKET_ID = re.compile(r"[A-Za-z0-9_-]{5}[AQgw][A-Za-z0-9_-]{24}", re.ASCII)
-_MAX_NAMESPACE = 255  # bytes
-_RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
-
-
-def pattern_source(pattern: re.Pattern[str]) -> str:
-    """Checks that a pattern can be told to the broker.
-
-    Args:
-        pattern: The pattern.
-
-    Returns:
-        Its source.
-
-    Raises:
-        ValueError: It has flags.
-        TypeError: It is one of bytes.
-    """
-    if not isinstance(pattern.pattern, str):
-        raise TypeError("a pattern for namespaces has to be one of text, not of bytes")
-    if pattern.flags & ~re.UNICODE:
-        flags = re.RegexFlag(pattern.flags & ~re.UNICODE)
-        raise ValueError(f"a pattern for namespaces cannot have flags ({flags!r}): the broker is told its source alone")
-    return pattern.pattern
-
-
-def one_namespace(namespace: Space) -> str:
-    """Checks that a namespace is one, where a pattern for many will not do.
-
-    Args:
-        namespace: The namespace.
-
-    Returns:
-        The namespace.
-
-    Raises:
-        ValueError: It is a pattern.
-    """
-    if not isinstance(namespace, str):
-        raise ValueError("this is asked of one namespace, not of a pattern")
-    return namespace
-
-
-def check_namespace(namespace: str) -> str:
-    """Checks that a namespace can have the name: brokers refuse others, and tell only who waits for an answer.
-
-    Args:
-        namespace: The name.
-
-    Returns:
-        The name.
-
-    Raises:
-        ValueError: No namespace can have it.
-    """
-    if namespace and (namespace[0] != "/" or "," in namespace or len(namespace.encode()) > _MAX_NAMESPACE):
-        raise ValueError(
-            f"{namespace[:_MAX_NAMESPACE]!r} is no namespace: it must begin with a slash, have no comma and at most"
-            f" {_MAX_NAMESPACE} bytes"
-        )
-    return namespace
 
 
 def milliseconds(seconds: float | None) -> int:
-    """Translates a timeout.
+    """Converts a timeout.
 
     Args:
         seconds: The timeout, None for the broker's default.
 
     Returns:
-        The timeout as the broker is told it.
+        The timeout in the unit of the contract; zero means the broker's default.
+
+    Raises:
+        TypeError: The timeout is not a number.
     """
-    return 0 if seconds is None else max(1, round(seconds * 1000))
+    return 0 if check_seconds(seconds) is None else max(1, round((seconds or 0) * 1000))
 
 
-def fill_target(message: event_pb2.Target, to: To, except_: str | Iterable[str] | None, namespace: Space) -> bool:
-    """Writes down who is meant.
+def target_to_proto(message: event_pb2.Target, target: Target) -> bool:
+    """Writes a target.
 
     Args:
-        message: Where to.
-        to: A room or socket id, several, a target, or None for the whole namespace.
-        except_: Rooms and socket ids to leave out.
-        namespace: The namespace; a target brings its own.
+        message: The message to fill.
+        target: The target.
 
     Returns:
-        Whether anybody can be meant: an empty list of rooms means nobody here, and everybody on the wire.
+        Whether a socket can match. An empty list of rooms means no socket in Python, and every
+        socket on the wire.
+
+    Raises:
+        ValueError: The namespace is not valid.
     """
-    if type(to) is not str and isinstance(to, Target):
-        except_ = (*to.excepted, *names(except_))
-        message.local = to._local
-        namespace, to = to.namespace, to.rooms
-    if type(namespace) is str:
-        message.namespace = namespace if namespace == "/" else check_namespace(namespace)
+    namespace = target._namespace
+    if namespace == "/":
+        message.namespace = "/"
+    elif isinstance(namespace, str):
+        message.namespace = check_namespace(namespace)
     else:
-        message.namespace, message.pattern = _space(namespace)
-    if type(to) is str:
-        message.rooms.append(to)
-    elif to is not None:
-        message.rooms.extend(names(to))
-        if not message.rooms:
+        message.namespace, message.pattern = pattern_source(namespace), True
+    if target._local:
+        message.local = True
+    rooms = target._rooms
+    if rooms is not None:
+        if len(rooms) == 1:
+            message.rooms.append(rooms[0])
+        elif not rooms:
             return False
-    if except_ is not None:
-        getattr(message, "except").extend(names(except_))
+        else:
+            message.rooms.extend(rooms)
+    if target._except:
+        getattr(message, "except").extend(target._except)
     return True
 
 
-def _space(namespace: Space) -> tuple[str, bool]:
-    return (check_namespace(namespace), False) if isinstance(namespace, str) else (pattern_source(namespace), True)
-
-
-def fill_event(message: event_pb2.Event, codec: Codec, event: str, args: Sequence[Any]) -> None:
-    """Writes down an event or a message; the arguments are serialised here and now.
+def event_to_proto(message: event_pb2.Event, codec: Codec, event: str, args: Sequence[Any], what: str = "event") -> None:
+    """Writes an event or a message; its arguments are serialised at once.
 
     Args:
-        message: Where to.
+        message: The message to fill.
         codec: Serialises the arguments.
-        event: The event's name.
+        event: The name.
         args: What was passed after the name.
+        what: "event" or "message", for errors.
 
     Raises:
-        TypeError: An argument cannot be sent.
-        ValueError: The name is one that Socket.IO keeps for itself.
+        TypeError: An argument cannot be sent, or the name is not a string.
+        ValueError: Socket.IO reserves the name.
     """
-    if event in _RESERVED:
-        raise ValueError(f"{event!r} cannot be emitted: Socket.IO keeps the name for itself")
+    if type(event) is not str or event in RESERVED:
+        check_event(event, what)
     payload, attachments = codec.encode(arguments(args))
-    message.SetInParent()  # An empty name and no arguments are an event, too.
     message.name = event
-    message.args = payload
+    message.args = payload  # Never empty, so that an event without a name and arguments is one.
     if attachments:
         message.attachments.extend(attachments)
 
 
-def fill_emit(
+def emit_to_proto(
     message: command_pb2.Emit,
     codec: Codec,
     event: str,
     args: Sequence[Any],
-    to: To,
-    except_: str | Iterable[str] | None,
-    namespace: Space,
+    target: Target,
+    flags: EmitFlags,
 ) -> bool:
-    """Writes down an emit, with the flags of a target; the arguments are serialised here and now.
+    """Writes an emit; its arguments are serialised at once.
 
     Args:
-        message: Where to.
+        message: The message to fill.
         codec: Serialises the arguments.
         event: The event's name.
         args: What was passed after the name.
-        to: A room or socket id, several, a target, or None for the whole namespace.
-        except_: Rooms and socket ids to leave out.
-        namespace: The namespace; a target brings its own.
+        target: The receivers; its flags are added to the flags of the emit.
+        flags: The flags of the emit.
 
     Returns:
-        Whether anybody can be meant.
+        Whether a socket can match.
 
     Raises:
-        TypeError: An argument cannot be sent.
-        ValueError: The name is one that Socket.IO keeps for itself.
+        TypeError: An argument cannot be sent, or the name is not a string.
+        ValueError: Socket.IO reserves the name, or the namespace is not valid.
     """
-    fill_event(message.event, codec, event, args)
-    if not fill_target(message.target, to, except_, namespace):
-        return False
-    if type(to) is not str and isinstance(to, Target):
-        if to._volatile:
-            message.volatile = True
-        if not to._compress:
-            message.no_compress = True
-    return True
+    event_to_proto(message.event, codec, event, args)
+    if flags is not PLAIN:
+        flags.to_proto(message)
+    if target._flags is not PLAIN:
+        target._flags.to_proto(message)
+    return target_to_proto(message.target, target)
 
 
-def fill_move(
-    command: command_pb2.Command, verb: str, rooms: Sequence[str], to: To, namespace: Space, *, count: bool = False
+def move_to_proto(
+    command: command_pb2.Command, verb: str, rooms: Sequence[str], target: Target, *, count: bool = False
 ) -> bool:
-    """Writes down a join or a leave; False when nobody or no room can be meant."""
+    """Writes a join or a leave; False when no socket or no room can match."""
     message = command.join if verb == "join" else command.leave
-    if not rooms or not fill_target(message.target, to, None, namespace):
+    if not rooms or not target_to_proto(message.target, target):
         return False
     message.rooms.extend(rooms)
     message.want_count = count
@@ -217,7 +163,9 @@ def fill_move(
 
 
 def check_rooms(command: command_pb2.Command) -> None:
-    """Raises when a join names another socket's own room, as the broker would: it does not answer joins of handlers.
+    """Checks that a join does not name another socket's own room.
+
+    The broker rejects such a join, but it does not answer the joins of handlers.
 
     Args:
         command: Any command.
@@ -229,54 +177,63 @@ def check_rooms(command: command_pb2.Command) -> None:
     for room in command.join.rooms:
         if _SOCKET_ID.fullmatch(room) and (target.pattern or list(target.rooms) != [room]):
             raise CommandError(
-                f"room {room!r} has the form of a socket's id, and its members would hear what is emitted to that socket alone; "
-                "name the room otherwise, or set the broker's allow-socket-id-rooms",
+                f"join: room {room!r} has the form of a socket's id, so its members would receive what is emitted to that"
+                " socket alone (choose another name, or set the broker's allow-socket-id-rooms)",
                 code="INVALID",
             )
 
 
-def fill_disconnect(command: command_pb2.Command, to: To, namespace: Space, *, close_session: bool, count: bool = False) -> bool:
-    """Writes down a disconnect; False when nobody can be meant."""
+def disconnect_to_proto(
+    command: command_pb2.Command, target: Target, *, close_session: bool, count: bool = False
+) -> bool:
+    """Writes a disconnect; False when no socket can match."""
     message = command.disconnect
-    if not fill_target(message.target, to, None, namespace):
+    if not target_to_proto(message.target, target):
         return False
     message.close_session = close_session
     message.want_count = count
     return True
 
 
-def fill_fetch(command: command_pb2.Command, target: Target, limit: int) -> bool:
-    """Writes down the question which sockets a target has; False when nobody can be meant."""
-    question = command.fetch_sockets
+def fetch_to_proto(command: command_pb2.Command, target: Target, limit: int) -> bool:
+    """Writes the query for the sockets of a target; False when no socket can match."""
+    query = command.fetch_sockets
     one_namespace(target.namespace)
-    if not fill_target(question.target, target, None, "/"):
+    if not target_to_proto(query.target, target):
         return False
-    question.timeout_ms = milliseconds(target._timeout)
-    question.limit = limit
+    query.timeout_ms = milliseconds(target._timeout)
+    query.limit = limit
     return True
 
 
-def fill_rooms(command: command_pb2.Command, namespace: Space, *, own: bool, local: bool, timeout: float | None) -> None:
-    """Writes down the question which rooms a namespace has."""
-    question = command.list_rooms
-    question.namespace = one_namespace(namespace)
-    question.include_own, question.local = own, local
-    question.timeout_ms = milliseconds(timeout)
-
-
-def fill_message(
-    command: command_pb2.Command, codec: Codec, name: str, args: Sequence[Any], namespace: Space, services: str | Iterable[str]
+def list_rooms_to_proto(
+    command: command_pb2.Command, namespace: Space, *, own: bool, local: bool, timeout: float | None
 ) -> None:
-    """Writes down a message to other instances; the arguments are serialised here and now."""
+    """Writes the query for the rooms of a namespace."""
+    query = command.list_rooms
+    query.namespace = one_namespace(namespace)
+    query.include_own, query.local = own, local
+    query.timeout_ms = milliseconds(timeout)
+
+
+def message_to_proto(
+    command: command_pb2.Command,
+    codec: Codec,
+    name: str,
+    args: Sequence[Any],
+    namespace: Space,
+    services: str | Iterable[str],
+) -> None:
+    """Writes a message to other instances; its arguments are serialised at once."""
     message = command.server_side_emit
-    if not name:
-        raise ValueError("a message needs a name")
-    fill_event(message.event, codec, name, args)
+    if name == "":
+        raise ValueError("message name: is empty (pass the name first, then the arguments)")
+    event_to_proto(message.event, codec, name, args, "message")
     message.namespace = check_namespace(one_namespace(namespace))
-    message.services.extend(names(services))
+    message.services.extend(names(services, "service"))
 
 
-def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
+def acks_from_proto(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     """Translates the acks of an answer, or of the response to a unary call.
 
     Args:
@@ -296,7 +253,7 @@ def acks(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     )
 
 
-def gathered(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
+def collected(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     """Is `acks` of an answer that was waited for.
 
     Args:
@@ -311,7 +268,7 @@ def gathered(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
     """
     if not answer.silent_replicas:
         check(codec, answer)
-    return acks(codec, answer)
+    return acks_from_proto(codec, answer)
 
 
 def counted(codec: Codec, answer: command_pb2.Answer | Any) -> Count:
@@ -338,7 +295,7 @@ def counted(codec: Codec, answer: command_pb2.Answer | Any) -> Count:
     return Count(answer.sockets, answer.dropped)
 
 
-def instance_acks(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:
+def instance_acks_from_proto(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:
     """Translates the acks of instances.
 
     Args:
@@ -352,7 +309,7 @@ def instance_acks(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:
     return InstanceAcks(acks=came, missing=answer.missing, silent_replicas=tuple(answer.silent_replicas))
 
 
-def value(codec: Codec, data: bytes) -> Any:
+def value_from_json(codec: Codec, data: bytes) -> Any:
     """Parses what is kept with a socket.
 
     Args:
@@ -365,15 +322,16 @@ def value(codec: Codec, data: bytes) -> Any:
     return codec.decode(b"[" + data + b"]")[0] if data else {}
 
 
-def sockets(codec: Codec, answer: command_pb2.Answer, target: Target, via: Via, link: Any) -> Sockets:
-    """Translates the sockets of an answer.
+def sockets_from_proto(
+    codec: Codec, answer: command_pb2.Answer, target: Target, executor: Executor[Any]
+) -> Sockets:
+    """Reads the sockets of an answer.
 
     Args:
-        codec: Parses the sockets' data.
-        answer: The message.
-        target: What was asked about.
-        via: Carries out what is asked of the sockets.
-        link: Where to.
+        codec: Parses the data of the sockets.
+        answer: The answer.
+        target: The target of the query.
+        executor: Carries out commands to the sockets.
 
     Returns:
         The sockets.
@@ -381,23 +339,24 @@ def sockets(codec: Codec, answer: command_pb2.Answer, target: Target, via: Via, 
     namespace = one_namespace(target.namespace)
 
     def one(info: command_pb2.SocketInfo) -> RemoteSocket:
-        itself = Target(info.socket_id, namespace=namespace, _via=via, _link=link)
+        itself = Target(info.socket_id, namespace=namespace, _executor=executor, _link=target._link)
         return RemoteSocket(
             itself if target._timeout is None else itself.timeout(target._timeout),
             id=info.socket_id,
             namespace=namespace,
             rooms=tuple(info.rooms),
             handshake=Handshake(info.handshake),
-            data=value(codec, info.data),
+            data=value_from_json(codec, info.data),
             data_version=info.data_version,
             replica=info.replica,
             transport=info.transport,
         )
 
-    return Sockets(map(one, answer.found), silent_replicas=tuple(answer.silent_replicas), truncated=answer.truncated)
+    silent = tuple(answer.silent_replicas)
+    return Sockets(map(one, answer.found), silent_replicas=silent, truncated=answer.truncated)
 
 
-def rooms(answer: command_pb2.Answer) -> Rooms:
+def rooms_from_proto(answer: command_pb2.Answer) -> Rooms:
     """Translates the rooms of an answer.
 
     Args:
@@ -430,7 +389,7 @@ def check(codec: Codec, answer: command_pb2.Answer | Any) -> None:
     name = command_pb2.FaultCode.Name(answer.fault.code).removeprefix("FAULT_CODE_")
     text = f"the broker refused the command: {answer.fault.message}"
     if name == "CONFLICT":
-        raise ConflictError(text, data=value(codec, answer.data), version=answer.data_version)
+        raise ConflictError(text, data=value_from_json(codec, answer.data), version=answer.data_version)
     if name == "BACKPLANE_UNAVAILABLE":
         raise PartialDeliveryError(
             f"delivered to {answer.sockets} sockets, and possibly not to those of other replicas: {answer.fault.message}",

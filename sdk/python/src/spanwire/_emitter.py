@@ -7,23 +7,24 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from . import _commands
+from ._checks import Space, check_seconds, check_space, names
 from ._doors import Doors
 from ._emits import Emits
 from ._payloads import Codec, Json
 from ._proto import command_pb2, emitter_pb2
 from ._settings import Settings, Token
-from ._target import Target, To
-from ._words import Acks, Count, InstanceAcks, Rooms, Sockets, Space, names
+from ._target import PLAIN, EmitFlags, Target, To, emit_flags, make_target
+from ._words import Acks, Count, InstanceAcks, Rooms, Sockets
 
 __all__ = ["Emitter"]
 
 _EMIT = "/spanwire.v1.EmitterService/Emit"
 _EXECUTE = "/spanwire.v1.EmitterService/Execute"
 _RETIRE = "/spanwire.v1.EmitterService/RetireService"
-_GATHERING = 10.0  # seconds for which acks are gathered unless it is said
+_COLLECT_TIMEOUT = 10.0  # seconds for which acks are collected by default
 
 
-class Emitter(Emits[int]):
+class Emitter(Emits[Count]):
     """Sends events through the broker, one call each; no handlers, no stream.
 
     Example::
@@ -60,8 +61,8 @@ class Emitter(Emits[int]):
     ) -> None:
         settings = Settings.read(address, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
         self._doors = Doors(settings)
-        self._namespace = namespace
-        self._timeout = timeout
+        self._namespace = check_space(namespace)
+        self._timeout = check_seconds(timeout) or 0.0
         self._codec = Codec(json)
 
     def __enter__(self) -> Emitter:
@@ -115,16 +116,9 @@ class Emitter(Emits[int]):
         if callback is not None:
             self._emit_for_acks()
         space = self._namespace if namespace is None else namespace
-        request = self._request(event, args, to, except_, space, volatile=volatile, compress=compress)
-        if request is None:
-            return Count(0)
-        request.emit.want_count = count
-        request.idempotency_key = idempotency_key
-        response = self._send(request, self._timeout)
-        if count:
-            return _commands.counted(self._codec, response)
-        _commands.check(self._codec, response)
-        return Count(response.sockets, response.dropped)
+        flags = emit_flags(volatile, compress)
+        target = make_target(to, except_, space)
+        return self._emit(event, args, target, flags, count=count, key=idempotency_key)
 
     def emit_with_ack(
         self,
@@ -155,8 +149,8 @@ class Emitter(Emits[int]):
             BrokerUnavailableError: No broker can be reached.
             CommandError: The broker refused the emit.
         """
-        space = self._namespace if namespace is None else namespace
-        return self._gather(event, args, to, except_, space, timeout, key=idempotency_key)
+        target = self._target_for_acks(to, except_, namespace, timeout)
+        return self._gather(event, args, target, key=idempotency_key)
 
     # What handlers can ask for too.
 
@@ -181,8 +175,8 @@ class Emitter(Emits[int]):
         Returns:
             How many sockets the target has: on the replica that took the call, or in the whole cluster with `count`.
         """
-        space = self._namespace if namespace is None else namespace
-        return self._move("join", names(rooms), to, space, count=count, key=idempotency_key)
+        target = self._target(to, namespace)
+        return self._move("join", names(rooms), target, count=count, key=idempotency_key)
 
     def leave(
         self,
@@ -205,8 +199,8 @@ class Emitter(Emits[int]):
         Returns:
             How many sockets the target has: on the replica that took the call, or in the whole cluster with `count`.
         """
-        space = self._namespace if namespace is None else namespace
-        return self._move("leave", names(rooms), to, space, count=count, key=idempotency_key)
+        target = self._target(to, namespace)
+        return self._move("leave", names(rooms), target, count=count, key=idempotency_key)
 
     def disconnect(
         self,
@@ -229,8 +223,8 @@ class Emitter(Emits[int]):
         Returns:
             How many sockets the target has, as for `join`.
         """
-        space = self._namespace if namespace is None else namespace
-        return self._disconnect(to, space, close_session=close_session, count=count, key=idempotency_key)
+        target = self._target(to, namespace)
+        return self._disconnect(target, close_session=close_session, count=count, key=idempotency_key)
 
     def rooms(
         self, namespace: str | None = None, *, own: bool = False, local: bool = False, timeout: float | None = None
@@ -252,8 +246,8 @@ class Emitter(Emits[int]):
         """
         request = emitter_pb2.ExecuteRequest()
         space = self._namespace if namespace is None else namespace
-        _commands.fill_rooms(request.command, space, own=own, local=local, timeout=timeout)
-        return _commands.rooms(self._execute(request, timeout))
+        _commands.list_rooms_to_proto(request.command, space, own=own, local=local, timeout=timeout)
+        return _commands.rooms_from_proto(self._execute(request, timeout))
 
     def server_side_emit(
         self,
@@ -307,10 +301,10 @@ class Emitter(Emits[int]):
             CommandError: The broker refused the message.
         """
         request = self._message(message, args, namespace, services, idempotency_key)
-        timeout = _GATHERING if timeout is None else timeout
+        timeout = _COLLECT_TIMEOUT if timeout is None else timeout
         request.command.server_side_emit.want_acks = True
         request.command.server_side_emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        return _commands.instance_acks(self._codec, self._execute(request, timeout))
+        return _commands.instance_acks_from_proto(self._codec, self._execute(request, timeout))
 
     def retire_service(self, service: str, *, timeout: float | None = None) -> list[str]:
         """Forgets a service without instances in the whole cluster.
@@ -337,110 +331,74 @@ class Emitter(Emits[int]):
     ) -> emitter_pb2.ExecuteRequest:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         space = self._namespace if namespace is None else namespace
-        _commands.fill_message(request.command, self._codec, name, args, space, services)
+        _commands.message_to_proto(request.command, self._codec, name, args, space, services)
         return request
 
-    # What targets use.
+    # The private layer, which targets call.
+
+    def _target(self, to: To, namespace: Space | None) -> Target:
+        return make_target(to, None, self._namespace if namespace is None else namespace)
 
     def _emit(
         self,
         event: str,
         args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
+        target: Target,
+        flags: EmitFlags = PLAIN,
         *,
-        volatile: bool = False,
-        compress: bool = True,
-        link: Any = None,  # noqa: ARG002 - of services
-    ) -> int:
-        request = self._request(event, args, to, except_, namespace, volatile=volatile, compress=compress)
-        if request is None:
-            return 0
-        response = self._send(request, self._timeout)
-        _commands.check(self._codec, response)
-        return int(response.sockets)
-
-    def _request(
-        self,
-        event: str,
-        args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
-        *,
-        volatile: bool = False,
-        compress: bool = True,
-    ) -> emitter_pb2.EmitRequest | None:
-        """Writes down an emit; None when nobody can be meant."""
-        request = emitter_pb2.EmitRequest()
-        if not _commands.fill_emit(request.emit, self._codec, event, args, to, except_, namespace):
-            return None
-        request.emit.volatile |= volatile
-        request.emit.no_compress |= not compress
-        return request
-
-    def _gather(
-        self,
-        event: str,
-        args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
-        timeout: float | None,
-        *,
-        link: Any = None,  # noqa: ARG002 - of services
-        key: str = "",
-    ) -> Acks:
-        request = self._request(event, args, to, except_, namespace)
-        if request is None:
-            return Acks(sockets=0, acks=[], missing=0)
-        if timeout is None:
-            timeout = to._timeout if isinstance(to, Target) else None
-        if timeout is None:
-            timeout = _GATHERING
-        request.idempotency_key = key
-        request.emit.want_acks = True
-        request.emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        return _commands.gathered(self._codec, self._send(request, timeout + self._timeout))
-
-    def _emit_for_acks(self, *_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError("an Emitter has no thread to run a callback on: wait for acks with emit_with_ack")
-
-    def _fetch(self, target: Target, limit: int, *, link: Any = None) -> Sockets:  # noqa: ARG002 - of services
-        request = emitter_pb2.ExecuteRequest()
-        if not _commands.fill_fetch(request.command, target, limit):
-            return Sockets()
-        return _commands.sockets(self._codec, self._execute(request, target._timeout), target, self, None)
-
-    def _move(
-        self,
-        verb: str,
-        rooms: tuple[str, ...],
-        to: To,
-        namespace: Space,
-        *,
-        link: Any = None,  # noqa: ARG002 - of services
         count: bool = False,
         key: str = "",
+    ) -> Count:
+        request = self._request(event, args, target, flags, key)
+        if request is None:
+            return Count(0)
+        request.emit.want_count = count
+        response = self._send(request, self._timeout)
+        if count:
+            return _commands.counted(self._codec, response)
+        _commands.check(self._codec, response)
+        return Count(response.sockets, response.dropped)
+
+    def _request(
+        self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags, key: str
+    ) -> emitter_pb2.EmitRequest | None:
+        """Makes the request of an emit; None when no socket can match."""
+        request = emitter_pb2.EmitRequest(idempotency_key=key)
+        matches = _commands.emit_to_proto(request.emit, self._codec, event, args, target, flags)
+        return request if matches else None
+
+    def _gather(self, event: str, args: tuple[Any, ...], target: Target, *, key: str = "") -> Acks:
+        request = self._request(event, args, target, PLAIN, key)
+        if request is None:
+            return Acks(sockets=0, acks=[], missing=0)
+        timeout = _COLLECT_TIMEOUT if target._timeout is None else target._timeout
+        request.emit.want_acks = True
+        request.emit.ack_timeout_ms = _commands.milliseconds(timeout)
+        return _commands.collected(self._codec, self._send(request, timeout + self._timeout))
+
+    def _emit_for_acks(self, *_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("emit: an Emitter has no thread to run a callback on (collect the acks with emit_with_ack)")
+
+    def _fetch(self, target: Target, limit: int) -> Sockets:
+        request = emitter_pb2.ExecuteRequest()
+        if not _commands.fetch_to_proto(request.command, target, limit):
+            return Sockets()
+        answer = self._execute(request, target._timeout)
+        return _commands.sockets_from_proto(self._codec, answer, target, self)
+
+    def _move(
+        self, verb: str, rooms: tuple[str, ...], target: Target, *, count: bool = False, key: str = ""
     ) -> int:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
-        if not _commands.fill_move(request.command, verb, rooms, to, namespace, count=count):
+        if not _commands.move_to_proto(request.command, verb, rooms, target, count=count):
             return 0
         return self._reached(request, count=count)
 
     def _disconnect(
-        self,
-        to: To,
-        namespace: Space,
-        *,
-        close_session: bool = False,
-        link: Any = None,  # noqa: ARG002 - of services
-        count: bool = False,
-        key: str = "",
+        self, target: Target, *, close_session: bool = False, count: bool = False, key: str = ""
     ) -> int:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
-        if not _commands.fill_disconnect(request.command, to, namespace, close_session=close_session, count=count):
+        if not _commands.disconnect_to_proto(request.command, target, close_session=close_session, count=count):
             return 0
         return self._reached(request, count=count)
 

@@ -153,7 +153,7 @@ class Performer:
             socket = state.facade = Socket(self._service, link, state)
         elif socket._link is not link:
             # Another replica dispatches for it now, and is the one that writes commands before acks.
-            socket._link = link
+            socket._use(link)
         return socket
 
     def _finish(self, item: Dispatch, value: Any) -> None:

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
+from ._checks import Space, check_callable, check_registered
 from ._routes import ANY, Handler, Routes
-from ._words import Space
 
 __all__ = ["Registering"]
 
@@ -42,6 +42,7 @@ class Registering(ABC):
         Returns:
             The decorator; it gives the function back as it is.
         """
+        check_registered(event, "event")
 
         def decorate(handler: _H) -> _H:
             self.add(event, handler, namespace=namespace, concurrent=concurrent)
@@ -91,7 +92,7 @@ class Registering(ABC):
         It is called with the socket, the event's name and the arguments. It must not block; what it returns and raises changes
         nothing. It registers nothing with the broker: a handler of "*" does.
         """
-        self._incoming.append(handler)
+        self._incoming.append(check_callable(handler, "handler"))
         return handler
 
     def on_any_outgoing(self, handler: _H) -> _H:
@@ -100,7 +101,7 @@ class Registering(ABC):
         It is called with the `Target`, the event's name and the arguments. It must not block; what it returns and raises changes
         nothing.
         """
-        self._outgoing.append(handler)
+        self._outgoing.append(check_callable(handler, "handler"))
         return handler
 
     def on_message(self, name: str, *, namespace: Space = "/") -> Callable[[_H], _H]:
@@ -116,6 +117,7 @@ class Registering(ABC):
         Returns:
             The decorator; it gives the function back as it is.
         """
+        check_registered(name, "message")
 
         def decorate(handler: _H) -> _H:
             self._routes.add_message(name, handler, namespace)
@@ -138,6 +140,7 @@ class Registering(ABC):
         Returns:
             The decorator; it gives the function back as it is.
         """
+        check_registered(change, "room change")
 
         def decorate(handler: _H) -> _H:
             self._routes.add_room(change, handler, namespace)

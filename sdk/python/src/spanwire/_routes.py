@@ -13,16 +13,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._commands import pattern_source
+from ._checks import RESERVED, Space, check_callable, check_registered, check_space, pattern_source
 from ._proto import handler_pb2
-from ._words import Space
 
 __all__ = ["ANY", "CHANGES", "LIFECYCLE", "Route", "Routes", "Table"]
 
 ANY = "*"
 LIFECYCLE = ("connect", "disconnect")
 CHANGES = ("created", "deleted", "joined", "left")
-_RESERVED = frozenset({"connect_error", "disconnecting", "newListener", "removeListener"})
+_RESERVED = RESERVED - {*LIFECYCLE}
 _MOST_FOUND = 4096
 
 Handler = Callable[..., Any]
@@ -139,11 +138,12 @@ class Table:
         Raises:
             ValueError: The namespace is not one, or the pattern is none that the broker can be told.
         """
+        check_space(namespace)
         if not isinstance(namespace, str):
             # The broker's \d, \w and \s know ASCII only.
             self._patterns = {**self._patterns, namespace: re.compile(pattern_source(namespace), re.ASCII)}
         elif namespace != ANY and not namespace.startswith("/"):
-            raise ValueError(f"the namespace {namespace!r} has to start with a slash")
+            raise ValueError(f"namespace {namespace!r}: does not begin with a slash (pass {'/' + str(namespace)!r})")
         self._routes[namespace] = {**self._routes.get(namespace, {}), name: route}
         self._found.clear()
 
@@ -159,7 +159,7 @@ class Table:
         """
         routes = self._routes.get(namespace, {})
         if name not in routes:
-            raise KeyError(f"no handler of {name!r} is registered in {namespace!r}")
+            raise KeyError(f"remove: no handler of {name!r} is registered in namespace {namespace!r}")
         # Replaced rather than changed, since events are looked up meanwhile.
         left = {other: route for other, route in routes.items() if other != name}
         if left:
@@ -225,7 +225,9 @@ class Routes:
         self.events = Table()
         self.messages = Table()
         self.rooms = Table()
-        self.namespaces = tuple(namespaces)
+        if isinstance(namespaces, (str, re.Pattern)):
+            namespaces = (namespaces,)
+        self.namespaces = tuple(map(check_space, namespaces))
 
     def add(
         self,
@@ -253,15 +255,18 @@ class Routes:
         Raises:
             ValueError: The name is one that Socket.IO keeps for itself, or the namespace is not one.
         """
-        if event in _RESERVED:
-            raise ValueError(f"{event!r} cannot be an event's name: Socket.IO keeps it for itself")
+        if check_registered(event, "event") in _RESERVED:
+            raise ValueError(f"event name {event!r}: reserved by Socket.IO itself (choose another name)")
         if not 0 <= order < 1 << 32 or (order and event != "connect"):
-            raise ValueError("the order of connect handlers is a number from 0")
+            raise ValueError("connect_order: must be a number from 0, and only 'connect' has one (leave it out elsewhere)")
         if advisory and event != "connect":
-            raise ValueError("only the handler of connects can be advisory")
+            raise ValueError("advisory: only the handler of 'connect' can be advisory (leave it out elsewhere)")
         if concurrent and event in LIFECYCLE:
-            raise ValueError(f"the handler of {event!r} cannot be concurrent: a socket's events come after its connect")
-        route = Route(handler, event)
+            raise ValueError(
+                f"concurrent: the handler of {event!r} cannot be concurrent, since a socket's events follow its connect"
+                " (leave it out here)"
+            )
+        route = Route(check_callable(handler, "handler"), event)
         route.order = order
         route.advisory = advisory
         route.concurrent = concurrent
@@ -279,9 +284,9 @@ class Routes:
         Raises:
             ValueError: The name is one that Socket.IO keeps for itself, or the namespace is not one.
         """
-        if not name or name in _RESERVED or name in LIFECYCLE:
-            raise ValueError(f"{name!r} cannot be a message's name: Socket.IO keeps it for itself")
-        self.messages.add(name, Route(handler, name), namespace)
+        if not check_registered(name, "message") or name in RESERVED:
+            raise ValueError(f"message name {name!r}: empty, or reserved by Socket.IO itself (choose another name)")
+        self.messages.add(name, Route(check_callable(handler, "handler"), name), namespace)
 
     def add_room(self, change: str, handler: Handler, namespace: Space) -> None:
         """Registers a handler of what happens to rooms.
@@ -294,9 +299,9 @@ class Routes:
         Raises:
             ValueError: The change is not one, or the namespace is not.
         """
-        if change not in (*CHANGES, ANY):
-            raise ValueError(f"{change!r} does not happen to rooms: they are {', '.join(CHANGES)}, or '*' for all")
-        self.rooms.add(change, Route(handler, change), namespace)
+        if check_registered(change, "room change") not in (*CHANGES, ANY):
+            raise ValueError(f"room change {change!r}: unknown (pass one of {', '.join(CHANGES)}, or '*' for all)")
+        self.rooms.add(change, Route(check_callable(handler, "handler"), change), namespace)
 
     def remove(self, event: str, namespace: Space) -> None:
         """Takes the handler of an event back. The namespace of the last one stays registered.

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ._checks import Space, check_name, check_seconds
 from ._link import Link
 from ._links import Links
 from ._payloads import Codec, Json
@@ -28,7 +29,6 @@ from ._routes import Routes
 from ._settings import Settings, Token
 from ._verbs import Verbs, on_loop
 from ._version import __version__
-from ._words import Space
 from .exceptions import RegistrationError
 
 __all__ = ["Service"]
@@ -106,7 +106,7 @@ class Service(Registering, Verbs):
         tls_key: str = "",
     ) -> None:
         # Fixed at birth.
-        self.name = name
+        self.name = check_name(name, "service name", "pass the name of the service first")
         self._address = address
         self._workers = workers
         self._window = window
@@ -114,9 +114,9 @@ class Service(Registering, Verbs):
         self._credentials = credentials
         self._one_replica = one_replica
         self._door: dict[str, Any] = {"token": token, "tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
-        self._drain_timeout = drain_timeout
+        self._drain_timeout = check_seconds(drain_timeout, "drain_timeout") or 0.0
         self._retire = retire
-        self._emit_timeout = emit_timeout
+        self._emit_timeout = check_seconds(emit_timeout, "emit_timeout") or 0.0
         self._max_queue_bytes = max_queue_bytes
         self._codec = Codec(json)
         self._routes = Routes(namespaces)

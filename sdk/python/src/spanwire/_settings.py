@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from ._checks import check_name
+
 __all__ = ["DEFAULT_ADDRESS", "Settings", "Token"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -73,6 +75,8 @@ class Settings:
             ValueError: A certificate is given without its key, or the other way round.
         """
         env = os.environ if environ is None else environ
+        if address is not None:
+            check_name(address, "address", "pass 'host:port', or several with commas between")
         named = address or env.get("SPANWIRE_ADDRESS", "")
         addresses = tuple(part.strip() for part in named.split(",") if part.strip())
         ca = tls_ca or env.get("SPANWIRE_TLS_CA", "")

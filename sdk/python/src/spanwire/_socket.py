@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 from . import _commands
+from ._checks import names
 from ._records import SocketState
-from ._target import Target
-from ._words import Handshake, names
+from ._target import Target, emit_flags
+from ._words import Handshake
 from .exceptions import ConflictError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Socket:
         namespace: The socket's namespace.
     """
 
-    __slots__ = ("_context", "_data", "_handshake", "_known", "_link", "_service", "_state", "id", "namespace")
+    __slots__ = ("_context", "_data", "_handshake", "_known", "_link", "_service", "_state", "_target", "id", "namespace")
 
     def __init__(self, service: Service, link: Link, state: SocketState) -> None:
         self._service = service
@@ -37,6 +38,7 @@ class Socket:
         self._known: tuple[bytes, int] | None = None  # what the next was made of
         self._data: Any = None
         self._context: Any = None  # of the layer above
+        self._target: Target | None = None
         self.id = state.id
         self.namespace = state.namespace
 
@@ -74,7 +76,7 @@ class Socket:
         """
         if self._state.gone:
             return self._state.left
-        return self._service._rooms_of(self.id, self.namespace, link=self._link)
+        return self._service._rooms_of(self._itself())
 
     # Data that is kept with it.
 
@@ -87,7 +89,7 @@ class Socket:
         """
         if self._known is not self._state.data:
             self._known = self._state.data
-            self._data = _commands.value(self._service._codec, self._known[0])
+            self._data = _commands.value_from_json(self._service._codec, self._known[0])
         return self._data
 
     @property
@@ -132,7 +134,7 @@ class Socket:
         """
         while True:
             data, version = self._state.data
-            value = change(_commands.value(self._service._codec, data))
+            value = change(_commands.value_from_json(self._service._codec, data))
             try:
                 self.set_data(value, if_version=version)
             except ConflictError:
@@ -164,13 +166,12 @@ class Socket:
             TypeError: An argument cannot be sent.
             QueueFullError: The broker does not take what is emitted.
         """
-        service, link = self._service, self._link
+        flags = emit_flags(volatile, compress)
+        target = self._target or self._itself()
         if callback is None:
-            service._emit(event, args, self.id, None, self.namespace, volatile=volatile, compress=compress, link=link)
+            self._service._emit(event, args, target, flags)
         else:
-            service._emit_with_callback(
-                event, args, self.id, None, self.namespace, callback, self._state, link, volatile=volatile, compress=compress
-            )
+            self._service._emit_with_callback(event, args, target, callback, self._state, flags)
 
     def send(self, *args: Any) -> None:
         """Sends the event `message` to this socket.
@@ -195,7 +196,7 @@ class Socket:
             AckTimeoutError: No answer came in time, or the socket has gone.
             BrokerUnavailableError: The stream broke meanwhile.
         """
-        return self._service._call(event, args, self.id, self.namespace, timeout, link=self._link)
+        return self._service._call(event, args, self._itself().timeout(timeout))
 
     @overload
     def broadcast(self) -> Target: ...
@@ -229,9 +230,11 @@ class Socket:
             TypeError: An argument cannot be sent.
             QueueFullError: The broker does not take what is emitted.
         """
+        target = Target(to, self.id, self.namespace, False, self._service, self._link)
         if event is None:
-            return Target(to, self.id, self.namespace, _via=self._service, _link=self._link)
-        self._service._emit(event, args, to, self.id, self.namespace, volatile=volatile, compress=compress, link=self._link)
+            return target
+        flags = emit_flags(volatile, compress)
+        self._service._emit(event, args, target, flags)
         return None
 
     def to(self, rooms: str | Iterable[str]) -> Target:
@@ -273,7 +276,7 @@ class Socket:
         Args:
             rooms: One room or several.
         """
-        self._service._move("join", names(rooms), self.id, self.namespace, link=self._link)
+        self._service._move("join", names(rooms), self._itself())
 
     def leave(self, rooms: str | Iterable[str]) -> None:
         """Takes this socket out of rooms.
@@ -281,7 +284,7 @@ class Socket:
         Args:
             rooms: One room or several.
         """
-        self._service._move("leave", names(rooms), self.id, self.namespace, link=self._link)
+        self._service._move("leave", names(rooms), self._itself())
 
     def disconnect(self, *, close_session: bool = False) -> None:
         """Ends this socket; its browser does not reconnect by itself.
@@ -289,4 +292,18 @@ class Socket:
         Args:
             close_session: Closes the whole session too, and with it the client's sockets of other namespaces.
         """
-        self._service._disconnect(self.id, self.namespace, close_session=close_session, link=self._link)
+        self._service._disconnect(self._itself(), close_session=close_session)
+
+    def _itself(self) -> Target:
+        """Returns the target of this socket alone."""
+        target = self._target
+        if target is None:
+            target = self._target = Target(
+                self.id, namespace=self.namespace, _executor=self._service, _link=self._link
+            )
+        return target
+
+    def _use(self, link: Link) -> None:
+        """Changes the link that commands of this socket's handlers go over."""
+        self._link = link
+        self._target = None

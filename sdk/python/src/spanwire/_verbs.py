@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _commands
+from ._checks import Space, check_callable, names
 from ._emits import Emits
 from ._link import Link
 from ._proto import command_pb2, handler_pb2
 from ._records import SocketState
-from ._target import Target, To
+from ._target import PLAIN, EmitFlags, Target, To, make_target
 from ._waiters import AnswerWaiter, CallbackWaiter, FutureWaiter
-from ._words import Acks, InstanceAcks, Rooms, Sockets, Space, names
+from ._words import Acks, InstanceAcks, Rooms, Sockets
 from .exceptions import AckTimeoutError, BrokerUnavailableError
 
 __all__ = ["Verbs", "on_loop"]
 
 log = logging.getLogger("spanwire")
+
+_MARGIN = 5.0  # seconds, in addition to the time that the broker may take for an answer
 
 
 def on_loop() -> bool:
@@ -48,7 +51,7 @@ class Verbs(Emits[None]):
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace.
         """
-        self._move("join", names(rooms), to, namespace)
+        self._move("join", names(rooms), make_target(to, None, namespace))
 
     def leave(self, rooms: str | Iterable[str], *, to: To, namespace: Space = "/") -> None:
         """Takes every socket of a target out of rooms.
@@ -58,7 +61,7 @@ class Verbs(Emits[None]):
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace.
         """
-        self._move("leave", names(rooms), to, namespace)
+        self._move("leave", names(rooms), make_target(to, None, namespace))
 
     def disconnect(self, *, to: To, namespace: Space = "/", close_session: bool = False) -> None:
         """Ends every socket of a target; their browsers do not reconnect by themselves.
@@ -68,7 +71,7 @@ class Verbs(Emits[None]):
             namespace: The namespace.
             close_session: Closes the whole session under each socket too.
         """
-        self._disconnect(to, namespace, close_session=close_session)
+        self._disconnect(make_target(to, None, namespace), close_session=close_session)
 
     def sockets_join(self, rooms: str | Iterable[str]) -> None:
         """Adds every socket of namespace "/" to rooms. `to` and `of` begin a target for others."""
@@ -103,8 +106,8 @@ class Verbs(Emits[None]):
             CommandError: The broker refused the question.
         """
         action = handler_pb2.Action()
-        _commands.fill_rooms(action.command, namespace, own=own, local=local, timeout=timeout)
-        return _commands.rooms(self._ask(action, timeout))
+        _commands.list_rooms_to_proto(action.command, namespace, own=own, local=local, timeout=timeout)
+        return _commands.rooms_from_proto(self._ask(action, timeout))
 
     # Messages.
 
@@ -135,9 +138,10 @@ class Verbs(Emits[None]):
         if callback is None:
             self._execute(action, None)
             return
+        check_callable(callback, "callback")
         action.command.server_side_emit.want_acks = True
         action.command.server_side_emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        self._ask_later(action, lambda answer: callback(_commands.instance_acks(self._codec, answer)))
+        self._ask_later(action, lambda answer: callback(_commands.instance_acks_from_proto(self._codec, answer)))
 
     def server_side_emit_with_ack(
         self,
@@ -167,82 +171,58 @@ class Verbs(Emits[None]):
         action = self._message(message, args, namespace, services)
         action.command.server_side_emit.want_acks = True
         action.command.server_side_emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        return _commands.instance_acks(self._codec, self._ask(action, timeout))
+        return _commands.instance_acks_from_proto(self._codec, self._ask(action, timeout))
 
     def _message(self, name: str, args: tuple[Any, ...], namespace: str, services: str | Iterable[str]) -> handler_pb2.Action:
         action = handler_pb2.Action()
-        _commands.fill_message(action.command, self._codec, name, args, namespace, services)
+        _commands.message_to_proto(action.command, self._codec, name, args, namespace, services)
         return action
 
-    # What targets, sockets and the layers above use.
+    # The private layer, which targets and sockets call.
 
     def _emit(
-        self,
-        event: str,
-        args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
-        *,
-        volatile: bool = False,
-        compress: bool = True,
-        link: Link | None = None,
+        self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags = PLAIN
     ) -> None:
-        action = self._emit_action(event, args, to, except_, namespace, volatile=volatile, compress=compress)
-        if action is not None:
-            self._execute(action, link)
+        action = handler_pb2.Action()
+        if _commands.emit_to_proto(action.command.emit, self._codec, event, args, target, flags):
+            if self._outgoing:
+                self._notify_outgoing(target, event, args)
+            link = target._link or self._ready_link()
+            link.command(action, may_block=not on_loop())
 
     def _emit_action(
-        self,
-        event: str,
-        args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
-        *,
-        volatile: bool = False,
-        compress: bool = True,
+        self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags
     ) -> handler_pb2.Action | None:
-        """Writes down an emit and tells the listeners; None when nobody can be meant."""
+        """Makes the action of an emit and calls the listeners; None when no socket can match."""
         action = handler_pb2.Action()
-        message = action.command.emit
-        if not _commands.fill_emit(message, self._codec, event, args, to, except_, namespace):
+        if not _commands.emit_to_proto(action.command.emit, self._codec, event, args, target, flags):
             return None
-        if volatile:
-            message.volatile = True
-        if not compress:
-            message.no_compress = True
         if self._outgoing:
-            target = to if isinstance(to, Target) else Target(to, namespace=namespace)
-            self._tell_outgoing(target.except_(except_) if except_ is not None else target, event, args)
+            self._notify_outgoing(target, event, args)
         return action
 
-    def _tell_outgoing(self, target: Target, event: str, args: tuple[Any, ...]) -> None:
+    def _notify_outgoing(self, target: Target, event: str, args: tuple[Any, ...]) -> None:
         for listener in self._outgoing:
             try:
                 listener(target, event, *args)
             except Exception:
-                log.exception("a listener to outgoing events failed")
+                log.exception("listener to outgoing events failed: event=%r", event)
 
     def _emit_with_callback(
         self,
         event: str,
         args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
+        target: Target,
         callback: Callable[..., Any],
         origin: SocketState | None = None,
-        link: Link | None = None,
-        *,
-        volatile: bool = False,
-        compress: bool = True,
+        flags: EmitFlags = PLAIN,
     ) -> None:
-        """Emits; the callback is run with each ack that comes, in turn with the events of the origin."""
-        action = self._emit_action(event, args, to, except_, namespace, volatile=volatile, compress=compress)
+        """Emits; the callback runs with each ack, in order with the events of the origin."""
+        check_callable(callback, "callback")
+        action = self._emit_action(event, args, target, flags)
         if action is None:
             return
-        link = link or self._ready_link()
+        link = target._link or self._ready_link()
         action.command.emit.want_acks = True
         action.command.id = link.next_command()
         waiter = CallbackWaiter(link.conversation.memory, self._codec, callback, origin)
@@ -252,74 +232,62 @@ class Verbs(Emits[None]):
         self,
         event: str,
         args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
+        target: Target,
         callback: Callable[[Acks], Any],
-        *,
-        volatile: bool = False,
-        compress: bool = True,
+        flags: EmitFlags = PLAIN,
     ) -> None:
-        """Emits; the callback is run once with all the acks."""
-        action = self._emit_action(event, args, to, except_, namespace, volatile=volatile, compress=compress)
+        """Emits; the callback runs once with all the acks."""
+        check_callable(callback, "callback")
+        action = self._emit_action(event, args, target, flags)
         if action is None:
             callback(Acks(sockets=0, acks=[], missing=0))
             return
         action.command.emit.want_acks = True
-        action.command.emit.ack_timeout_ms = _commands.milliseconds(_patience(to, None))
-        self._ask_later(action, lambda answer: callback(_commands.acks(self._codec, answer)))
+        action.command.emit.ack_timeout_ms = _commands.milliseconds(target._timeout)
+        self._ask_later(action, lambda answer: callback(_commands.acks_from_proto(self._codec, answer)))
 
-    def _gather(
-        self,
-        event: str,
-        args: tuple[Any, ...],
-        to: To,
-        except_: str | Iterable[str] | None,
-        namespace: Space,
-        timeout: float | None,
-        *,
-        link: Link | None = None,
-    ) -> Acks:
-        action = self._emit_action(event, args, to, except_, namespace)
+    def _gather(self, event: str, args: tuple[Any, ...], target: Target) -> Acks:
+        action = self._emit_action(event, args, target, PLAIN)
         if action is None:
             return Acks(sockets=0, acks=[], missing=0)
-        timeout = _patience(to, timeout)
         action.command.emit.want_acks = True
-        action.command.emit.ack_timeout_ms = _commands.milliseconds(timeout)
-        return _commands.gathered(self._codec, self._answer(action, timeout, link))
+        action.command.emit.ack_timeout_ms = _commands.milliseconds(target._timeout)
+        return _commands.collected(self._codec, self._answer(action, target._timeout, target._link))
 
-    def _call(
-        self, event: str, args: tuple[Any, ...], to: str, namespace: str, timeout: float, *, link: Link | None = None
-    ) -> list[Any]:
-        acks = self._gather(event, args, to, None, namespace, timeout, link=link).acks
+    def _call(self, event: str, args: tuple[Any, ...], target: Target) -> list[Any]:
+        """Emits to one socket and returns the arguments of its ack."""
+        acks = self._gather(event, args, target).acks
         if not acks:
-            raise AckTimeoutError(f"{event!r} was not answered by {to!r} within {timeout:g} s", event=event)
+            within = "" if target._timeout is None else f" within {target._timeout:g} s"
+            raise AckTimeoutError(
+                f"emit with ack: socket {(target.rooms or ('?',))[0]!r} did not answer {event!r}{within}", event=event
+            )
         return acks[0].args
 
-    def _fetch(self, target: Target, limit: int, *, link: Link | None = None) -> Sockets:
+    def _fetch(self, target: Target, limit: int) -> Sockets:
         action = handler_pb2.Action()
-        if not _commands.fill_fetch(action.command, target, limit):
+        if not _commands.fetch_to_proto(action.command, target, limit):
             return Sockets()
-        return _commands.sockets(self._codec, self._ask(action, target._timeout, link), target, self, link)
+        answer = self._ask(action, target._timeout, target._link)
+        return _commands.sockets_from_proto(self._codec, answer, target, self)
 
-    def _rooms_of(self, socket_id: str, namespace: str, *, link: Link | None = None) -> tuple[str, ...]:
-        """The rooms of one socket; none when it is not there."""
-        everywhere = Target(socket_id, namespace=namespace)
-        # Mostly it lives where this instance is attached, and other replicas need not be waited for.
-        for target in (everywhere.local(), everywhere):
-            found = self._fetch(target, 1, link=link)
+    def _rooms_of(self, socket: Target) -> tuple[str, ...]:
+        """Returns the rooms of one socket; none when it does not exist."""
+        # It usually lives where this instance is attached, so other replicas are asked second.
+        for target in (socket.local(), socket):
+            found = self._fetch(target, 1)
             if found:
                 return found[0].rooms
         return ()
 
     def _set_data(self, state: SocketState, data: bytes, if_version: int, *, link: Link | None = None) -> int:
-        """Keeps data with a socket; whatever is learnt of it is remembered."""
+        """Stores data with a socket, and remembers what the answer says about it."""
         action = handler_pb2.Action()
         command = action.command.set_data
         command.namespace, command.socket_id = state.namespace, state.id
         command.data, command.if_version = data, if_version
         answer = self._answer(action, None, link)
-        # A conflict tells what is there.
+        # The answer to a conflict holds the present data.
         state.keep(answer.data if answer.HasField("fault") else data, answer.data_version)
         _commands.check(self._codec, answer)
         return int(answer.data_version)
@@ -330,9 +298,9 @@ class Verbs(Emits[None]):
         return answer
 
     def _answer(self, action: handler_pb2.Action, timeout: float | None, link: Link | None) -> command_pb2.Answer:
-        """Sends a command and waits for its answer, whatever that says."""
+        """Sends a command and waits for its answer, also for a rejection."""
         if on_loop():
-            raise RuntimeError("waiting for an answer would stop the event loop; use asyncio.to_thread")
+            raise RuntimeError("command: waiting for an answer would block the event loop (use asyncio.to_thread)")
         link = link or self._ready_link()
         command = action.command
         command.id = link.next_command()
@@ -340,37 +308,32 @@ class Verbs(Emits[None]):
         link.command(action, waiter)
         link.crew.about_to_block()
         link.flush()
-        # The broker bounds the wait; the margin is for the way there and back.
-        if not waiter.event.wait(None if timeout is None else timeout + 5):
+        # The broker bounds the wait; the margin is for the way to it and back.
+        if not waiter.event.wait(None if timeout is None else timeout + _MARGIN):
             link.conversation.withdraw(command.id)
-            raise BrokerUnavailableError("the broker did not answer a command in time")
+            raise BrokerUnavailableError("command: the broker did not answer in time")
         if waiter.answer is None:
-            raise BrokerUnavailableError("the stream to the broker broke before the answer came")
+            raise BrokerUnavailableError("command: the stream to the broker broke before the answer arrived")
         return waiter.answer
 
     def _ask_later(self, action: handler_pb2.Action, callback: Callable[[command_pb2.Answer], Any]) -> None:
-        """Sends a command; the callback is run with its answer on a thread of the handlers'."""
+        """Sends a command; the callback runs with its answer on a thread of the handlers."""
         link = self._ready_link()
         action.command.id = link.next_command()
         link.command(action, AnswerWaiter(callback), may_block=not on_loop())
 
-    def _move(self, verb: str, rooms: tuple[str, ...], to: To, namespace: Space, *, link: Link | None = None) -> None:
+    def _move(self, verb: str, rooms: tuple[str, ...], target: Target) -> None:
         action = handler_pb2.Action()
-        if _commands.fill_move(action.command, verb, rooms, to, namespace):
-            link = link or self._ready_link()
+        if _commands.move_to_proto(action.command, verb, rooms, target):
+            link = target._link or self._ready_link()
             if link.conversation.refuses_socket_id_rooms:
                 _commands.check_rooms(action.command)
             self._execute(action, link)
 
-    def _disconnect(self, to: To, namespace: Space, *, close_session: bool = False, link: Link | None = None) -> None:
+    def _disconnect(self, target: Target, *, close_session: bool = False) -> None:
         action = handler_pb2.Action()
-        if _commands.fill_disconnect(action.command, to, namespace, close_session=close_session):
-            self._execute(action, link)
+        if _commands.disconnect_to_proto(action.command, target, close_session=close_session):
+            self._execute(action, target._link)
 
     def _execute(self, action: handler_pb2.Action, link: Link | None) -> None:
         (link or self._ready_link()).command(action, may_block=not on_loop())
-
-
-def _patience(to: To, timeout: float | None) -> float | None:
-    """The timeout that was named, or else the target's."""
-    return to._timeout if timeout is None and isinstance(to, Target) else timeout

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,29 +24,7 @@ __all__ = [
     "Rooms",
     "SocketAck",
     "Sockets",
-    "Space",
-    "names",
 ]
-
-# A namespace, or a pattern for many.
-Space = str | re.Pattern[str]
-
-
-def names(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    """Accepts one name or many where many are meant.
-
-    Args:
-        value: A name, names, or None for none.
-
-    Returns:
-        The names.
-    """
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value)
-
 
 class Handshake:
     """What a browser sent when it opened its session and connected to the namespace."""

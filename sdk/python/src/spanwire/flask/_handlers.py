@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import flask
 
+from .._checks import Space, check_callable, check_registered
 from .._routes import ANY, positional
 from .._service import Service
 from .._socket import Socket
-from .._words import Space
 from ..exceptions import ConnectionRefusedError
 from ._context import SocketContext
 from ._namespace import Namespace
@@ -61,6 +61,7 @@ class Handlers:
         Returns:
             The decorator; it gives the function back as it is.
         """
+        check_registered(message, "event")
 
         def decorate(handler: _F) -> _F:
             self.on_event(message, handler, namespace, concurrent=concurrent)
@@ -80,6 +81,7 @@ class Handlers:
             concurrent: As for `on`.
         """
         space = namespace or "/"
+        check_callable(handler, "handler")
         self.handlers.append((message, handler, space))
         named = message == ANY
 

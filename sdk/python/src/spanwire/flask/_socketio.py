@@ -12,13 +12,13 @@ from typing import Any
 
 import flask
 
+from .._checks import check_seconds, names
 from .._emitter import Emitter
 from .._records import SocketState
 from .._routes import ANY
 from .._service import Service
-from .._target import To
+from .._target import Target, To, make_target
 from .._verbs import on_loop
-from .._words import names
 from ..exceptions import AckTimeoutError, BrokerUnavailableError
 from . import _serving
 from ._context import SocketContext, current_context
@@ -90,7 +90,7 @@ class SocketIO(Handlers):
         table = self.service._routes
         self.service = Service(
             re.sub(r"[^A-Za-z0-9_.-]", "-", name or "flask")[:128],
-            namespaces=(_EVERY,) if namespaces == ANY else names(namespaces),
+            namespaces=(_EVERY,) if namespaces == ANY else namespaces,
             json=json,
             credentials=True,  # Flask's request has cookies
             **chosen,
@@ -129,21 +129,23 @@ class SocketIO(Handlers):
         service = self._ready_service()
         if service is None:
             if callback is not None:
-                raise RuntimeError("a callback needs an attached application; use call() here, or emit without one")
+                raise RuntimeError(
+                    "emit: a callback needs an attached application (use call(), or emit without a callback)"
+                )
             self._own_emitter().emit(event, *args, to=to, except_=skip, namespace=namespace)
-        elif callback is None:
-            service._emit(event, args, to, skip, namespace, link=_current_link(service))
+            return
+        target = _target(service, to, namespace, skip)
+        if callback is None:
+            service._emit(event, args, target)
         else:
-            self._emit_with_callback(service, event, args, to, skip, namespace, callback)
+            self._emit_with_callback(service, event, args, target, callback)
 
     def _emit_with_callback(
         self,
         service: Service,
         event: str,
         args: tuple[Any, ...],
-        to: To,
-        skip: str | Iterable[str] | None,
-        namespace: str,
+        target: Target,
         callback: Callable[..., Any],
     ) -> None:
         origin = current_context()
@@ -158,7 +160,7 @@ class SocketIO(Handlers):
                     callback(*values)
 
         state: SocketState | None = None if origin is None else origin.socket._state
-        service._emit_with_callback(event, args, to, skip, namespace, run, state)
+        service._emit_with_callback(event, args, target, run, state)
 
     def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
         """Emits to one socket and waits for its ack.
@@ -187,7 +189,8 @@ class SocketIO(Handlers):
                 raise AckTimeoutError(f"{event!r} was not answered by {to!r} within {timeout:g} s", event=event)
             values = acks.acks[0].args
         else:
-            values = service._call(event, args, to, namespace, timeout, link=_current_link(service))
+            target = _target(service, to, namespace)
+            values = service._call(event, args, target._with("_timeout", check_seconds(timeout)))
         return values if len(values) > 1 else values[0] if values else None
 
     def send(
@@ -233,7 +236,7 @@ class SocketIO(Handlers):
         """
         service = self._attached_service()
         space = namespace or "/"
-        service._move("leave", (room,), room, space, link=_current_link(service))
+        service._move("leave", names(room), _target(service, room, space))
         links = service._links
         for state in list(links.memory.sockets.values()) if links is not None else ():
             if state.facade is not None and state.namespace == space and state.facade._context is not None:
@@ -248,7 +251,7 @@ class SocketIO(Handlers):
             namespace: The namespace.
         """
         service = self._attached_service()
-        service._move("join", (room,), sid, namespace, link=_current_link(service))
+        service._move("join", names(room), _target(service, sid, namespace))
         context = self._known(sid)
         if context is not None:
             context.rooms.add(room)
@@ -262,7 +265,7 @@ class SocketIO(Handlers):
             namespace: The namespace.
         """
         service = self._attached_service()
-        service._move("leave", (room,), sid, namespace, link=_current_link(service))
+        service._move("leave", names(room), _target(service, sid, namespace))
         context = self._known(sid)
         if context is not None:
             context.rooms.discard(room)
@@ -287,7 +290,7 @@ class SocketIO(Handlers):
             return list(context.socket.rooms())
         if not on_loop():
             service = self._attached_service()
-            found = service._rooms_of(sid, namespace, link=_current_link(service))
+            found = service._rooms_of(_target(service, sid, namespace))
             if found:
                 return list(found)
         # Until its connect is accepted, others do not know the socket.
@@ -301,7 +304,7 @@ class SocketIO(Handlers):
             namespace: The namespace.
         """
         service = self._attached_service()
-        service._disconnect(sid, namespace, link=_current_link(service))
+        service._disconnect(_target(service, sid, namespace))
 
     def _known(self, sid: str) -> SocketContext | None:
         links = self.service._links
@@ -406,7 +409,13 @@ class SocketIO(Handlers):
             return self._emitter
 
 
-def _current_link(service: Service) -> Any:
-    """The link of the socket that is being handled, so that its emits go before its ack; None elsewhere."""
+def _target(
+    service: Service, to: To, namespace: str, skip: str | Iterable[str] | None = None
+) -> Target:
+    """Makes a target with the link of the socket that is being handled.
+
+    What a handler emits then leaves before its ack.
+    """
     context = current_context()
-    return context.socket._link if context is not None and context.socket._service is service else None
+    own = context is not None and context.socket._service is service
+    return make_target(to, skip, namespace, link=context.socket._link if context and own else None)
