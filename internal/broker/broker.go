@@ -35,9 +35,6 @@ import (
 	"github.com/spanwire/spanwire/internal/trace"
 )
 
-// Version is the broker's version.
-const Version = "0.1.0"
-
 // Broker is one running replica.
 type Broker struct {
 	// fixed at birth
@@ -121,7 +118,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		log:      log.With("replica", replica),
 		replica:  replica,
 		started:  time.Now(),
-		registry: metrics.NewRegistry(Version),
+		registry: metrics.NewRegistry(Version()),
 	}
 	b.failedHandshakes = metrics.NewHandshakes(b.registry)
 	b.wrongProtocols = metrics.NewWrongProtocols(b.registry)
@@ -156,7 +153,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 	}
 	b.watchFiles()
 	b.serve()
-	b.log.Info("ready", "version", Version, "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
+	b.log.Info("ready", "version", Version(), "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
 		"cluster", c.Cluster.Name)
 	return b, nil
 }

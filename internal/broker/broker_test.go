@@ -95,7 +95,7 @@ func TestStart(t *testing.T) {
 		t.Errorf("readiness: %d %s", code, body)
 	}
 	if code, body := get(t, "http://"+b.OperatorAddress()+"/metrics"); code != 200 || !strings.Contains(body, "spanwire_engine_sessions") ||
-		!strings.Contains(body, `spanwire_build_info{version="`+broker.Version) || !strings.Contains(body, "go_goroutines") {
+		!strings.Contains(body, `spanwire_build_info{version="`+broker.Version()+`"`) || !strings.Contains(body, "go_goroutines") {
 		t.Errorf("metrics: %d", code)
 	}
 	if answer, err := emit(t, b, ""); err != nil || answer.GetSockets() != 0 {

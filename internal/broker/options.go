@@ -186,7 +186,7 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		Rejected:    b.rejections().rejected,
 		Replica:     b.replica,
 		Cluster:     b.config.Cluster.Name,
-		Version:     Version,
+		Version:     Version(),
 		Topology:    b.topology,
 		Whereabouts: func() map[sio.InstanceID][]sio.ReplicaID { return b.mesh.Whereabouts() },
 		PublicURL:   scheme(b.secured.http) + b.HTTPAddress(),

@@ -80,7 +80,7 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 	case "metrics":
 		return t.print(metrics.Document())
 	case "version":
-		return t.print("spanwire broker " + broker.Version + "\n")
+		return t.print("spanwire broker " + broker.Version() + "\n")
 	case "help":
 		return t.print(usage + config.Usage())
 	}

@@ -46,7 +46,7 @@ func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientCon
 			Backoff:           backoff.Config{BaseDelay: o.MinBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: o.MaxBackoff},
 			MinConnectTimeout: o.AttachTimeout,
 		}),
-		grpc.WithUserAgent(sdkName + "/" + Version),
+		grpc.WithUserAgent(sdkName + "/" + Version()),
 	}
 	if o.hasToken() {
 		options = append(options, grpc.WithPerRPCCredentials(bearer{o}))

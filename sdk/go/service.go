@@ -251,7 +251,7 @@ func (svc *Service) register() *spanwirev1.Register {
 		Service:         svc.name,
 		InstanceId:      svc.options.InstanceID,
 		SdkName:         sdkName,
-		SdkVersion:      Version,
+		SdkVersion:      Version(),
 		Window:          uint32(svc.options.Window),
 		DeliveryMode:    spanwirev1.DeliveryMode_DELIVERY_MODE_AT_LEAST_ONCE,
 		Credentials:     svc.options.Credentials,

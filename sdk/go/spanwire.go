@@ -25,9 +25,6 @@
 // Programs that handle nothing, such as scripts and web applications, emit through an Emitter.
 package spanwire
 
-// Version is the version of this SDK. The broker logs it.
-const Version = "0.1.0"
-
 const sdkName = "spanwire-go"
 
 // protocolVersion is the revision of the conversation in spanwire/v1/handler.proto that this

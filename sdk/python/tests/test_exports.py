@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import pathlib
 import subprocess
 import sys
@@ -84,6 +85,12 @@ def test_exports() -> None:
     for module in (spanwire, spanwire.flask):
         for name in module.__all__:
             assert getattr(module, name) is not None
+
+
+# The version is that of the installed package, which takes it from the tag.
+def test_version() -> None:
+    assert spanwire.__version__ == importlib.metadata.version("spanwire")
+    assert "version =" not in (SOURCE.parent.parent / "pyproject.toml").read_text().split("[tool.", 1)[0]
 
 
 # The core and what it stands on do no I/O.

@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The version of this package. The broker logs it."""
+"""The version of this package, from its metadata. The broker logs it."""
 
-__version__ = "0.1.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("spanwire")
+except PackageNotFoundError:  # run from the sources without being installed
+    __version__ = "devel"
