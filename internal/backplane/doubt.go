@@ -73,7 +73,7 @@ func (p *Publisher) partial(to sio.ReplicaID, err error) error {
 		message = "the backplane was down a moment ago, and not every replica has answered since"
 	}
 	return &sio.Error{
-		Code: code, Op: "publish", Message: message, Cause: &sio.Unreached{Replicas: p.unreached(to, absent, err != nil), Cause: err},
+		Code: code, Op: "publish", Message: message, Cause: &sio.UnreachedError{Replicas: p.unreached(to, absent, err != nil), Cause: err},
 	}
 }
 

@@ -3,6 +3,7 @@
 package backplane
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"hash"
@@ -69,7 +70,7 @@ func (s *Secret) seal(c *code, data []byte, header int) []byte {
 // verify tells whether the envelope ends in a code, and whether it is the right one.
 func (s *Secret) verify(data []byte) (sealed, genuine bool) {
 	at := len(data) - macLength
-	if at < len(mark) || string(data[at-len(mark):at]) != string(mark) {
+	if at < len(mark) || !bytes.Equal(data[at-len(mark):at], mark) {
 		return false, false
 	}
 	c := s.begin(data[:at-len(mark)])

@@ -19,7 +19,7 @@ const protocolVersion = 1
 // becoming state.
 const (
 	maxNamespaces = 1000
-	// among the namespaces: each is tried for every name that a browser thinks of
+	// Patterns among the namespaces. The broker tries each for every name that a browser sends.
 	maxPatterns = 100
 	maxEvents   = 10000 // and as many messages
 	maxName     = 255   // bytes of a namespace or an event

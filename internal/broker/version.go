@@ -32,14 +32,14 @@ func mainVersion(info *debug.BuildInfo) string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return strings.TrimPrefix(v, "v")
 	}
-	version := unversioned
+	var revision, modified string
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision" && len(s.Value) >= shortRevision:
-			version += "-" + s.Value[:shortRevision]
+			revision = "-" + s.Value[:shortRevision]
 		case s.Key == "vcs.modified" && s.Value == "true":
-			version += "+dirty"
+			modified = "+dirty"
 		}
 	}
-	return version
+	return unversioned + revision + modified
 }

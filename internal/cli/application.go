@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// for the application to end after SIGTERM, before it is killed
+	// The application has this long to end after SIGTERM, before it is killed.
 	patience  = 10 * time.Second
 	lookAgain = 20 * time.Millisecond // between two looks whether all of it has ended
 	outputEnd = time.Second           // for the output of an application that has ended

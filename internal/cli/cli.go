@@ -133,7 +133,7 @@ func laptop() *config.Config {
 
 const (
 	laptopDrain = 3 * time.Second
-	// a service that was renamed must not hold up the page, one that restarts must lose nothing
+	// A service that was renamed must not delay the page; one that restarts must lose nothing.
 	laptopRetention = 2 * time.Second
 )
 

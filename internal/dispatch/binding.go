@@ -39,7 +39,7 @@ type Decision struct {
 
 const (
 	refusedMessage = "Connection rejected by server" // when the service gave none
-	// when the service failed; its own words stay here
+	// The service failed. Its own error text is not sent.
 	failedMessage = "Connection failed"
 )
 

@@ -39,7 +39,10 @@ var (
 
 // parseHost reads a host with its port, if it has one.
 func parseHost(text string) (h host, err error) {
-	name, port, hasPort := text, "", false
+	var (
+		name, port string
+		hasPort    bool
+	)
 	if end := strings.IndexByte(text, ']'); strings.HasPrefix(text, "[") && end > 0 {
 		name, port = text[:end+1], text[end+1:]
 		if port != "" && port[0] != ':' {

@@ -68,7 +68,7 @@ type Options struct {
 const (
 	dialTimeout   = 3 * time.Second
 	answerTimeout = 10 * time.Second // for the answer to a WebSocket handshake
-	// less than what a replica keeps a connection between two requests
+	// Shorter than the time for which a replica keeps a connection between two requests.
 	keepIdle     = time.Minute
 	keepPerOther = 256         // connections without a request, to one replica
 	restartTime  = time.Minute // after a start in which sessions of the time before are usual

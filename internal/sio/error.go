@@ -55,14 +55,14 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Unreached is in the chain of an error which says that other replicas may not have been reached.
-type Unreached struct {
+// UnreachedError is in the chain of an error which says that other replicas may not have been reached.
+type UnreachedError struct {
 	Replicas []ReplicaID // as far as they are known
 	Cause    error       // may be nil
 }
 
 // Error implements error.
-func (e *Unreached) Error() string {
+func (e *UnreachedError) Error() string {
 	s := "other replicas"
 	if len(e.Replicas) > 0 {
 		s = fmt.Sprintf("replicas %v", e.Replicas)
@@ -74,11 +74,11 @@ func (e *Unreached) Error() string {
 }
 
 // Unwrap gives the cause.
-func (e *Unreached) Unwrap() error { return e.Cause }
+func (e *UnreachedError) Unwrap() error { return e.Cause }
 
 // UnreachedIn gives the replicas that err says may not have been reached.
 func UnreachedIn(err error) []ReplicaID {
-	var e *Unreached
+	var e *UnreachedError
 	if errors.As(err, &e) {
 		return e.Replicas
 	}

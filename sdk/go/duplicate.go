@@ -89,7 +89,7 @@ type keptAck struct {
 
 const (
 	duplicateRunning = "running" // in the Store, under the key of an event whose run is under way
-	// how often within a lease the Store is asked whether a run is over
+	// So often within a lease the Store is asked whether a run is over.
 	duplicatePolls = 20
 )
 

@@ -17,7 +17,7 @@ import (
 const (
 	lossesKept   = 16               // ends that are compared
 	lossesWindow = 10 * time.Minute // how old one of them may be
-	// of them after the same time raise a suspicion, if they are also half of those compared
+	// So many after the same time raise a suspicion, if they are also half of those compared.
 	lossesAlike  = 5
 	lossesSpread = 0.1         // by which such times may differ
 	shortIdle    = time.Second // a shorter time is no idle timeout

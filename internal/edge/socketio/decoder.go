@@ -302,7 +302,10 @@ func (s *scanner) notEvent(begin int) error {
 
 // name reads the event's name: a string, or a number, which is delivered as its text.
 func (s *scanner) name(i int, ev *sio.Event) (int, error) {
-	end, escaped := jsonscan.Fail, false
+	var (
+		end     int
+		escaped bool
+	)
 	switch c := s.At(i); {
 	case c == '"':
 		if end, escaped = s.Text(i); end == jsonscan.Fail {
