@@ -90,7 +90,7 @@ func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 	case errors.Is(err, errUnknown):
 		return i.ignore(i.metrics.IgnoredUnknown, "its kind is not known")
 	case err != nil:
-		return i.ignore(i.metrics.IgnoredGarbage, "it makes no sense")
+		return i.ignore(i.metrics.IgnoredMalformed, "it makes no sense")
 	case e.Origin == i.self || e.To != "" && e.To != i.self:
 		return i.ignore(i.metrics.IgnoredForeign, "it is not for this replica")
 	case i.secret == nil && e.sealed:

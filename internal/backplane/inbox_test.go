@@ -72,8 +72,8 @@ func TestInbox_Open_Garbage(t *testing.T) {
 	}
 	in.Open(own)
 	m := in.metrics
-	if value(m.IgnoredGarbage) != 3 || value(m.IgnoredVersion) != 1 || value(m.IgnoredUnknown) != 1 || value(m.IgnoredForeign) != 1 {
-		t.Errorf("garbage %v, version %v, unknown %v, foreign %v", value(m.IgnoredGarbage), value(m.IgnoredVersion),
+	if value(m.IgnoredMalformed) != 3 || value(m.IgnoredVersion) != 1 || value(m.IgnoredUnknown) != 1 || value(m.IgnoredForeign) != 1 {
+		t.Errorf("garbage %v, version %v, unknown %v, foreign %v", value(m.IgnoredMalformed), value(m.IgnoredVersion),
 			value(m.IgnoredUnknown), value(m.IgnoredForeign))
 	}
 	if value(m.Received) != 6 {

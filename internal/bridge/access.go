@@ -174,7 +174,7 @@ func (by *asker) permit(o *order) error {
 func (s *Server) CallersChanged() {
 	for _, in := range s.attached() {
 		if err := in.identify(); err != nil {
-			s.metrics.Denied.Inc()
+			s.metrics.Unauthorized.Inc()
 			in.end(grpcError(err))
 		}
 	}

@@ -26,29 +26,29 @@ import (
 func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest, spanwirev1.AttachResponse]) error {
 	reg, err := s.awaitRegister(stream)
 	if err != nil {
-		s.metrics.Refused.Inc()
+		s.metrics.Rejected.Inc()
 		return err
 	}
 	if err := callerIn(stream.Context()).MayRegister(reg.Service, reg.Namespaces); err != nil {
-		s.metrics.Denied.Inc()
-		s.metrics.Refused.Inc()
+		s.metrics.Unauthorized.Inc()
+		s.metrics.Rejected.Inc()
 		return grpcError(err)
 	}
 	in := newInstance(s, stream, reg)
 	defer in.cancel()
 	if err := s.add(in); err != nil {
-		s.metrics.Refused.Inc()
+		s.metrics.Rejected.Inc()
 		return err
 	}
 	defer s.remove(in)
 	// who may call may have changed since, and from now on CallersChanged sees this stream
 	if err := in.identify(); err != nil {
-		s.metrics.Refused.Inc()
+		s.metrics.Rejected.Inc()
 		return grpcError(err)
 	}
 	a, err := in.welcome()
 	if err != nil {
-		s.metrics.Refused.Inc()
+		s.metrics.Rejected.Inc()
 		return err
 	}
 	s.metrics.Attached.Inc()
@@ -265,7 +265,7 @@ func (r reader) redeclare(data []byte) error {
 		return err
 	}
 	if err := r.asker.caller.Load().MayRegister(r.register.Service, namespaces); err != nil {
-		r.server.metrics.Denied.Inc()
+		r.server.metrics.Unauthorized.Inc()
 		return err
 	}
 	if err := r.attachment.Declare(namespaces); err != nil {

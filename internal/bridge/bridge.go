@@ -104,10 +104,10 @@ func (o Options) withDefaults() Options {
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
 	o.Keepalive = cmp.Or(o.Keepalive, 5*time.Second)
 	if o.Board == nil {
-		o.Board = trace.New(trace.Options{}, metrics.NewTail(nil))
+		o.Board = trace.New(trace.Options{}, metrics.NewTrace(nil))
 	}
 	if o.Calls == nil {
-		o.Calls = idempotency.New(idempotency.Options{}, metrics.NewOnce(nil))
+		o.Calls = idempotency.New(idempotency.Options{}, metrics.NewIdempotency(nil))
 	}
 	if o.Whereabouts == nil {
 		o.Whereabouts = func() map[sio.InstanceID][]sio.ReplicaID { return nil }

@@ -126,7 +126,7 @@ func (in *Instance) fault(code spanwirev1.FaultCode, message string) {
 }
 
 func (in *Instance) tellFault(f *spanwirev1.Fault) {
-	in.server.metrics.Faults.Inc()
+	in.server.metrics.Violations.Inc()
 	if ok, missed := in.odd.Allow(); ok {
 		args := []any{"code", f.GetCode().String(), "message", f.GetMessage(), "lines_left_out", missed}
 		if f.GetBytes() > 0 {
@@ -141,7 +141,7 @@ func (in *Instance) tellFault(f *spanwirev1.Fault) {
 // is no fault of the instance, and as long as NATS is away it is so for each command: so it is told
 // once in a while, here and there.
 func (in *Instance) partial(f *spanwirev1.Fault) {
-	in.server.metrics.Faults.Inc()
+	in.server.metrics.Violations.Inc()
 	if ok, suppressed := in.partials.Allow(); ok {
 		in.log.Warn("partial delivery of a handler's command", "reason", f.GetMessage(), "suppressed", suppressed)
 		in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: f}})

@@ -76,7 +76,7 @@ func (s *Server) orderOf(m *spanwirev1.Command, by *asker) (o order, err error) 
 func (s *Server) permit(o *order, by *asker) error {
 	err := by.permit(o)
 	if err != nil {
-		s.metrics.Denied.Inc()
+		s.metrics.Unauthorized.Inc()
 	}
 	return err
 }

@@ -20,7 +20,7 @@ import (
 // ListServices implements spanwire.v1.EmitterService.
 func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesRequest) (*spanwirev1.ListServicesResponse, error) {
 	if err := callerIn(ctx).Everywhere(auth.Query); err != nil {
-		s.metrics.Denied.Inc()
+		s.metrics.Unauthorized.Inc()
 		return nil, grpcError(err)
 	}
 	elsewhere := s.o.Whereabouts()
@@ -73,7 +73,7 @@ func (s *Server) RetireService(ctx context.Context, m *spanwirev1.RetireServiceR
 	}
 	caller := callerIn(ctx)
 	if err := caller.MayRetire(name); err != nil {
-		s.metrics.Denied.Inc()
+		s.metrics.Unauthorized.Inc()
 		return nil, grpcError(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTimeout)

@@ -77,7 +77,7 @@ func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
 		err = callerIn(ctx).May(auth.Query, ns, false)
 	}
 	if err != nil {
-		s.metrics.Denied.Inc()
+		s.metrics.Unauthorized.Inc()
 		return grpcError(err)
 	}
 	return nil

@@ -36,7 +36,7 @@ func TestServer_Tail_callers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	board := trace.New(trace.Options{}, metrics.NewTail(nil))
+	board := trace.New(trace.Options{}, metrics.NewTrace(nil))
 	h := newHouse(t, Options{Callers: who, Board: board}, dispatch.Options{})
 	client := spanwirev1.NewEmitterServiceClient(h.conn)
 	follow := func(token, ns string) (grpc.ServerStreamingClient[spanwirev1.TailResponse], error) {

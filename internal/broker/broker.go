@@ -67,9 +67,8 @@ type Broker struct {
 	secured secured
 	callers *auth.Callers
 
-	failedHandshakes *prometheus.CounterVec // by door
-	wrongProtocols   *prometheus.CounterVec // by listener and reason
-	refused          *prometheus.CounterVec // by listener and reason
+	tlsMetrics      metrics.TLS
+	listenerMetrics metrics.Listener
 
 	draining atomic.Bool
 	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
@@ -120,9 +119,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 		started:  time.Now(),
 		registry: metrics.NewRegistry(Version()),
 	}
-	b.failedHandshakes = metrics.NewHandshakes(b.registry)
-	b.wrongProtocols = metrics.NewWrongProtocols(b.registry)
-	b.refused = metrics.NewHTTPRefused(b.registry)
+	b.tlsMetrics, b.listenerMetrics = metrics.NewTLS(b.registry), metrics.NewListener(b.registry)
 	// Files and addresses first, so that what is missing or in use is said at once.
 	err := b.openCertificates()
 	if err == nil {
@@ -168,7 +165,7 @@ func (b *Broker) build() (err error) {
 	secret := b.envelopeSecret()
 	publisher := backplane.NewPublisher(b.bus, b.replica, secret, c.Cluster.MaxEnvelope, backplaneMetrics)
 	inbox := backplane.NewInbox(b.replica, secret, backplaneMetrics, b.log)
-	board := trace.New(b.tailOptions(), metrics.NewTail(b.registry))
+	board := trace.New(b.tailOptions(), metrics.NewTrace(b.registry))
 	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry)).WithTap(board)
 	toInstances := dispatchOptions(c, b.replica)
 	toInstances.Others, toInstances.Tap = publisher, board
@@ -176,7 +173,7 @@ func (b *Broker) build() (err error) {
 	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
 	remember := b.onceOptions()
 	remember.Others = publisher
-	calls := idempotency.New(remember, metrics.NewOnce(b.registry))
+	calls := idempotency.New(remember, metrics.NewIdempotency(b.registry))
 	toReplicas := b.meshOptions()
 	toReplicas.Calls = calls
 	b.mesh = mesh.New(toReplicas, b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
@@ -186,7 +183,7 @@ func (b *Broker) build() (err error) {
 	options := b.bridgeOptions()
 	options.Calls, options.Board = calls, board
 	bridgeMetrics := metrics.NewBridge(b.registry)
-	b.callers.Unknown = bridgeMetrics.Strangers.Inc
+	b.callers.Unknown = bridgeMetrics.Unauthenticated.Inc
 	b.bridge = bridge.New(options, b.dispatch, b.hub, bridgeMetrics, b.log)
 	b.services, b.health = newServices(b.secured.services, b.handshakes("services"), b.firstBytes("services", nil, b.wrongAtServices()), options.ServerOptions(), b.bridge.Register)
 	proxies, err := c.Listen.Proxies()

@@ -55,18 +55,17 @@ func (b *Broker) openCallers() (err error) {
 
 // watchFiles has files read anew when they change, until the broker stops.
 func (b *Broker) watchFiles() {
-	w := filewatch.New(b.config.Listen.ReloadInterval, metrics.NewReload(b.registry), b.log)
-	ends := metrics.NewCertificate(b.registry)
-	for name, s := range map[string]*certs.Store{
-		"http certificate": b.secured.http, "service certificate": b.secured.services, "operator certificate": b.secured.operators,
-		"cluster certificate": b.secured.cluster,
+	w := filewatch.New(b.config.Listen.ReloadInterval, metrics.NewFileWatch(b.registry), b.log)
+	for listener, s := range map[string]*certs.Store{
+		"browsers": b.secured.http, "services": b.secured.services, "operators": b.secured.operators, "cluster": b.secured.cluster,
 	} {
 		if s == nil {
 			continue
 		}
-		tell := func() { ends.WithLabelValues(name).Set(float64(s.Ends())) }
-		tell()
-		w.Add(name, s, tell)
+		expiry := b.tlsMetrics.NotAfter.With(listener)
+		measure := func() { expiry.Set(float64(s.Ends())) }
+		measure()
+		w.Add(listener+" certificate", s, measure)
 	}
 	if b.config.Listen.ServiceCallers != "" {
 		w.Add("callers", b.callers, b.bridge.CallersChanged)

@@ -9,9 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spanwire/spanwire/internal/loglimit"
+	"github.com/spanwire/spanwire/internal/metrics"
 )
 
 // A program that dials the wrong one of the listeners, or with TLS where there is none, hears of
@@ -36,7 +35,7 @@ type wrongProtocol struct{ text, setting string }
 type firstBytes struct {
 	net.Listener
 	wrong   map[protocol]wrongProtocol
-	counter *prometheus.CounterVec // by reason
+	counter metrics.Counters // by reason
 	log     *slog.Logger
 	quiet   loglimit.ByCause // a line a minute for each protocol
 	guard   *guard
@@ -49,7 +48,7 @@ func (b *Broker) listening(name string, l net.Listener, wrong map[protocol]wrong
 
 func (b *Broker) firstBytes(name string, l net.Listener, wrong map[protocol]wrongProtocol) *firstBytes {
 	return &firstBytes{
-		Listener: l, wrong: wrong, counter: b.wrongProtocols.MustCurryWith(prometheus.Labels{"listener": name}),
+		Listener: l, wrong: wrong, counter: b.listenerMetrics.WrongProtocols.Of("listener", name),
 		log: b.log.With("listener", name), quiet: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
 		guard: b.guard(name),
 	}
@@ -123,7 +122,7 @@ func (l *firstBytes) seen(first []byte, from net.Addr) {
 	if !ok {
 		return
 	}
-	l.counter.WithLabelValues(string(p)).Inc()
+	l.counter.With(string(p)).Inc()
 	if ok, suppressed := l.quiet.Allow(string(p)); ok {
 		l.log.Warn(wrong.text, "reason", p, "address", from.String(), "setting", wrong.setting, "suppressed", suppressed)
 	}
@@ -170,7 +169,7 @@ func (c *firstBytesConn) Read(p []byte) (int, error) {
 // and tells nobody else.
 func (c *firstBytesConn) Write(p []byte) (int, error) {
 	if bytes.HasPrefix(p, headerTooLarge) {
-		c.listener.guard.refused.WithLabelValues("header").Inc()
+		c.listener.guard.rejected.With("header").Inc()
 		c.listener.guard.say(&refusal{reason: "header", setting: "max-header", text: "its header, with URL and cookies, is larger than max-header allows"},
 			c.RemoteAddr().String())
 	}

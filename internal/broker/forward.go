@@ -50,7 +50,7 @@ const forwardedHeader = 1 << 10
 // forwarding puts the Forwarder before the browsers' door. Where there can be no other replicas it
 // forwards nothing, and still tells requests of sessions that belong to one.
 func (b *Broker) forwarding(door http.Handler) http.Handler {
-	counters := metrics.NewForward(b.registry)
+	counters := metrics.NewSessionProxy(b.registry)
 	if !b.config.Cluster.HasOthers() {
 		o := b.forwardOptions()
 		o.Find, o.Gone = func(sio.ReplicaID) (string, bool) { return "", false }, nil

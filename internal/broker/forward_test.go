@@ -92,7 +92,7 @@ func TestForward_SameAnswers(t *testing.T) {
 		"pong":              {"POST", "polling", "3", nil, 200},
 		"own origin":        {"POST", "polling", "3", http.Header{"Origin": {"http://shop.example"}}, 200},
 		"friend":            {"POST", "polling", "3", http.Header{"Origin": {"https://friend.example"}}, 200},
-		"stranger":          {"POST", "polling", "3", http.Header{"Origin": {"https://stranger.example"}}, 403},
+		"wrong_replica":     {"POST", "polling", "3", http.Header{"Origin": {"https://stranger.example"}}, 403},
 		"own by TLS":        {"POST", "polling", "3", http.Header{"Origin": {"https://shop.example"}, "X-Forwarded-Proto": {"https"}}, 403},
 		"another transport": {"GET", "websocket", "", nil, 400},
 		"no transport":      {"GET", "smoke", "", nil, 400},
@@ -154,10 +154,10 @@ func TestForward_PollAndUpgrade(t *testing.T) {
 	if _, _, err := ws.ReadMessage(); err == nil {
 		t.Error("the session goes on after its end")
 	}
-	if n := counter(t, all[2], `spanwire_forward_requests_total{transport="websocket"}`); n != "1" {
+	if n := counter(t, all[2], `spanwire_sessionproxy_requests_total{transport="websocket"}`); n != "1" {
 		t.Errorf("%s WebSockets were counted", n)
 	}
-	if n := counter(t, all[0], "spanwire_forward_taken_total"); n != "2" {
+	if n := counter(t, all[0], "spanwire_sessionproxy_received_requests_total"); n != "2" {
 		t.Errorf("%s requests were taken", n)
 	}
 }
@@ -167,9 +167,9 @@ func TestForward_PollAndUpgrade(t *testing.T) {
 func TestForward_Not(t *testing.T) {
 	another := httptest.NewServer(http.NotFoundHandler())
 	defer another.Close()
-	for cause, change := range map[string]func(first bool, c *config.Config){
-		"no address": func(_ bool, c *config.Config) { c.Cluster.ForwardAddress = "" },
-		"stranger": func(first bool, c *config.Config) {
+	for reason, change := range map[string]func(first bool, c *config.Config){
+		"no_address": func(_ bool, c *config.Config) { c.Cluster.ForwardAddress = "" },
+		"wrong_replica": func(first bool, c *config.Config) {
 			if first {
 				// replicas of another secret do not know each other at all
 				c.Cluster.ForwardAdvertise = another.Listener.Addr().String()
@@ -182,7 +182,7 @@ func TestForward_Not(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(cause, func(t *testing.T) {
+		t.Run(reason, func(t *testing.T) {
 			first := true
 			all := brokertest.Cluster(t, 2, func(c *config.Config) {
 				change(first, c)
@@ -192,7 +192,7 @@ func TestForward_Not(t *testing.T) {
 			if r.status != http.StatusBadRequest || r.body != unknownSession {
 				t.Errorf("answered %d %q", r.status, r.body)
 			}
-			if n := counter(t, all[1], `spanwire_forward_failed_total{cause="`+cause+`"}`); n != "1" {
+			if n := counter(t, all[1], `spanwire_sessionproxy_failures_total{reason="`+reason+`"}`); n != "1" {
 				t.Errorf("counted %s", n)
 			}
 		})

@@ -8,10 +8,9 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/loglimit"
+	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/origin"
 )
 
@@ -19,14 +18,14 @@ import (
 // each, with its reason.
 type guard struct {
 	listener string
-	refused  *prometheus.CounterVec
+	rejected metrics.Counters // by reason
 	log      *slog.Logger
 	quiet    loglimit.ByCause // a line a second for each reason
 }
 
 func (b *Broker) guard(listener string) *guard {
 	return &guard{
-		listener: listener, refused: b.refused.MustCurryWith(prometheus.Labels{"listener": listener}),
+		listener: listener, rejected: b.listenerMetrics.Rejected.Of("listener", listener),
 		log: b.log.With("listener", listener), quiet: loglimit.ByCause{PerSecond: 1},
 	}
 }
@@ -41,7 +40,7 @@ type refusal struct {
 
 // refuse answers a request. The log gets more facts with args.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why *refusal, args ...any) {
-	g.refused.WithLabelValues(why.reason).Inc()
+	g.rejected.With(why.reason).Inc()
 	g.say(why, r.RemoteAddr, args...)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")

@@ -22,7 +22,7 @@ type handshakes struct {
 }
 
 func (b *Broker) handshakes(door string) *handshakes {
-	return &handshakes{log: b.log.With("door", door), counter: b.failedHandshakes.WithLabelValues(door)}
+	return &handshakes{log: b.log.With("door", door), counter: b.tlsMetrics.FailedHandshakes.With(door)}
 }
 
 func (h *handshakes) failed(cause string) {

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/metrics"
 )
@@ -61,7 +59,7 @@ func TestOperators(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := &operators{callers: c.callers, insecure: c.insecure, guard: &guard{
-				refused: metrics.NewHTTPRefused(nil).MustCurryWith(prometheus.Labels{"listener": "operators"}), log: slog.New(slog.DiscardHandler),
+				rejected: metrics.NewListener(nil).Rejected.Of("listener", "operators"), log: slog.New(slog.DiscardHandler),
 			}}
 			ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 			for want, h := range map[*int]http.Handler{&c.look: o.look(ok), &c.operate: o.operate(ok)} {

@@ -116,7 +116,7 @@ func TestStart_mTLS(t *testing.T) {
 			}
 		})
 	}
-	if _, text := get(t, "http://"+b.OperatorAddress()+"/metrics"); !strings.Contains(text, `spanwire_certificate_failed_handshakes_total{door="services"}`) {
+	if _, text := get(t, "http://"+b.OperatorAddress()+"/metrics"); !strings.Contains(text, `spanwire_certificate_failed_handshakes_total{listener="services"}`) {
 		t.Error("handshakes that came to nothing are not counted")
 	}
 }
@@ -260,7 +260,7 @@ func TestStart_TLS(t *testing.T) {
 		if err == nil {
 			found := false
 			for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-				found = found || strings.HasPrefix(lines.Text(), `spanwire_certificate_not_after_seconds{of="http certificate"}`)
+				found = found || strings.HasPrefix(lines.Text(), `spanwire_certificate_not_after_seconds{listener="browsers"}`)
 			}
 			response.Body.Close()
 			if !found {

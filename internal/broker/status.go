@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/spanwire/spanwire/internal/admin"
 	"github.com/spanwire/spanwire/internal/dispatch"
 )
@@ -60,6 +62,9 @@ func (b *Broker) OperatorAddress() string {
 
 // NATSAddress is where other replicas reach the embedded NATS server, or empty.
 func (b *Broker) NATSAddress() string { return b.bus.Address() }
+
+// Metrics is what the operators' listener serves at /metrics.
+func (b *Broker) Metrics() prometheus.Gatherer { return b.registry }
 
 // Joined waits until the cluster, as this replica knows it, has n replicas or more.
 func (b *Broker) Joined(ctx context.Context, n int) error {

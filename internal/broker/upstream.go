@@ -15,8 +15,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/loglimit"
@@ -36,7 +34,7 @@ type upstream struct {
 	writeTimeout time.Duration
 	proxies      []netip.Prefix
 	proxy        *httputil.ReverseProxy
-	failures     *prometheus.CounterVec
+	failures     metrics.Counters
 	log          *slog.Logger
 	quiet        loglimit.ByCause // a line a second for each reason
 }
@@ -138,7 +136,7 @@ func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // answer counts, logs and answers a failure.
 func (u *upstream) answer(w http.ResponseWriter, r *http.Request, reason, setting string, err error, code int, again time.Duration, text string) {
-	u.failures.WithLabelValues(reason).Inc()
+	u.failures.With(reason).Inc()
 	if ok, suppressed := u.quiet.Allow(reason); ok {
 		u.log.Warn("request to the upstream failed", "reason", reason, "upstream", u.target.Redacted(), "address", r.RemoteAddr,
 			"setting", setting, "err", err, "suppressed", suppressed)

@@ -341,7 +341,7 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	case dp.Kind == Message:
 		m.Messages.Inc()
 	case dp.foreign():
-		m.Forwarded.Inc()
+		m.FromPeers.Inc()
 	case dp.Kind == Event:
 		l.told = true
 		m.Events.Inc()

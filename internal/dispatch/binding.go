@@ -335,7 +335,7 @@ func (b *Binding) decide(decision Decision) {
 		m.NamespacesFull.Inc()
 		b.d.reportFull(b.socket.Namespace())
 	case Away:
-		m.Away.Inc()
+		m.Absent.Inc()
 		reason = sio.ReasonForcedServerClose
 	}
 	for _, l := range lanes {

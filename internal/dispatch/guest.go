@@ -44,7 +44,7 @@ func (a *Attachment) receiveLocked(dp *Dispatch, who guest) {
 	dp.lane = l
 	g.waiting++
 	g.bytes += dp.size
-	a.d.metrics.WaitingForward.Inc()
+	a.d.metrics.WaitingPeers.Inc()
 	l.queue.push(dp)
 	l.queuedLocked(dp)
 	l.placeLocked()
@@ -54,7 +54,7 @@ func (a *Attachment) receiveLocked(dp *Dispatch, who guest) {
 func (g *guests) leaveLocked(dp *Dispatch) {
 	g.waiting--
 	g.bytes -= dp.size
-	dp.lane.service.d.metrics.WaitingForward.Dec()
+	dp.lane.service.d.metrics.WaitingPeers.Dec()
 }
 
 // partLocked forgets a guest of whom nothing is left.

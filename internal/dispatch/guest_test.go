@@ -79,7 +79,7 @@ func TestDispatcher_Forward_shares(t *testing.T) {
 			if len(v.done) != 31 || len(a.a.guests.lanes) != 0 || a.a.guests.bytes != 0 {
 				t.Errorf("%d of 31 resolved; %d guests, %d bytes are left", len(v.done), len(a.a.guests.lanes), a.a.guests.bytes)
 			}
-			if n := value(t, f.m.WaitingShare) + value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingWindow) + value(t, f.m.WaitingForward); n != 0 {
+			if n := value(t, f.m.WaitingShare) + value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingWindow) + value(t, f.m.WaitingPeers); n != 0 {
 				t.Errorf("%d are left", n)
 			}
 		})
@@ -116,7 +116,7 @@ func TestDispatcher_Forward_leaving(t *testing.T) {
 		v.forward(fmt.Sprint("far", n), "1")
 	}
 	b.a.Detach()
-	if n := value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingForward) + value(t, f.m.WaitingShare); n != 0 || len(v.done) != 0 {
+	if n := value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingPeers) + value(t, f.m.WaitingShare); n != 0 || len(v.done) != 0 {
 		t.Errorf("%d are left, %d were told", n, len(v.done))
 	}
 }

@@ -57,7 +57,7 @@ func (s *Socket) expect(d *hub.Delivery) bool {
 	s.acks[d.AckID] = d
 	s.mu.Unlock()
 	if oldest != nil {
-		s.client.server.metrics.AcksForgotten.Inc()
+		s.client.server.metrics.AcksEvicted.Inc()
 		s.client.server.noteLimit("max-outstanding-acks", "the oldest ack that a browser owes counts as missing: it owes more than max-outstanding-acks")
 		oldest.Left(s.id)
 	}

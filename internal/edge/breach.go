@@ -52,7 +52,7 @@ func (c *client) breakRule(cause string, m message) {
 // closeFor counts a breach and closes the session, with an explanation to the browser where it is
 // of a limit.
 func (c *client) closeFor(cause string, m message) {
-	c.server.metrics.Breaches.WithLabelValues(cause).Inc()
+	c.server.metrics.Violations.With(cause).Inc()
 	c.debug(cause, m)
 	l, limited := c.server.explained[cause]
 	n := &engineio.Notice{Level: slog.LevelWarn, Cause: cause, Setting: l.setting, Text: "the browser broke a rule: " + c.rule(cause)}

@@ -85,7 +85,7 @@ func TestClient_Breaches(t *testing.T) {
 				if n := strings.Count(w.log.String(), "broke a rule"); n != 1 || strings.Contains(w.log.String(), b.SessionID) {
 					t.Errorf("%d lines: %s", n, w.log)
 				}
-				if w.edge.unfinished.Load() != 0 || value(w.metrics.Unfinished) != 0 {
+				if w.edge.unfinished.Load() != 0 || value(w.metrics.Incomplete) != 0 {
 					t.Errorf("%d bytes are left", w.edge.unfinished.Load())
 				}
 			})

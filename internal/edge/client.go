@@ -71,7 +71,7 @@ func (c *client) Message(data []byte, binary bool) {
 		return
 	}
 	if c.draining && p.Type != socketio.Ack && p.Type != socketio.BinaryAck && p.Type != socketio.Disconnect {
-		c.server.metrics.Untaken.Inc()
+		c.server.metrics.DrainedPackets.Inc()
 		return
 	}
 	if p.Type == socketio.Connect {
@@ -124,13 +124,13 @@ func (c *client) decode(data []byte, binary bool) (p socketio.Packet, complete b
 // hold counts bytes of an unfinished packet and tells whether there is room for them.
 func (c *client) hold(n int) bool {
 	c.held += n
-	c.server.metrics.Unfinished.Add(float64(n))
+	c.server.metrics.Incomplete.Add(float64(n))
 	return c.server.unfinished.Add(int64(n)) <= c.server.options.MaxUnfinished
 }
 
 func (c *client) release() {
 	c.server.unfinished.Add(-int64(c.held))
-	c.server.metrics.Unfinished.Sub(float64(c.held))
+	c.server.metrics.Incomplete.Sub(float64(c.held))
 	c.held = 0
 }
 

@@ -91,7 +91,7 @@ func TestClient_EventWhilePending(t *testing.T) {
 		b.Send(`2["a"]`)
 		b.ExpectClosed()
 		synctest.Wait()
-		if value(w.metrics.GivenUp) != 1 || value(w.metrics.Pending) != 0 || w.sockets("/") != 0 {
+		if value(w.metrics.Abandoned) != 1 || value(w.metrics.Pending) != 0 || w.sockets("/") != 0 {
 			t.Error("the connect is still pending")
 		}
 	})
@@ -212,7 +212,7 @@ func TestClient_EndWhilePending(t *testing.T) {
 		}
 		b.Cut()
 		synctest.Wait()
-		if w.sockets("/") != 0 || value(w.metrics.GivenUp) != 1 {
+		if w.sockets("/") != 0 || value(w.metrics.Abandoned) != 1 {
 			t.Error("the socket is still there")
 		}
 		w.service.late(c, sio.Result{Outcome: sio.Handled})
@@ -301,7 +301,7 @@ func TestClient_ConnectTimeoutWhilePending(t *testing.T) {
 		b.SendConnect("/", nil)
 		b.ExpectClosed()
 		synctest.Wait()
-		if value(w.metrics.GivenUp) != 1 || w.sockets("/") != 0 {
+		if value(w.metrics.Abandoned) != 1 || w.sockets("/") != 0 {
 			t.Error("the connect is still pending")
 		}
 	})
@@ -317,8 +317,8 @@ func TestClient_Away(t *testing.T) {
 		b := w.Open(edgetest.Options{})
 		b.SendConnect("/", nil)
 		b.ExpectClosed()
-		if passed := time.Since(begin); passed < 3*time.Second || value(w.metrics.Away) != 1 || value(w.metrics.GivenUp) != 0 {
-			t.Errorf("closed after %v, counted %v", passed, value(w.metrics.Away))
+		if passed := time.Since(begin); passed < 3*time.Second || value(w.metrics.Absent) != 1 || value(w.metrics.Abandoned) != 0 {
+			t.Errorf("closed after %v, counted %v", passed, value(w.metrics.Absent))
 		}
 	})
 }

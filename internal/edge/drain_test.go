@@ -63,7 +63,7 @@ func TestServer_Drain_answers(t *testing.T) {
 						t.Error("an event was taken while the server drained")
 					}
 				}
-				if n := value(w.metrics.Untaken); n != 1 {
+				if n := value(w.metrics.DrainedPackets); n != 1 {
 					t.Errorf("%v packets were counted as not taken", n)
 				}
 			})

@@ -157,7 +157,7 @@ func TestSocket_TooManyOutstandingAcks(t *testing.T) {
 		if a, b := <-second, <-third; a.Missing != 0 || b.Missing != 0 {
 			t.Errorf("second %+v, third %+v", a, b)
 		}
-		if value(w.metrics.AcksForgotten) != 1 {
+		if value(w.metrics.AcksEvicted) != 1 {
 			t.Error("not counted")
 		}
 	})
@@ -272,7 +272,7 @@ func TestSocket_Reasons(t *testing.T) {
 				if got := w.service.reasons(); !slices.Equal(got, []sio.Reason{want, want}) {
 					t.Errorf("got %q", got)
 				}
-				if value(w.metrics.Disconnects.WithLabelValues(string(want))) != 2 {
+				if value(w.metrics.Disconnects.With(string(want))) != 2 {
 					t.Error("not counted")
 				}
 			})

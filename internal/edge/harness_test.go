@@ -86,7 +86,13 @@ func newWorld(t testing.TB, change func(*setup)) *world {
 	if err := s.edge.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, log: &syncBuffer{}, metrics: metrics.NewEdge(nil)}
+	registry := prometheus.NewRegistry()
+	t.Cleanup(func() {
+		if all, err := metrics.Undeclared(registry); err != nil || len(all) > 0 {
+			t.Errorf("metrics that are not declared: %q, %v", all, err)
+		}
+	})
+	w := &world{t: t, log: &syncBuffer{}, metrics: metrics.NewEdge(registry)}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	w.hub = hub.NewWithJournal(replica, hub.Alone{}, s.journal, metrics.NewHub(nil))
 	w.dispatcher = dispatch.New(s.dispatch, metrics.NewDispatch(nil), log)
@@ -144,7 +150,7 @@ func (w *world) socketOf(ns sio.Namespace) *Socket {
 }
 
 func (w *world) breaches(cause string) float64 {
-	return value(w.metrics.Breaches.WithLabelValues(cause))
+	return value(w.metrics.Violations.With(cause))
 }
 
 func value(c prometheus.Collector) float64 { return testutil.ToFloat64(c) }

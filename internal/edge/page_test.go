@@ -125,5 +125,5 @@ func (p *page) expect(recovered bool, events ...string) {
 }
 
 func (w *world) outcome(outcome string) float64 {
-	return value(w.metrics.Recoveries.WithLabelValues(outcome))
+	return value(w.metrics.Recoveries.With(outcome))
 }

@@ -184,13 +184,13 @@ func (r *recovery) listLocked(rec *record) {
 	} else {
 		rec.element = r.absent.InsertAfter(rec, at)
 	}
-	r.server.metrics.Absent.Inc()
+	r.server.metrics.Recoverable.Inc()
 }
 
 func (r *recovery) unlistLocked(rec *record) {
 	r.absent.Remove(rec.element)
 	rec.element = nil
-	r.server.metrics.Absent.Dec()
+	r.server.metrics.Recoverable.Dec()
 }
 
 // armLocked sets the timer for the record that expires next. It runs on the runtime's goroutine and

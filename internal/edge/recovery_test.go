@@ -37,7 +37,7 @@ func TestRecovery_OK(t *testing.T) {
 		w.emit("/admin", "first", `[1]`)
 		p.read(1)
 		p.cut()
-		if got := value(w.metrics.Absent); got != 1 {
+		if got := value(w.metrics.Recoverable); got != 1 {
 			t.Errorf("%v are absent", got)
 		}
 		w.emit("/admin", "all", `[2]`)
@@ -66,7 +66,7 @@ func TestRecovery_OK(t *testing.T) {
 		if connects[0].socket.Introduction().Recovered || !slices.Equal(reasons, []sio.Reason{sio.ReasonTransportClose}) {
 			t.Errorf("reasons %q", reasons)
 		}
-		if w.outcome(outcomeRecovered) != 1 || value(w.metrics.Replayed) != 4 || value(w.metrics.Absent) != 0 {
+		if w.outcome(outcomeRecovered) != 1 || value(w.metrics.Replayed) != 4 || value(w.metrics.Recoverable) != 0 {
 			t.Error("not counted")
 		}
 	})
@@ -136,7 +136,7 @@ func TestRecovery_Window(t *testing.T) {
 		p.cut()
 		w.emit("/", "gone", `[]`)
 		time.Sleep(2*time.Minute + time.Second)
-		if got := value(w.metrics.Absent); got != 0 {
+		if got := value(w.metrics.Recoverable); got != 0 {
 			t.Errorf("%v are absent", got)
 		}
 		p.connect(nil)
@@ -298,7 +298,7 @@ func TestRecovery_Sessions(t *testing.T) {
 			p.connect(nil)
 			p.expect(i > 0)
 		}
-		if value(w.metrics.RecoveryOverflows) != 1 || value(w.metrics.Absent) != 0 {
+		if value(w.metrics.RecoveryOverflows) != 1 || value(w.metrics.Recoverable) != 0 {
 			t.Error("not counted")
 		}
 	})

@@ -133,11 +133,11 @@ func (s *Socket) decided(d dispatch.Decision) {
 		})
 	case dispatch.Away:
 		if s.unasked && !s.client.alone() {
-			s.refuseSilently(m.Away)
+			s.refuseSilently(m.Absent)
 			return
 		}
 		if s.giveUp() {
-			m.Away.Inc()
+			m.Absent.Inc()
 			// Standard clients try again after the loss of the transport, and give up after a
 			// connect error.
 			s.client.session.CloseNoted(sio.ReasonForcedServerClose, noticeAway)
@@ -300,10 +300,10 @@ func (s *Socket) leave(reason sio.Reason) {
 	c.remove(s, was != pending, told)
 	if was == pending {
 		c.server.metrics.Pending.Dec()
-		c.server.metrics.GivenUp.Inc()
+		c.server.metrics.Abandoned.Inc()
 	} else {
 		c.server.metrics.Connected.Dec()
-		c.server.metrics.Disconnects.WithLabelValues(string(reason)).Inc()
+		c.server.metrics.Disconnects.With(string(reason)).Inc()
 		s.note(sio.Disconnected, string(reason), rooms)
 		if told {
 			s.tellDisconnect()

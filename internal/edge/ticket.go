@@ -45,7 +45,7 @@ func (s *Socket) issue() {
 		if failure == "" {
 			return
 		}
-		server.metrics.Recoveries.WithLabelValues(failure).Inc()
+		server.metrics.Recoveries.With(failure).Inc()
 		server.log.Debug("socket not recovered", "namespace", s.namespace, "session", s.client.session.Name(), "cause", failure)
 	}
 	s.id = server.newSocketID()
@@ -124,7 +124,7 @@ func (s *Socket) replay() {
 		return
 	}
 	m := s.client.server.metrics
-	m.Recoveries.WithLabelValues(outcomeRecovered).Inc()
+	m.Recoveries.With(outcomeRecovered).Inc()
 	m.Replayed.Add(float64(len(s.ticket.missed)))
 	for _, d := range s.ticket.missed {
 		s.write(d)

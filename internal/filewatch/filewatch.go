@@ -28,7 +28,7 @@ type Source interface {
 // Watcher looks after sources. Make one with New, Add all, and Run it.
 type Watcher struct {
 	interval time.Duration
-	metrics  *metrics.Reload
+	metrics  *metrics.FileWatch
 	log      *slog.Logger
 	watched  []*watched
 }
@@ -43,14 +43,14 @@ type watched struct {
 }
 
 // New makes a watcher that looks once in an interval.
-func New(interval time.Duration, m *metrics.Reload, log *slog.Logger) *Watcher {
+func New(interval time.Duration, m *metrics.FileWatch, log *slog.Logger) *Watcher {
 	return &Watcher{interval: interval, metrics: m, log: log}
 }
 
 // Add watches a source that has been loaded. name is for people. changed is called after each time
 // that it was loaded anew; it may be nil.
 func (w *Watcher) Add(name string, s Source, changed func()) {
-	w.metrics.Stale.WithLabelValues(name).Set(0)
+	w.metrics.Stale.With(name).Set(0)
 	w.watched = append(w.watched, &watched{name: name, source: s, digest: digest(s.Files()), changed: changed})
 }
 
@@ -83,8 +83,8 @@ func (w *Watcher) look() {
 			// The next look tries again: files of one source may be replaced one after another, and
 			// a certificate may begin to be valid.
 			if !bytes.Equal(now, x.refused) {
-				w.metrics.Failed.WithLabelValues(x.name).Inc()
-				w.metrics.Stale.WithLabelValues(x.name).Set(1)
+				w.metrics.Failed.With(x.name).Inc()
+				w.metrics.Stale.With(x.name).Set(1)
 				w.log.Error("changed files cannot be used; what was read before stays in force", "what", x.name, "error", err)
 			}
 			x.refused = now
@@ -92,8 +92,8 @@ func (w *Watcher) look() {
 		}
 		// as it was before it was read: what changed meanwhile is found at the next look
 		x.digest, x.refused = now, nil
-		w.metrics.Loaded.WithLabelValues(x.name).Inc()
-		w.metrics.Stale.WithLabelValues(x.name).Set(0)
+		w.metrics.Loaded.With(x.name).Inc()
+		w.metrics.Stale.With(x.name).Set(0)
 		w.log.Info("changed files were read", "what", x.name)
 		if x.changed != nil {
 			x.changed()

@@ -83,10 +83,10 @@ func TestWatcher(t *testing.T) {
 		if err := s.Load(); err != nil {
 			t.Fatal(err)
 		}
-		m := metrics.NewReload(nil)
+		m := metrics.NewFileWatch(nil)
 		w, changed := New(time.Second, m, slog.New(slog.DiscardHandler)), 0
 		w.Add("text", s, func() { changed++ })
-		stale := m.Stale.WithLabelValues("text")
+		stale := m.Stale.With("text")
 
 		const again = -1 // what cannot be used is tried at each look
 		for _, step := range []struct {
@@ -113,7 +113,7 @@ func TestWatcher(t *testing.T) {
 				t.Errorf("%s: text %q, %d loads, %d changes, stale %d", step.name, s.text, s.loads, changed, value(t, stale))
 			}
 		}
-		if n := value(t, m.Failed.WithLabelValues("text")); n != 3 {
+		if n := value(t, m.Failed.With("text")); n != 3 {
 			t.Errorf("%d failures were counted", n)
 		}
 	})

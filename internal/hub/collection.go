@@ -67,7 +67,7 @@ func (c *Collection) acked(id sio.SocketID, ack sio.Ack) {
 		c.metrics.AcksLate.Inc()
 		return
 	}
-	c.metrics.AcksCame.Inc()
+	c.metrics.AcksReceived.Inc()
 	c.came = append(c.came, sio.SocketAck{Socket: id, Ack: ack})
 }
 
@@ -75,7 +75,7 @@ func (c *Collection) left(id sio.SocketID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.settleLocked(id) {
-		c.metrics.AcksLeft.Inc()
+		c.metrics.AcksDisconnected.Inc()
 	}
 }
 

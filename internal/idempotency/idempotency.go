@@ -42,7 +42,7 @@ type Others interface {
 // Calls remembers.
 type Calls struct {
 	o       Options
-	metrics *metrics.Once
+	metrics *metrics.Idempotency
 
 	mu    sync.Mutex // guards what follows
 	known map[sio.CallKey]*call
@@ -68,7 +68,7 @@ type call struct {
 const overhead = 512
 
 // New makes an empty memory.
-func New(o Options, m *metrics.Once) *Calls {
+func New(o Options, m *metrics.Idempotency) *Calls {
 	o.Window = cmp.Or(o.Window, 5*time.Minute)
 	o.MaxKeys = cmp.Or(o.MaxKeys, 10_000)
 	o.MaxBytes = cmp.Or(o.MaxBytes, 64<<20)
@@ -87,7 +87,7 @@ func (c *Calls) Do(ctx context.Context, key sio.CallKey, request sio.CallDigest,
 			return c.run(ctx, x, carryOut)
 		}
 		if x.request != request {
-			c.metrics.Misused.Inc()
+			c.metrics.Conflicts.Inc()
 			return nil, false, errMisused()
 		}
 		select {

@@ -28,7 +28,7 @@ func value(c prometheus.Metric) float64 {
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 }
 
-func newCalls(o Options) *Calls { return New(o, metrics.NewOnce(nil)) }
+func newCalls(o Options) *Calls { return New(o, metrics.NewIdempotency(nil)) }
 
 // caller makes calls and counts those that were carried out.
 type caller struct {
@@ -74,8 +74,8 @@ func TestCalls_Do(t *testing.T) {
 		c.want(c.call("failing", 1, ""), " false 0", 4)
 		c.want(c.call("failing", 1, "four"), "four false 0", 5)
 		m := c.calls.metrics
-		if value(m.Replayed) != 2 || value(m.Misused) != 1 || value(m.Keys) != 2 {
-			t.Errorf("replayed %v, misused %v, keys %v", value(m.Replayed), value(m.Misused), value(m.Keys))
+		if value(m.Replayed) != 2 || value(m.Conflicts) != 1 || value(m.Keys) != 2 {
+			t.Errorf("replayed %v, misused %v, keys %v", value(m.Replayed), value(m.Conflicts), value(m.Keys))
 		}
 	})
 }

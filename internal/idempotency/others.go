@@ -39,7 +39,7 @@ func (c *Calls) elsewhere(ctx context.Context, x *call) (answer []byte, err erro
 			f := &found[i]
 			switch {
 			case f.Request != x.request:
-				c.metrics.Misused.Inc()
+				c.metrics.Conflicts.Inc()
 				return nil, errMisused()
 			case f.State == sio.CallDone && f.Answer == nil:
 				return nil, sio.E(sio.CodeTooLarge, "idempotency key",
@@ -53,7 +53,7 @@ func (c *Calls) elsewhere(ctx context.Context, x *call) (answer []byte, err erro
 		}
 		if c.mayGoOn(x, goOn) {
 			if silent {
-				c.metrics.Unasked.Inc()
+				c.metrics.Unconfirmed.Inc()
 			}
 			return nil, nil
 		}

@@ -112,7 +112,7 @@ func (m *Mesh) borrowLocked(w *wanted) {
 	m.forgetLocked(b)
 	if !w.offer.refused {
 		w.offer.refused = true
-		m.metrics.Refused.Inc()
+		m.metrics.Rejected.Inc()
 		m.log.Warn("an instance of another replica cannot serve here", "instance", b.instance, "other", b.replica, "error", err)
 	}
 }

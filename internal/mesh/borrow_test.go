@@ -270,7 +270,7 @@ func TestMesh_Lend_Conflict(t *testing.T) {
 		a.dispatcher.refuse = true
 		a.dispatcher.mu.Unlock()
 		b.dispatcher.attachLocal("i", echo)
-		eventually(t, "refused", func() bool { return value(a.mesh.metrics.Refused) == 1 })
+		eventually(t, "refused", func() bool { return value(a.mesh.metrics.Rejected) == 1 })
 		a.dispatcher.mu.Lock()
 		a.dispatcher.refuse = false
 		a.dispatcher.mu.Unlock()

@@ -49,7 +49,7 @@ func (m *Mesh) mayGather() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.gathers >= m.options.MaxGathers || m.life.Err() != nil {
-		m.metrics.GathersRefused.Inc()
+		m.metrics.GathersRejected.Inc()
 		return false
 	}
 	m.gathers++

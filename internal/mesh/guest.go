@@ -108,7 +108,7 @@ func (m *Mesh) farewellLocked(now time.Time) {
 			}
 			m.guests.forget(origin, who)
 			if err == nil {
-				m.metrics.Farewells.Inc()
+				m.metrics.OrphanedDisconnects.Inc()
 				touched[who.instance] = struct{}{}
 			}
 		}

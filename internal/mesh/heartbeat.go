@@ -178,7 +178,7 @@ func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
 		x = &member{id: origin, offers: make(map[sio.InstanceID]*offer)}
 		m.publisher.Joined(origin)
 		m.metrics.Joined.Inc()
-		m.metrics.Replicas.Inc()
+		m.metrics.Peers.Inc()
 		m.log.Info("a replica joined", "other", origin, "http", h.HTTPAddress, "grpc", h.GRPCAddress)
 	}
 	changed := fresh || x.told.GRPCAddress != h.GRPCAddress || x.told.HTTPAddress != h.HTTPAddress || len(x.told.Instances) != len(h.Instances)
@@ -243,7 +243,7 @@ func (m *Mesh) removeLocked(x *member, went func(sio.ReplicaID)) {
 	m.mu.Unlock()
 	went(x.id)
 	m.lent.forget(x.id)
-	m.metrics.Replicas.Dec()
+	m.metrics.Peers.Dec()
 	m.notify()
 }
 

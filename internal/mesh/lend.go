@@ -102,7 +102,7 @@ func (l *lent) keep(here map[lentTo]bool) {
 // more, the origin learns so from the heartbeat that told all, and gives them elsewhere.
 func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 	if !m.lent.accept(origin, batch) {
-		m.metrics.Untaken.Add(float64(len(batch.Dispatches)))
+		m.metrics.Undeliverable.Add(float64(len(batch.Dispatches)))
 		return
 	}
 	to := lentTo{batch.Instance, batch.Generation}
@@ -126,9 +126,9 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 		})
 		switch sio.CodeOf(err) {
 		case 0:
-			m.metrics.Taken.Inc()
+			m.metrics.Received.Inc()
 		case sio.CodeNotFound:
-			m.metrics.Untaken.Inc()
+			m.metrics.Undeliverable.Inc()
 			m.lent.done(to, d.ID)
 			m.guests.forget(origin, who)
 		default:

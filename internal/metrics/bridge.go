@@ -2,61 +2,49 @@
 
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
-// Bridge counts what passes the handlers' door.
+// Bridge counts what happens at the handlers' entry point.
 type Bridge struct {
-	Attached prometheus.Counter // streams that registered
-	Refused  prometheus.Counter // streams that did not
-	Stalled  prometheus.Counter // streams ended since they answered nothing
+	// streams, by outcome
+	Attached Counter
+	Rejected Counter
+	Stalled  Counter
 
-	FramesIn  prometheus.Counter
-	FramesOut prometheus.Counter
-	Unknown   prometheus.Counter // frames and actions that this broker does not know
-	Faults    prometheus.Counter // things that instances did wrong
-	Denied    prometheus.Counter // things that instances and callers may not do
-	Strangers prometheus.Counter // calls of nobody who is known
+	FramesIn   Counter
+	FramesOut  Counter
+	Unknown    Counter
+	Violations Counter
 
-	Commands prometheus.Counter // of instances
-	Emits    prometheus.Counter // of callers that are no instances
+	Unauthorized    Counter
+	Unauthenticated Counter
 
-	SocketIDRooms prometheus.Counter // joins to rooms that have the form of another socket's id
+	Commands Counter
+	Emits    Counter
 
-	DataTooLarge prometheus.Counter // data that was not kept with a socket
+	SocketIDRooms Counter // joins to rooms that have the form of another socket's id
+	DataTooLarge  Counter
 }
 
-// NewBridge makes and registers the metrics; with a nil Registerer they count for nobody.
+// NewBridge makes and registers the metrics; r may be nil.
 func NewBridge(r prometheus.Registerer) *Bridge {
-	f := promauto.With(r)
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "spanwire_bridge_" + name + "_total", Help: help})
-	}
-	streams := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "spanwire_bridge_streams_total", Help: "Streams of instances, by what became of them.",
-	}, []string{"outcome"})
-	frames := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "spanwire_bridge_frames_total", Help: "Frames on the streams of instances, by direction.",
-	}, []string{"direction"})
+	s := subsystem{"bridge", r}
+	streams := s.counters("streams_total", "Streams of instances, by outcome.", outcome("attached", "rejected", "stalled"))
+	frames := s.counters("frames_total", "Frames on the streams of instances, by direction.", one("direction", "in", "out"))
 	return &Bridge{
-		Attached:  streams.WithLabelValues("attached"),
-		Refused:   streams.WithLabelValues("refused"),
-		Stalled:   streams.WithLabelValues("stalled"),
-		FramesIn:  frames.WithLabelValues("in"),
-		FramesOut: frames.WithLabelValues("out"),
-		Unknown:   counter("unknown", "Frames and actions that this broker does not know, and skipped."),
-		Faults:    counter("faults", "Things that instances did wrong; the log tells each."),
-		Denied:    counter("denied", "Registrations, commands and calls of callers that may not (setting service-callers)."),
-		Strangers: counter("strangers", "Calls, by gRPC and HTTP, that showed no token or certificate that is known."),
-		Commands:  counter("commands", "Commands of instances."),
-		Emits:     counter("emits", "Emits of callers that are no instances."),
-
-		SocketIDRooms: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "spanwire_bridge_refused_joins_total", Help: "Joins that were refused, by reason.",
-		}, []string{"reason"}).WithLabelValues("socket_id_room"),
-
-		DataTooLarge: counter("data_too_large", "Data that was not kept with a socket, since it was larger than the setting max-socket-data."),
+		Attached:   streams.With("attached"),
+		Rejected:   streams.With("rejected"),
+		Stalled:    streams.With("stalled"),
+		FramesIn:   frames.With("in"),
+		FramesOut:  frames.With("out"),
+		Unknown:    s.counter("unknown_frames_total", "Frames and actions that this broker does not know and skipped."),
+		Violations: s.counter("protocol_violations_total", "Protocol violations by instances; the log has each."),
+		Unauthorized: s.counter("unauthorized_total",
+			"Registrations, commands and calls rejected because their caller lacks the right (setting service-callers)."),
+		Unauthenticated: s.counter("unauthenticated_total", "Calls by gRPC and HTTP without a valid token or client certificate."),
+		Commands:        s.counter("commands_total", "Commands of instances."),
+		Emits:           s.counter("emits_total", "Emits of callers that are not instances."),
+		SocketIDRooms:   s.counters("rejected_joins_total", "Joins that were rejected, by reason.", reason("socket_id_room")).With("socket_id_room"),
+		DataTooLarge:    s.counter("oversized_data_total", "Data not kept with a socket because it was larger than max-socket-data."),
 	}
 }

@@ -2,148 +2,146 @@
 
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // Dispatch counts what happens between sockets and instances.
 type Dispatch struct {
-	LocalInstances  prometheus.Gauge // attached to this replica
-	RemoteInstances prometheus.Gauge // attached elsewhere, reached over the backplane
-	Open            prometheus.Gauge // dispatches handed out and not resolved
-	Queued          prometheus.Gauge // dispatches that wait for a window or for an instance
-	Blocked         prometheus.Gauge // sockets that are not read, since their queue is full
-	Held            prometheus.Gauge // connects that wait for a service
-	WaitingWindow   prometheus.Gauge // sockets, by what their next dispatch waits for
-	WaitingShare    prometheus.Gauge
-	WaitingInstance prometheus.Gauge
-	// dispatches of other replicas and messages that wait for the window of an instance here
-	WaitingForward prometheus.Gauge
+	LocalInstances  Gauge // attached to this replica
+	RemoteInstances Gauge // attached to another, reached over the backplane
+	Open            Gauge
+	Queued          Gauge
+	Blocked         Gauge
+	Held            Gauge
 
-	DynamicNamespaces prometheus.Gauge // with sockets, registered by pattern only
+	// sockets, by what their next dispatch waits for
+	WaitingWindow   Gauge
+	WaitingShare    Gauge
+	WaitingInstance Gauge
 
-	absentHeld *prometheus.GaugeVec // connects that wait for an absent service, by its name
+	WaitingPeers Gauge // dispatches of other replicas, and messages, that wait for a window
 
-	Connects    prometheus.Counter // dispatches handed out, by kind
-	Events      prometheus.Counter
-	Disconnects prometheus.Counter
-	RoomEvents  prometheus.Counter
-	Messages    prometheus.Counter
-	Forwarded   prometheus.Counter // dispatches of other replicas handed to instances here
-	Released    prometheus.Counter // sockets that instances were told to forget
-	Rebalanced  prometheus.Counter // sockets assigned to another instance
-	// dispatches given back to a queue since their instance went away
-	Redelivered prometheus.Counter
+	DynamicNamespaces Gauge
 
-	Handled   prometheus.Counter // results, by outcome
-	Answered  prometheus.Counter
-	Refused   prometheus.Counter
-	Failed    prometheus.Counter
-	NotOpen   prometheus.Counter // results of dispatches that were not open: twice or foreign
-	Late      prometheus.Counter // results of dispatches that had been given up
+	absentHeld Gauges // by service
+
+	// dispatches handed out, by kind
+	Connects    Counter
+	Events      Counter
+	Disconnects Counter
+	RoomEvents  Counter
+	Messages    Counter
+
+	FromPeers   Counter
+	Released    Counter
+	Rebalanced  Counter
+	Redelivered Counter
+
+	// results, by outcome
+	Handled  Counter
+	Answered Counter
+	Refused  Counter
+	Failed   Counter
+	NotOpen  Counter // of dispatches that were not open: resolved twice, or of another instance
+	Late     Counter // of dispatches that had timed out
+
 	OpenTime  prometheus.Histogram
-	Unhandled prometheus.Counter // events that no service registered for
+	Unhandled Counter
 
-	DroppedDeadline   prometheus.Counter // dispatches that nobody will handle, by cause
-	DroppedNotStarted prometheus.Counter
-	DroppedAtMostOnce prometheus.Counter
-	DroppedHold       prometheus.Counter
-	DroppedPoison     prometheus.Counter
-	DroppedTooLarge   prometheus.Counter
-	DroppedLeft       prometheus.Counter
-	DroppedRoom       prometheus.Counter
-	DroppedMessage    prometheus.Counter
-	DroppedRetired    prometheus.Counter
+	// dropped dispatches, by reason
+	DroppedDeadline   Counter // handler-timeout
+	DroppedNotStarted Counter // handler-timeout, behind another dispatch of its socket
+	DroppedAtMostOnce Counter // its instance detached, and the service wants no redelivery
+	DroppedHold       Counter // hold-timeout or hold-sockets of an absent service
+	DroppedPoison     Counter // max-redeliveries
+	DroppedTooLarge   Counter // larger than a frame
+	DroppedLeft       Counter // its socket disconnected
+	DroppedRoom       Counter // max-room-events
+	DroppedMessage    Counter // the queue of messages is full
+	DroppedRetired    Counter // its service was retired
 
-	Accepted         prometheus.Counter // connects, by decision
-	ConnectRefused   prometheus.Counter
-	UnknownNamespace prometheus.Counter
-	NamespacesFull   prometheus.Counter
-	Away             prometheus.Counter
+	// connects, by outcome
+	Accepted         Counter
+	ConnectRefused   Counter
+	UnknownNamespace Counter
+	NamespacesFull   Counter
+	Absent           Counter
 }
 
-// NewDispatch makes and registers the metrics; with a nil Registerer they count for nobody.
+// NewDispatch makes and registers the metrics; r may be nil.
 func NewDispatch(r prometheus.Registerer) *Dispatch {
-	f := promauto.With(r)
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "spanwire_dispatch_" + name, Help: help})
+	s := subsystem{"dispatch", r}
+	d := &Dispatch{
+		Open:         s.gauge("open_dispatches", "Dispatches handed out and not resolved."),
+		Queued:       s.gauge("queued_dispatches", "Dispatches that wait for a window or for an instance."),
+		Blocked:      s.gauge("blocked_sockets", "Sockets that are not read because their queue is full."),
+		Held:         s.gauge("held_connects", "Connects that wait for a service to attach."),
+		WaitingPeers: s.gauge("waiting_peer_dispatches", "Dispatches of other replicas, and messages, that wait for the window of an instance of this one."),
+		absentHeld: s.gauges("absent_service_held_connects", "Connects that wait for an absent service, by service.",
+			label{name: "service", open: "names of services"}),
+		DynamicNamespaces: s.gauge("dynamic_namespaces", "Namespaces with sockets that services registered by pattern only."),
+		FromPeers:         s.counter("peer_dispatches_total", "Dispatches of other replicas handed to instances of this one."),
+		Released:          s.counter("released_sockets_total", "Sockets released by an instance because another one handles what it does not."),
+		Rebalanced: s.counters("moved_sockets_total", "Idle sockets assigned to another instance of their service, by reason.",
+			reason("rebalance")).With("rebalance"),
+		Redelivered: s.counter("redelivered_dispatches_total", "Dispatches taken back from instances that detached."),
+		OpenTime: s.histogram("duration_seconds", "Time from handing out a dispatch to its result.",
+			.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
+		Unhandled: s.counter("unhandled_events_total", "Events that no service registered for."),
 	}
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "spanwire_dispatch_" + name, Help: help})
-	}
-	vec := func(name, help, label string) func(string) prometheus.Counter {
-		v := f.NewCounterVec(prometheus.CounterOpts{Name: "spanwire_dispatch_" + name, Help: help}, []string{label})
-		return func(value string) prometheus.Counter { return v.WithLabelValues(value) }
-	}
-	instances := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "spanwire_dispatch_instances", Help: "Instances that events can be given to, by distance.",
-	}, []string{"distance"})
-	waiting := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "spanwire_dispatch_waiting_sockets",
-		Help: "Sockets whose next dispatch waits: for the window of their instance, for its event's share of that, or for an instance.",
-	}, []string{"for"})
-	dispatches := vec("dispatches_total", "Dispatches handed to instances, redelivered ones each time, by kind.", "kind")
-	results := vec("results_total", "Dispatches resolved by instances, by outcome.", "outcome")
-	dropped := vec("dropped_total", "Dispatches that no instance resolved or will resolve, by cause.", "cause")
-	moved := vec("moved_sockets_total", "Idle sockets assigned to another instance of their service, by reason.", "reason")
-	connects := vec("connects_total", "Connects of sockets, by decision.", "decision")
-	return &Dispatch{
-		LocalInstances:  instances.WithLabelValues("local"),
-		RemoteInstances: instances.WithLabelValues("remote"),
-		Open:            gauge("open", "Dispatches handed out and not resolved."),
-		Queued:          gauge("queued", "Dispatches that wait for a window or for an instance."),
-		Blocked:         gauge("blocked_sockets", "Sockets that are not read, since their queue is full."),
-		Held:            gauge("held_connects", "Connects that wait for a service to attach."),
-		WaitingWindow:   waiting.WithLabelValues("window"),
-		WaitingShare:    waiting.WithLabelValues("share"),
-		WaitingInstance: waiting.WithLabelValues("instance"),
-		WaitingForward:  gauge("waiting_forwards", "Dispatches of other replicas, and messages, that wait for the window of an instance here."),
-		absentHeld: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spanwire_dispatch_absent_service_held_connects", Help: "Connects that wait for an absent service, by service.",
-		}, []string{"service"}),
-		DynamicNamespaces: gauge("dynamic_namespaces", "Namespaces that have sockets and that services registered by pattern only."),
-		Connects:          dispatches("connect"),
-		Events:            dispatches("event"),
-		Disconnects:       dispatches("disconnect"),
-		RoomEvents:        dispatches("room_event"),
-		Messages:          dispatches("message"),
-		Forwarded:         counter("forwarded_total", "Dispatches of other replicas handed to instances of this one."),
-		Released:          counter("released_sockets_total", "Sockets that an instance was told to forget, since they went to another that handles what it does not."),
-		Rebalanced:        moved("rebalance"),
-		Redelivered:       counter("redelivered_total", "Dispatches taken back from instances that went away."),
-		Handled:           results("handled"),
-		Answered:          results("answered"),
-		Refused:           results("refused"),
-		Failed:            results("failed"),
-		NotOpen:           results("not_open"),
-		Late:              results("late"),
-		OpenTime: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "spanwire_dispatch_open_seconds", Help: "Time from handing a dispatch out to its result.",
-			Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}),
-		Unhandled:         counter("unhandled_total", "Events that no service registered for."),
-		DroppedDeadline:   dropped("deadline"),
-		DroppedNotStarted: dropped("not_started"),
-		DroppedAtMostOnce: dropped("at_most_once"),
-		DroppedHold:       dropped("hold"),
-		DroppedPoison:     dropped("max_redeliveries"),
-		DroppedTooLarge:   dropped("too_large"),
-		DroppedLeft:       dropped("left"),
-		DroppedRoom:       dropped("room_events"),
-		DroppedMessage:    dropped("messages"),
-		DroppedRetired:    dropped("retired"),
-		Accepted:          connects("accepted"),
-		ConnectRefused:    connects("refused"),
-		UnknownNamespace:  connects("unknown_namespace"),
-		NamespacesFull:    connects("namespaces_full"),
-		Away:              connects("away"),
-	}
+	d.instances(s)
+	d.results(s)
+	d.dropped(s)
+	d.connects(s)
+	return d
+}
+
+func (d *Dispatch) instances(s subsystem) {
+	instances := s.gauges("instances", "Instances that can take events, by location.", one("location", "local", "remote"))
+	d.LocalInstances, d.RemoteInstances = instances.With("local"), instances.With("remote")
+
+	waiting := s.gauges("waiting_sockets", "Sockets whose next dispatch waits, by reason: the window of their instance, the share of the event in that window, "+
+		"or an instance.", reason("instance", "share", "window"))
+	d.WaitingWindow, d.WaitingShare, d.WaitingInstance = waiting.With("window"), waiting.With("share"), waiting.With("instance")
+}
+
+func (d *Dispatch) results(s subsystem) {
+	dispatches := s.counters("dispatches_total", "Dispatches handed to instances, by kind; redelivered ones count each time.",
+		one("kind", "connect", "disconnect", "event", "message", "room_event"))
+	d.Connects, d.Events, d.Disconnects = dispatches.With("connect"), dispatches.With("event"), dispatches.With("disconnect")
+	d.RoomEvents, d.Messages = dispatches.With("room_event"), dispatches.With("message")
+
+	results := s.counters("results_total", "Results of instances, by outcome.",
+		outcome("answered", "failed", "handled", "late", "not_open", "refused"))
+	d.Handled, d.Answered, d.Refused = results.With("handled"), results.With("answered"), results.With("refused")
+	d.Failed, d.NotOpen, d.Late = results.With("failed"), results.With("not_open"), results.With("late")
+}
+
+func (d *Dispatch) dropped(s subsystem) {
+	dropped := s.counters("dropped_dispatches_total", "Dispatches that no instance resolved or will resolve, by reason.",
+		reason("at_most_once", "deadline", "disconnected", "hold", "max_redeliveries", "messages", "not_started", "retired", "room_events", "too_large"))
+	d.DroppedDeadline = dropped.With("deadline")
+	d.DroppedNotStarted = dropped.With("not_started")
+	d.DroppedAtMostOnce = dropped.With("at_most_once")
+	d.DroppedHold = dropped.With("hold")
+	d.DroppedPoison = dropped.With("max_redeliveries")
+	d.DroppedTooLarge = dropped.With("too_large")
+	d.DroppedLeft = dropped.With("disconnected")
+	d.DroppedRoom = dropped.With("room_events")
+	d.DroppedMessage = dropped.With("messages")
+	d.DroppedRetired = dropped.With("retired")
+}
+
+func (d *Dispatch) connects(s subsystem) {
+	connects := s.counters("connects_total", "Connects of sockets, by outcome.",
+		outcome("absent", "accepted", "namespaces_full", "refused", "unknown_namespace"))
+	d.Accepted, d.ConnectRefused = connects.With("accepted"), connects.With("refused")
+	d.UnknownNamespace, d.NamespacesFull = connects.With("unknown_namespace"), connects.With("namespaces_full")
+	d.Absent = connects.With("absent")
 }
 
 // AbsentHeld is the gauge of the connects that wait for the service while it is absent. Instances
-// choose the names of services, the setting max-services bounds them.
-func (d *Dispatch) AbsentHeld(service string) Gauge { return d.absentHeld.WithLabelValues(service) }
+// choose the names of services; the setting max-services bounds their number.
+func (d *Dispatch) AbsentHeld(service string) Gauge { return d.absentHeld.With(service) }
 
-// ForgetService removes what is measured of a service that is not known any more.
-func (d *Dispatch) ForgetService(service string) { d.absentHeld.DeleteLabelValues(service) }
+// ForgetService removes the gauges of a service that is no longer known.
+func (d *Dispatch) ForgetService(service string) { d.absentHeld.Forget(service) }

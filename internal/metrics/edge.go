@@ -2,100 +2,98 @@
 
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
-// Edge counts what happens at the browsers' door.
+// Edge counts what happens at the browsers' entry point.
 type Edge struct {
-	Connected prometheus.Gauge // sockets that are connected
-	Pending   prometheus.Gauge // sockets that wait for the services' decision
+	Connected Gauge
+	Pending   Gauge
 
-	Accepted         prometheus.Counter // connects that were accepted
-	Refused          prometheus.Counter // connects that a service refused
-	UnknownNamespace prometheus.Counter // connects to a namespace that no service has
-	NamespacesFull   prometheus.Counter // connects to one by pattern when there were too many
-	Away             prometheus.Counter // connects whose services stayed away
-	GivenUp          prometheus.Counter // connects that ended before they were decided
+	// connects, by outcome
+	Accepted         Counter
+	Refused          Counter // by a service
+	UnknownNamespace Counter // no service has the namespace
+	NamespacesFull   Counter // max-dynamic-namespaces
+	Absent           Counter // its service did not attach in time
+	Abandoned        Counter // ended before the decision
 
-	Disconnects *prometheus.CounterVec // sockets that were connected, by reason
-	Breaches    *prometheus.CounterVec // sessions closed since the browser broke a rule, by cause
+	Disconnects Counters // by reason
+	Violations  Counters // by reason
 
-	Events        prometheus.Counter // events from browsers
-	EventsFailed  prometheus.Counter // events that the dispatcher did not take
-	AcksReceived  prometheus.Counter // acks from browsers
-	AcksUnknown   prometheus.Counter // acks from browsers to which nobody waits
-	AcksSent      prometheus.Counter // acks to browsers
-	AcksTooLate   prometheus.Counter // acks for browsers that are gone
-	AcksForgotten prometheus.Counter // acks given up since too many are outstanding on one socket
-	// packets from browsers that came after the server's disconnect
-	LatePackets prometheus.Counter
-	Untaken     prometheus.Counter // events and connects that came while the replica drained
+	Events       Counter
+	EventsFailed Counter
 
-	VolatileDropped   prometheus.Counter // volatile events that could not be written at once
-	DeliveriesTooLate prometheus.Counter // events for sockets that were gone
-	// events for sessions whose queue was full, or that had just ended
-	DeliveriesDropped prometheus.Counter
-	// sessions closed since too much was held while a connect was pending
-	HeldOverflows   prometheus.Counter
-	ConnectTimeouts prometheus.Counter // sessions closed since no namespace was joined in time
-	Unfinished      prometheus.Gauge   // bytes of packets whose attachments have not all come
+	AcksReceived Counter
+	AcksUnknown  Counter // no emit waits for them
+	AcksEvicted  Counter // max-outstanding-acks
+	AcksSent     Counter
+	AcksTooLate  Counter
 
-	Recoveries *prometheus.CounterVec // connects that showed a private id, by outcome
-	// missed events that were sent to sockets that came back
-	Replayed          prometheus.Counter
-	Absent            prometheus.Gauge   // sockets that were cut off and may come back
-	RecoveryOverflows prometheus.Counter // those that may not, since there were too many
+	LatePackets    Counter
+	DrainedPackets Counter // dropped because the replica was draining
 
-	Bundles prometheus.Counter // requests for the client bundle
+	VolatileDropped   Counter
+	DeliveriesTooLate Counter
+	DeliveriesDropped Counter
+
+	HeldOverflows   Counter
+	ConnectTimeouts Counter
+	Incomplete      Gauge
+
+	Recoveries        Counters // by outcome
+	Replayed          Counter
+	Recoverable       Gauge
+	RecoveryOverflows Counter
+
+	Bundles Counter
 }
 
-// NewEdge makes and registers the metrics; with a nil Registerer they count for nobody.
+// NewEdge makes and registers the metrics; r may be nil.
 func NewEdge(r prometheus.Registerer) *Edge {
-	f := promauto.With(r)
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "spanwire_edge_" + name, Help: help})
+	s := subsystem{"edge", r}
+	connects := s.counters("connects_total", "Connects to namespaces, by outcome.",
+		outcome("abandoned", "absent", "accepted", "namespaces_full", "refused", "unknown_namespace"))
+	acks := s.counters("acks_received_total", "Acks expected of browsers, by outcome.", outcome("accepted", "evicted", "unknown"))
+	return &Edge{
+		Connected:        s.gauge("sockets", "Sockets that are connected."),
+		Pending:          s.gauge("pending_sockets", "Sockets that wait for the decision of services."),
+		Accepted:         connects.With("accepted"),
+		Refused:          connects.With("refused"),
+		UnknownNamespace: connects.With("unknown_namespace"),
+		NamespacesFull:   connects.With("namespaces_full"),
+		Absent:           connects.With("absent"),
+		Abandoned:        connects.With("abandoned"),
+		Disconnects:      s.counters("disconnects_total", "Connected sockets that disconnected, by reason.", reason(endings...)),
+		Violations: s.counters("protocol_violations_total", "Sessions closed because the browser violated the protocol or a limit, by reason.",
+			reason("ack_id", "attachment_bytes", "attachments", "attachments_overdue", "binary_unexpected", "connect_rate", "connect_twice", "depth", "event_name",
+				"event_name_length", "event_rate", "json", "msgpack", "msgpack_extension", "namespace", "namespaces", "payload", "payload_bytes", "placeholder",
+				"reserved", "state", "text_expected_binary", "too_many_attachments", "type", "unfinished")),
+		Events:            s.counter("events_total", "Events from browsers."),
+		EventsFailed:      s.counter("failed_events_total", "Events from browsers that the dispatcher did not take."),
+		AcksReceived:      acks.With("accepted"),
+		AcksUnknown:       acks.With("unknown"),
+		AcksEvicted:       acks.With("evicted"),
+		AcksSent:          s.counter("acks_sent_total", "Acks queued for browsers."),
+		AcksTooLate:       s.counter("late_acks_total", "Acks for sockets that had disconnected."),
+		LatePackets:       s.counter("late_packets_total", "Packets from browsers that arrived after the server disconnected the socket."),
+		DrainedPackets:    s.counter("drain_dropped_packets_total", "Events and connects from browsers dropped because this replica, or the one that forwards the WebSocket, was draining."),
+		VolatileDropped:   s.counter("dropped_volatile_events_total", "Volatile events dropped because the browser could not take them at once."),
+		DeliveriesTooLate: s.counter("late_deliveries_total", "Events for sockets that had disconnected."),
+		DeliveriesDropped: s.counter("dropped_deliveries_total", "Events dropped because the outbound queue of their session was full."),
+		HeldOverflows:     s.counter("held_overflows_total", "Sessions closed because too much was held while a connect was pending."),
+		ConnectTimeouts:   s.counter("connect_timeouts_total", "Sessions closed because no namespace was joined within connect-timeout."),
+		Incomplete:        s.gauge("incomplete_packet_bytes", "Bytes of packets whose attachments have not all arrived."),
+		Recoveries: s.counters("recoveries_total", "Connects of browsers that asked for the recovery of their socket, by outcome.",
+			outcome("backplane_gap", "claimed", "expired", "incomplete", "recovered", "too_large", "unknown", "unknown_offset")),
+		Replayed:          s.counter("replayed_events_total", "Missed events sent to recovered sockets."),
+		Recoverable:       s.gauge("recoverable_sockets", "Sockets that lost their connection and may be recovered."),
+		RecoveryOverflows: s.counter("recovery_overflows_total", "Sockets that lost their connection and may not be recovered, because of recovery-max-sessions."),
+		Bundles:           s.counter("bundle_requests_total", "Requests for the JavaScript client."),
 	}
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "spanwire_edge_" + name, Help: help})
-	}
-	vec := func(name, help, label string) *prometheus.CounterVec {
-		return f.NewCounterVec(prometheus.CounterOpts{Name: "spanwire_edge_" + name, Help: help}, []string{label})
-	}
-	m := &Edge{
-		Connected:         gauge("sockets", "Sockets that are connected."),
-		Pending:           gauge("pending_sockets", "Sockets that wait for the decision of services."),
-		Disconnects:       vec("disconnects_total", "Connected sockets that ended, by reason.", "reason"),
-		Breaches:          vec("breaches_total", "Sessions closed because the browser broke a rule, by cause.", "cause"),
-		Events:            counter("events_total", "Events from browsers."),
-		EventsFailed:      counter("events_failed_total", "Events from browsers that the dispatcher did not take."),
-		AcksSent:          counter("acks_sent_total", "Acks queued for browsers."),
-		AcksTooLate:       counter("acks_too_late_total", "Acks for browsers that were gone."),
-		LatePackets:       counter("late_packets_total", "Packets from browsers that were on their way when the server disconnected the socket."),
-		Untaken:           counter("untaken_packets_total", "Events and connects from browsers dropped because the replica, or the one that forwards the WebSocket, was draining."),
-		VolatileDropped:   counter("volatile_dropped_total", "Volatile events dropped because the browser could not take them at once."),
-		DeliveriesTooLate: counter("deliveries_too_late_total", "Events for sockets that were gone."),
-		DeliveriesDropped: counter("deliveries_dropped_total", "Events dropped because the outbound queue of their session was full."),
-		HeldOverflows:     counter("held_overflows_total", "Sessions closed because too much was held while a connect was pending."),
-		ConnectTimeouts:   counter("connect_timeouts_total", "Sessions closed because no namespace was joined in time."),
-		Unfinished:        gauge("unfinished_bytes", "Bytes of packets whose attachments have not all come."),
-		Recoveries:        vec("recoveries_total", "Connects of browsers that asked for their old socket, by outcome.", "outcome"),
-		Replayed:          counter("replayed_total", "Missed events sent to sockets that came back."),
-		Absent:            gauge("absent_sockets", "Sockets that were cut off and may come back."),
-		RecoveryOverflows: counter("recovery_overflows_total", "Sockets that were cut off and may not come back, because too many were."),
-		Bundles:           counter("bundle_requests_total", "Requests for the browser client."),
-	}
-	connects := vec("connects_total", "Connects to namespaces, by outcome.", "outcome")
-	m.Accepted = connects.WithLabelValues("accepted")
-	m.Refused = connects.WithLabelValues("refused")
-	m.UnknownNamespace = connects.WithLabelValues("unknown_namespace")
-	m.NamespacesFull = connects.WithLabelValues("namespaces_full")
-	m.Away = connects.WithLabelValues("away")
-	m.GivenUp = connects.WithLabelValues("given_up")
-	acks := vec("acks_received_total", "Acks that browsers owed, by what became of them.", "outcome")
-	m.AcksReceived = acks.WithLabelValues("taken")
-	m.AcksUnknown = acks.WithLabelValues("unknown")
-	m.AcksForgotten = acks.WithLabelValues("forgotten")
-	return m
+}
+
+// endings are the reasons why sessions close and sockets disconnect: those of package sio.
+var endings = []string{
+	"client_namespace_disconnect", "forced_close", "forced_server_close", "parse_error", "payload_too_large", "ping_timeout",
+	"server_namespace_disconnect", "server_shutting_down", "slow_consumer", "too_many_packets", "transport_close", "transport_error",
 }

@@ -6,71 +6,58 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Engine counts what happens in Engine.IO. It implements engineio.Observer.
 type Engine struct {
-	open          *prometheus.GaugeVec
-	opened        *prometheus.CounterVec
-	closed        *prometheus.CounterVec
-	upgrades      prometheus.Counter
-	failed        prometheus.Counter
-	refused       *prometheus.CounterVec
-	openPolling   prometheus.Gauge
-	openWebSocket prometheus.Gauge
+	openPolling   Gauge
+	openWebSocket Gauge
+	outbound      Gauge
+	opened        Counters
+	closed        Counters
+	rejected      Counters
+	cutOff        Counters
+	upgrades      Counter
+	failed        Counter
 	polling       engineTraffic
 	websocket     engineTraffic
-	cutOff        *prometheus.CounterVec
-	outbound      prometheus.Gauge
 }
 
 // engineTraffic are the counters of one transport, resolved once.
 type engineTraffic struct {
-	received, receivedBytes, sent, sentBytes prometheus.Counter
+	received, receivedBytes, sent, sentBytes Counter
 }
 
-const (
-	enginePolling   = "polling"
-	engineWebSocket = "websocket"
-)
-
-// NewEngine makes and registers the counters.
+// NewEngine makes and registers the metrics; r may be nil.
 func NewEngine(r prometheus.Registerer) *Engine {
-	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-		r.MustRegister(v)
-		return v
-	}
-	m := &Engine{
-		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "spanwire_engine_sessions", Help: "Sessions that are open, by transport.",
-		}, []string{"transport"}),
-		opened:  vec("spanwire_engine_opened_total", "Sessions that were opened, by first transport.", "transport"),
-		closed:  vec("spanwire_engine_closed_total", "Sessions that ended, by last transport and reason.", "transport", "reason"),
-		refused: vec("spanwire_engine_refused_total", "Requests that were turned away, by cause.", "cause"),
-	}
-	outcome := vec("spanwire_engine_upgrades_total", "Upgrades from polling to websocket, by outcome.", "outcome")
-	m.upgrades, m.failed = outcome.WithLabelValues("done"), outcome.WithLabelValues("failed")
-	m.cutOff = vec("spanwire_engine_slow_sessions_total", "Sessions closed with `slow consumer`, by the limit that was reached.", "reason")
-	m.outbound = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "spanwire_engine_outbound_bytes", Help: "Bytes held for browsers that have not taken them yet; what many sessions share counts once.",
-	})
-	r.MustRegister(m.open, m.outbound)
-	m.openPolling, m.openWebSocket = m.open.WithLabelValues(enginePolling), m.open.WithLabelValues(engineWebSocket)
-
-	received := vec("spanwire_engine_messages_received_total", "Messages from browsers, by transport.", "transport")
-	receivedBytes := vec("spanwire_engine_received_bytes_total", "Bytes in messages from browsers, by transport.", "transport")
-	sent := vec("spanwire_engine_messages_sent_total", "Messages queued for browsers, by transport.", "transport")
-	sentBytes := vec("spanwire_engine_sent_bytes_total", "Bytes in messages queued for browsers, by transport.", "transport")
+	s := subsystem{"engine", r}
+	open := s.gauges("sessions", "Sessions that are open, by transport.", transport())
+	upgrades := s.counters("upgrades_total", "Upgrades from polling to WebSocket, by outcome.", outcome("completed", "failed"))
+	received := s.counters("messages_received_total", "Messages from browsers, by transport.", transport())
+	receivedBytes := s.counters("received_bytes_total", "Bytes of messages from browsers, by transport.", transport())
+	sent := s.counters("messages_sent_total", "Messages queued for browsers, by transport.", transport())
+	sentBytes := s.counters("sent_bytes_total", "Bytes of messages queued for browsers, by transport.", transport())
 	traffic := func(transport string) engineTraffic {
-		return engineTraffic{
-			received: received.WithLabelValues(transport), receivedBytes: receivedBytes.WithLabelValues(transport),
-			sent: sent.WithLabelValues(transport), sentBytes: sentBytes.WithLabelValues(transport),
-		}
+		return engineTraffic{received.With(transport), receivedBytes.With(transport), sent.With(transport), sentBytes.With(transport)}
 	}
-	m.polling, m.websocket = traffic(enginePolling), traffic(engineWebSocket)
-	return m
+	return &Engine{
+		openPolling:   open.With(transportPolling),
+		openWebSocket: open.With(transportWebSocket),
+		outbound:      s.gauge("outbound_bytes", "Bytes held for browsers that have not taken them yet; what many sessions share counts once."),
+		opened:        s.counters("opened_sessions_total", "Sessions opened, by first transport.", transport()),
+		closed:        s.counters("closed_sessions_total", "Sessions closed, by last transport and reason.", transport(), reason(endings...)),
+		rejected: s.counters("rejected_requests_total", "Requests that were rejected, by reason.",
+			reason("content_encoding", "data_before_handshake", "draining", "handshake_method", "jsonp", "limit", "method", "origin", "overlapping_requests",
+				"packets_in_payload", "path", "payload", "payload_too_large", "protocol_version", "protocol_version_of_session", "session_unknown", "sessions",
+				"sessions_of_address", "slow_body", "transport_mismatch", "transport_unknown", "upgrade_header", "websocket_handshake")),
+		cutOff: s.counters("slow_sessions_total", "Sessions closed with the reason slow_consumer, by the limit that was reached.",
+			reason("max_outbound", "max_outbound_total", "write_timeout")),
+		upgrades:  upgrades.With("completed"),
+		failed:    upgrades.With("failed"),
+		polling:   traffic(transportPolling),
+		websocket: traffic(transportWebSocket),
+	}
 }
 
 // Opened counts a new session.
 func (m *Engine) Opened(transport string) {
-	m.opened.WithLabelValues(transport).Inc()
+	m.opened.With(transport).Inc()
 	m.sessions(transport).Inc()
 }
 
@@ -81,23 +68,23 @@ func (m *Engine) Upgraded() {
 	m.openWebSocket.Inc()
 }
 
-// UpgradeFailed counts an upgrade that came to nothing.
+// UpgradeFailed counts an upgrade that failed.
 func (m *Engine) UpgradeFailed() { m.failed.Inc() }
 
 // Closed counts the end of a session.
 func (m *Engine) Closed(transport, reason string) {
-	m.closed.WithLabelValues(transport, reason).Inc()
+	m.closed.With(transport, reason).Inc()
 	m.sessions(transport).Dec()
 }
 
 // CutOff counts a session that was closed with ReasonSlowConsumer.
-func (m *Engine) CutOff(reason string) { m.cutOff.WithLabelValues(reason).Inc() }
+func (m *Engine) CutOff(reason string) { m.cutOff.With(reason).Inc() }
 
 // Outbound counts bytes that are held for browsers.
 func (m *Engine) Outbound(change int) { m.outbound.Add(float64(change)) }
 
-// Refused counts a request that was turned away.
-func (m *Engine) Refused(cause string) { m.refused.WithLabelValues(cause).Inc() }
+// Refused counts a request that was rejected.
+func (m *Engine) Refused(reason string) { m.rejected.With(reason).Inc() }
 
 // Received counts one message from a browser.
 func (m *Engine) Received(transport string, bytes int) {
@@ -114,14 +101,14 @@ func (m *Engine) Sent(transport string, messages, bytes int) {
 }
 
 func (m *Engine) traffic(transport string) *engineTraffic {
-	if transport == engineWebSocket {
+	if transport == transportWebSocket {
 		return &m.websocket
 	}
 	return &m.polling
 }
 
 func (m *Engine) sessions(transport string) prometheus.Gauge {
-	if transport == engineWebSocket {
+	if transport == transportWebSocket {
 		return m.openWebSocket
 	}
 	return m.openPolling

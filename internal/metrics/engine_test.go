@@ -30,20 +30,20 @@ func TestEngine(t *testing.T) {
 # TYPE spanwire_engine_sessions gauge
 spanwire_engine_sessions{transport="polling"} 1
 spanwire_engine_sessions{transport="websocket"} 0
-# HELP spanwire_engine_upgrades_total Upgrades from polling to websocket, by outcome.
+# HELP spanwire_engine_upgrades_total Upgrades from polling to WebSocket, by outcome.
 # TYPE spanwire_engine_upgrades_total counter
-spanwire_engine_upgrades_total{outcome="done"} 1
+spanwire_engine_upgrades_total{outcome="completed"} 1
 spanwire_engine_upgrades_total{outcome="failed"} 1
-# HELP spanwire_engine_closed_total Sessions that ended, by last transport and reason.
-# TYPE spanwire_engine_closed_total counter
-spanwire_engine_closed_total{reason="ping timeout",transport="websocket"} 1
-# HELP spanwire_engine_received_bytes_total Bytes in messages from browsers, by transport.
+# HELP spanwire_engine_closed_sessions_total Sessions closed, by last transport and reason.
+# TYPE spanwire_engine_closed_sessions_total counter
+spanwire_engine_closed_sessions_total{reason="ping_timeout",transport="websocket"} 1
+# HELP spanwire_engine_received_bytes_total Bytes of messages from browsers, by transport.
 # TYPE spanwire_engine_received_bytes_total counter
 spanwire_engine_received_bytes_total{transport="polling"} 0
 spanwire_engine_received_bytes_total{transport="websocket"} 110
 `
 	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "spanwire_engine_sessions", "spanwire_engine_upgrades_total",
-		"spanwire_engine_closed_total", "spanwire_engine_received_bytes_total"); err != nil {
+		"spanwire_engine_closed_sessions_total", "spanwire_engine_received_bytes_total"); err != nil {
 		t.Error(err)
 	}
 }

@@ -2,89 +2,68 @@
 
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // Hub counts what happens in the registry of sockets and rooms.
 type Hub struct {
-	Namespaces prometheus.Gauge // namespaces with sockets on this replica
-	Sockets    prometheus.Gauge // sockets on this replica
-	Rooms      prometheus.Gauge // rooms with members on this replica, the sockets' own left out
+	Namespaces Gauge
+	Sockets    Gauge
+	Rooms      Gauge
 
-	Emits       prometheus.Counter // emits delivered here, whoever made them
-	Deliveries  prometheus.Counter // events handed to sockets
-	Joins       prometheus.Counter
-	Leaves      prometheus.Counter
-	Disconnects prometheus.Counter
-	Fetches     prometheus.Counter // queries for sockets, of services here and of other replicas
-	RoomLists   prometheus.Counter // queries for rooms
-	DataSets    prometheus.Counter // attempts to keep data with a socket
+	// commands, by kind
+	Emits       Counter
+	Joins       Counter
+	Leaves      Counter
+	Disconnects Counter
+	Fetches     Counter // queries for sockets, of services and of other replicas
+	RoomLists   Counter
+	DataSets    Counter
 
-	DataConflicts prometheus.Counter // of those, the ones that found another version than they knew
+	Deliveries      Counter
+	DataConflicts   Counter
+	PublishFailures Counter
 
-	PublishFailures prometheus.Counter // commands that other replicas could not be told
+	JournalEvents    Gauge
+	JournalBytes     Gauge
+	JournalOverflows Counter
+	Gaps             Counter
 
-	JournalEvents    prometheus.Gauge   // events kept for sockets that come back
-	JournalBytes     prometheus.Gauge   // the same in bytes
-	JournalOverflows prometheus.Counter // events dropped before their time
-	// times that sockets could not be recovered any more since other replicas' commands were
-	// missing
-	Gaps prometheus.Counter
-
-	Collections  prometheus.Gauge   // emits that wait for acks
-	AcksCame     prometheus.Counter // acks in time
-	AcksLeft     prometheus.Counter // sockets that left instead of answering
-	AcksTimedOut prometheus.Counter // sockets that did not answer in time
-	AcksLate     prometheus.Counter // acks that nobody waited for any more
+	Collections      Gauge
+	AcksReceived     Counter
+	AcksDisconnected Counter // sockets that disconnected before they answered
+	AcksTimedOut     Counter
+	AcksLate         Counter
 }
 
-// NewHub makes and registers the metrics; with a nil Registerer they count for nobody.
+// NewHub makes and registers the metrics; r may be nil.
 func NewHub(r prometheus.Registerer) *Hub {
-	f := promauto.With(r)
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "spanwire_hub_" + name, Help: help})
-	}
-	commands := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "spanwire_hub_commands_total", Help: "Commands carried out on this replica, by kind.",
-	}, []string{"kind"})
-	acks := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "spanwire_hub_acks_total", Help: "Sockets asked for an ack, by what became of it.",
-	}, []string{"outcome"})
+	s := subsystem{"hub", r}
+	commands := s.counters("commands_total", "Commands carried out on this replica, by kind.",
+		one("kind", "disconnect", "emit", "fetch_sockets", "join", "leave", "list_rooms", "set_data"))
+	acks := s.counters("acks_total", "Sockets asked for an ack, by outcome.", outcome("disconnected", "late", "received", "timeout"))
 	return &Hub{
-		Namespaces:    gauge("namespaces", "Namespaces that have sockets on this replica."),
-		Sockets:       gauge("sockets", "Sockets on this replica."),
-		Rooms:         gauge("rooms", "Rooms that have members on this replica, the sockets' own rooms left out."),
-		Collections:   gauge("collections", "Emits that wait for acks on this replica."),
-		JournalEvents: gauge("journal_events", "Events kept for sockets that come back."),
-		JournalBytes:  gauge("journal_bytes", "Bytes of the events kept for sockets that come back."),
-		Gaps: f.NewCounter(prometheus.CounterOpts{
-			Name: "spanwire_hub_backplane_gaps_total",
-			Help: "Times that commands of other replicas were found missing, so that no socket connected until then is recovered.",
-		}),
-		JournalOverflows: f.NewCounter(prometheus.CounterOpts{
-			Name: "spanwire_hub_journal_overflows_total", Help: "Events kept for sockets that come back and dropped before their time, because there were too many.",
-		}),
-		Emits:       commands.WithLabelValues("emit"),
-		Joins:       commands.WithLabelValues("join"),
-		Leaves:      commands.WithLabelValues("leave"),
-		Disconnects: commands.WithLabelValues("disconnect"),
-		Fetches:     commands.WithLabelValues("fetch_sockets"),
-		RoomLists:   commands.WithLabelValues("list_rooms"),
-		DataSets:    commands.WithLabelValues("set_data"),
-		DataConflicts: f.NewCounter(prometheus.CounterOpts{
-			Name: "spanwire_hub_data_conflicts_total", Help: "Attempts to change data of a socket that had changed meanwhile.",
-		}),
-		Deliveries: f.NewCounter(prometheus.CounterOpts{
-			Name: "spanwire_hub_deliveries_total", Help: "Events handed to sockets of this replica.",
-		}),
-		PublishFailures: f.NewCounter(prometheus.CounterOpts{
-			Name: "spanwire_hub_publish_failures_total", Help: "Commands that other replicas could not be told.",
-		}),
-		AcksCame:     acks.WithLabelValues("came"),
-		AcksLeft:     acks.WithLabelValues("left"),
-		AcksTimedOut: acks.WithLabelValues("timeout"),
-		AcksLate:     acks.WithLabelValues("late"),
+		Namespaces:    s.gauge("namespaces", "Namespaces that have sockets on this replica."),
+		Sockets:       s.gauge("sockets", "Sockets on this replica."),
+		Rooms:         s.gauge("rooms", "Rooms that have members on this replica, without the sockets' own rooms."),
+		Collections:   s.gauge("collections", "Emits that wait for acks on this replica."),
+		JournalEvents: s.gauge("journal_events", "Events kept for sockets that may be recovered."),
+		JournalBytes:  s.gauge("journal_bytes", "Bytes of the events kept for sockets that may be recovered."),
+		Gaps:          s.counter("backplane_gaps_total", "Gaps in the commands of other replicas; sockets connected before a gap are not recovered."),
+		JournalOverflows: s.counter("journal_overflows_total",
+			"Events kept for sockets that may be recovered and evicted early, because of recovery-max-packets or recovery-max-bytes."),
+		Emits:            commands.With("emit"),
+		Joins:            commands.With("join"),
+		Leaves:           commands.With("leave"),
+		Disconnects:      commands.With("disconnect"),
+		Fetches:          commands.With("fetch_sockets"),
+		RoomLists:        commands.With("list_rooms"),
+		DataSets:         commands.With("set_data"),
+		DataConflicts:    s.counter("data_conflicts_total", "Attempts to change the data of a socket that had changed meanwhile."),
+		Deliveries:       s.counter("deliveries_total", "Events handed to sockets of this replica."),
+		PublishFailures:  s.counter("publish_failures_total", "Commands that could not be published to other replicas."),
+		AcksReceived:     acks.With("received"),
+		AcksDisconnected: acks.With("disconnected"),
+		AcksTimedOut:     acks.With("timeout"),
+		AcksLate:         acks.With("late"),
 	}
 }

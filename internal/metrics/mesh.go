@@ -2,66 +2,55 @@
 
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
-// Mesh counts the other replicas and what is done for them.
+// Mesh counts the peers and what is done for them.
 type Mesh struct {
-	Replicas prometheus.Gauge   // other replicas that are there
-	Joined   prometheus.Counter // times that one came
-	Left     prometheus.Counter // times that one left in good order
-	Died     prometheus.Counter // times that one fell silent
+	Peers  Gauge
+	Joined Counter
+	Left   Counter
+	Died   Counter
 
-	Instances  prometheus.Gauge   // instances of other replicas that are used here
-	Refused    prometheus.Counter // instances of others that the dispatcher did not take
-	Foreign    prometheus.Counter // heartbeats of other clusters
-	Sent       prometheus.Counter // dispatches sent to instances of others
-	Unsent     prometheus.Counter // dispatches that could not be sent
-	Taken      prometheus.Counter // dispatches of others handed to instances here
-	Untaken    prometheus.Counter // dispatches of others that were for no instance here
-	Overflowed prometheus.Counter // dispatches of others that found too many waiting here
-	Resolved   prometheus.Counter // results that came back
-	Unresolved prometheus.Counter // results that came back for nothing that was open
-	Farewells  prometheus.Counter // sockets of dead replicas that instances here were told of
-	// times that a loss made all dispatches at another replica start anew
-	Resets prometheus.Counter
+	Instances           Gauge
+	Rejected            Counter
+	Foreign             Counter
+	Sent                Counter
+	Unsent              Counter
+	Received            Counter
+	Undeliverable       Counter
+	Overflowed          Counter
+	Resolved            Counter
+	Unresolved          Counter
+	OrphanedDisconnects Counter
+	Resets              Counter
 
-	// emits with acks, messages with acks and queries of others that wait here
-	Gathers prometheus.Gauge
-	// of those, the ones that were not waited for since there were too many
-	GathersRefused prometheus.Counter
+	Gathers         Gauge
+	GathersRejected Counter
 }
 
-// NewMesh makes and registers the metrics; with a nil Registerer they count for nobody.
+// NewMesh makes and registers the metrics; r may be nil.
 func NewMesh(r prometheus.Registerer) *Mesh {
-	f := promauto.With(r)
-	counter := func(name, help string) prometheus.Counter {
-		return f.NewCounter(prometheus.CounterOpts{Name: "spanwire_mesh_" + name, Help: help})
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return f.NewGauge(prometheus.GaugeOpts{Name: "spanwire_mesh_" + name, Help: help})
-	}
+	s := subsystem{"mesh", r}
 	return &Mesh{
-		Replicas:   gauge("replicas", "Other replicas of the cluster that are there."),
-		Joined:     counter("joined_total", "Times that another replica came."),
-		Left:       counter("left_total", "Times that another replica left in good order."),
-		Died:       counter("died_total", "Times that another replica fell silent."),
-		Instances:  gauge("instances", "Instances attached to other replicas that serve sockets of this one."),
-		Refused:    counter("refused_total", "Instances of other replicas that were not taken here."),
-		Foreign:    counter("foreign_total", "Heartbeats of other clusters."),
-		Sent:       counter("dispatches_sent_total", "Dispatches sent to instances of other replicas."),
-		Unsent:     counter("dispatches_unsent_total", "Dispatches that could not be sent to another replica."),
-		Taken:      counter("dispatches_taken_total", "Dispatches of other replicas handed to instances of this one."),
-		Untaken:    counter("dispatches_untaken_total", "Dispatches of other replicas whose instance is not here any more."),
-		Overflowed: counter("dispatches_overflowed_total", "Dispatches of other replicas dropped since too many waited here."),
-		Resolved:   counter("results_total", "Results that came back from other replicas."),
-		Unresolved: counter("results_unresolved_total", "Results that came back for dispatches that were not open."),
-		Farewells:  counter("farewells_total", "Sockets of dead replicas whose end was told to instances here."),
-		Resets:     counter("resets_total", "Times that all dispatches at another replica were given anew since envelopes were lost."),
-		Gathers:    gauge("gathers", "Emits and messages with acks, and queries, of other replicas that wait on this one."),
-		GathersRefused: counter("gathers_refused_total",
-			"Emits and messages with acks, and queries, of other replicas that were not waited for since too many were."),
+		Peers:         s.gauge("peers", "Other replicas of the cluster that are alive."),
+		Joined:        s.counter("joined_peers_total", "Replicas that joined."),
+		Left:          s.counter("left_peers_total", "Replicas that left after a drain."),
+		Died:          s.counter("died_peers_total", "Replicas whose heartbeats timed out."),
+		Instances:     s.gauge("remote_instances", "Instances attached to other replicas that serve sockets of this one."),
+		Rejected:      s.counter("rejected_instances_total", "Instances of other replicas that the dispatcher rejected."),
+		Foreign:       s.counter("foreign_heartbeats_total", "Heartbeats of other clusters."),
+		Sent:          s.counter("dispatches_sent_total", "Dispatches sent to instances of other replicas."),
+		Unsent:        s.counter("dispatches_unsent_total", "Dispatches that could not be sent to another replica."),
+		Received:      s.counter("dispatches_received_total", "Dispatches of other replicas handed to instances of this one."),
+		Undeliverable: s.counter("dispatches_undeliverable_total", "Dispatches of other replicas whose instance is no longer attached to this one."),
+		Overflowed:    s.counter("dispatches_overflowed_total", "Dispatches of other replicas dropped because too many waited for instances of this one."),
+		Resolved:      s.counter("results_total", "Results received from other replicas."),
+		Unresolved:    s.counter("results_unresolved_total", "Results received for dispatches that were not open."),
+		OrphanedDisconnects: s.counter("orphaned_disconnects_total",
+			"Sockets of dead replicas whose disconnect was dispatched to instances of this one."),
+		Resets:  s.counter("resets_total", "Restarts of all dispatches at another replica because envelopes were lost."),
+		Gathers: s.gauge("gathers", "Emits and messages with acks, and queries, of other replicas that wait for this one."),
+		GathersRejected: s.counter("gathers_rejected_total",
+			"Emits and messages with acks, and queries, of other replicas rejected because of max-gathers."),
 	}
 }

@@ -2,14 +2,11 @@
 
 package metrics
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
-// NewUpstream makes and registers the counter of requests to the upstream that failed.
-func NewUpstream(r prometheus.Registerer) *prometheus.CounterVec {
-	return promauto.With(r).NewCounterVec(prometheus.CounterOpts{
-		Name: "spanwire_upstream_failures_total", Help: "Requests to the upstream that failed, by reason.",
-	}, []string{"reason"})
+// NewUpstream makes the counters of requests to the web application that failed.
+func NewUpstream(r prometheus.Registerer) Counters {
+	s := subsystem{"upstream", r}
+	return s.counters("failures_total", "Requests to the web application (setting upstream) that failed, by reason.",
+		reason("slow_answer", "slow_body", "unreachable"))
 }

@@ -32,7 +32,7 @@ type replica struct {
 	session sio.SessionID // one of its own
 	public  *httptest.Server
 	taken   *httptest.Server
-	metrics *metrics.Forward
+	metrics *metrics.SessionProxy
 	told    string // where it takes requests
 }
 
@@ -61,7 +61,7 @@ func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Opti
 		change(&o)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	r := &replica{id: o.Replica, session: sio.NewSessionID(o.Replica), metrics: metrics.NewForward(prometheus.NewRegistry())}
+	r := &replica{id: o.Replica, session: sio.NewSessionID(o.Replica), metrics: metrics.NewSessionProxy(prometheus.NewRegistry())}
 	r.Forwarder = New(o, door, r.metrics, log)
 	r.public, r.taken = httptest.NewServer(r.Forwarder), httptest.NewServer(r.Taken())
 	r.told = r.taken.Listener.Addr().String()

@@ -88,7 +88,7 @@ func (e *errand) exchange(w http.ResponseWriter, r, out *http.Request, up *uploa
 		case errors.As(err, &op) && op.Op == "dial":
 			e.fail(w, r, f.metrics.Unreachable, "it cannot be reached", err)
 		default:
-			e.fail(w, r, f.metrics.Broken, "it did not answer", err)
+			e.fail(w, r, f.metrics.NoAnswer, "it did not answer", err)
 		}
 		return
 	}
@@ -105,7 +105,7 @@ func (e *errand) isOwner(answer *http.Response) bool {
 }
 
 func (e *errand) stranger(w http.ResponseWriter, r *http.Request, status string) {
-	e.fail(w, r, e.f.metrics.Stranger, "another program listens there, or its cluster-secret is another",
+	e.fail(w, r, e.f.metrics.WrongReplica, "another program listens there, or its cluster-secret is another",
 		errors.New("the answer was "+status))
 }
 
@@ -139,7 +139,7 @@ func (e *errand) relay(w http.ResponseWriter, r *http.Request, answer *http.Resp
 			_ = control.Flush() // or the browser left
 			return
 		case err != nil:
-			e.f.metrics.Broken.Inc()
+			e.f.metrics.NoAnswer.Inc()
 			// the browser must not take a part for the whole; that is how a handler says so
 			panic(http.ErrAbortHandler)
 		}

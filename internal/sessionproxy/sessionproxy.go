@@ -80,7 +80,7 @@ type Forwarder struct {
 	o         Options
 	started   time.Time
 	door      http.Handler
-	metrics   *metrics.Forward
+	metrics   *metrics.SessionProxy
 	log       *slog.Logger
 	quiet     loglimit.ByCause
 	rarely    loglimit.ByCause
@@ -100,7 +100,7 @@ type Forwarder struct {
 }
 
 // New makes a Forwarder before the browsers' door.
-func New(o Options, door http.Handler, m *metrics.Forward, log *slog.Logger) *Forwarder {
+func New(o Options, door http.Handler, m *metrics.SessionProxy, log *slog.Logger) *Forwarder {
 	f := &Forwarder{
 		o: o, started: time.Now(), door: door, metrics: m, log: log, quiet: loglimit.ByCause{PerSecond: 1},
 		rarely: loglimit.ByCause{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
@@ -135,14 +135,14 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	address, known := f.o.Find(owner)
 	if !known {
-		f.metrics.Unknown.Inc()
+		f.metrics.UnknownReplica.Inc()
 		f.tellUnknown(owner)
 		f.door.ServeHTTP(w, r)
 		return
 	}
 	e := &errand{f: f, session: session, owner: owner, address: address}
 	if address == "" {
-		e.fail(w, r, f.metrics.Unaddressed, "it takes no requests of its sessions, see the setting forward-address there", nil)
+		e.fail(w, r, f.metrics.NoAddress, "it takes no requests of its sessions, see the setting forward-address there", nil)
 		return
 	}
 	if isWebSocket(r) && f.draining.Load() {

@@ -50,7 +50,7 @@ func TestForwarder_Local(t *testing.T) {
 			t.Errorf("%s: it was not left to the door here", name)
 		}
 	}
-	if n := testutil.ToFloat64(near.metrics.Unknown); n != 1 {
+	if n := testutil.ToFloat64(near.metrics.UnknownReplica); n != 1 {
 		t.Errorf("%v requests for unknown replicas were counted", n)
 	}
 	if n := testutil.ToFloat64(near.metrics.Polling) + testutil.ToFloat64(near.metrics.WebSocket); n != 0 {
@@ -131,7 +131,7 @@ func TestForwarder_Poll(t *testing.T) {
 			t.Errorf("%s: the door was shown the token", method)
 		}
 	}
-	if n, m := testutil.ToFloat64(near.metrics.Polling), testutil.ToFloat64(far.metrics.Taken); n != 3 || m != 3 {
+	if n, m := testutil.ToFloat64(near.metrics.Polling), testutil.ToFloat64(far.metrics.Received); n != 3 || m != 3 {
 		t.Errorf("counted %v forwarded, %v taken", n, m)
 	}
 	near.idle(t)
@@ -192,7 +192,7 @@ func TestForwarder_Denied(t *testing.T) {
 			t.Errorf("%s: answered %s", name, answer.Status)
 		}
 	}
-	if n := testutil.ToFloat64(far.metrics.Denied); n != float64(len(cases)) {
+	if n := testutil.ToFloat64(far.metrics.Unauthenticated); n != float64(len(cases)) {
 		t.Errorf("%v were counted", n)
 	}
 }
@@ -233,11 +233,11 @@ func TestForwarder_Failures(t *testing.T) {
 		told    string
 		counted prometheus.Counter
 	}{
-		"no address":      {"", m.Unaddressed},
+		"no address":      {"", m.NoAddress},
 		"unreachable":     {nobody, m.Unreachable},
-		"another program": {stranger.Listener.Addr().String(), m.Stranger},
-		"another secret":  {otherSecret.told, m.Stranger},
-		"it hangs up":     {rude.Addr().String(), m.Broken},
+		"another program": {stranger.Listener.Addr().String(), m.WrongReplica},
+		"another secret":  {otherSecret.told, m.WrongReplica},
+		"it hangs up":     {rude.Addr().String(), m.NoAnswer},
 	} {
 		for _, how := range []string{"GET", "POST", "WebSocket"} {
 			counted := testutil.ToFloat64(c.counted)
@@ -327,7 +327,7 @@ func TestForwarder_Truncated(t *testing.T) {
 	if err == nil {
 		t.Error("the part was taken for the whole")
 	}
-	if n := testutil.ToFloat64(near.metrics.Broken); n != 1 {
+	if n := testutil.ToFloat64(near.metrics.NoAnswer); n != 1 {
 		t.Errorf("counted %v", n)
 	}
 }
@@ -440,7 +440,7 @@ func TestForwarder_DrainPolling(t *testing.T) {
 	if id := named.Load(); id != far.session {
 		t.Errorf("woken was %v", id)
 	}
-	if n := testutil.ToFloat64(far.metrics.Taken); n != 1 {
+	if n := testutil.ToFloat64(far.metrics.Received); n != 1 {
 		t.Errorf("%v requests were counted", n)
 	}
 	near.idle(t)

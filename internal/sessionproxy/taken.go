@@ -49,7 +49,7 @@ func (f *Forwarder) Taken() http.Handler {
 		shown, rest, _ := strings.Cut(r.Header.Get(requestHeader), " ")
 		scheme, address, ok := strings.Cut(rest, " ")
 		if !same(shown, expected) || !ok {
-			f.metrics.Denied.Inc()
+			f.metrics.Unauthenticated.Inc()
 			if ok, unlogged := f.quiet.Allow("denied"); ok {
 				f.log.Warn("a request at forward-address did not show the secret of this replica's cluster", "address", r.RemoteAddr,
 					"setting", "cluster-secret", "unlogged", unlogged)
@@ -61,7 +61,7 @@ func (f *Forwarder) Taken() http.Handler {
 			f.asked(w, r, address)
 			return
 		}
-		f.metrics.Taken.Inc()
+		f.metrics.Received.Inc()
 		delete(r.Header, requestHeader)
 		r.RemoteAddr, r.TLS = address, nil
 		if scheme == secureScheme {

@@ -36,7 +36,7 @@ func TestForwarder_Unknown(t *testing.T) {
 			doors := 0
 			f := New(Options{
 				Replica: "AAAAAA", Cluster: "c", Gone: test.gone, Find: func(sio.ReplicaID) (string, bool) { return "", false },
-			}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { doors++ }), metrics.NewForward(prometheus.NewRegistry()),
+			}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { doors++ }), metrics.NewSessionProxy(prometheus.NewRegistry()),
 				slog.New(slog.NewTextHandler(&log, nil)))
 			defer f.Close()
 			other := sio.NewSessionID("BBBBBB")

@@ -50,7 +50,7 @@ func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case r.Context().Err() != nil: // the browser left
 	case err != nil:
-		e.fail(w, r, f.metrics.Broken, "it did not answer", err)
+		e.fail(w, r, f.metrics.NoAnswer, "it did not answer", err)
 	case !known:
 		e.stranger(w, r, answer.Status)
 	default:
@@ -88,7 +88,7 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 		return false
 	}
 	if err != nil {
-		e.f.metrics.Broken.Inc()
+		e.f.metrics.NoAnswer.Inc()
 		return false
 	}
 	l := e.f.keep(e, browser, owner)
@@ -106,7 +106,7 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 
 // refuseEarly answers a browser that did not wait, as its own replica would have.
 func (e *errand) refuseEarly(w http.ResponseWriter, browser net.Conn) {
-	e.f.metrics.Early.Inc()
+	e.f.metrics.EarlyData.Inc()
 	if ok, suppressed := e.f.quiet.Allow("early"); ok {
 		e.f.log.Info("request refused: "+hijack.ErrEarly.Error(), "address", browser.RemoteAddr(), "peer", e.owner, "suppressed", suppressed)
 	}

@@ -261,7 +261,7 @@ func TestForwarder_WebSocketStranger(t *testing.T) {
 	far.told = other.public.Listener.Addr().String() // a browsers' door
 	r := request(t, "GET", near.url(far.session), "")
 	r.Header = upgradeHeader()
-	if answer, text := do(t, r); answer.StatusCode != http.StatusBadRequest || text != "unknown here" || testutil.ToFloat64(near.metrics.Stranger) != 1 {
+	if answer, text := do(t, r); answer.StatusCode != http.StatusBadRequest || text != "unknown here" || testutil.ToFloat64(near.metrics.WrongReplica) != 1 {
 		t.Errorf("answered %s %q", answer.Status, text)
 	}
 }

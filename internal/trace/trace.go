@@ -30,7 +30,7 @@ type Options struct {
 // Board is told what happens. Its methods may be called by any goroutine, under any lock.
 type Board struct {
 	o       Options
-	metrics *metrics.Tail
+	metrics *metrics.Trace
 
 	changing sync.Mutex // held while somebody begins or ends to follow
 	// nil when there are none; never changed, but replaced, so that telling takes no lock of the
@@ -39,7 +39,7 @@ type Board struct {
 }
 
 // New makes a board that nobody looks at.
-func New(o Options, m *metrics.Tail) *Board {
+func New(o Options, m *metrics.Trace) *Board {
 	o.MaxTails, o.Backlog = cmp.Or(o.MaxTails, 16), cmp.Or(o.Backlog, 1024)
 	return &Board{o: o, metrics: m}
 }
@@ -114,13 +114,13 @@ func (b *Board) Follow(filter Filter) (*Follower, error) {
 	defer b.changing.Unlock()
 	all := b.all()
 	if len(all) >= b.o.MaxTails {
-		b.metrics.Refused.Inc()
+		b.metrics.Rejected.Inc()
 		return nil, sio.E(sio.CodeTooLarge, "tail", fmt.Sprintf("%d callers follow already, which is the most allowed (setting max-tails)", len(all)))
 	}
 	f := &Follower{board: b, filter: filter, wake: make(chan struct{}, 1)}
 	all = append(slices.Clone(all), f)
 	b.followers.Store(&all)
-	b.metrics.Followers.Inc()
+	b.metrics.Watchers.Inc()
 	return f, nil
 }
 
@@ -133,7 +133,7 @@ func (f *Follower) Close() {
 	if b.followers.Store(&rest); len(rest) == 0 {
 		b.followers.Store(nil)
 	}
-	b.metrics.Followers.Dec()
+	b.metrics.Watchers.Dec()
 }
 
 // Next waits until something happened, and gives it, oldest first. One goroutine calls it.
@@ -158,7 +158,7 @@ func (f *Follower) push(o *sio.Occurrence, now time.Time, certain bool) {
 		f.board.metrics.Missed.Inc()
 		return
 	}
-	f.board.metrics.Told.Inc()
+	f.board.metrics.Queued.Inc()
 	f.queue = append(f.queue, Entry{Occurrence: owned(o), Time: now, Missed: f.missed, Uncertain: !certain})
 	f.missed = 0
 	select {

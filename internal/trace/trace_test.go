@@ -73,7 +73,7 @@ func TestBoard_Happened_filters(t *testing.T) {
 		{Filter{Room: "s"}, "0 1"},
 		{Filter{Room: "r", Socket: "s"}, "0? 1? 2"},
 	} {
-		b := New(Options{}, metrics.NewTail(nil))
+		b := New(Options{}, metrics.NewTrace(nil))
 		f := follow(t, b, tt.filter)
 		for i := range happened {
 			o := happened[i]
@@ -95,7 +95,7 @@ func TestBoard_Happened_filters(t *testing.T) {
 // afterwards or is very large.
 func TestFollower_Next(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(Options{Backlog: 2}, metrics.NewTail(nil))
+		b := New(Options{Backlog: 2}, metrics.NewTrace(nil))
 		if b.Following() {
 			t.Error("somebody follows")
 		}
@@ -114,7 +114,7 @@ func TestFollower_Next(t *testing.T) {
 		if all = next(t, f); len(all) != 2 || all[0].Missed != 3 || all[1].Missed != 0 {
 			t.Errorf("then %+v", all)
 		}
-		if told, missed := value(t, b.metrics.Told), value(t, b.metrics.Missed); told != 4 || missed != 3 {
+		if told, missed := value(t, b.metrics.Queued), value(t, b.metrics.Missed); told != 4 || missed != 3 {
 			t.Errorf("told %v, missed %v", told, missed)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -123,7 +123,7 @@ func TestFollower_Next(t *testing.T) {
 			t.Error("nothing happened, and there was no error")
 		}
 		f.Close()
-		if b.Following() || value(t, b.metrics.Followers) != 0 {
+		if b.Following() || value(t, b.metrics.Watchers) != 0 {
 			t.Error("somebody follows still")
 		}
 	})
@@ -131,7 +131,7 @@ func TestFollower_Next(t *testing.T) {
 
 // Followers are bounded, and one that leaves makes room.
 func TestBoard_Follow(t *testing.T) {
-	b := New(Options{MaxTails: 2}, metrics.NewTail(nil))
+	b := New(Options{MaxTails: 2}, metrics.NewTrace(nil))
 	one, two := follow(t, b, Filter{}), follow(t, b, Filter{})
 	if _, err := b.Follow(Filter{}); sio.CodeOf(err) != sio.CodeTooLarge || !strings.Contains(err.Error(), "max-tails") {
 		t.Errorf("a third: %v", err)
@@ -139,14 +139,14 @@ func TestBoard_Follow(t *testing.T) {
 	one.Close()
 	three := follow(t, b, Filter{})
 	b.Happened(&sio.Occurrence{})
-	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || value(t, b.metrics.Refused) != 1 {
+	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || value(t, b.metrics.Rejected) != 1 {
 		t.Error("those that are left were not told")
 	}
 }
 
 // While nobody follows, asking costs nothing.
 func TestBoard_Following_allocs(t *testing.T) {
-	b := New(Options{}, metrics.NewTail(nil))
+	b := New(Options{}, metrics.NewTrace(nil))
 	if n := testing.AllocsPerRun(100, func() {
 		if b.Following() {
 			t.Error("somebody follows")

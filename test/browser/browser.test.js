@@ -146,7 +146,7 @@ describe("flask_chat, two replicas", () => {
         for (const r of [first, second]) {
           await until("the page is there", async () => (await fetch(r.url)).ok);
           await until("the replicas know each other", async () =>
-            /^spanwire_mesh_replicas 1$/m.test(await (await fetch(`${r.operators}/metrics`)).text()),
+            /^spanwire_mesh_peers 1$/m.test(await (await fetch(`${r.operators}/metrics`)).text()),
           );
         }
         const [one, two] = [await Window.open(first.url, transport), await Window.open(second.url, transport)];

@@ -121,7 +121,7 @@ func (c *cluster) tied() error {
 	deadline := time.Now().Add(tiedLimit)
 	for _, b := range c.replicas {
 		for {
-			n, err := b.Metric("spanwire_mesh_replicas")
+			n, err := b.Metric("spanwire_mesh_peers")
 			if err == nil && int(n) >= len(c.replicas)-1 {
 				break
 			}

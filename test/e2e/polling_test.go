@@ -104,7 +104,7 @@ func gone(t *testing.T, sid string) {
 // A body of unknown length is cut off at the limit too, with 413.
 func TestPolling_ErrChunked(t *testing.T) {
 	watch(t)
-	rises(t, closings, `reason="payload too large"`)
+	rises(t, closings, `reason="payload_too_large"`)
 	sid := poll(t)
 	body := struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 300_000))} // hides the length
 	if status, _ := do(t, http.MethodPost, "EIO=4&transport=polling&sid="+sid, "text/plain", body); status != http.StatusRequestEntityTooLarge {
@@ -116,7 +116,7 @@ func TestPolling_ErrChunked(t *testing.T) {
 // A body that comes too slowly is given up in time.
 func TestPolling_ErrSlowBody(t *testing.T) {
 	watch(t)
-	rises(t, refusals, `cause="slow body"`)
+	rises(t, refusals, `reason="slow_body"`)
 	sid := poll(t)
 	got := raw(t, shared.broker.HTTP, []byte("POST "+path+"polling&sid="+sid+" HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"+
 		"Content-Length: 100\r\n\r\n4"))
@@ -128,7 +128,7 @@ func TestPolling_ErrSlowBody(t *testing.T) {
 // A second poll at the same time ends the session.
 func TestPolling_ErrTwoPolls(t *testing.T) {
 	watch(t)
-	rises(t, refusals, `cause="overlapping requests"`)
+	rises(t, refusals, `reason="overlapping_requests"`)
 	sid := poll(t)
 	first := make(chan string, 1)
 	conn := dial(t, shared.broker.HTTP)

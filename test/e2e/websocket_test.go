@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	breaches = "spanwire_edge_breaches_total"
-	closings = "spanwire_engine_closed_total"
-	refusals = "spanwire_engine_refused_total"
+	breaches = "spanwire_edge_protocol_violations_total"
+	closings = "spanwire_engine_closed_sessions_total"
+	refusals = "spanwire_engine_rejected_requests_total"
 )
 
 // What breaks a rule of Socket.IO closes that session, and is counted by cause.
@@ -55,7 +55,7 @@ func TestWebSocket_ErrRule(t *testing.T) {
 		"namespace too long":      {"40/" + strings.Repeat("n", 5000) + ","},
 	} {
 		t.Run(name, func(t *testing.T) {
-			rises(t, closings, `reason="forced close"`)
+			rises(t, closings, `reason="forced_close"`)
 			rises(t, breaches)
 			sendAll(open(t), texts).closed(t)
 		})
@@ -92,7 +92,7 @@ func TestWebSocket_ErrPacket(t *testing.T) {
 func TestWebSocket_ErrMessage(t *testing.T) {
 	watch(t)
 	t.Run("too large", func(t *testing.T) {
-		rises(t, closings, `reason="payload too large"`)
+		rises(t, closings, `reason="payload_too_large"`)
 		c := connect(t)
 		c.send(`42["echo","` + strings.Repeat("x", 200_000) + `"]`)
 		if code := c.closed(t); code != websocket.CloseMessageTooBig && code != websocket.CloseAbnormalClosure {
@@ -109,7 +109,7 @@ func TestWebSocket_ErrMessage(t *testing.T) {
 		c.closed(t)
 	})
 	t.Run("no UTF-8", func(t *testing.T) {
-		rises(t, closings, `reason="transport error"`)
+		rises(t, closings, `reason="transport_error"`)
 		c := connect(t)
 		c.send("42[\"echo\",\"\xff\xfe\"]")
 		if code := c.closed(t); code != websocket.CloseInvalidFramePayloadData {

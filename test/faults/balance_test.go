@@ -116,12 +116,12 @@ func TestO04_Replicas(t *testing.T) {
 		replicas = append(replicas, w.broker(fmt.Sprintf("broker-%d", n+1), "127.0.0.1", "--nats-url", "nats://"+nats, "--rebalance-rate", "50"))
 	}
 	for _, b := range replicas {
-		w.await(b, 2, "spanwire_mesh_replicas")
+		w.await(b, 2, "spanwire_mesh_peers")
 	}
 	w.front, w.back = replicas[0], replicas[0]
 	serving := func(n int) {
 		for _, b := range replicas {
-			w.await(b, n, "spanwire_dispatch_instances", `distance="local"`)
+			w.await(b, n, "spanwire_dispatch_instances", `location="local"`)
 		}
 	}
 	doomed := w.start(work, "EVERY_REPLICA=1")
@@ -176,9 +176,9 @@ func TestO05_Absent(t *testing.T) {
 		w.serving(0)
 		l.reach(l.Sent, each*browsers)
 		w.until("all that was sent to be handled or queued", func() bool {
-			return w.metric(w.front, "spanwire_dispatch_queued")+l.Acked() >= each*browsers
+			return w.metric(w.front, "spanwire_dispatch_queued_dispatches")+l.Acked() >= each*browsers
 		})
-		if n := w.metric(w.front, "spanwire_dispatch_queued"); n <= browsers*128 {
+		if n := w.metric(w.front, "spanwire_dispatch_queued_dispatches"); n <= browsers*128 {
 			t.Errorf("%d events wait, no more than socket-queue-events let in", n)
 		}
 		if n := w.metric(w.front, "spanwire_dispatch_blocked_sockets"); n != 0 {

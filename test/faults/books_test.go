@@ -58,7 +58,7 @@ func (b *books) String() string {
 // ack came once, and the order of each socket is kept. It is called when all loads have settled.
 func (w *world) audit() *books {
 	w.t.Helper()
-	b := &books{redelivered: w.metric(w.front, "spanwire_dispatch_redelivered_total")}
+	b := &books{redelivered: w.metric(w.front, "spanwire_dispatch_redelivered_dispatches_total")}
 	for _, l := range w.loads {
 		b.sent += l.Sent()
 		b.acked += l.Acked()
@@ -80,7 +80,7 @@ func (w *world) audit() *books {
 	if b.lost != 0 || b.handled != b.sent || b.disconnects != 0 {
 		w.t.Errorf("the books do not agree: %v", b)
 	}
-	if n := w.metric(w.front, "spanwire_dispatch_dropped_total"); n != w.poison {
+	if n := w.metric(w.front, "spanwire_dispatch_dropped_dispatches_total"); n != w.poison {
 		w.t.Errorf("the broker dropped %d dispatches, not %d", n, w.poison)
 	}
 	return b

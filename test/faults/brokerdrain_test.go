@@ -89,7 +89,7 @@ func newWorldBehind(t *testing.T, p place, flags ...string) *behind {
 		others++
 	}
 	for _, b := range []*process.Broker{w.owner, w.front, w.back} {
-		w.await(b, others, "spanwire_mesh_replicas")
+		w.await(b, others, "spanwire_mesh_peers")
 	}
 	return w
 }

@@ -29,7 +29,7 @@ func TestDeploy(t *testing.T) {
 			l.acked(1000)
 		}
 		l.settle()
-		untaken := w.metric(w.back, "spanwire_mesh_dispatches_untaken_total")
+		untaken := w.metric(w.back, "spanwire_mesh_dispatches_undeliverable_total")
 		if b := w.audit(); b.redelivered > untaken || b.duplicates != 0 {
 			t.Errorf("instances that ended in good order left something open; %d dispatches came when they had left", untaken)
 		}

@@ -138,7 +138,7 @@ func TestO07_Envelopes(t *testing.T) {
 		genuine, e = s.emits()
 		return len(genuine) > 0
 	})
-	before := metric(t, c.all[1], "spanwire_backplane_ignored_total", `="unauthenticated"`)
+	before := metric(t, c.all[1], "spanwire_backplane_ignored_envelopes_total", `="unauthenticated"`)
 	forgeries := [][]byte{
 		forged(t, e.Origin, e.Epoch, e.Sequence+1, 100),
 		forged(t, e.Origin, e.Epoch, e.Sequence+1_000_000, 101),
@@ -154,23 +154,23 @@ func TestO07_Envelopes(t *testing.T) {
 		s.publish(toAll, data)
 	}
 	await(t, "all forgeries are counted", func() bool {
-		return metric(t, c.all[1], "spanwire_backplane_ignored_total", `="unauthenticated"`) == before+len(forgeries)
+		return metric(t, c.all[1], "spanwire_backplane_ignored_envelopes_total", `="unauthenticated"`) == before+len(forgeries)
 	})
 	if err := c.all[1].WaitFor("unauthenticated envelope rejected", limit); err != nil {
 		t.Error(err)
 	}
-	repeated := metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`)
+	repeated := metric(t, c.all[1], "spanwire_backplane_ignored_envelopes_total", `="repeated"`)
 	for _, m := range genuine {
 		s.publish(m.subject, m.data)
 	}
 	await(t, "replayed envelopes are counted", func() bool {
-		return metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`) == repeated+len(genuine)
+		return metric(t, c.all[1], "spanwire_backplane_ignored_envelopes_total", `="repeated"`) == repeated+len(genuine)
 	})
 	if ok, _ := c.say(0, 3); !ok {
 		t.Error("an emit after the forgeries was not delivered to all")
 	}
 	await(t, "genuine emits go on", func() bool { return there.misses([]int{3}) == 0 })
-	if lost := metric(t, c.all[1], "spanwire_backplane_lost_total"); lost != 0 {
+	if lost := metric(t, c.all[1], "spanwire_backplane_lost_envelopes_total"); lost != 0 {
 		t.Errorf("%d envelopes were taken for lost", lost)
 	}
 	if there.misses([]int{100, 101, 102, 103}) != 4 {
@@ -184,19 +184,19 @@ func TestO07_Envelopes(t *testing.T) {
 	if !c.all[0].Stop(limit) {
 		t.Fatal("the replica did not stop")
 	}
-	await(t, "it has left", func() bool { return metric(t, c.all[1], "spanwire_mesh_replicas") == 0 })
-	repeated = metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`)
+	await(t, "it has left", func() bool { return metric(t, c.all[1], "spanwire_mesh_peers") == 0 })
+	repeated = metric(t, c.all[1], "spanwire_backplane_ignored_envelopes_total", `="repeated"`)
 	for _, m := range genuine {
 		s.publish(m.subject, m.data)
 	}
 	await(t, "envelopes of a replica that has left are dropped", func() bool {
-		return metric(t, c.all[1], "spanwire_backplane_ignored_total", `="repeated"`) == repeated+len(genuine)
+		return metric(t, c.all[1], "spanwire_backplane_ignored_envelopes_total", `="repeated"`) == repeated+len(genuine)
 	})
 
 	// A replica that never met the one that has left takes nothing of what was recorded either, its
 	// heartbeats included.
 	fresh := c.start("fresh", "--nats-url", "nats://"+c.address, "--cluster-secret", "a-secret-of-the-cluster")
-	await(t, "the fresh replica knows the other", func() bool { return metric(t, fresh, "spanwire_mesh_replicas") == 1 })
+	await(t, "the fresh replica knows the other", func() bool { return metric(t, fresh, "spanwire_mesh_peers") == 1 })
 	s.mu.Lock()
 	recorded := slices.Clone(s.heard)
 	s.mu.Unlock()
@@ -206,9 +206,9 @@ func TestO07_Envelopes(t *testing.T) {
 		}
 	}
 	await(t, "what was recorded is dropped", func() bool {
-		return metric(t, fresh, "spanwire_backplane_ignored_total", `="unproven"`) >= len(genuine)
+		return metric(t, fresh, "spanwire_backplane_ignored_envelopes_total", `="unproven"`) >= len(genuine)
 	})
-	if n := metric(t, fresh, "spanwire_mesh_replicas"); n != 1 {
+	if n := metric(t, fresh, "spanwire_mesh_peers"); n != 1 {
 		t.Errorf("%d replicas are known after a replay", n)
 	}
 }

@@ -30,7 +30,7 @@ func TestO06_SlowConsumer(t *testing.T) {
 			burst.Go(func() { c.say(0, number) })
 		}
 		burst.Wait()
-		return metric(t, c.all[1], "spanwire_backplane_slow_consumer_total") > 0 && metric(t, c.all[1], "spanwire_backplane_lost_total") > 0
+		return metric(t, c.all[1], "spanwire_backplane_slow_consumer_total") > 0 && metric(t, c.all[1], "spanwire_backplane_lost_envelopes_total") > 0
 	})
 	if slow.back(t) {
 		t.Error("a socket recovered over a gap")

@@ -65,7 +65,7 @@ func (w *ghostWorld) three() []*process.Broker {
 		list = append(list, w.single(name, "--nats-url", "nats://"+nats))
 	}
 	for _, b := range list {
-		w.await(b, 2, "spanwire_mesh_replicas")
+		w.await(b, 2, "spanwire_mesh_peers")
 	}
 	return list
 }
@@ -86,7 +86,7 @@ func (w *ghostWorld) handler(at *process.Broker, replicas ...*process.Broker) *i
 	i := w.start(env...)
 	w.gone[i.Name] = file
 	for _, b := range replicas {
-		w.await(b, len(w.instances), "spanwire_dispatch_instances", `distance="local"`)
+		w.await(b, len(w.instances), "spanwire_dispatch_instances", `location="local"`)
 	}
 	return i
 }
@@ -229,8 +229,8 @@ func (w *ghostWorld) lent(nats string) (front, back *process.Broker) {
 		started[name] = w.single(name, flags[name]...)
 	}
 	front, back = started["front"], started["back"]
-	w.await(front, 1, "spanwire_mesh_replicas")
-	w.await(back, 1, "spanwire_mesh_replicas")
+	w.await(front, 1, "spanwire_mesh_peers")
+	w.await(back, 1, "spanwire_mesh_peers")
 	w.handler(back)
 	w.front = front
 	w.serving(1)
@@ -307,15 +307,15 @@ func TestO02_FlapThenKill(t *testing.T) {
 		through.Services = line.Address()
 		w.handler(&through)
 		w.handler(b)
-		w.await(b, 2, "spanwire_dispatch_instances", `distance="local"`)
+		w.await(b, 2, "spanwire_dispatch_instances", `location="local"`)
 		idle, busy := w.openPage(b.HTTP, ghosts/2, 0), w.openPage(b.HTTP, ghosts/2, 0)
 		line.Hold()
 		line.Cut()
-		w.await(b, 1, "spanwire_dispatch_instances", `distance="local"`)
+		w.await(b, 1, "spanwire_dispatch_instances", `location="local"`)
 		busy.run()
 		busy.acked(5 * ghosts) // all of them with the other instance
 		line.Release()
-		w.await(b, 2, "spanwire_dispatch_instances", `distance="local"`)
+		w.await(b, 2, "spanwire_dispatch_instances", `location="local"`)
 		busy.acked(busy.acks() + ghosts)
 		b.Kill()
 		w.wantGone("transport error", idle, busy)

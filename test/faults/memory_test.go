@@ -49,13 +49,13 @@ func TestO10_AcksNotRead(t *testing.T) {
 		_ = crowd[i%browsers].WriteMessage(websocket.TextMessage, packet) // it may have been closed
 		if i%8 == 0 {
 			w.until("the handler to keep up", func() bool {
-				return w.metric(w.front, "spanwire_dispatch_open")+w.metric(w.front, "spanwire_dispatch_queued") < 8
+				return w.metric(w.front, "spanwire_dispatch_open_dispatches")+w.metric(w.front, "spanwire_dispatch_queued_dispatches") < 8
 			})
 		}
 	}
 	w.until("sessions to be closed for the memory of all", func() bool { return w.metric(w.front, slowSessions, `reason="max_outbound_total"`) > 0 })
 	heavy := w.burst(20_000, 500)
-	w.until("the last acks to be queued", func() bool { return w.metric(w.front, "spanwire_dispatch_open") == 0 })
+	w.until("the last acks to be queued", func() bool { return w.metric(w.front, "spanwire_dispatch_open_dispatches") == 0 })
 	peak := watch.stop()
 	t.Logf("%d MiB before, %d MiB at most; %d MiB held for browsers; %d sessions closed; %d acks of the bystander", before>>20, peak>>20,
 		w.metric(w.front, outbound)>>20, w.metric(w.front, slowSessions), bystander.stop())

@@ -54,7 +54,7 @@ func newTied(t *testing.T, n int, flags ...string) *tied {
 		c.clients = append(c.clients, spanwirev1.NewEmitterServiceClient(conn))
 	}
 	for _, b := range c.all {
-		await(t, b.Name+" knows the others", func() bool { return metric(t, b, "spanwire_mesh_replicas") == n-1 })
+		await(t, b.Name+" knows the others", func() bool { return metric(t, b, "spanwire_mesh_peers") == n-1 })
 	}
 	return c
 }

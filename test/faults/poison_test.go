@@ -35,7 +35,7 @@ func TestPoison(t *testing.T) {
 		}
 		w.until("the event to be set aside", func() bool {
 			replace()
-			return w.metric(w.front, "spanwire_dispatch_dropped_total", `cause="max_redeliveries"`) == 1
+			return w.metric(w.front, "spanwire_dispatch_dropped_dispatches_total", `reason="max_redeliveries"`) == 1
 		})
 		// The last to die may be the only one that lived then, and it is dead before that is seen
 		// here.

@@ -36,7 +36,7 @@ func newThree(t *testing.T, language string) *three {
 	}
 	c.back = c.all[1]
 	for _, b := range c.all {
-		c.await(b, len(c.all)-1, "spanwire_mesh_replicas")
+		c.await(b, len(c.all)-1, "spanwire_mesh_peers")
 	}
 	return c
 }
@@ -220,7 +220,7 @@ func TestO01_retireSilent(t *testing.T) {
 	}
 	held[0]()
 	held[1]()
-	c.until("the cluster to be whole", func() bool { return c.metric(c.front, "spanwire_mesh_replicas") == 2 })
+	c.until("the cluster to be whole", func() bool { return c.metric(c.front, "spanwire_mesh_peers") == 2 })
 	c.until("the last replica to forget a", func() bool {
 		c.retire(c.front, "a")
 		return !c.knows(last, "a")

@@ -87,7 +87,7 @@ func TestStuck(t *testing.T) {
 			peak = max(peak, w.resident())
 			// What the other service has open is not kept of this one.
 			acked := well.Acked()
-			sum := w.metric(w.front, "spanwire_dispatch_open") + w.metric(w.front, "spanwire_dispatch_queued")
+			sum := w.metric(w.front, "spanwire_dispatch_open_dispatches") + w.metric(w.front, "spanwire_dispatch_queued_dispatches")
 			most = max(most, sum-(well.Sent()-acked))
 			return false
 		})

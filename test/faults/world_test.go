@@ -82,7 +82,7 @@ func newWorldOn(t *testing.T, p place, host string, flags ...string) *world {
 	w.front = w.broker("front", host, append([]string{"--nats-listen", nats, "--advertise-address", nowhere}, flags...)...)
 	w.back = w.broker("back", host, append([]string{"--nats-url", "nats://" + nats}, flags...)...)
 	for _, b := range []*process.Broker{w.front, w.back} {
-		w.await(b, 1, "spanwire_mesh_replicas")
+		w.await(b, 1, "spanwire_mesh_peers")
 	}
 	return w
 }

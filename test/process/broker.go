@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spanwire/spanwire/internal/metrics"
 )
 
 // startLimit is generous: machines that run suites are busy.
@@ -115,8 +117,11 @@ func (b *Broker) Get(path string) (string, error) {
 }
 
 // Metric sums the samples of a metric whose labels hold all of the given pairs, such as
-// `reason="parse error"`.
+// `reason="parse_error"`. A metric or a pair that no broker has is an error.
 func (b *Broker) Metric(name string, labels ...string) (float64, error) {
+	if err := metrics.Declared(name, labels...); err != nil {
+		return 0, err
+	}
 	text, err := b.Get("/metrics")
 	if err != nil {
 		return 0, err

@@ -329,7 +329,7 @@ var doorRows = []row{
 				t.Errorf("a WebSocket for %s: %v, %v", host, response, err)
 			}
 		}
-		if n, err := s.broker.Metric("spanwire_http_refused_total", `listener="browsers"`, `reason="host"`); err != nil || n < 8*7 {
+		if n, err := s.broker.Metric("spanwire_http_rejected_requests_total", `listener="browsers"`, `reason="host"`); err != nil || n < 8*7 {
 			t.Errorf("%v are counted, %v", n, err)
 		}
 		if err := s.broker.WaitFor(`setting=allowed-hosts`, limit); err != nil {
@@ -374,7 +374,7 @@ var doorRows = []row{
 				}
 			}
 		}
-		if n, err := s.broker.Metric("spanwire_http_refused_total", `reason="method"`); err != nil || n != 12 {
+		if n, err := s.broker.Metric("spanwire_http_rejected_requests_total", `reason="method"`); err != nil || n != 12 {
 			t.Errorf("%v are counted, %v", n, err)
 		}
 	}},
@@ -569,7 +569,7 @@ var doorRows = []row{
 				t.Errorf("%s was answered %d to a page of another origin", path, a.status)
 			}
 		}
-		if n, err := b.Metric("spanwire_http_refused_total", `listener="operators"`, `reason="host"`); err != nil || n < 6*9 {
+		if n, err := b.Metric("spanwire_http_rejected_requests_total", `listener="operators"`, `reason="host"`); err != nil || n < 6*9 {
 			t.Errorf("%v are counted, %v", n, err)
 		}
 	}},
@@ -604,7 +604,7 @@ var doorRows = []row{
 				t.Errorf("%s was answered %d to a program of the same machine", path, a.status)
 			}
 		}
-		if n, err := b.Metric("spanwire_http_refused_total", `reason="unauthenticated"`); err != nil || n != 12 {
+		if n, err := b.Metric("spanwire_http_rejected_requests_total", `reason="unauthenticated"`); err != nil || n != 12 {
 			t.Errorf("%v are counted, %v", n, err)
 		}
 		_, outside = exposedBroker(t, "--insecure-operators")

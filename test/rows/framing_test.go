@@ -107,7 +107,7 @@ func (w *world) replicas(t *testing.T, flags ...string) (near, far *server) {
 	far = w.with(t, append([]string{"--nats-url", "nats://" + nats}, flags...)...)
 	for _, s := range []*server{near, far} {
 		for end := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
-			n, err := s.broker.Metric("spanwire_mesh_replicas")
+			n, err := s.broker.Metric("spanwire_mesh_peers")
 			if err == nil && n >= 1 {
 				break
 			}

@@ -181,14 +181,14 @@ var hostileRows = []row{
 		s := w.with(t, "--max-outbound", "256KiB")
 		slow, other := s.connected(t), s.connected(t)
 		id := socketOf(t, slow)
-		before, err := s.broker.Metric(closedTotal, `reason="slow consumer"`)
+		before, err := s.broker.Metric(closedTotal, `reason="slow_consumer"`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		large := `["` + strings.Repeat("x", 100_000) + `"]`
 		for end := time.Now().Add(limit); ; {
 			s.emit(t, id, "large", large)
-			if now, err := s.broker.Metric(closedTotal, `reason="slow consumer"`); err != nil || now > before {
+			if now, err := s.broker.Metric(closedTotal, `reason="slow_consumer"`); err != nil || now > before {
 				break
 			}
 			if time.Now().After(end) {
@@ -237,4 +237,4 @@ var hostileRows = []row{
 	}},
 }
 
-const closedTotal = "spanwire_engine_closed_total"
+const closedTotal = "spanwire_engine_closed_sessions_total"

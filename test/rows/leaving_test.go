@@ -139,7 +139,7 @@ var absentRows = []row{
 		c.send(numbered("o5d", 1, absentEvents)...)
 		c.send(`429000["echo","present"]`)
 		c.want(`439000["present"]`)
-		s.metric(t, absentEvents, "spanwire_dispatch_dropped_total", `cause="hold"`)
+		s.metric(t, absentEvents, "spanwire_dispatch_dropped_dispatches_total", `reason="hold"`)
 		s.says(t, "level=WARN", "dispatch dropped", "service=o5d", "hold-timeout")
 		w.apart(t, s, "o5d")
 		c.send(numbered("o5d", 1000, 1)...)
@@ -170,8 +170,8 @@ var lateRows = []row{
 		s.says(t, "dispatch dropped", "service=o30", "event o30 slow", "handler did not finish", "handler-timeout")
 		s.says(t, "level=WARN", "too late", "service=o30", "instance=", "event o30 slow", "late=", "handler-timeout")
 		s.metric(t, 1, "spanwire_dispatch_results_total", `outcome="late"`)
-		s.metric(t, 1, "spanwire_dispatch_dropped_total")
-		s.metric(t, 0, "spanwire_bridge_faults_total")
+		s.metric(t, 1, "spanwire_dispatch_dropped_dispatches_total")
+		s.metric(t, 0, "spanwire_bridge_protocol_violations_total")
 		s.silent(t, "level=WARN", `"event o30"`)
 		if err := service.WaitFor("o30 slow", limit); err != nil {
 			t.Errorf("the SDK says nothing of the late result: %v", err)
@@ -192,10 +192,10 @@ var lateRows = []row{
 			t.Errorf("the broker says %q", line)
 		}
 		s.says(t, "dispatch dropped", "service=o30b", `dispatch="event o30b slow"`, "handler did not finish")
-		s.metric(t, 1, "spanwire_dispatch_dropped_total", `cause="deadline"`)
-		s.metric(t, 1, "spanwire_dispatch_dropped_total", `cause="not_started"`)
+		s.metric(t, 1, "spanwire_dispatch_dropped_dispatches_total", `reason="deadline"`)
+		s.metric(t, 1, "spanwire_dispatch_dropped_dispatches_total", `reason="not_started"`)
 		s.metric(t, 2, "spanwire_dispatch_results_total", `outcome="late"`)
-		s.metric(t, 0, "spanwire_bridge_faults_total")
+		s.metric(t, 0, "spanwire_bridge_protocol_violations_total")
 		c.send(`423["o30b","again"]`)
 		c.want(`433["again"]`)
 	}},
@@ -209,7 +209,7 @@ var lateRows = []row{
 		for n := 1; n <= 12; n++ {
 			c.want(fmt.Sprintf(`43%d[300]`, n))
 		}
-		s.metric(t, 0, "spanwire_dispatch_dropped_total")
+		s.metric(t, 0, "spanwire_dispatch_dropped_dispatches_total")
 	}},
 	{"O30o", "an event whose handler runs beside others is not said to wait behind them", func(t *testing.T, w *world) {
 		s := w.with(t, append(hasty, "--max-services", "64")...)
@@ -220,8 +220,8 @@ var lateRows = []row{
 		s.says(t, "dispatch dropped", `dispatch="event o30o slow"`, "handler did not finish")
 		s.says(t, "dispatch dropped", `dispatch="event o30o beside"`, "handler did not finish")
 		s.metric(t, 2, "spanwire_dispatch_results_total", `outcome="late"`)
-		s.metric(t, 2, "spanwire_dispatch_dropped_total", `cause="deadline"`)
-		s.metric(t, 0, "spanwire_dispatch_dropped_total", `cause="not_started"`)
+		s.metric(t, 2, "spanwire_dispatch_dropped_dispatches_total", `reason="deadline"`)
+		s.metric(t, 0, "spanwire_dispatch_dropped_dispatches_total", `reason="not_started"`)
 	}},
 	{"O30n", "what waits behind a handler that hangs is shown by service and by socket, and so is that the socket is not read", func(t *testing.T, w *world) {
 		s := w.with(t, "--instance-window", "8", "--max-instance-window", "8")

@@ -56,7 +56,7 @@ func (w *world) tied(t *testing.T, both ...string) (a, b *server) {
 	t.Helper()
 	a, b = w.pair(t, both)
 	for _, s := range []*server{a, b} {
-		s.metric(t, 1, "spanwire_mesh_replicas")
+		s.metric(t, 1, "spanwire_mesh_peers")
 	}
 	return a, b
 }
@@ -170,7 +170,7 @@ var replicaRows = []row{
 		a, b := w.tied(t)
 		sid := b.sessionOf(t)
 		b.broker.Kill()
-		a.metric(t, 0, "spanwire_mesh_replicas")
+		a.metric(t, 0, "spanwire_mesh_peers")
 		refusedWith(t, a.do(t, "GET", polling4+"&sid="+sid, ""), 400, unknownSession)
 		a.says(t, "level=INFO", "left or died", "peer="+b.id(t))
 		a.silent(t, "level=WARN", "session unknown")
@@ -182,8 +182,8 @@ var replicaRows = []row{
 			b := alone(t, append([]string{"--nats-url", "nats://" + nats}, second...)...)
 			for _, s := range []*server{a, b} {
 				s.says(t, "level=WARN", "unauthenticated", "setting=cluster-secret")
-				s.counted(t, 0, "spanwire_backplane_ignored_total", `="unauthenticated"`)
-				s.metric(t, 0, "spanwire_mesh_replicas")
+				s.counted(t, 0, "spanwire_backplane_ignored_envelopes_total", `="unauthenticated"`)
+				s.metric(t, 0, "spanwire_mesh_peers")
 			}
 		}
 	}},
@@ -209,7 +209,7 @@ var replicaRows = []row{
 		for _, call := range [][2]string{
 			{"emit", `{"event":"news","count":true,"timeout_ms":30000}`}, {"join", `{"join":["r"],"count":true}`}, {"leave", `{"leave":["r"],"count":true}`},
 		} {
-			a.metric(t, 1, "spanwire_mesh_replicas")
+			a.metric(t, 1, "spanwire_mesh_peers")
 			resume := b.hang(t)
 			status, text := a.asks(t, call[0], call[1])
 			if !strings.Contains(text, `"silent_replicas":["`+name+`"]`) || !strings.Contains(text, `"sockets":1`) || !strings.Contains(text, `"partial":"`) {

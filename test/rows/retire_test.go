@@ -265,14 +265,14 @@ var retireRows = []row{
 		}
 		_ = gone.Close()
 		l.until("the events wait", func() bool {
-			n, err := l.broker.Metric("spanwire_dispatch_queued")
+			n, err := l.broker.Metric("spanwire_dispatch_queued_dispatches")
 			return err == nil && n == 4 // the disconnect of the other one too
 		})
 		a := l.call("services/retire", `{"service":"a"}`)
 		if a.status != http.StatusOK || !strings.Contains(a.body, `"connects":0,"dropped":4,"silent_replicas":[]`) {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-		if n, err := l.broker.Metric("spanwire_dispatch_dropped_total", `cause="retired"`); err != nil || n != 4 {
+		if n, err := l.broker.Metric("spanwire_dispatch_dropped_dispatches_total", `reason="retired"`); err != nil || n != 4 {
 			t.Errorf("%v dropped, %v", n, err)
 		}
 		served.echo()

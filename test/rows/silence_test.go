@@ -63,9 +63,9 @@ func alone(t *testing.T, flags ...string) *server {
 }
 
 const (
-	closedSessions = "spanwire_engine_closed_total"
-	refusals       = "spanwire_engine_refused_total"
-	breaches       = "spanwire_edge_breaches_total"
+	closedSessions = "spanwire_engine_closed_sessions_total"
+	refusals       = "spanwire_engine_rejected_requests_total"
+	breaches       = "spanwire_edge_protocol_violations_total"
 	wrongProtocols = "spanwire_listener_wrong_protocol_total"
 	connects       = "spanwire_edge_connects_total"
 )
@@ -76,11 +76,11 @@ var flooding = []string{"--max-event-rate", "5", "--max-packet-rate", "60", "--c
 var silenceRows = []row{
 	{"O15", "what a browser sent is logged by kind and length only", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-json-depth", "100")
-		s.provokes(t, breaches, `cause="state"`, func() { s.closes(t, "40", `42/nope,["login","s3cret-1"]`) },
+		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `42/nope,["login","s3cret-1"]`) },
 			"level=WARN", "broke a rule", "cause=state", "packet=event", "bytes=27", "session=", "address=127.0.0.1")
-		s.provokes(t, breaches, `cause="type"`, func() { s.closes(t, "40", `4s3cret-2`) }, "level=WARN", "cause=type", "packet=unknown", "bytes=8")
-		s.provokes(t, breaches, `cause="json"`, func() { s.closes(t, "40", `42["s3cret-3"`) }, "level=WARN", "cause=json", "packet=event")
-		s.provokes(t, breaches, `cause="state"`, func() { s.closes(t, "40", `44{"message":"s3cret-4"}`) }, "level=WARN", "cause=state")
+		s.provokes(t, breaches, `reason="type"`, func() { s.closes(t, "40", `4s3cret-2`) }, "level=WARN", "cause=type", "packet=unknown", "bytes=8")
+		s.provokes(t, breaches, `reason="json"`, func() { s.closes(t, "40", `42["s3cret-3"`) }, "level=WARN", "cause=json", "packet=event")
+		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `44{"message":"s3cret-4"}`) }, "level=WARN", "cause=state")
 		if log := s.broker.Log(); strings.Contains(log, "s3cret") {
 			t.Errorf("the log holds what browsers sent: %s", log)
 		}
@@ -113,7 +113,7 @@ var silenceRows = []row{
 		for range 3 {
 			refusedWith(t, s.do(t, "GET", "EIO=4&transport=websocket&sid="+p.open.SID, ""), 400, badRequest)
 		}
-		s.provokes(t, refusals, `cause="upgrade header"`, func() { refusedWith(t, s.do(t, "GET", websocket4, ""), 400, badRequest) },
+		s.provokes(t, refusals, `reason="upgrade_header"`, func() { refusedWith(t, s.do(t, "GET", websocket4, ""), 400, badRequest) },
 			"level=WARN", "no Upgrade header arrived: a proxy in front drops it")
 		if n := strings.Count(s.broker.Log(), "no Upgrade header arrived"); n != 1 {
 			t.Errorf("%d lines", n)
@@ -148,7 +148,7 @@ var silenceRows = []row{
 		s := w.with(t, "--ping-interval", "20s")
 		proxy := idleProxy(t, s.broker.HTTP, 2*time.Second)
 		direct := &server{broker: &process.Broker{Process: s.broker.Process, HTTP: proxy, Operators: s.broker.Operators}}
-		s.provokes(t, closedSessions, `reason="transport close"`, func() {
+		s.provokes(t, closedSessions, `reason="transport_close"`, func() {
 			var all []*conn
 			for range 7 {
 				all = append(all, direct.connected(t))
@@ -183,7 +183,7 @@ var silenceRows = []row{
 		s := w.with(t, "--max-attachments", "8")
 		refuse := func(words []string, provoke func()) {
 			t.Helper()
-			s.provokes(t, refusals, `cause="protocol version"`, provoke, append(words, "level=WARN", "setting=allow-eio3")...)
+			s.provokes(t, refusals, `reason="protocol_version"`, provoke, append(words, "level=WARN", "setting=allow-eio3")...)
 			time.Sleep(time.Second) // a line a second
 		}
 		dial := func(query string, words string) {
@@ -281,24 +281,24 @@ var silenceRows = []row{
 
 	{"O29", "a message that is too large ends the session with a line", func(t *testing.T, w *world) {
 		s := w.with(t, small...)
-		s.provokes(t, closedSessions, `reason="payload too large"`, func() {
+		s.provokes(t, closedSessions, `reason="payload_too_large"`, func() {
 			c := s.connected(t)
 			c.send("42" + strings.Repeat("x", 200_000))
 			c.closed()
 		}, "level=WARN", "session closed", `reason="payload too large"`, "setting=max-payload", "transport=websocket")
-		s.provokes(t, closedSessions, `reason="payload too large"`, func() { s.polling(t).post("4" + strings.Repeat("x", 200_000)) },
+		s.provokes(t, closedSessions, `reason="payload_too_large"`, func() { s.polling(t).post("4" + strings.Repeat("x", 200_000)) },
 			"level=WARN", "setting=max-payload", "max-payload allows")
 	}},
 	{"O29b", "a packet that cannot be read ends the session with a line", func(t *testing.T, w *world) {
 		s := w.with(t, small...)
-		s.provokes(t, closedSessions, `reason="parse error"`, func() { s.closes(t, "9s3cret") },
+		s.provokes(t, closedSessions, `reason="parse_error"`, func() { s.closes(t, "9s3cret") },
 			"level=WARN", "session closed", `reason="parse error"`, "transport=websocket")
-		s.provokes(t, closedSessions, `reason="parse error"`, func() { s.polling(t).post("9s3cret") },
+		s.provokes(t, closedSessions, `reason="parse_error"`, func() { s.polling(t).post("9s3cret") },
 			"level=WARN", "session closed", `reason="parse error"`, "transport=polling")
 	}},
 	{"O29c", "a browser that does not read ends the session with a line", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-outbound", "100000", "--write-timeout", "1s")
-		s.provokes(t, closedSessions, `reason="slow consumer"`, func() {
+		s.provokes(t, closedSessions, `reason="slow_consumer"`, func() {
 			p := s.polling(t)
 			p.must("40")
 			p.want("40*")
@@ -340,21 +340,21 @@ var silenceRows = []row{
 	}},
 	{"O29e", "a path that is not served is counted and logged", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "7")
-		s.provokes(t, refusals, `cause="path"`, func() { s.doAt(t, "GET", "/ws/socket.io/?"+polling4, nil) },
+		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/ws/socket.io/?"+polling4, nil) },
 			"level=WARN", "request refused", "cause=path", "setting=path", "/socket.io/", "path=/ws/socket.io/")
-		s.provokes(t, refusals, `cause="path"`, func() { s.doAt(t, "GET", "/socket.io?"+polling4, nil) }, "level=WARN", "cause=path", "setting=path")
+		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/socket.io?"+polling4, nil) }, "level=WARN", "cause=path", "setting=path")
 		time.Sleep(time.Second) // a line a second
-		s.provokes(t, refusals, `cause="path"`, func() { s.doAt(t, "GET", "/foo", nil) }, "level=INFO", "nothing is served at this path", "upstream", "path=/foo")
+		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/foo", nil) }, "level=INFO", "nothing is served at this path", "upstream", "path=/foo")
 	}},
 	{"O29f", "a path that the web application does not serve either is counted and logged", func(t *testing.T, w *world) {
 		app := httptest.NewServer(http.NotFoundHandler())
 		t.Cleanup(app.Close)
 		s := alone(t, "--upstream", app.URL)
-		s.provokes(t, refusals, `cause="path"`, func() {
+		s.provokes(t, refusals, `reason="path"`, func() {
 			s.doAt(t, "GET", "/favicon.ico", nil)
 			s.doAt(t, "GET", "/ws/socket.io/?"+polling4, nil)
 		}, "level=WARN", "cause=path", "setting=path", "path=/ws/socket.io/")
-		if n := s.sample(t, refusals, `cause="path"`); n != 1 {
+		if n := s.sample(t, refusals, `reason="path"`); n != 1 {
 			t.Errorf("counted %v: pages are the application's matter", n)
 		}
 	}},
@@ -383,14 +383,14 @@ var silenceRows = []row{
 	}},
 	{"O29j", "a page that floods has a line", func(t *testing.T, w *world) {
 		s := w.with(t, flooding...)
-		s.provokes(t, breaches, `cause="event_rate"`, func() {
+		s.provokes(t, breaches, `reason="event_rate"`, func() {
 			c := s.connected(t)
 			for range 20 {
 				c.send(`42["echo",1]`)
 			}
 			c.closed()
 		}, "level=WARN", "session closed", "cause=event_rate", "setting=max-event-rate")
-		s.provokes(t, closedSessions, `reason="too many packets"`, func() {
+		s.provokes(t, closedSessions, `reason="too_many_packets"`, func() {
 			c := s.websocket(t)
 			for range 500 {
 				c.send("3")
@@ -400,8 +400,8 @@ var silenceRows = []row{
 	}},
 	{"O29n", "a caller without the token, and a registration that makes no sense, have a line", func(t *testing.T, w *world) {
 		s := alone(t, "--service-tokens", "right-and-long")
-		const strangers = "spanwire_bridge_strangers_total"
-		s.provokes(t, strangers, "", func() {
+		const rejected = "spanwire_bridge_unauthenticated_total"
+		s.provokes(t, rejected, "", func() {
 			if out, err := brokerSays("services", "--address", s.broker.Services, "--token", "s3cret", "--timeout", "5s"); err == nil {
 				t.Errorf("let in: %s", out)
 			}
@@ -418,7 +418,7 @@ var silenceRows = []row{
 	}},
 	{"O29l", "a connect that waited in vain has a line", func(t *testing.T, w *world) {
 		s := alone(t, "--connect-hold", "1s")
-		s.provokes(t, connects, `outcome="away"`, func() {
+		s.provokes(t, connects, `outcome="absent"`, func() {
 			c := s.websocket(t)
 			c.send("40")
 			c.closed()
@@ -449,7 +449,7 @@ var silenceRows = []row{
 			s.counted(t, before, breaches)
 			s.says(t, "level=WARN", "session closed: the browser broke a rule", "setting="+setting, "than the setting "+setting+" allows")
 		}
-		s.provokes(t, breaches, `cause="namespaces"`, func() {
+		s.provokes(t, breaches, `reason="namespaces"`, func() {
 			c := s.connected(t)
 			for _, room := range []string{"40/room-1,", "40/room-2,"} {
 				c.send(room)
@@ -460,12 +460,12 @@ var silenceRows = []row{
 			c.closed()
 		}, "level=WARN", "session closed: the browser broke a rule", "setting=max-namespaces-per-session")
 		s = w.with(t, "--max-namespaces-per-session", "2", "--connect-rate", "1")
-		s.provokes(t, breaches, `cause="connect_rate"`, func() { s.closes(t, "40/a,", "40/b,", "40/c,", "40/d,", "40/e,", "40/f,") },
+		s.provokes(t, breaches, `reason="connect_rate"`, func() { s.closes(t, "40/a,", "40/b,", "40/c,", "40/d,", "40/e,", "40/f,") },
 			"level=WARN", "session closed: the browser broke a rule", "setting=connect-rate")
 	}},
 	{"O30c", "a header that is too large is refused with a line", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "6")
-		s.provokes(t, "spanwire_http_refused_total", `reason="header"`, func() {
+		s.provokes(t, "spanwire_http_rejected_requests_total", `reason="header"`, func() {
 			if a := s.do(t, "GET", polling4, "", "Cookie", strings.Repeat("c", 200_000)); a.status != 431 {
 				t.Errorf("answered %d", a.status)
 			}

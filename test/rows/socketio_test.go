@@ -336,14 +336,14 @@ var ackRows = []row{
 	}},
 	{"A10", "an event that nobody handles is counted and not answered", func(t *testing.T, w *world) {
 		s := w.with(t)
-		before, err := s.broker.Metric("spanwire_dispatch_unhandled_total")
+		before, err := s.broker.Metric("spanwire_dispatch_unhandled_events_total")
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := s.connected(t)
 		c.send(`421["nobody handles this"]`)
 		c.echo()
-		if after, err := s.broker.Metric("spanwire_dispatch_unhandled_total"); err != nil || after <= before {
+		if after, err := s.broker.Metric("spanwire_dispatch_unhandled_events_total"); err != nil || after <= before {
 			t.Errorf("counted %v, %v before: %v", after, before, err)
 		}
 	}},

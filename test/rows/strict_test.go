@@ -61,13 +61,13 @@ func refusesEager(t *testing.T, s *server, url, metric, label string) {
 var strictRows = []row{
 	{"O16", "a frame in the packet of the WebSocket handshake is refused with 400, a log line and a count", func(t *testing.T, w *world) {
 		s := w.with(t, "--ping-timeout", "28s")
-		refusesEager(t, s, "/socket.io/?"+websocket4, "spanwire_engine_refused_total", `cause="data before handshake"`)
+		refusesEager(t, s, "/socket.io/?"+websocket4, "spanwire_engine_rejected_requests_total", `reason="data_before_handshake"`)
 		s.connected(t).echo()
 	}},
 	{"O16b", "so it is at an upgrade, and the session stays on polling", func(t *testing.T, w *world) {
 		s := w.with(t, "--ping-timeout", "29s")
 		p := s.polling(t)
-		refusesEager(t, s, "/socket.io/?"+websocket4+"&sid="+p.open.SID, "spanwire_engine_refused_total", `cause="data before handshake"`)
+		refusesEager(t, s, "/socket.io/?"+websocket4+"&sid="+p.open.SID, "spanwire_engine_rejected_requests_total", `reason="data_before_handshake"`)
 		p.must("40")
 		p.want("40{*")
 		c := s.mustDial(t, websocket4+"&sid="+p.open.SID)
@@ -78,7 +78,7 @@ var strictRows = []row{
 	{"O16c", "so it is at another replica than the session's", func(t *testing.T, w *world) {
 		near, far := w.replicas(t)
 		p := far.polling(t)
-		refusesEager(t, near, "/socket.io/?"+websocket4+"&sid="+p.open.SID, "spanwire_forward_failed_total", `cause="data before handshake"`)
+		refusesEager(t, near, "/socket.io/?"+websocket4+"&sid="+p.open.SID, "spanwire_sessionproxy_failures_total", `reason="data_before_handshake"`)
 		p.must("40")
 		p.want("40{*")
 	}},
@@ -99,7 +99,7 @@ var strictRows = []row{
 		}))
 		t.Cleanup(app.Close)
 		s := w.with(t, "--upstream", app.URL)
-		refusesEager(t, s, "/chat", "spanwire_http_refused_total", `reason="early_data"`)
+		refusesEager(t, s, "/chat", "spanwire_http_rejected_requests_total", `reason="early_data"`)
 		if strings.Contains(s.broker.Log(), "does not answer") {
 			t.Error("the application is blamed")
 		}
@@ -210,7 +210,7 @@ var strictRows = []row{
 				t.Errorf("%s was answered %s", call, r.Status)
 			}
 		}
-		if n, err := s.broker.Metric("spanwire_bridge_refused_joins_total", `reason="socket_id_room"`); err != nil || n != refused {
+		if n, err := s.broker.Metric("spanwire_bridge_rejected_joins_total", `reason="socket_id_room"`); err != nil || n != refused {
 			t.Errorf("counted %v %v", n, err)
 		}
 		s.logs(t, "join refused", "room="+other, "setting=allow-socket-id-rooms")

@@ -176,7 +176,7 @@ var websocketRows = []row{
 		s := w.with(t, append([]string{"--log-level", "error"}, pinging...)...)
 		p := s.polling(t)
 		for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			if n, err := s.broker.Metric(closedTotal, `reason="ping timeout"`); err != nil || n > 0 {
+			if n, err := s.broker.Metric(closedTotal, `reason="ping_timeout"`); err != nil || n > 0 {
 				break
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/metrics"
 )
 
 // patience is how long replicas may take to find each other.
@@ -32,6 +33,9 @@ func Start(t testing.TB, changes ...func(*config.Config)) *broker.Broker {
 	t.Cleanup(func() {
 		if err := b.Drain(); err != nil {
 			t.Error(err)
+		}
+		if all, err := metrics.Undeclared(b.Metrics()); err != nil || len(all) > 0 {
+			t.Errorf("metrics that are not declared: %q, %v", all, err)
 		}
 	})
 	return b

@@ -56,18 +56,18 @@ for (const by of ["requests", "connections"]) {
     }
 
     test("requests of all kinds were forwarded, and none in vain", async () => {
-      assert.ok((await sum("spanwire_forward_requests_total", 'transport="polling"')) > 0);
+      assert.ok((await sum("spanwire_sessionproxy_requests_total", 'transport="polling"')) > 0);
       // An upgrade may come to its session's replica by chance, so there are as many as it takes.
       await until("an upgrade that was forwarded", async () => {
         const [s] = await settled(cluster, url, 1, WAYS["polling, then websocket"]);
         s.disconnect();
-        return (await sum("spanwire_forward_requests_total", 'transport="websocket"')) > 0;
+        return (await sum("spanwire_sessionproxy_requests_total", 'transport="websocket"')) > 0;
       });
       // What clients had under way when they left may come to nothing.
-      for (const cause of ["no address", "unreachable", "stranger", "too many"]) {
-        assert.equal(await sum("spanwire_forward_failed_total", `cause="${cause}"`), 0, cause);
+      for (const reason of ["no_address", "unreachable", "wrong_replica", "too_many"]) {
+        assert.equal(await sum("spanwire_sessionproxy_failures_total", `reason="${reason}"`), 0, reason);
       }
-      await until("the end of all that is forwarded", async () => (await sum("spanwire_forward_open")) === 0);
+      await until("the end of all that is forwarded", async () => (await sum("spanwire_sessionproxy_open_requests")) === 0);
     });
 
     test("a page of another origin is refused wherever it comes", async () => {
