@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract's messages, written by scripts/generate_python; never edited, never part of a public signature."""
+"""The messages of the contract, written by scripts/generate_python.
+
+They are never edited, and never part of a public signature.
+"""
