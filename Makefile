@@ -80,8 +80,9 @@ test-go: build setup test/interop/js/node_modules namespaces proxies ## Go tests
 test-fuzz: ## fuzz every parser for a moment
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
 
-test-python: setup ## the Python SDK's tests, types and lint
-	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q
+test-python: setup ## the Python SDK's tests with their coverage, types and lint
+	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q --cov --cov-report=
+	cd sdk/python && ../../$(VENV)/bin/coverage report && ../../$(VENV)/bin/coverage report --include='src/spanwire/_core.py' --fail-under=100
 
 test-interop: build setup test/interop/js/node_modules examples/node_chat/node_modules ## published clients, in JavaScript and Python, against Go, Python and Node.js handlers
 	$(CONTROL) -handler go -- node --test --test-reporter=spec test/interop/js/*.test.js

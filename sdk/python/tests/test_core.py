@@ -488,3 +488,147 @@ def test_socket_state(conversation: Conversation) -> None:
     conversation.refuse(refused)
     conversation.refuse(refused)
     assert refused.socket.gone
+
+
+# A socket whose end was reported without the broker is there after all when something else of it comes.
+def test_notified_and_back(conversation: Conversation) -> None:
+    conversation.memory.tell("s")
+    conversation.receive(batch(1, event(1)))
+    assert not conversation.memory.told
+
+
+# A disconnect leaves the record of a socket that another replica introduced meanwhile.
+def test_disconnected_and_resumed(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation.receive(batch(1, event(1)))
+
+    def said(socket_id: str) -> bool:
+        conversation.sockets[socket_id].generation += 1  # as another thread would
+        return False
+
+    monkeypatch.setattr(conversation.memory, "said", said)
+    gone = handler_pb2.Dispatch(id=2, socket_id="s", disconnected=handler_pb2.Disconnected(rooms=["s"]))
+    (dispatch,) = conversation.receive(batch(2, gone)).dispatches
+    assert dispatch.name == "disconnect"
+    assert not conversation.sockets["s"].gone
+
+
+# An event may have an empty name.
+def test_empty_name(conversation: Conversation) -> None:
+    (dispatch,) = conversation.receive(batch(1, event(1, name=""))).dispatches
+    assert (dispatch.kind, dispatch.name) == ("event", "")
+
+
+# A dispatch that waits for its turn is stale once it has come over another stream.
+def test_redelivery_while_waiting(conversation: Conversation) -> None:
+    other = Conversation(conversation.memory)
+    welcome(other)
+    before, waiting = conversation.receive(batch(1, event(1), event(2))).dispatches
+    waiting.socket.queue.extend([before, waiting])
+    (again,) = other.receive(batch(1, event(2, redeliveries=1))).dispatches
+    assert (before.generation, waiting.generation) == (conversation.generation, 0)
+    assert conversation.stale(waiting)
+    assert not other.stale(again)
+
+
+# A handler that ends while its dispatch moves to another stream resolves it there.
+def test_resolved_while_moving(conversation: Conversation) -> None:
+    other = Conversation(conversation.memory)
+    welcome(other)
+    (running,) = conversation.receive(batch(1, event(1))).dispatches
+    running.socket.current = running
+    assert not other.receive(batch(1, event(1, redeliveries=1))).dispatches
+    conversation.resolve(running, b"[]")  # it looked at the home before the move
+    assert conversation.next_frame() is None
+    assert names(other.next_frame()) == [1]
+
+
+# Registrations are sent while somebody is there to read them.
+def test_registrations(conversation: Conversation) -> None:
+    registrations = [handler_pb2.Registration(namespace="/n")]
+    frame = parsed(conversation.registrations_frame(registrations))
+    assert list(frame.registrations.registrations) == registrations
+    conversation.lost()
+    assert conversation.registrations_frame(registrations) is None
+
+
+# A result that is on its way over one stream is repeated over another that brings its dispatch again. When the first
+# stream breaks then, its frame was not worked on: its commands are sent again.
+def test_repeated_elsewhere(conversation: Conversation) -> None:
+    other = Conversation(conversation.memory)
+    welcome(other)
+    one, two = conversation.receive(batch(1, event(1, "s1"), event(2, "s2"))).dispatches
+    conversation.command(emit("before"))
+    conversation.resolve(one, b"[]")
+    conversation.resolve(two, b"[]")
+    conversation.next_frame()
+    conversation.resolve(conversation.receive(batch(2, event(3, "s3"))).dispatches[0])  # queued only
+    assert not other.receive(batch(1, *(event(n, f"s{n}", redeliveries=1) for n in (1, 2, 3)))).dispatches
+    assert names(other.next_frame()) == [1, 2, 3]
+    conversation.lost()
+    assert conversation.waiting == 1
+    welcome(conversation)
+    assert names(conversation.next_frame()) == ["before"]
+
+
+# A conversation that has ended is not asked any more for results that are on their way.
+def test_leave(conversation: Conversation) -> None:
+    memory = conversation.memory
+    conversation.lost()
+    conversation.leave()
+    assert memory.conversations == ()
+
+
+# The answer to changed registrations is passed on.
+def test_registered(conversation: Conversation) -> None:
+    registered = handler_pb2.Registered(fault=command_pb2.Fault(message="m"))
+    assert conversation.receive(handler_pb2.AttachResponse(registered=registered)).registered == registered
+
+
+# A disconnect is handled once: one that was reported without the broker is resolved at once when the broker brings it, and
+# one that was not handled when its stream broke is handled when its replica is dead.
+def test_disconnects_of_dead_replicas(conversation: Conversation) -> None:
+    def gone(number: int, sid: str) -> handler_pb2.Dispatch:
+        return handler_pb2.Dispatch(id=number, socket_id=sid, disconnected=handler_pb2.Disconnected())
+
+    memory = conversation.memory
+    memory.tell("s1")
+    memory.unsaid["s1"] = conversation.receive(batch(1, event(1, "s2"))).dispatches[0]
+    assert not conversation.receive(batch(2, gone(2, "s1"))).dispatches
+    assert names(conversation.next_frame()) == [2]
+    assert not memory.unsaid
+    (dispatch,) = conversation.receive(batch(3, gone(3, "s3"))).dispatches
+    conversation.lost()
+    assert conversation.stale(dispatch)
+    assert memory.unsaid == {"s3": dispatch}
+    memory.dead.add(dispatch.generation)
+    assert not conversation.stale(dispatch)
+    assert "s3" in memory.told
+
+
+# What remembers sockets is bounded.
+def test_notified_is_bounded(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanwire._memory._TOLD", 2)
+    monkeypatch.setattr("spanwire._memory._REMEMBERED", 2)
+    memory = conversation.memory
+    (dispatch,) = conversation.receive(batch(1, event(1))).dispatches
+    for number in range(3):
+        memory.tell(f"s{number}")
+        memory.repeat(number)
+        dispatch.socket.id = f"s{number}"
+        memory.leave_unsaid(dispatch)
+    assert list(memory.told) == list(memory.unsaid) == ["s1", "s2"]
+    assert [memory.repeated(n) for n in range(3)] == [False, True, True]
+
+
+# Commands that were not sent go over another conversation when the stream is lost; results stay.
+def test_unsent_commands_move(conversation: Conversation) -> None:
+    other = Conversation(conversation.memory)
+    welcome(other)
+    (dispatch,) = conversation.receive(batch(1, event(1))).dispatches
+    conversation.command(emit("a"))
+    conversation.resolve(dispatch)
+    conversation.command(emit("b"))
+    other.adopt(conversation.surrender())
+    assert (conversation.waiting, conversation.queued_bytes) == (1, 0)
+    assert other.queued_bytes > 0
+    assert names(other.next_frame()) == ["a", "b"]
