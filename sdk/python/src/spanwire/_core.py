@@ -282,7 +282,7 @@ class Conversation(Outbox):
         if running is not None:
             running.generation, running.home = dispatch.generation, self
             # It may have ended just now, and have found its stream lost.
-            self._recall(dispatch.id)
+            self.recall(dispatch.id)
             return True
         number = dispatch.id
         if number in elsewhere:
@@ -290,14 +290,14 @@ class Conversation(Outbox):
             self.memory.repeat(number)
             self._outbound.append((number, elsewhere[number], 0))
             return True
-        if self._recall(number):
+        if self.recall(number):
             return True
         for waiting in tuple(dispatch.socket.queue):
             if getattr(waiting, "id", 0) == number:
                 waiting.generation = 0  # it came over a stream whose loss nobody has noticed yet
         return False
 
-    def _recall(self, number: int) -> bool:
+    def recall(self, number: int) -> bool:
         """Queues what is remembered of a dispatch; says whether anything is."""
         entries = self.memory.recall(number)
         if entries is None:
@@ -311,7 +311,7 @@ class Conversation(Outbox):
         # The dispatch may have been given out again just now.
         home = dispatch.home
         if dispatch.generation == home.generation and home.state is not State.LOST:
-            home._recall(dispatch.id)
+            home.recall(dispatch.id)
 
     # Actions in.
 

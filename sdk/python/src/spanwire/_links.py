@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ._core import State
@@ -346,6 +346,15 @@ class Links:
                 raise BrokerUnavailableError("no broker has answered the registrations yet", address=self.settings.addresses[0])
             if self._fault:
                 raise RegistrationError(f"the broker refused the registrations: {self._fault}")
+
+    def submit(self, dispatches: Sequence[Dispatch]) -> None:
+        """Has the handlers of dispatches run that no stream brought.
+
+        Args:
+            dispatches: The dispatches.
+        """
+        self.handlers.prepare(list(dispatches))
+        self.crew.submit([d for d in dispatches if d.route is not None])
 
     # What services ask for.
 

@@ -20,15 +20,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
+from ._link import Link
 from ._memory import Memory
 from ._proto import handler_pb2
 from ._records import Dispatch, SocketState, State
-
-if TYPE_CHECKING:
-    from ._link import Link
-    from ._links import Links
 
 __all__ = ["Lost", "addresses"]
 
@@ -66,11 +64,18 @@ class _Nowhere:
         refused: bool = dispatch.socket.refused
         return refused
 
-    def resolve(self, _dispatch: Any, *_ack: Any) -> None:
+    def resolve(self, *_: Any) -> None:
         """Resolves nothing."""
 
-    def fail(self, _dispatch: Any, _message: str) -> None:
+    def refuse(self, *_: Any) -> None:
         """Resolves nothing."""
+
+    def fail(self, *_: Any, **__: Any) -> None:
+        """Resolves nothing."""
+
+    def recall(self, _number: int) -> bool:
+        """Finds nothing."""
+        return False
 
 
 class _Replica:
@@ -98,6 +103,23 @@ class _Replica:
         )
 
 
+class Attachments(Protocol):
+    """The streams of the instance. `Links` implements it."""
+
+    memory: Memory
+    changed: threading.Condition
+
+    @property
+    def live(self) -> tuple[Link, ...]:
+        """The links that are attached."""
+
+    def taken(self, link: Link) -> bool:
+        """Says whether another link is attached to the replica of a link."""
+
+    def submit(self, dispatches: Sequence[Dispatch]) -> None:
+        """Has the handlers of dispatches run."""
+
+
 class Lost:
     """The replicas whose streams broke. All methods are called with the lock of the links held, but for those that say otherwise.
 
@@ -105,7 +127,7 @@ class Lost:
         links: The links.
     """
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Attachments) -> None:
         self._links = links
         self._memory = links.memory
         self._replicas: dict[str, _Replica] = {}
@@ -231,7 +253,7 @@ class Lost:
         log.warning(
             "the replica %s is gone; its %d sockets count as disconnected (setting replica-timeout)", replica.name, len(gone)
         )
-        home: Any = _Nowhere(replica.link, memory)
+        home = _Nowhere(replica.link, memory)
         farewells = []
         for socket, reason in gone.values():
             memory.tell(socket.id)
@@ -244,5 +266,4 @@ class Lost:
             dispatch = Dispatch(message, socket, home, 0)
             dispatch.name = dispatch.kind = "disconnect"
             farewells.append(dispatch)
-        self._links.handlers.prepare(farewells)
-        self._links.crew.submit([f for f in farewells if f.route is not None])
+        self._links.submit(farewells)

@@ -11,12 +11,10 @@ read, so that of two threads at least one sees the other.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from ._outbox import Entry
 from ._records import Dispatch, Recent, SocketState
-
-if TYPE_CHECKING:
-    from ._core import Conversation, Entry
 
 __all__ = ["LostFrames", "Memory"]
 
@@ -53,6 +51,15 @@ class LostFrames:
         return commands
 
 
+class Peer(Protocol):
+    """One of the conversations of the instance, as the others see it."""
+
+    generation: int
+
+    def unconfirmed(self) -> dict[int, bytes]:
+        """The results that have not been confirmed, by the dispatch's id."""
+
+
 class Memory:
     """What the conversations of one instance share.
 
@@ -79,7 +86,7 @@ class Memory:
         self.dead: set[int] = set()
         self.numbers = itertools.count(1)
         self.generations = itertools.count(1)
-        self.conversations: tuple[Conversation, ...] = ()
+        self.conversations: tuple[Peer, ...] = ()
         self._finished: dict[int, tuple[LostFrames, int, bytes]] = {}
         self._repeated: dict[int, None] = {}
 
@@ -190,7 +197,7 @@ class Memory:
         lost, index, data = known
         return [*lost.after(index), (number, data, 0)]
 
-    def on_its_way(self, asking: Conversation) -> dict[int, bytes]:
+    def on_its_way(self, asking: Peer) -> dict[int, bytes]:
         """Gathers the results that other conversations have not had confirmed.
 
         Args:

@@ -9,20 +9,19 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._link import Link
 from ._loopwatch import LoopWatch
 from ._payloads import Codec, arguments
 from ._records import Dispatch, SocketState
+from ._registering import Registering
 from ._routes import Route
 from ._socket import Socket
+from ._verbs import Verbs
 from ._waiters import Task
 from ._words import Message
 from .exceptions import ConnectionRefusedError
-
-if TYPE_CHECKING:
-    from ._service import Service
 
 __all__ = ["Performer", "coroutine_item"]
 
@@ -40,8 +39,9 @@ class Performer:
         unhandled: How many events no handler was registered for.
     """
 
-    def __init__(self, service: Service, codec: Codec) -> None:
-        self._service = service
+    def __init__(self, handlers: Registering, verbs: Verbs, codec: Codec) -> None:
+        self._handlers = handlers
+        self._verbs = verbs
         self._codec = codec
         self._lock = threading.Lock()
         self._own_loop: threading.Thread | None = None
@@ -63,7 +63,7 @@ class Performer:
 
     def prepare(self, dispatches: list[Dispatch]) -> None:
         """Finds the dispatches' routes."""
-        routes = self._service._routes
+        routes = self._handlers._routes
         find = routes.events.find
         for dispatch in dispatches:
             kind = dispatch.kind
@@ -103,7 +103,7 @@ class Performer:
         route = item.route
         if route is not None:
             # Most are events by name, and a call less for each is felt.
-            if item.kind == "event" and not route.named and not self._service._incoming:
+            if item.kind == "event" and not route.named and not self._handlers._incoming:
                 event = item.message.event
                 args = self._codec.decode(event.args, event.attachments)
                 socket = state.facade
@@ -114,7 +114,7 @@ class Performer:
                 value = route.handler(*self._arguments(route, item, state))
             self._finish(item, value)
         else:
-            if self._service._incoming and item.kind == "event":
+            if self._handlers._incoming and item.kind == "event":
                 self._event_arguments(False, item, state)
             self._no_handler(item)
 
@@ -140,7 +140,7 @@ class Performer:
         socket = self._socket(item.home.link, state)
         event = item.message.event
         args = self._codec.decode(event.args, event.attachments)
-        for listener in self._service._incoming:
+        for listener in self._handlers._incoming:
             try:
                 listener(socket, item.name, *args)
             except Exception:
@@ -150,7 +150,7 @@ class Performer:
     def _socket(self, link: Link, state: SocketState) -> Socket:
         socket: Socket | None = state.facade
         if socket is None:
-            socket = state.facade = Socket(self._service, link, state)
+            socket = state.facade = Socket(self._verbs, link, state)
         elif socket._link is not link:
             # Another replica dispatches for it now, and is the one that writes commands before acks.
             socket._use(link)

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
 from ._proto import command_pb2, event_pb2, handler_pb2
 
-if TYPE_CHECKING:
-    from ._core import Conversation
-
-__all__ = ["Dispatch", "Kind", "Received", "Recent", "SocketState", "State"]
+__all__ = ["Dispatch", "Home", "Kind", "Received", "Recent", "SocketState", "State"]
 
 Kind = Literal["event", "connect", "disconnect", "room", "message"]
 
@@ -113,6 +111,30 @@ class Recent:
         return False
 
 
+class Home(Protocol):
+    """What a dispatch comes from and its result goes to: a conversation, or what stands in for one."""
+
+    generation: int
+    state: State
+    memory: Any
+    link: Any
+
+    def stale(self, dispatch: Dispatch) -> bool:
+        """Says whether the dispatch must not start any more."""
+
+    def resolve(self, dispatch: Dispatch, args: bytes | None = None, attachments: Sequence[bytes] = ()) -> None:
+        """Resolves the dispatch."""
+
+    def refuse(self, dispatch: Dispatch, message: str = "", data: bytes = b"") -> None:
+        """Refuses a connect."""
+
+    def fail(self, dispatch: Dispatch, message: str, *, keep: bool = False) -> None:
+        """Resolves the dispatch as failed."""
+
+    def recall(self, number: int) -> bool:
+        """Queues the remembered result of a dispatch; says whether there is one."""
+
+
 class Dispatch:
     """One dispatch on its way through this process.
 
@@ -122,7 +144,7 @@ class Dispatch:
 
     __slots__ = ("generation", "home", "id", "kind", "message", "name", "route", "socket")
 
-    def __init__(self, message: handler_pb2.Dispatch, socket: SocketState, home: Conversation, generation: int) -> None:
+    def __init__(self, message: handler_pb2.Dispatch, socket: SocketState, home: Home, generation: int) -> None:
         self.message = message
         self.socket = socket
         self.home = home

@@ -122,7 +122,7 @@ class Service(Registering, Verbs):
         self._routes = Routes(namespaces)
         self._incoming = []
         self._outgoing = []
-        self._performer = Performer(self, self._codec)
+        self._performer = Performer(self, self, self._codec)
         # Guarded by the lock.
         self._lock = threading.Lock()
         self._links: Links | None = None
@@ -344,7 +344,7 @@ class Service(Registering, Verbs):
         self._lock = threading.Lock()
         self._links = None
         self._renewal = None
-        self._performer = Performer(self, self._codec)
+        self._performer = Performer(self, self, self._codec)
         self._stop = threading.Event()
         self.instance_id = _instance_id()
         self._process = os.getpid()

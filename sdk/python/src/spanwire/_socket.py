@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from . import _commands
 from ._checks import names
+from ._link import Link
 from ._records import SocketState
 from ._target import Target, emit_flags
+from ._verbs import Verbs
 from ._words import Handshake
 from .exceptions import ConflictError
-
-if TYPE_CHECKING:
-    from ._link import Link
-    from ._service import Service
 
 __all__ = ["Socket"]
 
@@ -30,7 +28,7 @@ class Socket:
 
     __slots__ = ("_context", "_data", "_handshake", "_known", "_link", "_service", "_state", "_target", "id", "namespace")
 
-    def __init__(self, service: Service, link: Link, state: SocketState) -> None:
+    def __init__(self, service: Verbs, link: Link, state: SocketState) -> None:
         self._service = service
         self._link = link
         self._state = state

@@ -142,7 +142,8 @@ def disconnect(sid: str | None = None, namespace: str | None = None, silent: boo
 def _socketio() -> SocketIO:
     context = current_context()
     if context is not None:
-        return context.socketio
+        owner: SocketIO = context.socketio
+        return owner
     socketio: SocketIO | None = flask.current_app.extensions.get("socketio")
     if socketio is None:
         raise RuntimeError("the application has no SocketIO object: SocketIO(app), or init_app(app)")

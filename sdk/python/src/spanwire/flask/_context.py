@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flask
 from flask.sessions import SessionMixin
@@ -25,10 +25,6 @@ __all__ = ["SocketContext", "current_context"]
 
 # Beside Flask's own, because each look through its proxies costs as much as serialising a small event.
 _current: ContextVar[SocketContext | None] = ContextVar("spanwire_socket", default=None)
-
-
-if TYPE_CHECKING:
-    from ._socketio import SocketIO
 
 
 def current_context() -> SocketContext | None:
@@ -48,12 +44,12 @@ class SocketContext:
     """Flask's view of one socket.
 
     Attributes:
-        socketio: Whose handlers run.
+        socketio: The SocketIO object whose handlers run.
         socket: The socket.
         rooms: The rooms that this process put the socket into.
     """
 
-    def __init__(self, socketio: SocketIO, app: flask.Flask, socket: Socket, *, manage_session: bool) -> None:
+    def __init__(self, socketio: Any, app: flask.Flask, socket: Socket, *, manage_session: bool) -> None:
         self.socketio = socketio
         self.socket = socket
         self.rooms: set[str] = set()

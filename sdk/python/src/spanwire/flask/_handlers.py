@@ -7,7 +7,7 @@ import asyncio
 import builtins
 from collections.abc import Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import flask
 
@@ -17,10 +17,7 @@ from .._service import Service
 from .._socket import Socket
 from ..exceptions import ConnectionRefusedError
 from ._context import SocketContext
-from ._namespace import Namespace
-
-if TYPE_CHECKING:
-    from ._socketio import SocketIO
+from ._namespace import Namespace, Owner
 
 __all__ = ["Handlers"]
 
@@ -120,7 +117,7 @@ class Handlers:
         """
         if not isinstance(namespace_handler, Namespace):
             raise ValueError("not a Namespace instance")
-        namespace_handler.socketio = cast("SocketIO", self)
+        namespace_handler.socketio = cast("Owner", self)
         self.namespace_handlers.append(namespace_handler)
         events = list(namespace_handler._methods)
         if type(namespace_handler).trigger_event is not Namespace.trigger_event:
@@ -230,6 +227,6 @@ class Handlers:
         if context is None:
             if self.app is None:
                 raise RuntimeError("the SocketIO object has no application: call init_app() first")
-            context = SocketContext(cast("SocketIO", self), self.app, socket, manage_session=self.manage_session)
+            context = SocketContext(self, self.app, socket, manage_session=self.manage_session)
             socket._context = context
         return context.beside() if alone else context

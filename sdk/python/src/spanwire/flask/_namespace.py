@@ -4,12 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ._socketio import SocketIO
+from typing import Any, Protocol
 
 __all__ = ["Namespace"]
+
+
+class Owner(Protocol):
+    """What a namespace is registered with: the SocketIO object."""
+
+    def call_handler(self, handler: Callable[..., Any], message: str, args: tuple[Any, ...]) -> Any:
+        """Calls a handler."""
+
+    def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
+        """Emits to the sockets of a namespace, or of rooms."""
+
+    def close_room(self, room: str, namespace: str | None = None) -> None:
+        """Removes all sockets from a room."""
 
 
 class Namespace:
@@ -21,7 +31,7 @@ class Namespace:
 
     def __init__(self, namespace: str | None = None) -> None:
         self.namespace = namespace or "/"
-        self.socketio: SocketIO | None = None
+        self.socketio: Owner | None = None
         # Made once from the class, so that an event's name, which a browser chooses, is never looked up on the object.
         self._methods: dict[str, Callable[..., Any]] = {
             name[3:]: getattr(self, name)
@@ -95,7 +105,7 @@ class Namespace:
         """
         self._bound().close_room(room, namespace or self.namespace)
 
-    def _bound(self) -> SocketIO:
+    def _bound(self) -> Owner:
         if self.socketio is None:
             raise RuntimeError("the namespace is not registered: pass it to on_namespace() first")
         return self.socketio

@@ -10,16 +10,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import flask
 
 from .._broker import Broker, find, listening
 from .._service import Service
 from .._settings import Settings
-
-if TYPE_CHECKING:
-    from ._socketio import SocketIO
 
 __all__ = ["Attachment", "run"]
 
@@ -36,6 +33,16 @@ _SERVERS = (
     "hypercorn",
     "cheroot",
 )
+
+
+class Served(Protocol):
+    """What is served: the SocketIO object."""
+
+    service: Service
+    attachment: Attachment
+
+    def stop(self) -> None:
+        """Detaches from the broker."""
 
 
 class Attachment:
@@ -134,7 +141,7 @@ def _at_fork(attachment: Attachment) -> None:
     os.register_at_fork(before=before, after_in_child=after)
 
 
-def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None, **kwargs: Any) -> None:
+def run(socketio: Served, app: flask.Flask, host: str | None, port: int | None, **kwargs: Any) -> None:
     """Serves an application; see `SocketIO.run`."""
     host = host or "127.0.0.1"
     port = port or _server_port(app) or 5000
@@ -185,7 +192,7 @@ def run(socketio: SocketIO, app: flask.Flask, host: str | None, port: int | None
 
 
 def _serve(
-    socketio: SocketIO,
+    socketio: Served,
     app: flask.Flask,
     host: str,
     port: int,
