@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make help` explains each target. What a target needs it installs itself: Go modules, a virtual environment in .venv, Node packages
-# beside the tests, tools in .tools; only Go, Python 3.10 or later and Node.js must be there.
+# `make help` explains each target. A target installs what it needs: Go modules, a virtual environment in .venv, Node
+# packages beside the tests, tools in .tools. Go, Python 3.10 or later and Node.js must be installed.
 
 BUF_VERSION      := 1.75.0
 LINT_VERSION     := v2.15.0
@@ -10,24 +10,26 @@ VENV             := .venv
 TOOLS            := $(CURDIR)/.tools
 BUF              := $(TOOLS)/buf/node_modules/.bin/buf
 LINT             := $(TOOLS)/bin/golangci-lint-$(LINT_VERSION)
+# The three modules of go.work. The go command matches all of them by the pattern `work`, other tools by directory.
+MODULES          := ./... ./api/... ./sdk/go/...
 
 STEPS            := test-contract test-lint test-go test-fuzz test-python test-interop test-browser
 CONTROL          := go run ./test/control -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
 
 MATRIX           := $(TOOLS)/matrix
 
-.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate tidy lint clean setup chromium java FORCE
+.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate tidy lint lintfix test-short short-go clean setup chromium java FORCE
 
 help: ## explain the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: bin/broker bin/engineio-echo bin/websocket-echo ## build the programs into bin/
 
-# Go knows best what must be built anew.
+# The go command decides what is stale.
 bin/%: FORCE
 	go build -o $@ ./cmd/$*
 
-setup: $(VENV)/ready ## make the Python environment with the SDK and what the tests need
+setup: $(VENV)/ready ## create the Python environment with the SDK and the packages of the tests
 
 $(VENV)/ready: sdk/python/pyproject.toml test/interop/python/requirements.txt test/browser/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed; name one: make PYTHON=python3.12 ...")'
@@ -47,14 +49,14 @@ run-go: build ## the same page with handlers in Go
 	go build -o bin/go_chat ./examples/go_chat
 	bin/broker dev -- bin/go_chat
 
-run-node: build examples/node_chat/node_modules ## the same page with handlers in Node.js, made from the contract without an SDK
+run-node: build examples/node_chat/node_modules ## the same page with handlers in Node.js, written against the contract without an SDK
 	bin/broker dev -- node examples/node_chat/handler.js
 
 run-polyglot: build setup ## one namespace served by a Python and a Go service at once
 	go build -o bin/polyglot ./examples/polyglot
 	bin/broker dev -- sh -c '$(VENV)/bin/python examples/polyglot/service.py & exec bin/polyglot'
 
-test: ## pass every test, step by step, and print how long each took
+test: ## run every test, step by step, and print the time that each step took
 	@times=; for step in $(STEPS); do \
 		printf '\n== %s\n' $$step; start=$$(date +%s); \
 		$(MAKE) --no-print-directory $$step || { printf '\n== %s failed after %d s; run it alone: make %s\n' $$step $$(( $$(date +%s) - start )) $$step; exit 1; }; \
@@ -68,16 +70,25 @@ test-contract: $(BUF) setup ## lint the contract and check that what is generate
 	scripts/check_generated $(BUF)
 	$(PYTHON) scripts/generate_python --check
 
-test-lint: ## check the form of the Go code
+test-lint: $(LINT) ## check format, vet, golangci-lint, tidy modules and known vulnerabilities of the Go code
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); \
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet work
 	scripts/tidy --check
+	$(LINT) run $(MODULES)
+	scripts/vulncheck $(TOOLS)
+
+test-short: test-lint setup ## the checks for a push: lint, Go tests and Python tests, in less than two minutes
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target short-go test-python
+
+# Packages under test/ and bench/ start whole processes.
+short-go:
+	go test -short $$(go list work | grep -v -E '/(test|bench|examples)/')
 
 test-go: build setup test/interop/js/node_modules namespaces proxies ## Go tests with the race detector, among them one for each behaviour on the wire
 	$(CONTROL) -limit 45m -- go test -race work
 
-test-fuzz: ## fuzz every parser for a moment
+test-fuzz: ## fuzz every parser briefly
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
 
 test-python: setup ## the Python SDK's tests with their coverage, types and lint
@@ -94,22 +105,22 @@ test-interop: build setup test/interop/js/node_modules examples/node_chat/node_m
 test-browser: build setup test/browser/node_modules examples/node_chat/node_modules chromium ## two Chromium windows on the example pages
 	$(CONTROL) -- node --test --test-reporter=spec test/browser/*.test.js
 
-interop: matrix ## every published client, old and new, and whether docs/compatibility.md tells what they can do
+interop: matrix ## run every published client, old and new, and compare the results with docs/compatibility.md
 	go run ./test/interop/report -results $(MATRIX)
 
-compatibility: matrix ## write the tables of docs/compatibility.md from a run of every published client
+compatibility: matrix ## run every published client and write the tables of docs/compatibility.md
 	go run ./test/interop/report -results $(MATRIX) -write
 
 .PHONY: matrix namespaces proxies
 matrix: build setup test/interop/js/node_modules test/browser/node_modules chromium java
 	scripts/interop $(MATRIX)
 
-# The fault tests cut a network namespace off. Who is not root does without.
+# The fault tests cut off a network namespace. Without root they skip that test.
 namespaces:
 	@command -v ip >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y iproute2; fi; }
 
-# The proxies that deploy/proxy configures. RUNLEVEL keeps the packages from starting servers of their own.
+# The proxies that deploy/proxy configures. RUNLEVEL prevents the packages from starting servers.
 proxies:
 	@PATH="$$PATH:/usr/sbin"; for program in nginx caddy haproxy apache2; do command -v $$program >/dev/null || missing=1; done; \
 	[ -z "$$missing" ] || { \
@@ -135,17 +146,22 @@ fuzz: test/interop/js/node_modules ## fuzz every parser for longer, and against 
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
 	go test ./test/differential -run Mutations -count=1 -args -rounds 1000000
 
-lint: $(LINT) ## run golangci-lint, as strict as .golangci.yml says
-	$(LINT) run
+lint: $(LINT) ## run golangci-lint as .golangci.yml configures it
+	$(LINT) run $(MODULES)
 
-generate: build $(BUF) ## write what is generated anew: Go and Python code of the contract, reference of settings
+lintfix: $(LINT) setup ## format the Go and Python code, and apply the fixes that the linters know
+	$(LINT) fmt
+	$(LINT) run --fix $(MODULES)
+	cd sdk/python && ../../$(VENV)/bin/ruff check --fix .
+
+generate: build $(BUF) ## regenerate the Go and Python code of the contract and the reference of settings and metrics
 	$(BUF) format -w
 	$(BUF) generate
 	$(PYTHON) scripts/generate_python
 	bin/broker settings > docs/reference/settings.md
 	bin/broker metrics > docs/reference/metrics.md
 
-tidy: ## bring go.mod and go.sum of the three modules into order
+tidy: ## run go mod tidy in the three modules
 	scripts/tidy
 
 $(BUF):
@@ -155,5 +171,5 @@ $(LINT):
 	GOBIN=$(TOOLS)/lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mkdir -p $(TOOLS)/bin && mv $(TOOLS)/lint/golangci-lint $@
 
-clean: ## remove what was built and installed
+clean: ## remove build results and installed tools
 	rm -rf bin $(VENV) $(TOOLS) test/interop/js/node_modules test/browser/node_modules bench/node/node_modules
