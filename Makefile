@@ -115,7 +115,7 @@ compatibility: matrix ## run every published client and write the tables of docs
 matrix: build setup test/interop/js/node_modules test/browser/node_modules chromium java
 	scripts/interop $(MATRIX)
 
-# The fault tests cut off a network namespace. Without root they skip that test.
+# The fault tests cut off a network namespace with the program ip.
 namespaces:
 	@command -v ip >/dev/null || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -q -y iproute2; fi; }

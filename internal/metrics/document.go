@@ -100,7 +100,7 @@ func (m *description) labelText() string {
 		if len(l.values) > 0 {
 			values = "`" + strings.Join(l.values, "`, `") + "`"
 		}
-		all[i] = fmt.Sprintf("`%s`: %s", l.name, values)
+		all[i] = fmt.Sprintf("%#q: %s", l.name, values)
 	}
 	return strings.Join(all, "; ")
 }
