@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flask-SocketIO with its handlers in the same process, in the mode that needs no patching: threads and simple-websocket."""
+"""Flask-SocketIO with threads and simple-websocket, its mode that needs no patching."""
 
 import sys
 

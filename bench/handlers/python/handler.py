@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service behind the broker that the benchmark measures, in Python: one event that is echoed, one that is broadcast, one that hangs."""
+"""The service of the benchmark in Python: an echo, a broadcast, and an event that hangs."""
 
 import threading
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program that takes the place of the broker: it attaches handlers, fetches the application's page, and says so."""
+"""A program that replaces the broker: it attaches handlers and fetches the application's page."""
 
 from __future__ import annotations
 

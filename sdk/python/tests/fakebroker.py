@@ -28,7 +28,7 @@ class Attachment:
         self.out: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.sequence = 0
         self.received = 0
-        self.told = 0  # the highest of the instance's frames that it was told of
+        self.acknowledged = 0  # the highest of the instance's frames that it acknowledged
         self.answered = 0  # of our frames, by the instance
         self.results: dict[int, handler_pb2.Result] = {}
         self.commands: list[command_pb2.Command] = []
@@ -119,11 +119,12 @@ class Attachment:
         with self.changed:
             self.sequence += 1
             if self.broker.answering:
-                self.told = self.received
+                self.acknowledged = self.received
             self.open.update(m.id for m in messages)
-            self.send(
-                batch=handler_pb2.DispatchBatch(sequence=self.sequence, answered=self.told, dispatches=messages, answers=answers)
+            batch = handler_pb2.DispatchBatch(
+                sequence=self.sequence, answered=self.acknowledged, dispatches=messages, answers=answers
             )
+            self.send(batch=batch)
 
     def send(self, **frame: Any) -> None:
         self.out.put(handler_pb2.AttachResponse(**frame))
@@ -205,8 +206,8 @@ class Attachment:
             else:
                 self.commands.append(action.command)
                 if action.command.id and self.broker.answer is not None:
-                    told = self.broker.answer(action.command)
-                    answers.extend(told if isinstance(told, list) else [told])
+                    given = self.broker.answer(action.command)
+                    answers.extend(given if isinstance(given, list) else [given])
         if self.broker.answering:
             if answers:
                 # One frame for each, as for answers that are larger than a frame.
@@ -242,7 +243,7 @@ class FakeBroker:
         self.executed: list[command_pb2.Command] = []
         self.keys: list[str] = []
         self.retired: list[str] = []
-        self.told = command_pb2.Answer()
+        self.execute_answer = command_pb2.Answer()
         self.emit_error: tuple[grpc.StatusCode, str] | None = None
         self.emit_response = emitter_pb2.EmitResponse(sockets=3)
         self.ids = itertools.count(1)
@@ -312,7 +313,7 @@ class FakeBroker:
     def execute(self, request: emitter_pb2.ExecuteRequest, _context: Any) -> emitter_pb2.ExecuteResponse:
         self.executed.append(request.command)
         self.keys.append(request.idempotency_key)
-        return emitter_pb2.ExecuteResponse(answer=self.told)
+        return emitter_pb2.ExecuteResponse(answer=self.execute_answer)
 
     def emit(self, request: emitter_pb2.EmitRequest, context: grpc.ServicerContext) -> emitter_pb2.EmitResponse:
         self.metadata = {k: v for k, v in context.invocation_metadata() if isinstance(v, str)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emitters with several addresses, keys and secrets; events that come twice; programs that are asked to go."""
+"""Emitters with several addresses, keys and tokens; repeated events; signals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_emitter_keys(broker: FakeBroker) -> None:
         assert broker.keys[-3:] == ["m", "", "o"]
         assert [c.WhichOneof("command") for c in broker.executed] == ["join", "leave", "disconnect"]
         assert broker.executed[0].join.target.namespace == "/n"
-        broker.told = command_pb2.Answer(sockets=7)
+        broker.execute_answer = command_pb2.Answer(sockets=7)
         moves = [emitter.join("r", to="s1", count=True), emitter.leave("r", to="s1", count=True)]
         assert [*moves, emitter.disconnect(to="s1", count=True), emitter.join("r", to=[], count=True)] == [7, 7, 7, 0]
         made = broker.executed[-3:]
@@ -43,7 +43,7 @@ def test_emitter_keys(broker: FakeBroker) -> None:
         assert not broker.executed[0].join.want_count
         emitter.server_side_emit("m", 1, services="a", idempotency_key="p")
         assert broker.executed[-1].server_side_emit.services == ["a"]
-        broker.told = command_pb2.Answer(missing=2, rooms=[command_pb2.RoomInfo(name="r", sockets=2)])
+        broker.execute_answer = command_pb2.Answer(missing=2, rooms=[command_pb2.RoomInfo(name="r", sockets=2)])
         assert emitter.server_side_emit_with_ack("m").missing == 2
         assert broker.executed[-1].server_side_emit.ack_timeout_ms == 10_000
         assert dict(emitter.rooms()) == {"r": 2}
@@ -51,7 +51,7 @@ def test_emitter_keys(broker: FakeBroker) -> None:
             emitter.emit("x", callback=print)
 
 
-# What may not have reached everyone is told with what is known.
+# An emit that may not have reached every replica raises an error with the known facts.
 def test_emitter_partial(broker: FakeBroker) -> None:
     fault = command_pb2.Fault(code=command_pb2.FAULT_CODE_BACKPLANE_UNAVAILABLE, message="the backplane is down")
     with Emitter(broker.address) as emitter:
@@ -60,21 +60,22 @@ def test_emitter_partial(broker: FakeBroker) -> None:
             emitter.emit("x")
         assert (caught.value.sockets, caught.value.silent_replicas, caught.value.code) == (3, ("b2",), "BACKPLANE_UNAVAILABLE")
         assert emitter.emit_with_ack("x").silent_replicas == ("b2",)
-        broker.told = command_pb2.Answer(sockets=1, fault=fault)
+        broker.execute_answer = command_pb2.Answer(sockets=1, fault=fault)
         with pytest.raises(spanwire.CommandError, match="down"):
             emitter.join("r", to="s1")
-        # A replica that hangs is none that cannot be reached: only who asked for the count misses something.
+        # A replica that hangs is none that cannot be reached: only who asked for the count misses
+        # something.
         broker.emit_response = emitter_pb2.EmitResponse(sockets=2, silent_replicas=["b2"])
         assert emitter.emit("x") == 2
         with pytest.raises(spanwire.PartialDeliveryError, match="b2") as caught:
             emitter.emit("x", count=True)
         assert caught.value.sockets == 2
-        broker.told = command_pb2.Answer(sockets=1, silent_replicas=["b2"])
+        broker.execute_answer = command_pb2.Answer(sockets=1, silent_replicas=["b2"])
         with pytest.raises(spanwire.PartialDeliveryError, match="b2"):
             emitter.leave("r", to="s1", count=True)
 
 
-# What was queued for sockets and what was dropped for them is told, beside the number of both.
+# A count has the number of sockets, and for how many of them the event was dropped.
 def test_emitter_dropped(broker: FakeBroker) -> None:
     with Emitter(broker.address) as emitter:
         broker.emit_response = emitter_pb2.EmitResponse(sockets=3, dropped=2, missing=3)
@@ -85,7 +86,8 @@ def test_emitter_dropped(broker: FakeBroker) -> None:
         assert emitter.emit("x", to=[]).dropped == 0
 
 
-# An address that cannot be reached is passed over; a call that may have been carried out is repeated under a key only.
+# An address that cannot be reached is passed over; a call that may have been carried out is
+# repeated under a key only.
 def test_emitter_failover(broker: FakeBroker) -> None:
     other = FakeBroker()
     try:
@@ -102,7 +104,7 @@ def test_emitter_failover(broker: FakeBroker) -> None:
             assert emitter.emit("x", idempotency_key="k") == 3
         with (
             Emitter("127.0.0.1:1,127.0.0.1:2") as emitter,
-            pytest.raises(spanwire.BrokerUnavailableError, match="nothing answers"),
+            pytest.raises(spanwire.BrokerUnavailableError, match="nothing listens"),
         ):
             emitter.emit("x")
     finally:
@@ -126,7 +128,7 @@ def test_tokens(broker: FakeBroker, tmp_path: pathlib.Path) -> None:
     assert Settings(token="five").metadata == (("authorization", "Bearer five"),)
 
 
-# A program shows its certificate, and trusts those that it was told to.
+# A program presents its certificate, and trusts those of tls_ca.
 def test_mutual_tls(tmp_path: pathlib.Path) -> None:
     subprocess.run(
         [
@@ -219,7 +221,8 @@ def test_current_event(broker: FakeBroker, service: Make) -> None:
     assert spanwire.current_event() is None
 
 
-# An event that was handled is answered as it was then, here and in other processes that share the store.
+# An event that was handled is answered as it was then, here and in other processes that share the
+# store.
 @pytest.mark.parametrize("coroutine", [False, True])
 def test_deduplicator(broker: FakeBroker, service: Make, coroutine: bool) -> None:
     s = service()
@@ -282,7 +285,8 @@ def wait(socket):
 """
 
 
-# At a first signal what is open is finished, and nothing is lost; the second one ends the process at once.
+# At a first signal what is open is finished, and nothing is lost; the second one ends the process
+# at once.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [False, True])
 @pytest.mark.parametrize("owner", ["run", "other"])
@@ -331,7 +335,7 @@ def test_signal_is_passed_on(broker: FakeBroker) -> None:
 
 
 def test_another_sockets_room() -> None:
-    """A join to another socket's own room fails at once, since the broker does not answer joins of handlers."""
+    """A join to another socket's own room fails at once."""
     own, other = "abcdeAabcdefghijklmnopqrstuvwx", "abcdeA-_cdefghijklmnopqrstuvwx"
 
     def join(to: tuple[str, ...], *rooms: str) -> None:

@@ -57,7 +57,8 @@ def conversation() -> Conversation:
     return made
 
 
-# A stream opens with a registration and is attached at the welcome, whose limits hold; absent ones have sensible values.
+# A stream opens with a registration and is attached at the welcome, whose limits hold; absent ones
+# have sensible values.
 def test_opening() -> None:
     conversation = Conversation()
     assert conversation.state is State.LOST
@@ -82,7 +83,8 @@ def test_other_frames(conversation: Conversation) -> None:
     assert conversation.skipped == 1
 
 
-# A socket is met with its introduction and forgotten with its disconnect, or when its connect is refused or fails.
+# A socket is met with its introduction and forgotten with its disconnect, or when its connect is
+# refused or fails.
 def test_sockets(conversation: Conversation) -> None:
     introduction = handler_pb2.Introduction(handshake=event_pb2.Handshake(address="a"))
     first = conversation.receive(batch(1, event(1, "x", introduction=introduction, namespace="/n"))).dispatches[0]
@@ -179,7 +181,8 @@ def test_frame_window(conversation: Conversation) -> None:
     assert conversation.next_frame() is None
 
 
-# Frames of the broker's are answered with ours; a bare answer is due only when the broker would have to stop.
+# Frames of the broker's are answered with ours; a bare answer is due only when the broker would
+# have to stop.
 def test_answers_to_frames(conversation: Conversation) -> None:
     assert conversation.answer_frame() is None
     conversation.receive(batch(1, event(1)))
@@ -195,7 +198,7 @@ def test_answers_to_frames(conversation: Conversation) -> None:
     assert conversation.answer_frame() is None
 
 
-# Draining is asked for once, and only while somebody is there.
+# The drain frame is sent once, and only while there is a stream.
 def test_drain(conversation: Conversation) -> None:
     assert parsed(conversation.drain_frame()).HasField("drain")
     assert conversation.drain_frame() is None
@@ -207,7 +210,8 @@ def test_drain(conversation: Conversation) -> None:
     assert retiring.drain.retire
 
 
-# Waiters get their answers; those whose answer is lost with the stream are handed back, those not sent yet stay.
+# Waiters get their answers; those whose answer is lost with the stream are handed back, those not
+# sent yet stay.
 def test_waiters(conversation: Conversation) -> None:
     for number in (1, 2, 3):
         conversation.command(emit("e", number), waiter=f"w{number}")
@@ -237,8 +241,8 @@ def test_stale(conversation: Conversation) -> None:
     assert conversation.skipped == 2
 
 
-# Results that did not arrive are remembered, and their dispatches not handed out again; commands of frames that were not
-# worked on are sent again, those of frames that may have been are not.
+# Results that did not arrive are remembered, and their dispatches not handed out again; commands of
+# frames that were not worked on are sent again, those of frames that may have been are not.
 def test_redelivery(conversation: Conversation) -> None:
     one, two, three, four = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3, 4)))).dispatches
     conversation.command(emit("before 1"))
@@ -281,7 +285,7 @@ def test_redelivery_while_running(conversation: Conversation) -> None:
 
 # The memory of results is bounded.
 def test_remembering_is_bounded(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spanwire._memory._REMEMBERED", 2)
+    monkeypatch.setattr("spanwire._memory._MAX_RESULTS", 2)
     dispatches = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3)))).dispatches
     conversation.lost()
     for dispatch in dispatches:
@@ -291,7 +295,8 @@ def test_remembering_is_bounded(conversation: Conversation, monkeypatch: pytest.
     assert [d.id for d in received.dispatches] == [1]
 
 
-# Sockets that went away while no stream was up are forgotten in time, except for those that something is running for.
+# Sockets that went away while no stream was up are forgotten in time, except for those that
+# something is running for.
 def test_forget_absent(conversation: Conversation) -> None:
     conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3))))
     conversation.sockets["s2"].busy = True
@@ -465,7 +470,8 @@ def test_withdrawn_meanwhile(conversation: Conversation) -> None:
     assert not conversation.receive(batch(1, answers=[command_pb2.Answer(id=1)])).answers
 
 
-# What is kept with a socket is told with its introduction, and never goes back in time; what became of it is known.
+# The introduction of a socket has its data, which never goes back in time; the state after a
+# disconnect is kept.
 def test_socket_state(conversation: Conversation) -> None:
     def introduced(number: int, data: bytes, version: int) -> handler_pb2.Dispatch:
         return event(number, introduction=handler_pb2.Introduction(data=data, data_version=version))
@@ -490,22 +496,23 @@ def test_socket_state(conversation: Conversation) -> None:
     assert refused.socket.gone
 
 
-# A socket whose end was reported without the broker is there after all when something else of it comes.
+# A socket whose end was reported without the broker is there after all when something else of it
+# comes.
 def test_notified_and_back(conversation: Conversation) -> None:
-    conversation.memory.tell("s")
+    conversation.memory.notify("s")
     conversation.receive(batch(1, event(1)))
-    assert not conversation.memory.told
+    assert not conversation.memory.notified
 
 
 # A disconnect leaves the record of a socket that another replica introduced meanwhile.
 def test_disconnected_and_resumed(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
     conversation.receive(batch(1, event(1)))
 
-    def said(socket_id: str) -> bool:
+    def was_notified(socket_id: str) -> bool:
         conversation.sockets[socket_id].generation += 1  # as another thread would
         return False
 
-    monkeypatch.setattr(conversation.memory, "said", said)
+    monkeypatch.setattr(conversation.memory, "was_notified", was_notified)
     gone = handler_pb2.Dispatch(id=2, socket_id="s", disconnected=handler_pb2.Disconnected(rooms=["s"]))
     (dispatch,) = conversation.receive(batch(2, gone)).dispatches
     assert dispatch.name == "disconnect"
@@ -542,7 +549,7 @@ def test_resolved_while_moving(conversation: Conversation) -> None:
     assert names(other.next_frame()) == [1]
 
 
-# Registrations are sent while somebody is there to read them.
+# Registrations are sent while there is a stream.
 def test_registrations(conversation: Conversation) -> None:
     registrations = [handler_pb2.Registration(namespace="/n")]
     frame = parsed(conversation.registrations_frame(registrations))
@@ -551,8 +558,9 @@ def test_registrations(conversation: Conversation) -> None:
     assert conversation.registrations_frame(registrations) is None
 
 
-# A result that is on its way over one stream is repeated over another that brings its dispatch again. When the first
-# stream breaks then, its frame was not worked on: its commands are sent again.
+# A result that is on its way over one stream is repeated over another that brings its dispatch
+# again. When the first stream breaks then, its frame was not worked on: its commands are sent
+# again.
 def test_repeated_elsewhere(conversation: Conversation) -> None:
     other = Conversation(conversation.memory)
     welcome(other)
@@ -584,39 +592,40 @@ def test_registered(conversation: Conversation) -> None:
     assert conversation.receive(handler_pb2.AttachResponse(registered=registered)).registered == registered
 
 
-# A disconnect is handled once: one that was reported without the broker is resolved at once when the broker brings it, and
-# one that was not handled when its stream broke is handled when its replica is dead.
+# A disconnect is handled once: one that was reported without the broker is resolved at once when
+# the broker brings it, and one that was not handled when its stream broke is handled when its
+# replica is dead.
 def test_disconnects_of_dead_replicas(conversation: Conversation) -> None:
     def gone(number: int, sid: str) -> handler_pb2.Dispatch:
         return handler_pb2.Dispatch(id=number, socket_id=sid, disconnected=handler_pb2.Disconnected())
 
     memory = conversation.memory
-    memory.tell("s1")
-    memory.unsaid["s1"] = conversation.receive(batch(1, event(1, "s2"))).dispatches[0]
+    memory.notify("s1")
+    memory.unhandled_disconnects["s1"] = conversation.receive(batch(1, event(1, "s2"))).dispatches[0]
     assert not conversation.receive(batch(2, gone(2, "s1"))).dispatches
     assert names(conversation.next_frame()) == [2]
-    assert not memory.unsaid
+    assert not memory.unhandled_disconnects
     (dispatch,) = conversation.receive(batch(3, gone(3, "s3"))).dispatches
     conversation.lost()
     assert conversation.stale(dispatch)
-    assert memory.unsaid == {"s3": dispatch}
+    assert memory.unhandled_disconnects == {"s3": dispatch}
     memory.dead.add(dispatch.generation)
     assert not conversation.stale(dispatch)
-    assert "s3" in memory.told
+    assert "s3" in memory.notified
 
 
 # What remembers sockets is bounded.
 def test_notified_is_bounded(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spanwire._memory._TOLD", 2)
-    monkeypatch.setattr("spanwire._memory._REMEMBERED", 2)
+    monkeypatch.setattr("spanwire._memory._MAX_NOTIFIED", 2)
+    monkeypatch.setattr("spanwire._memory._MAX_RESULTS", 2)
     memory = conversation.memory
     (dispatch,) = conversation.receive(batch(1, event(1))).dispatches
     for number in range(3):
-        memory.tell(f"s{number}")
+        memory.notify(f"s{number}")
         memory.repeat(number)
         dispatch.socket.id = f"s{number}"
-        memory.leave_unsaid(dispatch)
-    assert list(memory.told) == list(memory.unsaid) == ["s1", "s2"]
+        memory.keep_disconnect(dispatch)
+    assert list(memory.notified) == list(memory.unhandled_disconnects) == ["s1", "s2"]
     assert [memory.repeated(n) for n in range(3)] == [False, True, True]
 
 
@@ -628,7 +637,7 @@ def test_unsent_commands_move(conversation: Conversation) -> None:
     conversation.command(emit("a"))
     conversation.resolve(dispatch)
     conversation.command(emit("b"))
-    other.adopt(conversation.surrender())
+    other.requeue(conversation.take_unsent())
     assert (conversation.waiting, conversation.queued_bytes) == (1, 0)
     assert other.queued_bytes > 0
     assert names(other.next_frame()) == ["a", "b"]

@@ -73,7 +73,7 @@ PURE = [
     "_routes",
     "_target",
     "_wire",
-    "_words",
+    "_values",
 ]
 IMPURE = {"grpc", "asyncio", "threading", "socket", "queue", "time", "flask"}
 
@@ -129,10 +129,11 @@ def test_files(path: pathlib.Path) -> None:
     assert len(text.splitlines()) <= 500
 
 
-# The circles of modules, each closed by an import for annotations only, with the reason why it stays.
+# The circles of modules, each closed by an import for annotations only, with the reason why it
+# stays.
 CIRCLES = {
     ("_link", "_links"): "a link works for the Links that made it: one state in two files, for their length",
-    ("_words", "_remote"): "a target lists sockets, and each of them takes commands through a target",
+    ("_values", "_remote"): "a target lists sockets, and each of them takes commands through a target",
 }
 
 
@@ -156,8 +157,8 @@ def imports(path: pathlib.Path) -> tuple[set[str], set[str]]:
     return at_run_time, for_annotations
 
 
-# Modules import each other in one direction. A new circle fails here: resolve it, with a protocol in the module that
-# uses the other, or list it above with its reason.
+# Modules import each other in one direction. A new circle fails here: resolve it, with a protocol
+# in the module that uses the other, or list it above with its reason.
 def test_circles() -> None:
     graph: dict[str, set[str]] = {}
     circles: set[tuple[str, str]] = set()

@@ -122,7 +122,8 @@ def test_f3_ack(socketio: SocketIO, begin: Begin, value: Any, ack: Any) -> None:
     assert stream.result(stream.dispatch("nobody")).WhichOneof("outcome") is None
 
 
-# F4: errors go to the handler of the namespace, else to the default one, whose value is the ack; else they are logged.
+# F4: errors go to the handler of the namespace, else to the default one, whose value is the ack;
+# else they are logged.
 def test_f4_errors(socketio: SocketIO, begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     for space in ("/", "/other"):
         socketio.on_event("x", lambda: 1 / 0, namespace=space)
@@ -250,7 +251,8 @@ def test_f8_session(app: flask.Flask, socketio: SocketIO, begin: Begin) -> None:
     assert stream.ack(stream.dispatch("count", sid="b", handshake=shake)) == [["anna", 1]]
 
 
-# F8: with manage_session=False the session is the application's own, opened and saved around each event.
+# F8: with manage_session=False the session is the application's own, opened and saved around each
+# event.
 def test_f8_unmanaged_session(app: flask.Flask, socketio: SocketIO, begin: Begin) -> None:
     store: dict[str, Any] = {}
 
@@ -348,19 +350,20 @@ def test_f11_f12_receivers(socketio: SocketIO, begin: Begin) -> None:
 
 # F12: rooms are joined, left, closed and listed.
 def test_f12_rooms(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
-    # The broker does not know a socket whose connect is not accepted yet; what this process knows counts then.
+    # The broker does not know a socket whose connect is not accepted yet; what this process knows
+    # counts then.
     broker.answer = lambda c: command_pb2.Answer(id=c.id)
 
     @socketio.on("x")
     def x() -> list[Any]:
         join_room("a")
         join_room("b")
-        join_room("c", sid="stranger", namespace="/n")
+        join_room("c", sid="unknown", namespace="/n")
         first = rooms()
         leave_room("b")
         second = rooms()
         close_room("a")
-        return [first, second, rooms(), rooms("stranger")]
+        return [first, second, rooms(), rooms("unknown")]
 
     stream = begin()
     assert stream.ack(stream.dispatch("x")) == [[["s1", "a", "b"], ["s1", "a"], ["s1"], []]]
@@ -371,7 +374,8 @@ def test_f12_rooms(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None
     assert (list(close.target.rooms), list(close.rooms)) == (["a"], ["a"])
 
 
-# The rooms that others put the socket into are listed too, wherever it lives; those that it was in are, when it has gone.
+# The rooms that others put the socket into are listed too, wherever it lives; those that it was in
+# are, when it has gone.
 def test_rooms_of_others(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
     def answer(command: command_pb2.Command) -> command_pb2.Answer:
         target = command.fetch_sockets.target
@@ -515,7 +519,8 @@ def test_f16_emit_from_a_script(broker: FakeBroker, app: flask.Flask) -> None:
         socketio._own_emitter().close()
 
 
-# F17: handlers may come before the application, stand on one function, and belong to several objects.
+# F17: handlers may come before the application, stand on one function, and belong to several
+# objects.
 def test_f17_registration(broker: FakeBroker) -> None:
     one, two = SocketIO(), SocketIO()
 
@@ -626,10 +631,11 @@ def test_options(app: flask.Flask, caplog: pytest.LogCaptureFixture) -> None:
         novelty=1,
     )
     for word in ("ping_interval", "cors_allowed_origins", "async_mode", "message_queue", "novelty"):
-        assert f"SocketIO({word}=" in caplog.text
+        assert f"setting={word} " in caplog.text
 
 
-# A process that only imports the application is not attached; the first request that a server brings is what attaches it.
+# A process that only imports the application is not attached; the first request that a server
+# brings is what attaches it.
 def test_attaches_when_served(app: flask.Flask, broker: FakeBroker) -> None:
     socketio = SocketIO(app, address=broker.address)
     socketio.on("x")(lambda: None)
@@ -641,7 +647,8 @@ def test_attaches_when_served(app: flask.Flask, broker: FakeBroker) -> None:
     socketio.stop()
 
 
-# Before there is a broker, an emit of a process that is about to attach waits a little and says what is wrong.
+# Before there is a broker, an emit of a process that is about to attach waits a little and says
+# what is wrong.
 def test_emit_before_attached(app: flask.Flask) -> None:
     probe = FakeBroker()
     probe.stop()
@@ -668,7 +675,8 @@ def test_json_stand_in(broker: FakeBroker) -> None:
     socketio._own_emitter().close()
 
 
-# Handlers see which event theirs is, also concurrent ones, which have request contexts of their own and share the session.
+# Handlers see which event theirs is, also concurrent ones, which have request contexts of their own
+# and share the session.
 def test_identity_of_events(socketio: SocketIO, begin: Begin) -> None:
     gate = threading.Event()
 

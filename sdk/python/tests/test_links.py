@@ -26,7 +26,7 @@ def topology(*brokers: FakeBroker, **others: str) -> handler_pb2.Topology:
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[FakeBroker, FakeBroker]]:
-    """Two replicas that tell of each other, and draw ids of dispatches from one row."""
+    """Two replicas that list each other, and share the ids of dispatches."""
     one, two = FakeBroker(replica="one"), FakeBroker(replica="two")
     one.topology = two.topology = topology(one, two)
     two.ids = one.ids
@@ -63,8 +63,8 @@ def until(condition: Callable[[], Any]) -> None:
     raise AssertionError("nothing happened")
 
 
-# One address is enough: the other replica is learned of, and both give events; what a handler asks for goes where its event came
-# from, before its ack.
+# One address is enough: the other replica is learned of, and both give events; what a handler asks
+# for goes where its event came from, before its ack.
 def test_attaches_to_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
 
@@ -81,7 +81,7 @@ def test_attaches_to_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) 
         assert [e[0] for e in stream.emits(2)] == ["mine", "all"]
     until(lambda: len(s.replicas) == 2)
     assert set(s.replicas) == {"one", "two"}
-    # One crew: a leader for each, and the watchdog.
+    # One scheduler: a leader for each, and the watchdog.
     assert len([t for t in threading.enumerate() if t.name.startswith("spanwire-") and "welcome" not in t.name]) == 3
 
 
@@ -132,7 +132,8 @@ def test_messages_come_once(cluster: tuple[FakeBroker, FakeBroker], service: Mak
     assert seen == [0, 1, 2, 3, 4]
 
 
-# A result that was not confirmed answers the same dispatch when another replica gives it out again, with the commands before it.
+# A result that was not confirmed answers the same dispatch when another replica gives it out again,
+# with the commands before it.
 def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     runs: list[str] = []
@@ -140,7 +141,7 @@ def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: 
     @s.on("x")
     def x(socket: Any) -> str:
         runs.append(socket.id)
-        socket.emit("told")
+        socket.emit("noted")
         return "done"
 
     s.start()
@@ -152,11 +153,12 @@ def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: 
     one.break_off()
     until(lambda: "one" not in s.replicas)
     assert two.ack(two.dispatch("x", number=number, redeliveries=1)) == ["done"]
-    assert two.emits()[0][0] == "told"
+    assert two.emits()[0][0] == "noted"
     assert runs == ["s1"]
 
 
-# The same while the stream it came over still stands, because its replica was given up by the others.
+# The same while the stream it came over still stands, because its replica was given up by the
+# others.
 def test_redelivered_before_the_loss_is_noticed(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     runs: list[str] = []
@@ -170,7 +172,8 @@ def test_redelivered_before_the_loss_is_noticed(cluster: tuple[FakeBroker, FakeB
     assert runs == ["s1"]
 
 
-# A handler that is still running when its event comes again answers the new one; what waits behind it moves over too.
+# A handler that is still running when its event comes again answers the new one; what waits behind
+# it moves over too.
 @pytest.mark.parametrize("broken", [False, True])
 def test_redelivered_while_running(cluster: tuple[FakeBroker, FakeBroker], service: Make, broken: bool) -> None:
     s = service()
@@ -223,11 +226,12 @@ def test_unsent_commands_move(cluster: tuple[FakeBroker, FakeBroker], service: M
     assert two.emits(len(missing) + 1)[-1][0] == "later"
 
 
-# A replica that comes is attached to, one that left is not dialled any more; one that cannot be reached is no trouble.
+# A replica that comes is attached to, one that left is not dialled any more; one that cannot be
+# reached is no trouble.
 def test_topology(
     cluster: tuple[FakeBroker, FakeBroker], service: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanwire._link._CONNECT_TIMEOUT", 0.2)
+    monkeypatch.setattr("spanwire._dial._CONNECT_TIMEOUT", 0.2)
     one, two = cluster
     one.topology = topology(one)
     s = service()
@@ -247,7 +251,8 @@ def test_topology(
     until(lambda: [link.address for link in s.start().links] == [one.address])
 
 
-# Two addresses may lead to one replica: the stream that came last stays, the other address waits until that is lost.
+# Two addresses may lead to one replica: the stream that came last stays, the other address waits
+# until that is lost.
 def test_two_addresses_of_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     one, two = cluster
     one.replica = two.replica = "same"
@@ -269,7 +274,7 @@ def test_two_addresses_of_one_replica(cluster: tuple[FakeBroker, FakeBroker], se
     assert again.ack(again.dispatch("x")) == ["ok"]
 
 
-# An instance may be told to stay with the replicas that it is given.
+# With one_replica an instance stays with the addresses that it was given.
 def test_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service(one_replica=True)
     s.on("x")(lambda socket: "ok")
@@ -279,7 +284,7 @@ def test_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> N
     assert len(s.start().links) == 1
 
 
-# Stopping drains every stream.
+# Stopping draining_began every stream.
 def test_drains_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -292,7 +297,7 @@ def test_drains_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> No
     assert not [t for t in threading.enumerate() if t.name.startswith("spanwire")]
 
 
-# Handlers that are added or removed later are told to every broker, without a new stream.
+# Every broker is notified of handlers that are added or removed later, without a new stream.
 def test_registrations_at_run_time(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: "x")
@@ -341,7 +346,8 @@ def test_registrations_refused(cluster: tuple[FakeBroker, FakeBroker], service: 
     assert [list(r.events) for r in again.changes[-1]] == [["good", "x"]]
 
 
-# A broker that does not know changed registrations, and says so or nothing, is attached to anew.
+# The service attaches again to a broker that does not know changed registrations, whether it says
+# so or not.
 @pytest.mark.parametrize("how", ["registered", "fault", "silent"])
 def test_registrations_with_an_old_broker(
     cluster: tuple[FakeBroker, FakeBroker], service: Make, how: str, monkeypatch: pytest.MonkeyPatch
@@ -364,7 +370,8 @@ def test_registrations_with_an_old_broker(
     s.wait_registered(WAIT)
 
 
-# Events of a concurrent handler run beside others of their socket; those of the others keep their order.
+# Events of a concurrent handler run beside others of their socket; those of the others keep their
+# order.
 def test_concurrent(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     gate = threading.Event()
@@ -385,7 +392,8 @@ def test_concurrent(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> No
     assert [stream.ack(n) for n in blocked] == [[0], [1], [2]]
 
 
-# A handler that never returns takes some threads, and neither all of them nor those of others, however many sockets call it.
+# A handler that never returns takes some threads, and neither all of them nor those of others,
+# however many sockets call it.
 def test_stuck_handler(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service(workers=8, drain_timeout=0.2)
     gate = threading.Event()
@@ -409,6 +417,6 @@ def test_stuck_handler(cluster: tuple[FakeBroker, FakeBroker], service: Make) ->
     for number, answer in numbers:
         assert stream.ack(number) == answer
     assert stuck == 6  # three quarters of the workers
-    assert s.start().crew.running()
+    assert s.start().scheduler.running()
     gate.set()
     until(lambda: stuck == 60)

@@ -34,13 +34,13 @@ def test_blocked(broker: FakeBroker, service: Callable[..., spanwire.Service], c
     s.start()
     stream = broker.attached()
     assert stream.ack(stream.dispatch("patient")) == ["patient"]
-    assert "blocks the event loop" not in caplog.text
+    assert "event loop blocked" not in caplog.text
     with caplog.at_level(logging.WARNING, "spanwire"):
         blocked = stream.dispatch("blocking", sid="s2")
         until = time.monotonic() + 30
-        while "blocks the event loop" not in caplog.text and time.monotonic() < until:
+        while "event loop blocked" not in caplog.text and time.monotonic() < until:
             time.sleep(0.02)
     gate.set()
     assert stream.ack(blocked) == ["blocking"]
-    assert caplog.text.count("blocks the event loop") == 1
-    assert "the async handler of event 'blocking' in namespace /" in caplog.text
+    assert caplog.text.count("event loop blocked") == 1
+    assert "event=blocking namespace=/ duration=1s" in caplog.text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets whose replica is dead: handlers are told of their end, once each, although no broker is left to say it."""
+"""Sockets of dead replicas: their handlers are notified once, although no broker does it."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class Book:
     """Writes disconnects down."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str]] = []
+        self.notified: list[tuple[str, str]] = []
         self.changed = threading.Condition()
 
     def write(self, socket: Any, reason: str) -> None:
         with self.changed:
-            self.told.append((socket.id, reason))
+            self.notified.append((socket.id, reason))
             self.changed.notify_all()
 
     def want(self, *expected: tuple[str, str]) -> None:
         with self.changed:
-            self.changed.wait_for(lambda: len(self.told) >= len(expected), WAIT)
-            assert sorted(self.told) == sorted(expected)
+            self.changed.wait_for(lambda: len(self.notified) >= len(expected), WAIT)
+            assert sorted(self.notified) == sorted(expected)
 
 
 @pytest.fixture
@@ -89,7 +89,8 @@ def die(broker: FakeBroker, stream: Attachment) -> None:
     stream.break_off()
 
 
-# The only replica is dead: its sockets are told after its timeout; those of others, and those that went before, are not.
+# The only replica is dead: handlers of its sockets are notified after its timeout; those of others,
+# and of earlier disconnects, are not.
 def test_alone(broker: FakeBroker, service: Make, book: Book) -> None:
     broker.replica_timeout_ms = 300
     service(broker)
@@ -102,7 +103,8 @@ def test_alone(broker: FakeBroker, service: Make, book: Book) -> None:
     book.want(("fake3", "transport close"), ("fake1", "transport error"), ("fake2", "transport error"))
 
 
-# A replica that is back has its sockets still, but for those that it released; when it is dead later, they are told.
+# A replica that returns still has its sockets, except for those that it released; if it dies later,
+# their handlers are notified.
 def test_found(broker: FakeBroker, service: Make, book: Book) -> None:
     broker.replica_timeout_ms = 1000
     service(broker)
@@ -114,12 +116,13 @@ def test_found(broker: FakeBroker, service: Make, book: Book) -> None:
     again.sequence = 1
     again.send(batch=handler_pb2.DispatchBatch(sequence=1, released=["fake2"]))
     again.result(again.dispatch("x", sid="fake3"))
-    assert book.told == []
+    assert book.notified == []
     die(broker, again)
     book.want(("fake1", "transport error"), ("fake3", "transport error"))
 
 
-# Another replica's word that it lives keeps the sockets, its word that it is dead ends them; more it says is nothing new.
+# Another replica's word that it lives keeps the sockets, its word that it is dead ends them; more
+# it says is nothing new.
 def test_judged(pair: tuple[FakeBroker, FakeBroker], service: Make, book: Book) -> None:
     one, two = pair
     s = service(one)
@@ -129,7 +132,7 @@ def test_judged(pair: tuple[FakeBroker, FakeBroker], service: Make, book: Book) 
     first.result(first.connect("one2"))
     die(one, first)
     threading.Event().wait(1)  # more than the timeout
-    assert book.told == []
+    assert book.notified == []
     second.result(second.dispatch("x", sid="one2"))  # lent
     second.send(topology=topology(two))
     book.want(("one1", "transport error"))
@@ -138,7 +141,7 @@ def test_judged(pair: tuple[FakeBroker, FakeBroker], service: Make, book: Book) 
     book.want(("one1", "transport error"), ("one2", "transport error"))
 
 
-# A broker that is started anew at the address is proof that the one before is dead.
+# A broker that restarts at the address proves that the previous one is dead.
 def test_replaced(broker: FakeBroker, service: Make, book: Book) -> None:
     broker.replica_timeout_ms = 600_000
     broker.topology = topology(broker)
@@ -152,7 +155,8 @@ def test_replaced(broker: FakeBroker, service: Make, book: Book) -> None:
     book.want(("fake1", "transport error"))
 
 
-# The disconnect waits for what runs of the socket; a disconnect that was received and not handled keeps its reason.
+# The disconnect waits for what runs of the socket; a disconnect that was received and not handled
+# keeps its reason.
 def test_order(broker: FakeBroker, book: Book) -> None:
     broker.replica_timeout_ms = 300
     s = spanwire.Service("tests", address=broker.address, drain_timeout=5)
@@ -181,10 +185,10 @@ def test_order(broker: FakeBroker, book: Book) -> None:
         assert begun.wait(WAIT)
         die(broker, stream)
         until(lambda: with_async == ["transport error"])
-        assert book.told == []
+        assert book.notified == []
         release.set()
         book.want(("fake1", "x"), ("fake1", "ping timeout"))
-        assert [reason for _, reason in book.told] == ["x", "ping timeout"]
+        assert [reason for _, reason in book.notified] == ["x", "ping timeout"]
     finally:
         release.set()
         s.stop()
@@ -198,23 +202,23 @@ def test_leaving(broker: FakeBroker, service: Make, book: Book) -> None:
     stream.result(stream.connect("fake1"))
     die(broker, stream)
     until(lambda: not s.attached)
-    assert book.told == []
+    assert book.notified == []
     s.stop()
-    assert book.told == [("fake1", "transport error")]
+    assert book.notified == [("fake1", "transport error")]
 
 
 # Applications of Flask hear of it as of any disconnect, with their request context.
 def test_flask(broker: FakeBroker) -> None:
     broker.replica_timeout_ms = 300
-    told: list[tuple[str, str]] = []
+    notified: list[tuple[str, str]] = []
     socketio = SocketIO(flask.Flask("tests"), address=broker.address, drain_timeout=5)
     socketio.on("connect")(lambda: None)
-    socketio.on("disconnect")(lambda reason: told.append((flask.request.sid, reason)))  # type: ignore[attr-defined]
+    socketio.on("disconnect")(lambda reason: notified.append((flask.request.sid, reason)))  # type: ignore[attr-defined]
     try:
         socketio.attach(WAIT)
         stream = broker.attached()
         stream.result(stream.connect("fake1"))
         die(broker, stream)
-        until(lambda: told == [("fake1", "transport error")])
+        until(lambda: notified == [("fake1", "transport error")])
     finally:
         socketio.stop()

@@ -95,7 +95,8 @@ def test_unsendable(codec: Codec) -> None:
     for value in (object(), {1, 2}, math.nan, math.inf, circle, deep, [b"x", object()], [b"x", math.nan], {b"k": 1}):
         with pytest.raises(TypeError):
             codec.encode([value])
-    while deep:  # taken apart by hand, since freeing it recursively is what some interpreters cannot do
+    # Taken apart by hand, since some interpreters cannot free it recursively.
+    while deep:
         deep = deep[0]
     for value in (object(), math.nan):
         with pytest.raises(TypeError):

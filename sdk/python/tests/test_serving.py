@@ -109,7 +109,7 @@ def test_run_attaches(broker: FakeBroker) -> None:
     stream.wait(lambda: stream.draining)
 
 
-# Under `broker dev`, run() listens where it is told.
+# Under `broker dev`, run() listens at the address of the environment.
 def test_run_under_dev(broker: FakeBroker) -> None:
     port = _broker.free_port()
     app = App(SPANWIRE_ADDRESS=broker.address, SPANWIRE_APP_ADDRESS=f"127.0.0.1:{port}")
@@ -186,7 +186,7 @@ def test_fork_unnoticed(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> 
     service.stop()
 
 
-# A program that ends without having stopped its service drains it all the same.
+# A program that ends without having stopped its service draining_began it all the same.
 def test_drains_at_exit(broker: FakeBroker) -> None:
     script = (
         f"import spanwire; s = spanwire.Service('x', address={broker.address!r}); s.on('e')(lambda socket: None);"

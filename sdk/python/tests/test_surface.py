@@ -35,7 +35,8 @@ def attached(broker: FakeBroker, service: Make) -> tuple[Service, Attachment]:
     return s, stream
 
 
-# A target never changes; each method gives another, and what was said is what the broker is told.
+# A target never changes; each method gives another, and the broker receives exactly what was
+# chosen.
 def test_targets(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     base = s.to("a")
@@ -147,7 +148,7 @@ def test_callbacks(attached: tuple[Service, Attachment], broker: FakeBroker, cap
     broker.answer = acks()
     s.emit("q", callback=take)
     assert came()[0].acks == []
-    assert "refused a command with a callback: no" in caplog.text
+    assert "broker rejected a command with a callback err=no" in caplog.text
     assert not got
 
 
@@ -204,8 +205,8 @@ def test_fetch_sockets(attached: tuple[Service, Attachment], broker: FakeBroker)
 # The rooms of a namespace, with their sizes over all replicas.
 def test_rooms(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
-    told = [command_pb2.RoomInfo(name=n, sockets=c) for n, c in (("a", 1), ("b", 2), ("a", 3))]
-    broker.answer = lambda c: Answer(id=c.id, rooms=told)
+    given = [command_pb2.RoomInfo(name=n, sockets=c) for n, c in (("a", 1), ("b", 2), ("a", 3))]
+    broker.answer = lambda c: Answer(id=c.id, rooms=given)
     rooms = s.rooms("/n", own=True, local=True, timeout=1)
     assert rooms == {"a": 4, "b": 2}
     assert not rooms.partial
@@ -272,7 +273,7 @@ def test_update_data(attached: tuple[Service, Attachment], broker: FakeBroker) -
     assert sockets[0].update_data(change) == [1, 2, 9]
     assert seen == [[1], [1, 2]]
     assert (sockets[0].data, sockets[0].data_version) == ([1, 2, 9], 3)
-    # A conflict with what is known already would go on for ever.
+    # A conflict with the known version would repeat without end.
     broker.answer = fault(command_pb2.FAULT_CODE_CONFLICT, data=b"1", data_version=3)
     with pytest.raises(ConflictError):
         sockets[0].update_data(change)
@@ -339,7 +340,7 @@ def test_messages(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFi
     assert stream.result(stream.dispatch("sum", 1)).WhichOneof("outcome") is None
     assert stream.result(stream.message("other")).WhichOneof("outcome") is None
     assert s.unhandled == 2
-    assert "no handler for the message 'other'" in caplog.text
+    assert "no handler for the dispatch handler=message event=other" in caplog.text
     assert not s.start().memory.sockets.get("")
     for name in ("", "connect", "disconnecting"):
         with pytest.raises(ValueError, match="reserved by Socket"):
@@ -370,8 +371,8 @@ def test_server_side_emit(attached: tuple[Service, Attachment], broker: FakeBrok
         s.server_side_emit("disconnect")
 
 
-# What happens to rooms is told in order with the socket's events.
-def test_rooms_told(broker: FakeBroker, service: Make) -> None:
+# Changes of rooms arrive in order with the socket's events.
+def test_room_changes(broker: FakeBroker, service: Make) -> None:
     s = service()
     seen: list[Any] = []
     s.on_room("joined")(lambda socket, room: seen.append((socket.id, room)))
@@ -394,7 +395,8 @@ def test_rooms_told(broker: FakeBroker, service: Make) -> None:
         s.on_room("painted")(print)
 
 
-# Handlers of a pattern are given the namespace that it is, after those of the very name, and before those of "*".
+# Handlers of a pattern are given the namespace that it is, after those of the very name, and before
+# those of "*".
 def test_patterns(broker: FakeBroker, service: Make) -> None:
     s = service()
     rooms = re.compile(r"/room-\d+")
@@ -443,7 +445,7 @@ def test_listeners(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureF
         ("s1", "unknown", 2),
         (("q",), ("p",), "/n", "z", 3),
     ]
-    assert "a listener to events failed" in caplog.text
+    assert "listener to events failed" in caplog.text
     assert "listener to outgoing events failed" in caplog.text
 
 
@@ -479,7 +481,7 @@ def test_emitter_targets(broker: FakeBroker) -> None:
 
 # A program that handles nothing may ask for what handlers may ask for.
 def test_emitter_executes(broker: FakeBroker) -> None:
-    broker.told.found.add(socket_id="s1", rooms=["s1", "a"], data=b"7")
+    broker.execute_answer.found.add(socket_id="s1", rooms=["s1", "a"], data=b"7")
     with spanwire.Emitter(broker.address) as emitter:
         found = emitter.to("a").timeout(2).fetch_sockets()
         assert [(s.id, s.rooms, s.data) for s in found] == [("s1", ("s1", "a"), 7)]
@@ -495,8 +497,8 @@ def test_emitter_executes(broker: FakeBroker) -> None:
         emitter.to([]).sockets_join("r")
         assert emitter.to([]).fetch_sockets() == []
         assert len(broker.executed) == asked
-        broker.told.fault.message = "no"
-        broker.told.fault.code = 1
+        broker.execute_answer.fault.message = "no"
+        broker.execute_answer.fault.code = 1
         with pytest.raises(spanwire.CommandError, match="no"):
             emitter.to("a").disconnect_sockets()
 
@@ -527,9 +529,9 @@ def test_advisory_is_for_connects(service: Make) -> None:
         service().add("x", print, advisory=True)
 
 
-# A service says in its drain that it retires if it was made so, is told so, or the environment says so.
+# The drain retires the service if its constructor, stop() or the environment says so.
 @pytest.mark.parametrize(
-    ("made", "told", "environment", "retires"),
+    ("made", "stopped", "environment", "retires"),
     [
         (None, None, "", False),
         (True, None, "", True),
@@ -544,7 +546,7 @@ def test_retire(
     service: Make,
     monkeypatch: pytest.MonkeyPatch,
     made: bool | None,
-    told: bool | None,
+    stopped: bool | None,
     environment: str,
     retires: bool,
 ) -> None:
@@ -554,7 +556,7 @@ def test_retire(
     s.start()
     stream = broker.attached()
     s.wait_attached(10)
-    s.stop(retire=told)
+    s.stop(retire=stopped)
     assert stream.draining
     assert stream.retires is retires
 

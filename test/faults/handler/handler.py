@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service whose instances the fault tests kill, stop and cut off. main.go beside it is the same in Go, and explains it."""
+"""The service that the fault tests kill, stop and cut off; main.go is the same in Go."""
 
 import os
 import sys

@@ -18,11 +18,11 @@ class Cluster:
     """One replica with one handler, started by test/control."""
 
     def __init__(self) -> None:
-        # Heartbeats are short since this client, when it is refused while it still posts, forgets to close its polling session and
-        # then sits in its poll until the next one.
-        told = self._ask("POST", "/clusters", {"replicas": 1, "flags": ["--ping-interval", "3s"]})
-        self._id = told["id"]
-        self.url = told["replicas"][0]["url"]
+        # Heartbeats are short since this client, when it is refused while it still posts, forgets
+        # to close its polling session and then sits in its poll until the next one.
+        made = self._ask("POST", "/clusters", {"replicas": 1, "flags": ["--ping-interval", "3s"]})
+        self._id = made["id"]
+        self.url = made["replicas"][0]["url"]
 
     def handler(self) -> str:
         return str(self._ask("POST", f"/clusters/{self._id}/handlers", {})["name"])

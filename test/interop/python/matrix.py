@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the Python clients of matrix.json and writes what each could do into the folder RESULTS.
 
-    matrix.py DRIVER [CLIENT]     DRIVER is "python", or "python-old" with the older release on PYTHONPATH
+    matrix.py DRIVER [CLIENT]
+
+DRIVER is "python", or "python-old" with the older release on PYTHONPATH.
 """
 
 import importlib.metadata
@@ -46,7 +48,8 @@ class World:
     def __init__(self, client: dict[str, Any], transport: str, broker: "Broker") -> None:
         self.kind, self.transport = client["kind"], transport
         self.options = {"serializer": client["serializer"]} if "serializer" in client else {}
-        # Almost the broker's max-payload. Clients of which all is binary say less, since over polling base64 makes it larger.
+        # Almost the broker's max-payload. Clients of which all is binary say less, since over
+        # polling base64 makes it larger.
         self.large = client.get("large", 990_000)
         self.url, self.cut = broker.line()
         self.clients: list[Client] = []
@@ -91,7 +94,8 @@ def arguments(world: World) -> None:
     sent = [(), (1, "two", {"three": [3, None, True, {"four": {}}]}), (None, False, 3.5, -1e-7, 2**53 - 1)]
     for i, args in enumerate(sent):
         client.emit("reflect", *args)
-        # The threaded client hands each event to a thread of its own, so several at once may be seen in any order.
+        # The threaded client hands each event to a thread of its own, so several at once may be
+        # seen in any order.
         until("the event", lambda i=i: len(heard) > i)
     equal(heard, sent)
 
@@ -211,7 +215,7 @@ def namespaces(world: World) -> None:
 
 
 def refuse(world: World, auth: dict[str, str]) -> Any:
-    """Asks to be refused, and gives what the client was told."""
+    """Asks to be refused, and returns what the client received."""
     client = world.client()
     heard = client.hear("connect_error", "/custom")
     try:
@@ -231,8 +235,8 @@ def refused(world: World) -> None:
 
 @feature("refused-data")
 def refused_data(world: World) -> None:
-    told = refuse(world, {"refuse": "not today", "code": "401"})
-    equal(told, ({"message": "not today", "data": {"code": "401"}},))
+    received = refuse(world, {"refuse": "not today", "code": "401"})
+    equal(received, ({"message": "not today", "data": {"code": "401"}},))
 
 
 @feature("client-disconnect")
@@ -245,7 +249,7 @@ def client_disconnect(world: World) -> None:
     until("the word of its leaving", lambda: [e for e in heard if e[0] == sid])
     [(_, reason)] = [e for e in heard if e[0] == sid]
     # Over WebSocket this client may close its connection before its goodbye is written.
-    assert reason in ("client namespace disconnect", "transport close"), f"the handler was told {reason!r}"
+    assert reason in ("client namespace disconnect", "transport close"), f"the handler received {reason!r}"
 
 
 @feature("server-disconnect")
@@ -274,11 +278,11 @@ def reconnect(world: World) -> None:
 
 
 class Broker:
-    """One replica with a handler, started by test/control and reached over lines that can be cut."""
+    """One replica with a handler, started by test/control, over lines that can be cut."""
 
     def __init__(self) -> None:
-        # Heartbeats are short since this client, when it is refused while it still posts, forgets to close its polling session and
-        # then sits in its poll until the next one.
+        # Heartbeats are short since this client, when it is refused while it still posts, forgets
+        # to close its polling session and then sits in its poll until the next one.
         self._path = f"/clusters/{self._ask('POST', '/clusters', {'replicas': 1, 'flags': ['--ping-interval', '3s']})['id']}"
         self._ask("POST", f"{self._path}/handlers", {})
 

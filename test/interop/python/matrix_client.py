@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threaded and the asyncio client of python-socketio behind one face, so that one list of features serves both."""
+"""The threaded and the asyncio client of python-socketio behind one interface."""
 
 import asyncio
 import threading

@@ -71,13 +71,13 @@ def test_connects_with_auth(connect: Callable[..., Client]) -> None:
 def test_is_refused(connect: Callable[..., Client], cluster: Cluster) -> None:
     with pytest.raises(socketio.exceptions.ConnectionError):
         connect(auth={"refuse": "no"})
-    told: list[Any] = []
+    errors: list[Any] = []
     client = socketio.Client(reconnection=False)
-    client.on("connect_error", told.append)
+    client.on("connect_error", errors.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
         client.connect(cluster.url, auth={"refuse": "no", "data": {"code": 401}}, wait_timeout=LIMIT)
-    until("the refusal", lambda: told)
-    assert told[0] == {"message": "no", "data": {"code": 401}}
+    until("the refusal", lambda: errors)
+    assert errors[0] == {"message": "no", "data": {"code": 401}}
 
 
 def test_is_refused_in_unknown_namespace(connect: Callable[..., Client]) -> None:
@@ -108,7 +108,8 @@ def test_answers_the_server(connect: Callable[..., Client]) -> None:
 
 def test_gets_every_event(connect: Callable[..., Client]) -> None:
     client = connect()
-    # Ten at a time: over polling this client gives up when a server sends it more than 16 packets at once.
+    # Ten at a time: over polling this client gives up when a server sends it more than 16 packets
+    # at once.
     for start in range(0, 300, 10):
         for i in range(start, start + 10):
             client.emit("reflect", i)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Socket.IO handlers in Python, behind a broker that keeps the browsers.
+"""Socket.IO handlers in Python, with the browsers' connections in a broker.
 
-A `Service` dials the broker and is given the events of browsers; an `Emitter` only emits; `spanwire.flask` is a drop-in for
-Flask-SocketIO. This package keeps no browser connections, patches nothing, and works beside any web server.
+A `Service` attaches to the broker and handles the events of browsers; an `Emitter` only emits;
+`spanwire.flask` replaces Flask-SocketIO. This package keeps no connections of browsers, patches
+nothing, and works beside any web server.
 """
 
 from ._duplicates import Deduplicator, DuplicateStore
@@ -12,8 +13,8 @@ from ._remote import RemoteSocket
 from ._service import Service
 from ._socket import Socket
 from ._target import Target
+from ._values import Acks, Count, Handshake, InstanceAck, InstanceAcks, Message, Rooms, SocketAck, Sockets
 from ._version import __version__
-from ._words import Acks, Count, Handshake, InstanceAck, InstanceAcks, Message, Rooms, SocketAck, Sockets
 from .exceptions import (
     AckTimeoutError,
     BrokerError,

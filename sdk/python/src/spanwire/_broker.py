@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A broker of one's own for a laptop: finds the program and runs it as a child."""
+"""A broker for development: finds the program and runs it as a child process."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def find(named: str = "") -> str:
     """Finds the broker program.
 
     Args:
-        named: Where `SPANWIRE_BROKER` says that it is; then nothing else is looked at.
+        named: The value of `SPANWIRE_BROKER`; then no other place is searched.
 
     Returns:
         Its path.
 
     Raises:
-        BrokerNotFoundError: It is nowhere.
+        BrokerNotFoundError: The program was not found.
     """
     package = pathlib.Path(__file__).resolve().parent
     places = [pathlib.Path(named)] if named else [package / "_bin" / _NAME]
@@ -44,14 +44,14 @@ def find(named: str = "") -> str:
             return str(place)
     searched = [str(place) for place in places]
     if not named:
-        # Other programs are called broker too, so only one that says it is ours will do.
+        # Other programs have the name broker, too, so the program must identify itself.
         on_path = shutil.which(_NAME)
         if on_path is not None and _is_ours(on_path):
             return on_path
         searched.append(f"{_NAME} on PATH")
     raise BrokerNotFoundError(
-        f"no broker is running, and no program was found to start one (looked at {', '.join(searched)}): start one and set"
-        " SPANWIRE_ADDRESS, or set SPANWIRE_BROKER to the program",
+        f"broker: none is running, and no program was found to start one in {', '.join(searched)} (start a broker and set"
+        " SPANWIRE_ADDRESS, or set SPANWIRE_BROKER to the program)",
         searched=tuple(searched),
     )
 
@@ -67,14 +67,14 @@ def _is_ours(program: str) -> bool:
 
 
 def listening(address: str, timeout: float = 0.3) -> bool:
-    """Says whether something listens at an address.
+    """Returns whether a program listens at an address.
 
     Args:
         address: host:port.
         timeout: How long to try, in seconds.
 
     Returns:
-        Whether it does.
+        Whether one does.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -85,9 +85,10 @@ def listening(address: str, timeout: float = 0.3) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Draws a port that nobody listens on.
+    """Returns a port that no program listens on.
 
-    It looks below the ports that systems give to outgoing connections, one of which could take the port before it is used.
+    The search stays below the ports of outgoing connections, one of which could take the port
+    before it is used.
 
     Args:
         host: The address to look at.
@@ -96,7 +97,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         The port.
 
     Raises:
-        OSError: No port could be had.
+        OSError: No free port was found.
     """
     for port in random.sample(range(10_000, 32_000), 100):
         with socket.socket() as probe:
@@ -105,22 +106,22 @@ def free_port(host: str = "127.0.0.1") -> int:
             except OSError:
                 continue
             return port
-    raise OSError("no free port was found")
+    raise OSError("broker: no free port was found")
 
 
 class Broker:
-    """A broker that runs as a child, for as long as this process does.
+    """A broker that runs as a child of this process.
 
     Attributes:
-        service_address: Where its door for services is.
-        upstream: Where it expects the web application.
+        service_address: The address of its service listener.
+        upstream: The address at which it expects the web application.
     """
 
     def __init__(self, program: str, host: str, port: int, *, extra: Sequence[str] = ()) -> None:
         self.http_address = f"{host}:{port}"
         self.service_address = f"127.0.0.1:{free_port()}"
         self.upstream = f"127.0.0.1:{free_port()}"
-        # It looks for its parent, so it goes even if this process is killed.
+        # The broker watches its parent, so it ends even if this process is killed.
         self._process = subprocess.Popen(  # noqa: S603 - a program that find() chose
             [
                 program,
@@ -128,40 +129,41 @@ class Broker:
                 f"--http-address={self.http_address}",
                 f"--upstream=http://{self.upstream}",
                 f"--service-address={self.service_address}",
-                # Its usual port may be taken, and nobody would look there.
+                # The default port may be taken, and is not needed here.
                 "--operator-address=",
                 "--log-level=warn",
                 "--exit-with-parent",
                 *extra,
             ],
             stdin=subprocess.DEVNULL,
-            # It greets with its address there, which is for whoever starts it to do; it logs to standard error.
+            # The broker prints its address there, which its caller prints instead; it logs to
+            # standard error.
             stdout=subprocess.DEVNULL,
             # Ctrl+C is for this process, which stops the broker after itself.
             start_new_session=True,
         )
 
     def wait(self) -> None:
-        """Waits until it listens.
+        """Waits until the broker listens. The wait ends after 15 seconds.
 
         Raises:
-            BrokerUnavailableError: It ended, or took too long.
+            BrokerUnavailableError: The broker ended, or took too long.
         """
         deadline = time.monotonic() + _START_TIMEOUT
         while not listening(self.service_address):
             code = self._process.poll()
             if code is not None:
                 raise BrokerUnavailableError(
-                    f"the broker did not start (exit code {code}); is something else listening at {self.http_address}?",
+                    f"broker: did not start (exit code {code}; does another program listen at {self.http_address}?)",
                     address=self.http_address,
                 )
             if time.monotonic() > deadline:
                 self.stop()
-                raise BrokerUnavailableError("the broker did not start in time", address=self.http_address)
+                raise BrokerUnavailableError("broker: did not start in time", address=self.http_address)
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stops it, gently first. Nothing happens when it has ended."""
+        """Stops the broker, gracefully first. Does nothing when it has ended."""
         if self._process.poll() is not None:
             return
         self._process.terminate()

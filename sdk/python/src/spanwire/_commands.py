@@ -15,7 +15,7 @@ from ._payloads import Codec, arguments
 from ._proto import command_pb2, event_pb2
 from ._remote import RemoteSocket
 from ._target import PLAIN, EmitFlags, Executor, Target
-from ._words import Acks, Count, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets
+from ._values import Acks, Count, Handshake, InstanceAck, InstanceAcks, Rooms, SocketAck, Sockets
 from .exceptions import CommandError, ConflictError, PartialDeliveryError
 
 __all__ = [
@@ -112,7 +112,8 @@ def event_to_proto(message: event_pb2.Event, codec: Codec, event: str, args: Seq
         check_event(event, what)
     payload, attachments = codec.encode(arguments(args))
     message.name = event
-    message.args = payload  # Never empty, so that an event without a name and arguments is one.
+    # The payload is never empty, so an event without a name and without arguments is present, too.
+    message.args = payload
     if attachments:
         message.attachments.extend(attachments)
 
@@ -234,11 +235,11 @@ def message_to_proto(
 
 
 def acks_from_proto(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
-    """Translates the acks of an answer, or of the response to a unary call.
+    """Reads the acks of an answer, or of the response to a unary call.
 
     Args:
         codec: Parses the acks.
-        answer: The message.
+        answer: The answer.
 
     Returns:
         The acks.
@@ -254,17 +255,17 @@ def acks_from_proto(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
 
 
 def collected(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
-    """Is `acks` of an answer that was waited for.
+    """Reads the acks of an answer that was waited for.
 
     Args:
         codec: Parses the acks.
-        answer: The message.
+        answer: The answer.
 
     Returns:
-        The acks. Replicas that were silent are named in it.
+        The acks, with the names of silent replicas.
 
     Raises:
-        CommandError: The emit was refused, or nobody can tell which replicas it did not reach.
+        CommandError: The emit was rejected, or it is unknown which replicas it did not reach.
     """
     if not answer.silent_replicas:
         check(codec, answer)
@@ -272,7 +273,7 @@ def collected(codec: Codec, answer: command_pb2.Answer | Any) -> Acks:
 
 
 def counted(codec: Codec, answer: command_pb2.Answer | Any) -> Count:
-    """Gives how many sockets were counted in the whole cluster.
+    """Reads how many sockets were counted in the whole cluster.
 
     Args:
         codec: Parses the data of a conflict.
@@ -282,13 +283,13 @@ def counted(codec: Codec, answer: command_pb2.Answer | Any) -> Count:
         The number.
 
     Raises:
-        PartialDeliveryError: Some replicas did not say how many they reached.
-        CommandError: The command was refused for another reason.
+        PartialDeliveryError: Some replicas did not report how many sockets they reached.
+        CommandError: The command was rejected for another reason.
     """
     check(codec, answer)
     if silent := tuple(answer.silent_replicas):
         raise PartialDeliveryError(
-            f"delivered to {answer.sockets} sockets; replicas that did not say how many they reached: {', '.join(silent)}",
+            f"command: delivered to {answer.sockets} sockets; replicas that did not report their sockets: {', '.join(silent)}",
             sockets=answer.sockets,
             silent_replicas=silent,
         )
@@ -296,11 +297,11 @@ def counted(codec: Codec, answer: command_pb2.Answer | Any) -> Count:
 
 
 def instance_acks_from_proto(codec: Codec, answer: command_pb2.Answer) -> InstanceAcks:
-    """Translates the acks of instances.
+    """Reads the acks of instances.
 
     Args:
         codec: Parses the acks.
-        answer: The message.
+        answer: The answer.
 
     Returns:
         The acks.
@@ -310,10 +311,10 @@ def instance_acks_from_proto(codec: Codec, answer: command_pb2.Answer) -> Instan
 
 
 def value_from_json(codec: Codec, data: bytes) -> Any:
-    """Parses what is kept with a socket.
+    """Parses the data of a socket.
 
     Args:
-        codec: Parses it.
+        codec: Parses the value.
         data: The JSON value, or nothing.
 
     Returns:
@@ -357,42 +358,43 @@ def sockets_from_proto(
 
 
 def rooms_from_proto(answer: command_pb2.Answer) -> Rooms:
-    """Translates the rooms of an answer.
+    """Reads the rooms of an answer.
 
     Args:
-        answer: The message.
+        answer: The answer.
 
     Returns:
         The rooms.
     """
     found = Rooms(silent_replicas=tuple(answer.silent_replicas), truncated=answer.truncated)
     for room in answer.rooms:
-        # A room may be told by several replicas.
+        # Several replicas may report the same room.
         found[room.name] = found.get(room.name, 0) + room.sockets
     return found
 
 
 def check(codec: Codec, answer: command_pb2.Answer | Any) -> None:
-    """Raises when the broker refused a command.
+    """Raises an error when the broker rejected a command.
 
     Args:
         codec: Parses the data of a conflict.
         answer: The answer, or the response to a unary call.
 
     Raises:
-        ConflictError: What was to be changed was changed by somebody else.
-        PartialDeliveryError: It was carried out, and possibly not by every replica.
-        CommandError: It was refused for another reason.
+        ConflictError: Another caller changed the data meanwhile.
+        PartialDeliveryError: It was executed, but possibly not by every replica.
+        CommandError: It was rejected for another reason.
     """
     if not answer.HasField("fault"):
         return
     name = command_pb2.FaultCode.Name(answer.fault.code).removeprefix("FAULT_CODE_")
-    text = f"the broker refused the command: {answer.fault.message}"
+    text = f"command: rejected by the broker: {answer.fault.message}"
     if name == "CONFLICT":
         raise ConflictError(text, data=value_from_json(codec, answer.data), version=answer.data_version)
     if name == "BACKPLANE_UNAVAILABLE":
         raise PartialDeliveryError(
-            f"delivered to {answer.sockets} sockets, and possibly not to those of other replicas: {answer.fault.message}",
+            f"command: delivered to {answer.sockets} sockets, and possibly not to those of other replicas:"
+            f" {answer.fault.message}",
             sockets=answer.sockets,
             silent_replicas=tuple(answer.silent_replicas),
         )

@@ -1,30 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conversation with one broker as a state machine: frames in, dispatches and answers out; actions in, frames out.
+"""The conversation with one broker as a state machine, without I/O.
 
-No I/O, no threads, no clock. The shell (`_link.py`) owns the stream and calls:
+Frames go in, dispatches and answers come out; actions go in, frames come out.
 
-- `opening()` for the first frame of a stream, `receive()` for each frame that comes, `lost()` when the stream has ended;
-- `next_frame()` whenever something was queued or answered, until it returns None.
+It has no threads and no clock. The shell (`_link.py`) owns the stream and calls:
 
-States and what moves between them::
+- `opening()` for the first frame of a stream, `receive()` for each frame that arrives, `lost()`
+  when the stream has ended;
+- `next_frame()` whenever something was queued or acknowledged, until it returns None.
+
+The states and their transitions::
 
     LOST --opening()--> OPENING --welcome--> ATTACHED --lost()--> LOST
                         OPENING --lost()--> LOST
 
 The rules:
 
-- A frame may be sent while fewer than `frame_window` of ours are unanswered. What is queued meanwhile goes into one later frame.
-- Every frame of ours answers every frame of the broker's that came before it. A bare answer is due only when the broker would
-  otherwise have to stop.
-- A dispatch belongs to the stream that it came on (its generation). When that stream is lost, what was not started is
-  skipped, since the broker gives it out again, and results that are ready or come later are remembered by the
-  dispatch's id. If the broker then hands the same dispatch to this process again, through whichever replica, the handler does not
-  run twice (`_memory.py`).
-- Commands that were not sent yet survive a lost stream. A frame that was sent and not answered is in doubt: if one of its
-  dispatches is redelivered, the frame was not worked on, so its commands are sent again, with those of the frames after it.
+- A frame may be sent while fewer than `frame_window` sent frames are unanswered. Actions that are
+  queued meanwhile go into one later frame.
+- Each frame that is sent answers each frame that was received before it. A bare answer is due only
+  when the broker would otherwise have to stop.
+- A dispatch belongs to the stream that it arrived on (its generation). When that stream is lost,
+  dispatches that have not started are skipped, since the broker redelivers them, and results that
+  are ready or arrive later are remembered by the dispatch's id. If the broker then sends the same
+  dispatch to this process again, through any replica, the handler does not run twice
+  (`_memory.py`).
+- Commands that were not sent survive a lost stream. A frame that was sent and not answered is in
+  doubt: if one of its dispatches is redelivered, the broker did not process the frame, so its
+  commands are sent again, with those of the frames after it.
 
-Threads: one thread at a time may call `receive`, one at a time `next_frame`; `resolve`, `command` and the other ways to queue may
-be called from any thread, because a deque's ends are atomic.
+Threads: one thread at a time may call `receive`, and one at a time `next_frame`; any thread may
+call `resolve`, `command` and the other methods that queue, because the ends of a deque are atomic.
 """
 
 from __future__ import annotations
@@ -52,8 +58,8 @@ class Conversation(Outbox):
     """The conversation of one instance with one replica, across its streams.
 
     Args:
-        memory: What it shares with the instance's conversations with other replicas.
-        link: Who carries its frames, for the layers above.
+        memory: The state that the instance's conversations with all replicas share.
+        link: The link that carries the frames, for the layers above.
     """
 
     def __init__(self, memory: Memory | None = None, link: Any = None) -> None:
@@ -74,13 +80,13 @@ class Conversation(Outbox):
         """Begins a stream.
 
         Args:
-            register: What the instance declares.
+            register: The registration of the instance.
 
         Returns:
             The first frame.
         """
         self.state = State.OPENING
-        self._put_aside_results()
+        self._set_results_aside()
         self.generation = next(self.memory.generations)
         self._sent = self._sent_answered = self._received = self._received_answered = 0
         self._drained = False
@@ -90,12 +96,13 @@ class Conversation(Outbox):
         """Ends a stream.
 
         Returns:
-            The waiters of commands that were sent and whose answer will not come.
+            The waiters of commands that were sent and whose answer will not arrive.
         """
         self.state = State.LOST
         memory = self.memory
         self._lost = lost = LostFrames()
-        # Remembered before they are gone from here, so that another conversation that looks for a result finds it.
+        # Remembered before they are removed here, so that another conversation that looks for a
+        # result finds it.
         again = None
         for index, (_, entries) in enumerate(self._unanswered):
             lost.frames.append([entry for entry in entries if not entry[0]])
@@ -107,14 +114,14 @@ class Conversation(Outbox):
         self._unanswered.clear()
         if again is not None:
             self._outbound.extendleft(reversed(lost.after(again)))
-        self._put_aside_results()
+        self._set_results_aside()
         waiters = [self._waiters.pop(number) for number in sorted(self._in_flight) if number in self._waiters]
         self._in_flight.clear()
         self._parts.clear()
         return waiters
 
-    def _put_aside_results(self) -> None:
-        """Remembers the results that were not sent; commands stay."""
+    def _set_results_aside(self) -> None:
+        """Remembers the results that were not sent; commands stay queued."""
         outbound = self._outbound
         for _ in range(len(outbound)):
             entry = outbound[0]
@@ -125,20 +132,20 @@ class Conversation(Outbox):
             outbound.popleft()
 
     def leave(self) -> None:
-        """Ends the conversation for good; it is lost already."""
+        """Ends the conversation, whose stream is lost."""
         memory = self.memory
         memory.conversations = tuple(c for c in memory.conversations if c is not self)
 
     # Frames in.
 
     def receive(self, frame: handler_pb2.AttachResponse) -> Received:
-        """Takes in one frame.
+        """Processes one frame.
 
         Args:
             frame: The frame.
 
         Returns:
-            What it brought.
+            The contents of the frame.
         """
         received = Received()
         kind = frame.WhichOneof("frame")
@@ -185,14 +192,14 @@ class Conversation(Outbox):
         for message in batch.dispatches:
             socket = sockets.get(message.socket_id)
             if socket is None or socket.generation != generation:
-                socket = self._meet(message)
+                socket = self._socket_of(message)
             dispatch = Dispatch(message, socket, self, generation)
-            if not dispatch.name and not self._special(dispatch):
+            if not dispatch.name and not self._classify(dispatch):
                 continue
             if message.redeliveries:
                 if elsewhere is None:
-                    elsewhere = self.memory.on_its_way(self)
-                if self._done_before(dispatch, elsewhere):
+                    elsewhere = self.memory.unconfirmed_elsewhere(self)
+                if self._handled_before(dispatch, elsewhere):
                     continue
             append(dispatch)
         for answer in batch.answers:
@@ -211,23 +218,23 @@ class Conversation(Outbox):
             self._parts[number] = whole
             return
         self._in_flight.discard(number)
-        # Withdrawn by another thread just now, perhaps.
+        # Another thread may have withdrawn it just now.
         waiter = self._waiters.pop(number, None)
         if waiter is not None:
             received.answers.append((waiter, whole))
 
-    def _meet(self, message: handler_pb2.Dispatch) -> SocketState:
-        """Makes or renews the record of a socket, on its first dispatch of this stream."""
+    def _socket_of(self, message: handler_pb2.Dispatch) -> SocketState:
+        """Creates or renews the record of a socket, on its first dispatch of this stream."""
         if not message.socket_id:
-            # A message, which is in turn with nothing.
+            # A message belongs to no socket, and to no order.
             return SocketState("", message.namespace or "/", self.generation)
-        if self.memory.told and message.WhichOneof("kind") != "disconnected":
-            self.memory.told.pop(message.socket_id, None)  # it is there after all
+        if self.memory.notified and message.WhichOneof("kind") != "disconnected":
+            self.memory.notified.pop(message.socket_id, None)  # it exists after all
         socket = self.sockets.get(message.socket_id)
         if socket is None:
             socket = SocketState(message.socket_id, message.namespace or "/", self.generation)
-        # Another replica may tell of it at the same time, or release it: then it is taken out first, and its generation looked at
-        # afterwards.
+        # Another replica may introduce the socket at the same time, or release it, which first
+        # removes it and then looks at its generation.
         socket.generation = self.generation
         socket = self.sockets.setdefault(socket.id, socket)
         socket.generation = self.generation
@@ -237,17 +244,17 @@ class Conversation(Outbox):
             socket.keep(introduction.data, introduction.data_version)
         return socket
 
-    def _special(self, dispatch: Dispatch) -> bool:
-        """Names what is no event; says whether the dispatch is to be handed out."""
+    def _classify(self, dispatch: Dispatch) -> bool:
+        """Names a dispatch that is not an event. Returns whether it has to be handled."""
         message = dispatch.message
         kind = message.WhichOneof("kind")
-        if kind == "disconnected" and self.memory.said(dispatch.socket.id):
+        if kind == "disconnected" and self.memory.was_notified(dispatch.socket.id):
             self.memory.forget(dispatch.socket.id)
             self.resolve(dispatch)
             return False
         if kind == "disconnected":
-            # Nothing of the socket follows; the dispatch itself still holds the record.
-            # Unless it was resumed on another replica meanwhile, which introduced it already.
+            # No dispatch of the socket follows, and this one still holds the record. If the socket
+            # was resumed on another replica meanwhile, that has introduced it already.
             if dispatch.socket.generation == self.generation:
                 self.memory.forget(dispatch.socket.id)
             dispatch.socket.left = tuple(message.disconnected.rooms)
@@ -276,17 +283,17 @@ class Conversation(Outbox):
             return False
         return True
 
-    def _done_before(self, dispatch: Dispatch, elsewhere: dict[int, bytes]) -> bool:
-        """Answers a redelivered dispatch without its handler when that has run, or is running."""
+    def _handled_before(self, dispatch: Dispatch, elsewhere: dict[int, bytes]) -> bool:
+        """Answers a redelivered dispatch without its handler if that has run or is running."""
         running = self.memory.running(dispatch)
         if running is not None:
             running.generation, running.home = dispatch.generation, self
-            # It may have ended just now, and have found its stream lost.
+            # The handler may have ended just now, and have found its stream lost.
             self.recall(dispatch.id)
             return True
         number = dispatch.id
         if number in elsewhere:
-            # The replica that the result is on its way to gave up on this instance before its stream broke.
+            # The replica that the result was sent to gave this instance up before the stream broke.
             self.memory.repeat(number)
             self._outbound.append((number, elsewhere[number], 0))
             return True
@@ -294,21 +301,21 @@ class Conversation(Outbox):
             return True
         for waiting in tuple(dispatch.socket.queue):
             if getattr(waiting, "id", 0) == number:
-                waiting.generation = 0  # it came over a stream whose loss nobody has noticed yet
+                waiting.generation = 0  # it arrived over a stream whose loss was not noticed yet
         return False
 
     def recall(self, number: int) -> bool:
-        """Queues what is remembered of a dispatch; says whether anything is."""
+        """Queues the remembered result of a dispatch. Returns whether there was one."""
         entries = self.memory.recall(number)
         if entries is None:
             return False
         self._outbound.extend(entries)
         return True
 
-    def _late(self, dispatch: Dispatch, data: bytes) -> None:
+    def _remember_late(self, dispatch: Dispatch, data: bytes) -> None:
         """Remembers a result whose stream is lost."""
         self.memory.remember(dispatch.id, data, self._lost, len(self._lost.frames))
-        # The dispatch may have been given out again just now.
+        # The dispatch may have been redelivered just now.
         home = dispatch.home
         if dispatch.generation == home.generation and home.state is not State.LOST:
             home.recall(dispatch.id)
@@ -316,17 +323,17 @@ class Conversation(Outbox):
     # Actions in.
 
     def stale(self, dispatch: Dispatch) -> bool:
-        """Says whether a dispatch that has not started yet came on a lost stream, and so must not start.
+        """Returns whether a dispatch arrived on a lost stream and must not start.
 
         Args:
-            dispatch: The dispatch.
+            dispatch: The dispatch, which has not started.
 
         Returns:
-            True when the broker has given it out again, or will.
+            True when the broker has redelivered it, or will.
         """
         if dispatch.generation == self.generation and self.state is not State.LOST:
             return False
-        if dispatch.kind == "disconnect" and self.memory.leave_unsaid(dispatch):
+        if dispatch.kind == "disconnect" and self.memory.keep_disconnect(dispatch):
             return False
         self.skipped += 1
         return True
@@ -336,8 +343,8 @@ class Conversation(Outbox):
 
         Args:
             dispatch: The dispatch.
-            args: The arguments of the ack, or None when there is none to send. Accepts a connect.
-            attachments: The ack's attachments.
+            args: The arguments of the ack, or None when no ack is sent. Accepts a connect.
+            attachments: The attachments of the ack.
 
         Raises:
             TooLargeError: The ack is larger than a frame may be.
@@ -346,15 +353,15 @@ class Conversation(Outbox):
         data = result_element(number) if args is None else ack_element(number, args, attachments)
         self._check_size(dispatch, len(data))
         if dispatch.generation != self.generation or self.state is State.LOST:
-            self._late(dispatch, data)
+            self._remember_late(dispatch, data)
         else:
             self._outbound.append((number, data, 0))
 
     def _check_size(self, dispatch: Dispatch, size: int) -> None:
         if size > self.max_frame_bytes - OVERHEAD:
             raise TooLargeError(
-                f"the answer to {dispatch.name!r} in namespace {dispatch.socket.namespace} has {size} bytes, more than the broker"
-                f" takes at once ({self.max_frame_bytes}, its setting max-frame)"
+                f"answer to {dispatch.name!r} in namespace {dispatch.socket.namespace}: has {size} bytes, more than a frame may"
+                f" have (send less, or raise the broker's setting max-frame, now {self.max_frame_bytes})"
             )
 
     def refuse(self, dispatch: Dispatch, message: str = "", data: bytes = b"") -> None:
@@ -375,28 +382,28 @@ class Conversation(Outbox):
         self._queue_result(dispatch, result)
 
     def fail(self, dispatch: Dispatch, message: str, *, keep: bool = False) -> None:
-        """Queues the news that a handler failed; a socket that was about to connect is forgotten.
+        """Queues the failure of a handler; a socket that was about to connect is forgotten.
 
         Args:
             dispatch: The dispatch.
             message: The explanation for the broker's logs.
-            keep: Whether the socket connects all the same.
+            keep: Whether the socket connects nevertheless.
         """
         if dispatch.kind == "connect" and not keep:
             self.memory.forget(dispatch.socket.id)
-        # Bounded, because the text comes from anywhere.
+        # Bounded, because any handler may have written the text.
         failure = handler_pb2.Failure(message=message[:1024])
         self._queue_result(dispatch, handler_pb2.Result(dispatch_id=dispatch.id, failure=failure))
 
     def _queue_result(self, dispatch: Dispatch, result: handler_pb2.Result) -> None:
         data = element(handler_pb2.Action(result=result))
         if dispatch.generation != self.generation or self.state is State.LOST:
-            self._late(dispatch, data)
+            self._remember_late(dispatch, data)
         else:
             self._outbound.append((dispatch.id, data, 0))
 
     def withdraw(self, number: int) -> None:
-        """Stops waiting for the answer of a command.
+        """Removes the waiter of a command.
 
         Args:
             number: The command's id.
@@ -408,13 +415,13 @@ class Conversation(Outbox):
     # Frames out.
 
     def registrations_frame(self, registrations: list[handler_pb2.Registration]) -> bytes | None:
-        """Makes the frame that changes what the instance handles.
+        """Returns the frame that changes the registrations of the instance.
 
         Args:
-            registrations: All of it.
+            registrations: All registrations.
 
         Returns:
-            The frame, or None when nobody is there to read it.
+            The frame, or None when there is no stream.
         """
         if self.state is not State.ATTACHED:
             return None
@@ -422,13 +429,13 @@ class Conversation(Outbox):
         return handler_pb2.AttachRequest(registrations=changed).SerializeToString()
 
     def drain_frame(self, *, retire: bool = False) -> bytes | None:
-        """Makes the frame that asks for nothing new, once per stream.
+        """Returns the frame that asks for no new dispatches, once per stream.
 
         Args:
             retire: Whether the service retires with its last instance.
 
         Returns:
-            The frame, or None when it was sent before or nobody is there to read it.
+            The frame, or None when it was sent before or there is no stream.
         """
         if self._drained or self.state is not State.ATTACHED:
             return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handlers that take effect once, although an event is handed out at least once."""
+"""The deduplicator: handlers that take effect once, although delivery is at least once."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ __all__ = ["Deduplicator", "DuplicateStore"]
 
 _H = TypeVar("_H", bound=Callable[..., Any])
 
-_RUNNING = "running"  # in the store, under the key of an event whose run is under way
-_POLLS = 20  # how often within a lease the store is asked whether a run is over
+_RUNNING = "running"  # the value in the store while a run is under way
+_POLLS = 20  # how often within a lease the store is asked whether a run has ended
 
 
 class DuplicateStore(Protocol):
-    """A key-value store that several processes share, for example Redis. Its methods are called from any thread."""
+    """A key-value store that several processes share, for example Redis.
+
+    Its methods are called from any thread.
+    """
 
     def set_if_absent(self, key: str, value: str, keep: float) -> str | None:
-        """Keeps the value for some seconds unless the key has one; returns the one it had, or None.
+        """Stores the value for some seconds unless the key has one; returns that one, or None.
 
         In Redis: `SET key value NX GET PX milliseconds`.
         """
 
     def set(self, key: str, value: str, keep: float) -> None:
-        """Keeps the value for some seconds, whatever the key had."""
+        """Stores the value for some seconds, replacing the present one."""
 
     def delete(self, key: str) -> None:
-        """Takes the key away."""
+        """Deletes the key."""
 
 
 class _Run:
@@ -51,9 +54,11 @@ class _Run:
 
 
 class Deduplicator:
-    """Makes events take effect once that are handed out more than once.
+    """Makes events take effect once, although they may be delivered more than once.
 
-    It is a decorator for handlers, below the one that registers them, and may serve many::
+    Use it for handlers whose effect must not be repeated, such as a payment.
+
+    It decorates handlers, below the decorator that registers them, and may serve many::
 
         once = spanwire.Deduplicator()
 
@@ -62,23 +67,25 @@ class Deduplicator:
         def order(socket, data):
             return place(data)
 
-    An event whose first run is under way waits for it, and one that was handled is answered as it was then, without the handler.
-    A run that raised does not count: the event is run again.
+    An event whose first run is under way waits for it. An event that was handled is answered as it
+    was then, without the handler. A run that raised does not count: the event runs again.
 
-    In this process that holds for the last events, as many as `remember` says. Without a store it says nothing about other
-    processes, nor about this one after it was started anew.
+    In this process that holds for the last `remember` events. Without a store it does not cover
+    other processes, nor this one after a restart.
 
-    A process that dies after the handler's effect, and before the store was told, leaves the effect without its mark, and the
-    event is run again when the lease is over. Where that must not be, write the effect and the mark together: in one transaction
-    of the database that the effect is in, under `current_event().id`.
+    A process that dies after the handler's effect, and before the store was written, leaves the
+    effect without its mark, and the event runs again when the lease has expired. Where that must
+    not happen, write the effect and the mark together: in one transaction of the database that
+    holds the effect, under `current_event().id`.
 
     Args:
-        store: Remembers for all processes that share it. Answers that JSON has no words for are not kept there: the event is then
-            answered with nothing.
+        store: Remembers events for all processes that share it. Answers that JSON cannot represent
+            are not stored: the event is then answered without arguments.
         remember: How many events are remembered in this process.
-        lease: For how long a run keeps other processes from running the event, in seconds: longer than a run takes.
-        keep: For how long the store is asked to remember, in seconds.
-        prefix: What keys of the store begin with.
+        lease: How long a run keeps other processes from running the event, in seconds: longer than
+            a run takes.
+        keep: How long the store remembers, in seconds.
+        prefix: The prefix of the keys in the store.
     """
 
     def __init__(
@@ -100,13 +107,13 @@ class Deduplicator:
         self._runs: OrderedDict[str, _Run] = OrderedDict()
 
     def __call__(self, handler: _H) -> _H:
-        """Makes a handler run once for each event.
+        """Makes a handler run once for each event. Cancelling a coroutine lets the event run again.
 
         Args:
             handler: The handler.
 
         Returns:
-            A handler in its place.
+            The handler with the check.
         """
         if is_async(handler):
 
@@ -147,13 +154,13 @@ class Deduplicator:
         return cast("_H", run_once)
 
     def _key(self) -> str | None:
-        """The key of the event that is being handled; None outside of handlers."""
+        """Returns the key of the event that is being handled; None outside of handlers."""
         event = current_event()
-        # The socket's id is drawn at random: a broker that was started anew might give out ids of events again.
+        # The socket's id is random, while a broker that has restarted may repeat ids of events.
         return None if event is None else f"{self._prefix}{event.socket_id}:{event.id:x}"
 
     def _begin(self, key: str) -> tuple[bool, _Run]:
-        """Says whether the run is the caller's to carry out; else waits until it is over."""
+        """Returns whether the caller has to run the handler; otherwise waits for the other run."""
         while True:
             with self._lock:
                 run = self._runs.get(key)
@@ -174,7 +181,7 @@ class Deduplicator:
         return False, run
 
     def _claim(self, key: str) -> str | None:
-        """Claims an event in the store; returns the answer that another process gave."""
+        """Claims an event in the store; returns the answer of another process, if there is one."""
         while self._store is not None:
             present = self._store.set_if_absent(key, _RUNNING, self._lease)
             if not present:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ._checks import Space, check_seconds
 from ._payloads import Codec
 from ._target import Chooser, Executor, Target, To, emit_flags, make_target
-from ._words import Acks
+from ._values import Acks
 
 __all__ = ["Emits"]
 

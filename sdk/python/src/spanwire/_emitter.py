@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Emits from programs that handle nothing: scripts, cron jobs, shells, task queues."""
+"""The emitter, for programs without handlers: scripts, cron jobs, shells, task queues."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 from . import _commands
 from ._checks import Space, check_seconds, check_space, names
-from ._doors import Doors
 from ._emits import Emits
 from ._payloads import Codec, Json
 from ._proto import command_pb2, emitter_pb2
 from ._settings import Settings, Token
 from ._target import PLAIN, EmitFlags, Target, To, emit_flags, make_target
-from ._words import Acks, Count, InstanceAcks, Rooms, Sockets
+from ._unary import UnaryClient
+from ._values import Acks, Count, InstanceAcks, Rooms, Sockets
 
 __all__ = ["Emitter"]
 
@@ -25,26 +25,27 @@ _COLLECT_TIMEOUT = 10.0  # seconds for which acks are collected by default
 
 
 class Emitter(Emits[Count]):
-    """Sends events through the broker, one call each; no handlers, no stream.
+    """Sends events through the broker, with one call for each; it has no handlers and no stream.
 
     Example::
 
         with Emitter("127.0.0.1:50051") as emitter:
             emitter.emit("my response", {"data": 1})
 
-    It may be shared by threads, and survives a fork.
+    Threads may share it, and it survives a fork. Its methods block until the answer has arrived or
+    the timeout has passed, and cannot be cancelled.
 
     Args:
-        address: Where the brokers' doors for services are, with commas between several, the next of which is used when one
-            cannot be reached; `SPANWIRE_ADDRESS` when None.
-        namespace: The namespace that emits go to unless they name one.
-        timeout: How long one emit may take, in seconds.
-        json: A stand-in for the `json` module.
-        token: The secret for the services' door; a function that is asked for it at each call; or the path of a file that is
-            read at each call. `SPANWIRE_TOKEN` when None.
+        address: The brokers' addresses for services, with commas between several, the next of which
+            is used when one cannot be reached; `SPANWIRE_ADDRESS` when None.
+        namespace: The default namespace of its methods.
+        timeout: How long one call may take, in seconds.
+        json: A replacement for the `json` module.
+        token: The token for the brokers' service listener; a function that returns it, called for
+            each call; or the path of a file that is read for each call. `SPANWIRE_TOKEN` when None.
         tls_ca: A file with the certificates to trust; `SPANWIRE_TLS_CA` when None.
-        tls_cert: A file with the certificate to show, and those between it and its authority.
-        tls_key: A file with its key.
+        tls_cert: A file with the client certificate and its intermediate certificates.
+        tls_key: A file with the key of the client certificate.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Emitter(Emits[Count]):
         tls_key: str = "",
     ) -> None:
         settings = Settings.read(address, token=token, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
-        self._doors = Doors(settings)
+        self._unary = UnaryClient(settings)
         self._namespace = check_space(namespace)
         self._timeout = check_seconds(timeout) or 0.0
         self._codec = Codec(json)
@@ -73,7 +74,7 @@ class Emitter(Emits[Count]):
 
     def close(self) -> None:
         """Closes the connection; the next emit opens it again."""
-        self._doors.close()
+        self._unary.close()
 
     def emit(
         self,
@@ -88,30 +89,36 @@ class Emitter(Emits[Count]):
         count: bool = False,
         idempotency_key: str = "",
     ) -> Count:
-        """Sends an event. It returns when local sockets have been served and the other replicas have been told.
+        """Sends an event.
+
+        The method returns when local sockets have been served and the event was published to the
+        other replicas.
 
         Args:
             event: The event's name.
             *args: The arguments; a lone tuple means several.
             to: A room or socket id, several, a `Target`, or None for the whole namespace.
-            except_: Rooms and socket ids to leave out.
-            namespace: The namespace, or a compiled pattern for every one that it matches.
-            volatile: Allows the event to be dropped for browsers that cannot take it right now.
+            except_: Rooms and socket ids to exclude.
+            namespace: The namespace, or a compiled pattern for each namespace that it matches.
+            volatile: Whether the event may be dropped for browsers that cannot take it at once.
             compress: Whether the event may be compressed.
             callback: Not for an `Emitter`.
-            count: Asks how many sockets were reached in the whole cluster, and waits for that.
-            idempotency_key: Makes it safe to call twice: the second call with the same key is not carried out, and returns what
-                the first did. With it, another address is also tried when nobody knows whether the first took the call.
+            count: Whether to count the sockets of the whole cluster, and wait for that.
+            idempotency_key: A key under which the call is executed once: the second call with the
+                same key is not executed, and returns the outcome of the first. With a key, another
+                address is also tried when it is unknown whether the first one took the call.
 
         Returns:
-            How many sockets were reached: on the replica that took the call, or in the whole cluster with `count`. Its attribute
-            `dropped` says for how many of them the event was dropped.
+            How many sockets were reached: on the replica that took the call, or in the whole
+            cluster with `count`. The attribute `dropped` is the number of them for which the event
+            was dropped.
 
         Raises:
             TypeError: An argument cannot be sent.
             BrokerUnavailableError: No broker can be reached.
-            PartialDeliveryError: The event was sent to the sockets of one replica, and may not have been sent to those of others.
-            CommandError: The broker refused the emit.
+            PartialDeliveryError: One replica sent the event to its sockets, and others may not
+                have.
+            CommandError: The broker rejected the emit.
         """
         if callback is not None:
             self._emit_for_acks()
@@ -130,7 +137,7 @@ class Emitter(Emits[Count]):
         timeout: float | None = None,
         idempotency_key: str = "",
     ) -> Acks:
-        """Sends an event and gathers the acks.
+        """Sends an event and collects the acks.
 
         Args:
             event: The event's name.
@@ -138,21 +145,22 @@ class Emitter(Emits[Count]):
             to: A room or socket id, several, a `Target`, or None for the whole namespace.
             except_: Rooms and socket ids to leave out.
             namespace: The namespace, as for `emit`.
-            timeout: How long to gather, in seconds. None means that of the target, or else 10 s.
+            timeout: How long to collect, in seconds. None means the timeout of the target, or else
+                10 s.
             idempotency_key: As for `emit`.
 
         Returns:
-            The acks that came in time, and how many did not.
+            The acks that arrived in time, and how many did not.
 
         Raises:
             TypeError: An argument cannot be sent.
             BrokerUnavailableError: No broker can be reached.
-            CommandError: The broker refused the emit.
+            CommandError: The broker rejected the emit.
         """
         target = self._target_for_acks(to, except_, namespace, timeout)
         return self._gather(event, args, target, key=idempotency_key)
 
-    # What handlers can ask for too.
+    # Commands that handlers have, too.
 
     def join(
         self,
@@ -163,17 +171,19 @@ class Emitter(Emits[Count]):
         count: bool = False,
         idempotency_key: str = "",
     ) -> int:
-        """Adds every socket of a target to rooms.
+        """Adds each socket of a target to rooms.
 
         Args:
             rooms: One room or several.
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace, as for `emit`.
-            count: Returns when every replica has carried it out, and not as soon as all have been told.
+            count: Whether to return when every replica has executed it, rather than when it was
+                published.
             idempotency_key: As for `emit`.
 
         Returns:
-            How many sockets the target has: on the replica that took the call, or in the whole cluster with `count`.
+            How many sockets the target has: on the replica that took the call, or in the whole
+            cluster with `count`.
         """
         target = self._target(to, namespace)
         return self._move("join", names(rooms), target, count=count, key=idempotency_key)
@@ -187,17 +197,19 @@ class Emitter(Emits[Count]):
         count: bool = False,
         idempotency_key: str = "",
     ) -> int:
-        """Takes every socket of a target out of rooms.
+        """Removes each socket of a target from rooms.
 
         Args:
             rooms: One room or several.
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace, as for `emit`.
-            count: Returns when every replica has carried it out, and not as soon as all have been told.
+            count: Whether to return when every replica has executed it, rather than when it was
+                published.
             idempotency_key: As for `emit`.
 
         Returns:
-            How many sockets the target has: on the replica that took the call, or in the whole cluster with `count`.
+            How many sockets the target has: on the replica that took the call, or in the whole
+            cluster with `count`.
         """
         target = self._target(to, namespace)
         return self._move("leave", names(rooms), target, count=count, key=idempotency_key)
@@ -211,12 +223,12 @@ class Emitter(Emits[Count]):
         count: bool = False,
         idempotency_key: str = "",
     ) -> int:
-        """Ends every socket of a target; their browsers do not reconnect by themselves.
+        """Disconnects each socket of a target; their browsers do not reconnect by themselves.
 
         Args:
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace, as for `emit`.
-            close_session: Closes the whole session under each socket too.
+            close_session: Whether to close the whole session of each socket too.
             count: As for `join`.
             idempotency_key: As for `emit`.
 
@@ -229,20 +241,21 @@ class Emitter(Emits[Count]):
     def rooms(
         self, namespace: str | None = None, *, own: bool = False, local: bool = False, timeout: float | None = None
     ) -> Rooms:
-        """Asks which rooms a namespace has.
+        """Lists the rooms of a namespace.
 
         Args:
             namespace: The namespace, as for `emit`.
-            own: Whether to be told of each socket's own room too.
-            local: Asks one replica only, rather than the whole cluster.
-            timeout: How long to wait for replicas, in seconds; None means the broker's setting `query-timeout`.
+            own: Whether to include each socket's own room.
+            local: Whether to ask one replica only, rather than the whole cluster.
+            timeout: How long to wait for replicas, in seconds; None means the broker's setting
+                `query-timeout`.
 
         Returns:
             How many sockets each room has, and what is missing.
 
         Raises:
             BrokerUnavailableError: No broker can be reached.
-            CommandError: The broker refused the question.
+            CommandError: The broker rejected the query.
         """
         request = emitter_pb2.ExecuteRequest()
         space = self._namespace if namespace is None else namespace
@@ -257,19 +270,21 @@ class Emitter(Emits[Count]):
         services: str | Iterable[str] = (),
         idempotency_key: str = "",
     ) -> None:
-        """Sends a message to every instance in the cluster that registered for it. Browsers see nothing of it.
+        """Sends a message to every instance in the cluster that registered for it.
+
+        Browsers do not receive it.
 
         Args:
             message: The message's name.
             *args: The arguments; a lone tuple means several.
-            namespace: The namespace that the message belongs to, as for `emit`.
-            services: Limits it to instances of these services.
+            namespace: The namespace of the message, as for `emit`.
+            services: Limits the message to instances of these services.
             idempotency_key: As for `emit`.
 
         Raises:
             TypeError: An argument cannot be sent.
             BrokerUnavailableError: No broker can be reached.
-            CommandError: The broker refused the message.
+            CommandError: The broker rejected the message.
         """
         self._execute(self._message(message, args, namespace, services, idempotency_key))
 
@@ -282,23 +297,23 @@ class Emitter(Emits[Count]):
         timeout: float | None = None,
         idempotency_key: str = "",
     ) -> InstanceAcks:
-        """Sends a message to every instance that registered for it, and gathers the acks.
+        """Sends a message to every instance that registered for it, and collects the acks.
 
         Args:
             message: The message's name.
             *args: The arguments; a lone tuple means several.
-            namespace: The namespace that the message belongs to, as for `emit`.
-            services: Limits it to instances of these services.
-            timeout: How long to gather, in seconds; None means 10 s.
+            namespace: The namespace of the message, as for `emit`.
+            services: Limits the message to instances of these services.
+            timeout: How long to collect, in seconds; None means 10 s.
             idempotency_key: As for `emit`.
 
         Returns:
-            The acks that came in time, and how many did not.
+            The acks that arrived in time, and how many did not.
 
         Raises:
             TypeError: An argument cannot be sent.
             BrokerUnavailableError: No broker can be reached.
-            CommandError: The broker refused the message.
+            CommandError: The broker rejected the message.
         """
         request = self._message(message, args, namespace, services, idempotency_key)
         timeout = _COLLECT_TIMEOUT if timeout is None else timeout
@@ -307,9 +322,10 @@ class Emitter(Emits[Count]):
         return _commands.instance_acks_from_proto(self._codec, self._execute(request, timeout))
 
     def retire_service(self, service: str, *, timeout: float | None = None) -> list[str]:
-        """Forgets a service without instances in the whole cluster.
+        """Removes a service without instances in the whole cluster.
 
-        Connects that wait for it go on without it, and events that wait for it are dropped. Needs the right `retire`.
+        Connects no longer wait for it, and its queued events are dropped. The caller needs the
+        right `retire`.
 
         Args:
             service: The service's name.
@@ -320,11 +336,12 @@ class Emitter(Emits[Count]):
 
         Raises:
             BrokerUnavailableError: No broker can be reached.
-            CommandError: No replica knows the service ("NOT_FOUND"), or it has instances ("CONFLICT").
+            CommandError: No replica knows the service ("NOT_FOUND"), or it has instances
+                ("CONFLICT").
         """
         request = emitter_pb2.RetireServiceRequest(service=service)
         timeout = self._timeout if timeout is None else timeout
-        return list(self._doors.call(_RETIRE, request, emitter_pb2.RetireServiceResponse, timeout).silent_replicas)
+        return list(self._unary.call(_RETIRE, request, emitter_pb2.RetireServiceResponse, timeout).silent_replicas)
 
     def _message(
         self, name: str, args: tuple[Any, ...], namespace: str | None, services: str | Iterable[str], key: str
@@ -407,11 +424,11 @@ class Emitter(Emits[Count]):
         return _commands.counted(self._codec, answer) if count else int(answer.sockets)
 
     def _execute(self, request: emitter_pb2.ExecuteRequest, timeout: float | None = None) -> command_pb2.Answer:
-        response = self._doors.call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)
+        response = self._unary.call(_EXECUTE, request, emitter_pb2.ExecuteResponse, (timeout or 0) + self._timeout)
         answer: command_pb2.Answer = response.answer
         _commands.check(self._codec, answer)
         return answer
 
     def _send(self, request: emitter_pb2.EmitRequest, timeout: float) -> emitter_pb2.EmitResponse:
-        response: emitter_pb2.EmitResponse = self._doors.call(_EMIT, request, emitter_pb2.EmitResponse, timeout)
+        response: emitter_pb2.EmitResponse = self._unary.call(_EMIT, request, emitter_pb2.EmitResponse, timeout)
         return response

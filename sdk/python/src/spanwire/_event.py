@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the running handler can learn of its event beside its arguments."""
+"""The event that the running handler handles, beside its arguments."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._crew import here
-from ._performer import coroutine_item
+from ._invoker import coroutine_item
 from ._records import Dispatch
+from ._scheduler import current_item
 
 __all__ = ["Event", "current_event"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """What is being handled.
+    """The event that is being handled.
 
     Attributes:
-        id: Identifies it in the whole cluster, the same when it is handed out again.
-        redeliveries: How often it was handed out before, to this or another instance.
-        name: The event's name, "connect" or "disconnect"; the message's name; what happened to the room.
+        id: The id in the whole cluster; a redelivery has the same.
+        redeliveries: How often it was delivered before, to this or another instance.
+        name: The event's name, "connect" or "disconnect"; the message's name; the change of the
+            room.
         namespace: The namespace.
         socket_id: The socket's id; empty for a message.
         wants_ack: Whether the browser waits for an ack.
@@ -34,12 +35,12 @@ class Event:
 
 
 def current_event() -> Event | None:
-    """Tells what the calling handler handles.
+    """Returns the event that the calling handler handles.
 
     Returns:
         The event; None outside of handlers, and in threads and callbacks that they started.
     """
-    item = here() or coroutine_item.get()
+    item = current_item() or coroutine_item.get()
     if not isinstance(item, Dispatch):
         return None
     message = item.message

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the crew is made of: streams and their leaders, threads, and what stands in line. The rules are in `_crew.py`."""
+"""The parts of the scheduler: lanes, streams with their leaders, and threads.
+
+`_scheduler.py` has the rules.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any, Protocol
 
 from ._routes import Route
 
-__all__ = ["Alone", "Item", "Lane", "Runner", "Source", "Turn", "Work"]
+__all__ = ["Item", "Lane", "SingleLane", "Source", "Stream", "Work", "Worker"]
 
 
-class Turn(Protocol):
-    """What items are run one after another for: a socket, mostly."""
+class Lane(Protocol):
+    """The ordered queue of items that run one after another: a socket, usually."""
 
     queue: deque[Any]
     busy: bool
@@ -28,30 +31,30 @@ class Item(Protocol):
 
 
 class Work(Protocol):
-    """What the crew works for. Implemented by the links."""
+    """Runs items for the scheduler. `Links` implements it."""
 
-    def perform(self, item: Any) -> None:
+    def invoke(self, item: Any) -> None:
         """Runs one item to its end. Never raises."""
 
-    def perform_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
-        """Starts items with coroutine handlers; calls done with each when it has ended, from any thread."""
+    def invoke_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
+        """Starts items with coroutine handlers; calls `done` after each, from any thread."""
 
     def flush(self) -> None:
-        """Sends what is queued, if the windows allow. Never blocks."""
+        """Sends what is queued, if the windows allow it. Never blocks."""
 
     def answer_if_due(self) -> None:
-        """Answers the brokers' frames if they wait for that. Never blocks."""
+        """Acknowledges the brokers' frames if they wait for that. Never blocks."""
 
 
 class Source(Protocol):
-    """Where items come from. Implemented by a link."""
+    """Delivers items. `Link` implements it."""
 
     def read(self) -> Sequence[Item] | None:
-        """Waits for items. None means that there will be no more. Called by the leader only."""
+        """Waits for items; None means the end. Only the leader calls it."""
 
 
-class Alone:
-    """The turn of an item that is in turn with nothing."""
+class SingleLane:
+    """The lane of an item that runs beside all others."""
 
     __slots__ = ("busy", "queue")
 
@@ -60,35 +63,36 @@ class Alone:
         self.busy = True
 
 
-class Runner:
-    """One thread of the crew."""
+class Worker:
+    """One thread of the scheduler."""
 
-    __slots__ = ("count", "ident", "item", "lane", "native", "token", "wake")
+    __slots__ = ("count", "ident", "item", "native", "stream", "token", "wake")
 
     def __init__(self) -> None:
         self.ident = 0
         self.native = 0
-        self.count = 0  # items begun; tells the watchdog whether time has passed in one handler
+        self.count = 0  # of items begun, in which the watchdog sees progress
         self.item: Any = None
-        self.lane: Lane | None = None  # that it leads
-        # Holds one element while a handler of the leader runs. Taking it is atomic, so only one side gets it.
+        self.stream: Stream | None = None  # the stream that it leads
+        # Holds one element while the leader runs a handler. Taking it is atomic, so one side gets
+        # it.
         self.token: list[None] = []
         self.wake = threading.Lock()
         self.wake.acquire()
 
 
-class Lane:
-    """One stream and its leader."""
+class Stream:
+    """One stream and the thread that leads it."""
 
     __slots__ = ("active", "clean", "coroutines", "last", "leader", "ready", "since", "source")
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.leader: Runner | None = None
+        self.leader: Worker | None = None
         # Owned by the leader.
-        self.ready: deque[Turn] = deque()
+        self.ready: deque[Lane] = deque()
         self.coroutines: list[Any] = []
         self.active = False
-        # Of the watchdog.
+        # Owned by the watchdog.
         self.last = self.clean = 0
         self.since = 0.0

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One instance's stream to one broker: dials, keeps it up for ever, and carries frames between it and the conversation.
+"""The link: the stream of one instance to one address of a broker.
 
-The blocking flavour of grpcio is used on purpose. Per frame it costs as much as `grpc.aio` (about 200 microseconds with both
-directions, measured against a Go server), but its reader may be any thread. So the thread that reads is the one that
-runs the handlers, and no event hops between threads; with aio each frame would hop from the loop to a worker and back.
+A link dials, attaches again whenever its stream breaks, and carries frames between the stream and
+the conversation.
+
+It uses the blocking API of grpcio on purpose. A frame costs as much as with `grpc.aio` (about 200
+microseconds with both directions, measured against a Go server), but any thread may read. So the
+thread that reads also runs the handlers, and no event hops between threads; with aio each frame
+would hop from the loop to a worker and back.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Sequence
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
+from . import _log
 from ._core import Conversation, Entry, State
+from ._dial import Failures, connected, pause_before
 from ._lane import Item
-from ._probe import advice
 from ._proto import command_pb2, handler_pb2
 from ._records import Received
 from .exceptions import QueueFullError, RegistrationError
@@ -29,43 +31,44 @@ from .exceptions import QueueFullError, RegistrationError
 if TYPE_CHECKING:
     from ._links import Links
 
-__all__ = ["HINT", "Link", "Waiter"]
-
-log = logging.getLogger("spanwire")
+__all__ = ["Link", "Waiter"]
 
 _METHOD = "/spanwire.v1.HandlerService/Attach"
-_CONNECT_TIMEOUT = 5.0
 _WELCOME_TIMEOUT = 10.0
-_FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
-_LONGEST_PAUSE_LEARNED = 30.0  # for replicas that a broker told of, which may never be reachable from here
-_LONGEST_PAUSE_LOST = 1.0  # for replicas whose sockets wait to know whether they are there
-_REGISTERED_TIMEOUT = 3.0  # seconds after which a broker is taken for one that does not know changed registrations
+# For replicas that a broker listed, which may never be reachable from this process.
+_LONGEST_PAUSE_LEARNED = 30.0
+_LONGEST_PAUSE_LOST = 1.0  # for replicas whose sockets have an uncertain state
+# Seconds without an answer after which a broker is assumed not to know changed registrations.
+_REGISTERED_TIMEOUT = 3.0
 
-HINT = "Is it running? SPANWIRE_ADDRESS says where to look"
+_NOT_LOST = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED)
 
 
 class Waiter(Protocol):
-    """Waits for the answer of one command."""
+    """Waits for the answer to one command."""
 
     def settle(self, answer: command_pb2.Answer | None) -> Sequence[Item]:
-        """Takes the answer, None when it will not come; returns what is to be run because of it. Never blocks."""
+        """Takes the answer, or None for none; returns the items to run. Never blocks."""
 
 
 class Link:
-    """One instance's stream to one address, kept up until it is stopped; `_links.py` has the rules.
+    """The stream of one instance to one address, kept up until it is stopped.
+
+    `_links.py` has the rules.
 
     Attributes:
-        address: Where it dials.
-        learned: Whether a broker told of the address.
-        told: Whether one still does.
-        replica: The replica that the address leads to, as far as known.
-        replicas: The addresses of the cluster's replicas, as that one told last.
-        replica_timeout: After how many seconds of silence replicas take it for dead; zero when it does not tell.
-        parked: Whether it waits because another one is attached to its replica.
-        draining: Whether the replica is about to stop.
-        declared: What was registered last.
-        version: The version of the registrations that the broker has taken.
+        address: The address to dial.
+        learned: Whether a broker listed the address.
+        known: Whether a broker still lists it.
+        replica: The replica at the address, as far as known.
+        replicas: The addresses of the cluster's replicas, as the replica listed them last.
+        replica_timeout: After how many seconds of silence replicas declare it dead; zero when it
+            does not say.
+        parked: Whether it waits because another link is attached to its replica.
+        draining: Whether the replica drains.
+        declared: The registrations that were sent last.
+        version: The version of the registrations that are in force at the broker.
     """
 
     def __init__(self, links: Links, address: str, replica: str, *, learned: bool) -> None:
@@ -75,52 +78,52 @@ class Link:
         self.address = address
         self.learned = learned
         self.conversation = Conversation(links.memory, self)
-        self.crew = links.crew
-        # Owned by whoever leads.
+        self.scheduler = links.scheduler
+        # Owned by the thread that leads.
         self._call: Any = None
         self._channel: grpc.Channel | None = None
         self._timer: threading.Timer | None = None
         self._attempt = 0
-        self._failures_told = 0
-        self._trouble = ""  # what was wrong with the address when it was looked at last
+        self._failures = Failures(address, tls=links.settings.tls, learned=learned)
         # Guarded by sending.
         self._sending = threading.Lock()
         self._frames: queue.SimpleQueue[bytes | None] | None = None
-        self._registering: list[int] = []  # the versions that were sent and not answered
+        self._registered_as = handler_pb2.Register()
+        self._registering: list[int] = []  # versions that were sent and not answered
         # Guarded by commanding.
         self._commanding = threading.Lock()
         # Seen by all.
         self.replica = replica
         self.replicas: dict[str, str] = {}
         self.replica_timeout = 0.0
-        self.told = True
+        self.known = True
         self.draining = False
         self.declared: list[handler_pb2.Registration] = []
         self.version = -1
         self.parked = False
         self._wake = threading.Event()
         self._renewing = False
-        self._opened = 0  # the version that the stream was opened with
+        self._opened = 0  # the version of the registrations that the stream opened with
 
     @property
     def live(self) -> bool:
-        """Whether it is attached."""
+        """Whether the link is attached."""
         return self.conversation.state is State.ATTACHED
 
-    # Its life.
+    # The life of a link.
 
-    def hurry(self) -> None:
-        """Ends a pause between attempts."""
+    def retry_now(self) -> None:
+        """Ends the pause between two attempts."""
         self._attempt = 0
         self._wake.set()
 
-    def renew(self) -> None:
-        """Attaches anew, because what the instance registers has changed."""
+    def reattach(self) -> None:
+        """Attaches again, because the registrations have changed."""
         self._renewing = True
         self.leave()
 
     def leave(self, *, retire: bool = False) -> None:
-        """Asks the broker for nothing new; it ends the stream when the last open dispatch is resolved.
+        """Drains the stream, which the broker ends after the last open dispatch.
 
         Args:
             retire: Whether the service retires with its last instance.
@@ -131,23 +134,23 @@ class Link:
             if frame is not None and self._frames is not None:
                 self._frames.put(frame)
         if frame is None and self.conversation.state is State.OPENING:
-            self.cut_off()
+            self.cancel()
 
-    def cut_off(self) -> None:
-        """Ends the stream at once."""
+    def cancel(self) -> None:
+        """Cancels the stream."""
         call = self._call
         if call is not None:
             call.cancel()
 
-    # What the crew asks for.
+    # What the scheduler calls.
 
     def read(self) -> Sequence[Item] | None:
-        """Waits for dispatches, attaching again as often as needed. None when the link was stopped."""
+        """Waits for dispatches, attaching again when needed. None means the end."""
         links = self._links
         while True:
             if self._call is None:
-                if links.stopping.is_set() or links.error is not None or not self.told:
-                    links.left(self)
+                if links.stopping.is_set() or links.error is not None or not self.known:
+                    links.link_ended(self)
                     return None
                 if self.parked:
                     self._park()
@@ -168,10 +171,11 @@ class Link:
             self._answer_at_once()
 
     def flush(self) -> None:
-        """Sends what is queued, if the window allows. Never blocks."""
+        """Sends what is queued, if the window allows it. Never blocks."""
         conversation = self.conversation
         while conversation.waiting and not conversation.blocked:
-            # Whoever holds the lock asks again after letting go of it, so nothing queued before now is left behind.
+            # The holder of the lock checks again after releasing it, so nothing queued before now
+            # stays behind.
             if not self._sending.acquire(blocking=False):
                 return
             try:
@@ -186,7 +190,7 @@ class Link:
                 return
 
     def answer_if_due(self) -> None:
-        """Answers the broker's frames if it waits for that. Never blocks."""
+        """Acknowledges the broker's frames if it waits for that. Never blocks."""
         conversation = self.conversation
         if not conversation.answer_due():
             return
@@ -199,21 +203,21 @@ class Link:
                 self._sending.release()
 
     def _answer_at_once(self) -> None:
-        """Answers the broker's frames if it waits for that, after one that brought nothing to run: the watchdog may be parked."""
+        """Acknowledges a frame without items, since the watchdog may be parked."""
         if self.conversation.answer_due():
             with self._sending:
                 self._answer()
 
     def _answer(self) -> None:
-        """Sends a bare answer; the caller holds the lock."""
+        """Sends a bare answer. The lock is held."""
         frame = self.conversation.answer_frame()
         if frame is not None and self._frames is not None:
             self._frames.put(frame)
 
-    # What services ask for.
+    # What services call.
 
     def next_command(self) -> int:
-        """Draws an id for a command whose answer is wanted."""
+        """Returns an id for a command whose answer is awaited."""
         return next(self._links.memory.numbers)
 
     def command(self, action: handler_pb2.Action, waiter: Waiter | None = None, *, may_block: bool = True) -> None:
@@ -221,11 +225,11 @@ class Link:
 
         Args:
             action: The action that holds the command.
-            waiter: Gets the answer.
-            may_block: Whether to wait while too much is queued, at most for the emit timeout.
+            waiter: Receives the answer.
+            may_block: Whether to wait while the queue is full, at most for the emit timeout.
 
         Raises:
-            QueueFullError: Too much is queued.
+            QueueFullError: The queue is full.
             TooLargeError: The command is larger than a frame may be.
         """
         conversation = self.conversation
@@ -234,26 +238,26 @@ class Link:
         with self._commanding:
             conversation.command(action, waiter)
         if conversation.state is not State.ATTACHED:
-            self._links.rescue(self)
-        elif not self.crew.leading():
+            self._links.reroute(self)
+        elif not self.scheduler.leading():
             self.flush()
 
-    def surrender(self) -> list[Entry]:
-        """Gives up what waits, because the stream is lost and another link can send it."""
+    def take_unsent(self) -> list[Entry]:
+        """Takes the unsent commands, since the stream is lost and another link can send them."""
         with self._sending:
-            return self.conversation.surrender()
+            return self.conversation.take_unsent()
 
     def take_over(self, entries: list[Entry]) -> None:
-        """Queues what another link surrendered."""
+        """Queues the unsent commands of another link."""
         with self._commanding:
-            self.conversation.adopt(entries)
+            self.conversation.requeue(entries)
 
     def send_registrations(self, registrations: list[handler_pb2.Registration], version: int) -> None:
-        """Tells the broker what the instance handles now; a broker that is too old for that is attached to anew.
+        """Sends changed registrations; attaches again at a broker that does not know them.
 
         Args:
-            registrations: All of it.
-            version: Its version.
+            registrations: All registrations.
+            version: Their version.
         """
         with self._sending:
             frame = self.conversation.registrations_frame(registrations)
@@ -266,7 +270,7 @@ class Link:
 
         def give_up() -> None:
             if version in self._registering and generation == self.conversation.generation:
-                self.renew()
+                self.reattach()
 
         timer = threading.Timer(_REGISTERED_TIMEOUT, give_up)
         timer.daemon = True
@@ -277,37 +281,35 @@ class Link:
         conversation = self.conversation
         deadline = time.monotonic() + (self._links.emit_timeout if may_block else 0)
         if may_block:
-            self.crew.about_to_block()
+            self.scheduler.about_to_block()
         self.flush()
         while conversation.queued_bytes > self._links.max_queue_bytes:
             if time.monotonic() >= deadline:
                 raise QueueFullError(
-                    f"the broker has not taken what was emitted for {self._links.emit_timeout:g} s,"
+                    f"emit: the queue to the broker has been full for {self._links.emit_timeout:g} s, with"
                     f" {conversation.queued_bytes} bytes",
                     queued_bytes=conversation.queued_bytes,
                 )
             time.sleep(0.005)
 
-    # The stream, owned by whoever leads.
+    # The stream, owned by the thread that leads.
 
     def _open(self) -> None:
-        """Dials once; on failure waits a little."""
+        """Dials once; waits a little first after a failure."""
         links = self._links
         if self._attempt:
             longest = _LONGEST_PAUSE_LEARNED if self.learned else _LONGEST_PAUSE
             if self.replica in links.lost_replicas:
                 longest = _LONGEST_PAUSE_LOST
-            pause = min(longest, _FIRST_PAUSE * 2 ** min(self._attempt - 1, 10))
-            # Jittered, so that the instances of a service do not return all at once.
-            if self._wake.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
+            if self._wake.wait(pause_before(self._attempt, longest)):
                 self._wake.clear()
                 return
         self._attempt += 1
         channel = links.settings.channel(self.address)
-        if not self._connected(channel):
+        if not connected(channel, links.stopping):
             channel.close()
             if not links.stopping.is_set():
-                self._tell(f"cannot reach the broker at {self.address}: {self._advice()}. {HINT}")
+                self._failed(self._failures.unreachable())
             return
         frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         with self._sending:
@@ -315,7 +317,8 @@ class Link:
             self._registering = []
             self._opened = links.version
             self.declared = links.declared()
-            frames.put(self.conversation.opening(links.register(self.declared)))
+            self._registered_as = links.register(self.declared)
+            frames.put(self.conversation.opening(self._registered_as))
             self._frames = frames
         self._channel = channel
         attach = channel.stream_stream(
@@ -326,44 +329,17 @@ class Link:
         self._call = attach(iter(frames.get, None), metadata=links.settings.metadata)
         if links.stopping.is_set():
             self._call.cancel()
-        self._guard(self._call)
-
-    def _advice(self) -> str:
-        """What is wrong with the address; looked for when it will be told, and else as it was."""
-        told = self._failures_told + 1
-        if not self._trouble or told & (told - 1) == 0:
-            self._trouble = advice(self.address, tls=self._links.settings.tls) or "no connection came about"
-        return self._trouble
+        self._bound_welcome(self._call)
 
     def _park(self) -> None:
-        """Waits until no other link is attached to the replica that this one's address led to."""
+        """Waits while another link is attached to the replica at this address."""
         links = self._links
         with links.changed:
-            links.changed.wait_for(lambda: links.stopping.is_set() or not self.told or not links.taken(self))
+            links.changed.wait_for(lambda: links.stopping.is_set() or not self.known or not links.attached_elsewhere(self))
         self.parked = False
 
-    def _connected(self, channel: grpc.Channel) -> bool:
-        """Waits until the channel has connected, has failed to, or nobody wants it any more."""
-        outcome: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-        def changed(state: grpc.ChannelConnectivity) -> None:
-            if state is grpc.ChannelConnectivity.READY:
-                outcome.put(True)
-            elif state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                outcome.put(False)
-
-        channel.subscribe(changed, try_to_connect=True)
-        try:
-            deadline = time.monotonic() + _CONNECT_TIMEOUT
-            while time.monotonic() < deadline and not self._links.stopping.is_set():
-                with contextlib.suppress(queue.Empty):
-                    return outcome.get(timeout=0.1)
-            return False
-        finally:
-            channel.unsubscribe(changed)
-
-    def _guard(self, call: Any) -> None:
-        """Gives up on a stream without a welcome: something listens there that is not a broker, or hangs."""
+    def _bound_welcome(self, call: Any) -> None:
+        """Cancels a stream on which no welcome arrives in time."""
 
         def give_up() -> None:
             if self._call is call and self.conversation.state is State.OPENING:
@@ -378,7 +354,8 @@ class Link:
     def _take(self, frame: handler_pb2.AttachResponse) -> Sequence[Item]:
         conversation = self.conversation
         received = conversation.receive(frame)
-        if conversation.waiting:  # the window may have opened, or a redelivered dispatch may have been answered already
+        # The window may have opened, or a redelivered dispatch may have been answered already.
+        if conversation.waiting:
             self.flush()
         items: list[Any] = received.dispatches
         if items:
@@ -386,40 +363,48 @@ class Link:
         for waiter, answer in received.answers:
             items.extend(waiter.settle(answer))
         if not received.ordinary:
-            self._take_rare(received)
+            self._take_control(received)
         if self._links.forgetting:
             self._links.forget_if_due()
         return items
 
-    def _take_rare(self, received: Received) -> None:
-        """Works on a frame that is neither a batch nor an answer to one."""
+    def _take_control(self, received: Received) -> None:
+        """Processes a frame that is neither a batch nor an answer to one."""
         if received.welcome is not None:
             self._welcomed(received.welcome)
         elif received.topology is not None:
-            self._links.heard(self, received.topology)
+            self._links.topology_changed(self, received.topology)
         elif received.registered is not None:
             self._registered(received.registered)
         elif received.draining:
             self.draining = True
-            self._links.drains()
-            log.info("the broker at %s is about to stop; staying until it ends the stream", self.address)
+            self._links.draining_began()
+            _log.info("replica drains; attached until it ends the stream", address=self.address, peer=self.replica)
         elif received.fault is not None:
             if received.fault.code == command_pb2.FAULT_CODE_UNIMPLEMENTED and self._registering:
                 self._registered(handler_pb2.Registered(fault=received.fault))
                 return
             fault = received.fault
-            about = ""  # one that is about a result names the event in its message only
+            facts: dict[str, Any] = {}  # a fault of a result names the event in its message only
             if fault.event or fault.namespace or fault.bytes:
-                about = f" (event {fault.event!r}, namespace {fault.namespace or '/'}, {fault.bytes} bytes)"
-            log.error("the broker refused what this instance sent: %s%s", fault.message, about)
+                facts = {"event": fault.event, "namespace": fault.namespace or "/", "bytes": fault.bytes}
+            _log.error("broker rejected what this instance sent", err=fault.message, **facts)
 
     def _welcomed(self, welcome: handler_pb2.Welcome) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._attempt = 0
-        self._failures_told = 0
+        self._failures.clear()
         self.version = self._opened
-        log.info("attached to the broker at %s (replica %s, %s)", self.address, welcome.replica, welcome.version or "?")
+        _log.info(
+            "attached",
+            service=self._registered_as.service,
+            instance=self._registered_as.instance_id,
+            address=self.address,
+            peer=welcome.replica,
+            version=welcome.version or "unknown",
+            url=welcome.public_url,
+        )
         self._links.welcomed(self, welcome)
         if self._links.stopping.is_set():
             self.leave()
@@ -430,14 +415,14 @@ class Link:
                 return
             version = self._registering.pop(0)
         if answer.HasField("fault") and answer.fault.code == command_pb2.FAULT_CODE_UNIMPLEMENTED:
-            self.renew()
+            self.reattach()
             return
         if not answer.HasField("fault"):
             self.version = version
         self._links.registered(self, answer.fault.message if answer.HasField("fault") else "")
 
     def _lose(self, error: Any) -> None:
-        """Tidies up after a stream and decides what comes next."""
+        """Closes a stream that has ended and decides what follows."""
         links = self._links
         if self._timer is not None:
             self._timer.cancel()
@@ -456,41 +441,33 @@ class Link:
             waiter.settle(None)
         if links.stopping.is_set():
             return
-        if welcomed and self.replica and links.taken(self):
-            log.info("another address leads to the replica %s; %s is kept for when that is lost", self.replica, self.address)
+        if welcomed and self.replica and links.attached_elsewhere(self):
+            _log.info("replica attached over another address; this one is in reserve", address=self.address, peer=self.replica)
             self.parked = True
             self._attempt = 1
             return
         if error is None:
-            # A renewal's end is expected; a broker that ends the stream otherwise is stopping.
+            # A stream that was drained to attach again ends as expected; another end means that the
+            # broker stops.
             self._attempt = 0 if self._renewing else 1
-            log.info("the broker at %s ended the stream; attaching again", self.address)
+            _log.info("stream ended; attaching again", address=self.address)
             return
-        self._explain(error, welcomed)
+        self._report(error, welcomed)
 
-    def _explain(self, error: Any, welcomed: bool) -> None:
-        code, details = error.code(), error.details()
-        if code is grpc.StatusCode.INVALID_ARGUMENT:
-            refusal = RegistrationError(f"the broker at {self.address} refused the registration: {details}")
-            log.error("%s", refusal)
+    def _report(self, error: Any, welcomed: bool) -> None:
+        """Logs why a stream has ended with an error."""
+        details = error.details()
+        if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            _log.error("broker rejected the registrations", address=self.address, err=details)
+            refusal = RegistrationError(f"registrations: the broker at {self.address} rejected them: {details}")
             self._links.refused(self, refusal)
-        elif code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-            self._tell(f"the broker at {self.address} does not let this service in: {details}. Set SPANWIRE_TOKEN")
-        elif code is grpc.StatusCode.UNIMPLEMENTED:
-            self._tell(f"what listens at {self.address} is not a broker's door for services. {HINT}")
-        elif welcomed:
+        elif welcomed and error.code() not in _NOT_LOST:
             self._attempt = 0
-            log.warning("lost the stream to the broker at %s (%s); attaching again", self.address, details)
+            _log.warning("stream lost; attaching again", address=self.address, err=details)
         else:
-            self._tell(f"cannot attach to the broker at {self.address}: {details}. {HINT}")
+            self._failed(self._failures.failed(error))
 
-    def _tell(self, trouble: str) -> None:
-        """Logs a failure: the first, then ever more rarely, since dialling goes on for ever."""
-        self._failures_told += 1
-        if self.learned:
-            # It may not be meant to be reachable from here, and its replica's sockets are served through others.
-            log.log(logging.INFO if self._failures_told == 1 else logging.DEBUG, "%s (trying again)", trouble)
-            return
-        self._links.trouble = trouble
-        if self._failures_told & (self._failures_told - 1) == 0:
-            log.warning("%s (attempt %d; trying again)", trouble, self._failures_told)
+    def _failed(self, trouble: str) -> None:
+        if not self.learned:
+            self._links.trouble = trouble
+        self._failures.log(trouble)

@@ -1,73 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service's links: one to each replica, to those that were named and to those that the brokers tell of.
+"""The links of a service: one for each address of the cluster.
 
 The rules:
 
-- A link is the wish to be attached to one address, kept until the service leaves. The brokers tell of the replicas of the
-  cluster, and each address that is new gets a link. One that was learned so ends when its stream has ended and no broker tells
-  of it any more.
-- Two addresses may lead to one replica, which keeps one stream of an instance: the newest. So the link that came last stays, and
-  the other is parked until that one has lost its stream.
-- A socket's commands go over the link that dispatched for it, and so does whatever else its handler asks for. What is
-  emitted outside handlers goes over one link for as long as that is attached and its replica stays, so that it keeps its order.
-- What a lost link had not sent goes over another one.
+- A link keeps the service attached to one address until the service stops. The brokers list the
+  replicas of the cluster, and each new address gets a link. Such a link ends when its stream has
+  ended and no broker lists the address any more.
+- Two addresses may lead to one replica, which keeps one stream of an instance: the newest. So the
+  newest link stays, and the other is parked until that one has lost its stream.
+- The commands of a socket's handler go over the link that delivered its dispatch. Other emits go
+  over one link for as long as it is attached and its replica does not drain, so that they keep
+  their order.
+- Commands that a lost link has not sent go over another one.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from . import _log
 from ._core import State
-from ._crew import Crew, here
-from ._link import HINT, Link
-from ._lost import Lost, addresses
+from ._dial import HINT
+from ._link import Link
+from ._lost import LostReplicas, addresses
 from ._memory import Memory
 from ._proto import handler_pb2
 from ._records import Dispatch
+from ._scheduler import Scheduler, current_item
 from ._settings import Settings
 from .exceptions import BrokerUnavailableError, RegistrationError
 
 __all__ = ["Handlers", "Links"]
 
-log = logging.getLogger("spanwire")
-
-_FORGET_AFTER = 3600.0  # seconds after the loss of a stream, after which sockets that no other stream brought are forgotten
+# Seconds after the loss of a stream, after which sockets that no other stream brought are
+# forgotten.
+_FORGET_AFTER = 3600.0
 
 Registrations = list[handler_pb2.Registration]
 
 
 class Handlers(Protocol):
-    """What links ask of their service."""
+    """What links need from their service."""
 
     def prepare(self, dispatches: list[Dispatch]) -> None:
-        """Finds the dispatches' routes."""
+        """Finds the routes of dispatches."""
 
-    def perform(self, item: Any) -> None:
+    def invoke(self, item: Any) -> None:
         """Runs one item to its end. Never raises."""
 
-    def perform_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
+    def invoke_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
         """Starts items with coroutine handlers."""
 
     def running(self) -> Any:
-        """The dispatch that the calling coroutine handles, or None."""
+        """Returns the dispatch that the calling coroutine handles, or None."""
 
 
 class Links:
     """All links of one instance, with the threads and the memory that they share.
 
     Args:
-        handlers: Runs what comes.
-        register: Describes the instance, with what it handles.
-        declare: Tells what it handles.
-        settings: Where to begin, and how to be let in.
-        workers: How many handlers may be held up at a time.
-        max_queue_bytes: How many bytes of commands may wait on one link.
-        emit_timeout: How long a command waits for room there, in seconds.
-        one_replica: Attaches to the addresses of the settings only.
+        handlers: Runs the dispatches.
+        register: Returns the registration of the instance for a list of registrations.
+        declare: Returns the registrations.
+        settings: The addresses, and the credentials for them.
+        workers: How many handlers may block at a time.
+        max_queue_bytes: How many bytes of commands may be queued on one link.
+        emit_timeout: How long a command waits for space there, in seconds.
+        one_replica: Whether to attach to the addresses of the settings only.
     """
 
     def __init__(
@@ -89,40 +91,42 @@ class Links:
         self.max_queue_bytes = max_queue_bytes
         self.emit_timeout = emit_timeout
         self.memory = Memory()
-        self.perform = handlers.perform
-        self.perform_async = handlers.perform_async
+        self.invoke = handlers.invoke
+        self.invoke_async = handlers.invoke_async
         self._declare = declare
         self._one_replica = one_replica
-        self.crew = Crew(self, workers, "spanwire")
-        # Guarded by changed, and replaced rather than changed, so that anybody may read them.
+        self.scheduler = Scheduler(self, workers, "spanwire")
+        # Guarded by changed, and replaced rather than changed, so that any thread may read them.
         self.changed = threading.Condition()
         self._links: tuple[Link, ...] = ()
         self._preferred: Link | None = None
-        self._version = 0  # of what is registered
+        self._version = 0  # of the registrations
         self._accepted: Registrations | None = None
         self._refused: Registrations | None = None
         self._fault = ""
         self._forget_at = 0.0
         # Seen by all.
-        self.lost_replicas = Lost(self)
+        self.lost_replicas = LostReplicas(self)
         self.stopping = threading.Event()
         self.attached = threading.Event()
         self.ended = threading.Event()
         self.welcome: handler_pb2.Welcome | None = None  # the first
-        self.error: Exception | None = None  # why there will be no more attempts
-        self.trouble = ""  # what went wrong last, in one line
+        self.error: Exception | None = None  # why there are no more attempts
+        self.trouble = ""  # the last failure, in one line
 
-    # Their life.
+    # The life of the links.
 
     def start(self) -> None:
-        """Begins to dial, on threads of its own."""
-        self.crew.start()
+        """Starts to dial, on threads of its own."""
+        self.scheduler.start()
         with self.changed:
             for address in dict.fromkeys(self.settings.addresses):
                 self._add(address)
 
     def stop(self, timeout: float, *, retire: bool = False) -> None:
-        """Drains: takes nothing new, finishes what is open, then leaves. Whatever is left after the timeout is cut off.
+        """Drains: takes no new dispatches, finishes the open ones, then detaches.
+
+        Streams that are open after the timeout are cancelled.
 
         Args:
             timeout: How long it may take, in seconds.
@@ -131,9 +135,10 @@ class Links:
         deadline = time.monotonic() + timeout
         with self.changed:
             self.stopping.set()
-            self.lost_replicas.bury_all()
+            self.lost_replicas.declare_all_dead()
             self.lost_replicas.close()
-        # What was emitted before goes out before; the broker ends a drained stream without waiting for commands.
+        # Earlier emits are sent first; the broker ends a drained stream without waiting for
+        # commands.
         while any(link.live and link.conversation.waiting for link in self._links) and time.monotonic() < deadline:
             self.flush()
             time.sleep(0.002)
@@ -142,63 +147,66 @@ class Links:
         with self.changed:
             self.changed.notify_all()
         if not self.ended.wait(max(0.0, deadline - time.monotonic())):
-            log.warning("handlers were still running after %g s of draining; their events go to other instances", timeout)
+            _log.warning(
+                "drain timed out with handlers still running; their events go to other instances",
+                duration=f"{timeout:g}s",
+            )
             for link in self._links:
-                link.cut_off()
+                link.cancel()
             self.ended.wait(1)
-        while self.crew.running() and time.monotonic() < deadline:  # what was told of lost replicas
+        while self.scheduler.running() and time.monotonic() < deadline:  # handlers of disconnects
             time.sleep(0.002)
-        self.crew.stop(max(0.1, deadline - time.monotonic()))
+        self.scheduler.stop(max(0.1, deadline - time.monotonic()))
 
     def _add(self, address: str, replica: str = "", *, learned: bool = False) -> None:
-        """Begins a link; the lock is held."""
+        """Adds a link. The lock is held."""
         link = Link(self, address, replica, learned=learned)
         self._links = (*self._links, link)
         if self._preferred is None:
             self._preferred = link
-        self.crew.add(link)
+        self.scheduler.add(link)
 
-    def learn(self, topology: handler_pb2.Topology) -> None:
-        """Follows the list of replicas that a broker tells.
+    def follow(self, topology: handler_pb2.Topology) -> None:
+        """Follows the list of replicas of a broker.
 
         Args:
             topology: The list.
         """
         if self._one_replica or self.stopping.is_set():
             return
-        told = {r.address: r.id for r in topology.replicas if r.address}
+        listed = {r.address: r.id for r in topology.replicas if r.address}
         with self.changed:
-            for address, replica in told.items():
+            for address, replica in listed.items():
                 known = [link for link in self._links if link.address == address or (link.live and link.replica == replica)]
                 if not known:
                     self._add(address, replica, learned=True)
                 elif not known[0].live and known[0].replica != replica:
-                    # It was started anew, so it is worth to try at once.
+                    # The replica has restarted, so dial at once.
                     known[0].replica = replica
-                    known[0].hurry()
+                    known[0].retry_now()
             for link in self._links:
-                link.told = not link.learned or link.address in told
+                link.known = not link.learned or link.address in listed
             self.changed.notify_all()
 
-    def taken(self, link: Link) -> bool:
-        """Says whether another link is attached to the replica that a link led to."""
+    def attached_elsewhere(self, link: Link) -> bool:
+        """Returns whether another link is attached to the replica of a link."""
         return any(other.live and other is not link and other.replica == link.replica for other in self._links)
 
-    # What the links tell.
+    # What links report.
 
     def welcomed(self, link: Link, welcome: handler_pb2.Welcome) -> None:
-        """Notes that a link is attached; another one to the same replica makes room.
+        """Notes that a link is attached; another link to the same replica is cancelled.
 
         Args:
             link: The link.
-            welcome: What the broker said.
+            welcome: The welcome of the broker.
         """
         with self.changed:
             others = [o for o in self._links if o is not link and o.live and welcome.replica and o.replica == welcome.replica]
             link.replica = welcome.replica
             link.replicas = addresses(welcome.topology)
             link.replica_timeout = welcome.replica_timeout_ms / 1000
-            self.lost_replicas.met(link)
+            self.lost_replicas.opened(link)
             if self.welcome is None:
                 self.welcome = welcome
             self.trouble = ""
@@ -207,33 +215,33 @@ class Links:
             self.attached.set()
             self.changed.notify_all()
         for other in others:
-            other.cut_off()
+            other.cancel()
         for other in self._links:
             if not other.live:
-                self.rescue(other)
+                self.reroute(other)
         if welcome.HasField("topology"):
-            self.learn(welcome.topology)
+            self.follow(welcome.topology)
         if link.version < self._version:
             link.send_registrations(self.declared(), self._version)
 
-    def heard(self, link: Link, topology: handler_pb2.Topology) -> None:
-        """Notes which replicas an attached one tells of.
+    def topology_changed(self, link: Link, topology: handler_pb2.Topology) -> None:
+        """Notes the list of replicas of an attached replica.
 
         Args:
-            link: The link that leads to it.
+            link: The link to the replica.
             topology: The list.
         """
         with self.changed:
             link.replicas = addresses(topology)
-            self.lost_replicas.heard()
-        self.learn(topology)
+            self.lost_replicas.updated()
+        self.follow(topology)
 
     def lost(self, link: Link, *, broken: bool = False) -> None:
         """Notes that a link is not attached any more.
 
         Args:
             link: The link.
-            broken: Whether nobody asked for that.
+            broken: Whether the stream broke, rather than being drained.
         """
         with self.changed:
             if broken and not self.stopping.is_set():
@@ -243,16 +251,16 @@ class Links:
             if not any(other.live for other in self._links):
                 self.attached.clear()
             self.changed.notify_all()
-        self.rescue(link)
+        self.reroute(link)
 
-    def drains(self) -> None:
-        """Notes that a link's replica is about to stop."""
+    def draining_began(self) -> None:
+        """Notes that the replica of a link drains."""
         with self.changed:
             self._choose()
 
-    def left(self, link: Link) -> None:
-        """Notes that a link will not dial any more."""
-        self.rescue(link)
+    def link_ended(self, link: Link) -> None:
+        """Notes that a link has stopped dialling."""
+        self.reroute(link)
         with self.changed:
             link.conversation.leave()
             self._links = tuple(other for other in self._links if other is not link)
@@ -263,7 +271,10 @@ class Links:
             self.changed.notify_all()
 
     def refused(self, link: Link, error: RegistrationError) -> None:
-        """Notes that a broker refused the registration; that is fatal unless one took it before."""
+        """Notes that a broker rejected the registrations.
+
+        That is fatal unless a broker accepted them before.
+        """
         self.trouble = str(error)
         with self.changed:
             if self._accepted is None and not link.learned:
@@ -271,7 +282,7 @@ class Links:
             self.changed.notify_all()
 
     def _choose(self) -> None:
-        """Chooses the link for what is emitted outside handlers; the lock is held."""
+        """Chooses the link for emits outside handlers. The lock is held."""
         preferred = self._preferred
         if preferred is not None and preferred in self._links and preferred.live and not preferred.draining:
             return
@@ -280,30 +291,30 @@ class Links:
         if preferred not in live or staying:
             self._preferred = next(iter(staying or live or self._links), None)
 
-    def rescue(self, link: Link) -> None:
-        """Sends what a link that is not attached has not sent over one that is."""
+    def reroute(self, link: Link) -> None:
+        """Sends the unsent commands of a link that is not attached over one that is."""
         if not link.conversation.waiting:
             return
         other = self._preferred
         if other is None or other is link or not other.live:
             return
-        other.take_over(link.surrender())
+        other.take_over(link.take_unsent())
         other.flush()
 
     # Registrations.
 
     def declared(self) -> Registrations:
-        """What the instance handles; what the brokers took last, if they refused what it handles now."""
+        """Returns the registrations, or the last accepted ones if brokers rejected them."""
         now = self._declare()
         return self._accepted if self._accepted is not None and now == self._refused else now
 
     @property
     def version(self) -> int:
-        """Counts the changes of what the instance handles."""
+        """The number of changes of the registrations."""
         return self._version
 
     def update(self) -> None:
-        """Tells all brokers what the instance handles now."""
+        """Sends changed registrations to all brokers."""
         with self.changed:
             self._version += 1
             self._refused, self._fault = None, ""
@@ -312,29 +323,33 @@ class Links:
             link.send_registrations(registrations, self._version)
 
     def registered(self, link: Link, fault: str) -> None:
-        """Notes what a broker answered to changed registrations.
+        """Notes the answer of a broker to changed registrations.
 
         Args:
             link: The link.
-            fault: Why it refused them; empty when it took them.
+            fault: Why the broker rejected them; empty when it accepted them.
         """
         with self.changed:
             if fault:
                 self._refused, self._fault = link.declared, fault
-                log.error("the broker refused the changed registrations, and those before are in force: %s", fault)
+                _log.error(
+                    "broker rejected the changed registrations; the previous ones stay in force",
+                    address=link.address,
+                    err=fault,
+                )
             else:
                 self._accepted = link.declared
             self.changed.notify_all()
 
     def wait_registered(self, timeout: float | None) -> None:
-        """Waits until all brokers have taken what the instance handles.
+        """Waits until all brokers have accepted the registrations.
 
         Args:
-            timeout: How long, in seconds; None means for ever.
+            timeout: How long, in seconds; None means without limit.
 
         Raises:
-            RegistrationError: One refused it.
-            BrokerUnavailableError: The time is over.
+            RegistrationError: A broker rejected them.
+            BrokerUnavailableError: The timeout has passed.
         """
 
         def settled() -> bool:
@@ -343,20 +358,20 @@ class Links:
 
         with self.changed:
             if not self.changed.wait_for(settled, timeout):
-                raise BrokerUnavailableError("no broker has answered the registrations yet", address=self.settings.addresses[0])
+                raise BrokerUnavailableError("registrations: no broker has answered in time", address=self.settings.addresses[0])
             if self._fault:
-                raise RegistrationError(f"the broker refused the registrations: {self._fault}")
+                raise RegistrationError(f"registrations: the broker rejected them: {self._fault}")
 
     def submit(self, dispatches: Sequence[Dispatch]) -> None:
-        """Has the handlers of dispatches run that no stream brought.
+        """Runs the handlers of dispatches that no stream delivered.
 
         Args:
             dispatches: The dispatches.
         """
         self.handlers.prepare(list(dispatches))
-        self.crew.submit([d for d in dispatches if d.route is not None])
+        self.scheduler.submit([d for d in dispatches if d.route is not None])
 
-    # What services ask for.
+    # What services call.
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -369,9 +384,9 @@ class Links:
         return tuple(link for link in self._links if link.live)
 
     def current(self) -> Link:
-        """The link for a command of the calling thread: its handler's, or else the preferred one."""
+        """Returns the link for a command: the calling handler's, or else the preferred one."""
         if len(self._links) > 1:
-            item = here() or self.handlers.running()
+            item = current_item() or self.handlers.running()
             if isinstance(item, Dispatch) and item.home.state is State.ATTACHED:
                 link: Link = item.home.link
                 return link
@@ -381,14 +396,14 @@ class Links:
         return preferred
 
     def wait_attached(self, timeout: float | None) -> None:
-        """Waits until a broker has said welcome.
+        """Waits until a broker has sent its welcome.
 
         Args:
-            timeout: How long, in seconds; None means for ever.
+            timeout: How long, in seconds; None means without limit.
 
         Raises:
-            RegistrationError: The broker refused the registration.
-            BrokerUnavailableError: The time is over.
+            RegistrationError: The broker rejected the registrations.
+            BrokerUnavailableError: The timeout has passed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.attached.wait(0.05):
@@ -398,22 +413,22 @@ class Links:
                 raise BrokerUnavailableError(self._unavailable(), address=self.settings.addresses[0])
 
     def _unavailable(self) -> str:
-        return self.trouble or f"not attached to the broker at {self.settings.addresses[0]} yet. {HINT}"
+        return self.trouble or f"attach: no answer of the broker at {self.settings.addresses[0]} yet ({HINT})"
 
-    # What the crew asks for.
+    # What the scheduler calls.
 
     def flush(self) -> None:
-        """Sends what is queued, if the windows allow. Never blocks."""
+        """Sends what is queued, if the windows allow it. Never blocks."""
         for link in self._links:
             link.flush()
 
     def answer_if_due(self) -> None:
-        """Answers the brokers' frames if they wait for that. Never blocks."""
+        """Acknowledges the brokers' frames if they wait for that. Never blocks."""
         for link in self._links:
             link.answer_if_due()
 
     def forget_if_due(self) -> None:
-        """Forgets sockets that went away while no stream was up, in time."""
+        """Forgets sockets that disconnected while no stream was open, after a while."""
         if time.monotonic() > self._forget_at:
             self._forget_at = 0.0
             self.memory.forget_absent()

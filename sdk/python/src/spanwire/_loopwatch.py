@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who notices that a coroutine handler blocks the event loop, and with it every other coroutine handler."""
+"""The loop watch: finds a coroutine handler that blocks the event loop, and so all others."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from typing import Any
 
+from . import _log
+
 __all__ = ["LoopWatch"]
 
-log = logging.getLogger("spanwire")
-
-_PATIENCE = 1.0  # seconds in which the loop must answer
-_PAUSE = 0.5  # seconds between two questions
+_PATIENCE = 1.0  # seconds within which the loop must answer
+_PAUSE = 0.5  # seconds between two checks
 
 
 class LoopWatch:
-    """Asks the event loop for a sign of life while coroutine handlers run on it.
+    """Checks that the event loop responds while coroutine handlers run on it.
 
     Attributes:
-        tasks: The handlers that run, by task. Changed by the loop's thread only.
-        parked: Whether the watch sleeps because none runs.
+        tasks: The running handlers, by task. Only the loop's thread changes it.
+        parked: Whether the watch sleeps because no handler runs.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -34,11 +33,11 @@ class LoopWatch:
         self._thread.start()
 
     def wake(self) -> None:
-        """Has it look again, since a handler runs."""
+        """Resumes the checks, since a handler runs."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops the watch."""
         self._over = True
         self._wake.set()
 
@@ -46,7 +45,8 @@ class LoopWatch:
         while not self._over:
             self._wake.clear()
             self.parked = True
-            # Asked after, so that who adds a task now either wakes it or is seen.
+            # Checked after parking, so that a thread that adds a task now either wakes the watch or
+            # is seen.
             if not self.tasks:
                 self._wake.wait()
             self.parked = False
@@ -56,7 +56,7 @@ class LoopWatch:
                 self._wake.wait(_PAUSE)
 
     def _alive(self) -> bool:
-        """Asks once, and says whether there is a loop to ask."""
+        """Checks once. Returns whether the loop still exists."""
         beat = threading.Event()
         try:
             self._loop.call_soon_threadsafe(beat.set)
@@ -64,25 +64,25 @@ class LoopWatch:
             return False
         if beat.wait(_PATIENCE):
             return True
-        log.warning(
-            "%s blocks the event loop for more than %g s, and no other async handler runs meanwhile:"
-            " register a handler that blocks with def instead of async def, or let it await",
-            self._culprit(),
-            _PATIENCE,
+        _log.warning(
+            "event loop blocked, so no other async handler runs (register a handler that blocks with def, or await in it)",
+            **self._culprit(),
+            duration=f"{_PATIENCE:g}s",
         )
-        while not beat.wait(_PATIENCE):  # said once
+        while not beat.wait(_PATIENCE):  # logged once
             if self._over:
                 return False
         return True
 
-    def _culprit(self) -> str:
-        """Names the handler that the loop is in."""
+    def _culprit(self) -> dict[str, Any]:
+        """Returns the facts of the handler that the loop runs."""
         try:
             task: Any = asyncio.current_task(self._loop)
         except RuntimeError:
             task = None
         item = self.tasks.get(task)
         if item is None:
-            return "something beside the service's handlers"
-        what = f"event {item.name!r}" if item.kind == "event" else item.kind
-        return f"the async handler of {what} in namespace {item.socket.namespace}"
+            return {}
+        facts = {"event": item.name} if item.kind == "event" else {"handler": item.kind}
+        facts["namespace"] = item.socket.namespace
+        return facts

@@ -1,56 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of sockets when a stream breaks.
+"""Lost replicas: what happens to sockets when a stream breaks.
 
-While their replica lives, the replica gives them to instances that are attached, and tells one of them of each disconnect. When
-it is dead, nobody else knows which sockets this instance served, so it tells its own handlers. The rules:
+While their replica lives, it assigns the sockets to attached instances, and notifies one instance
+of each disconnect. When it is dead, no other process knows which sockets this instance served, so
+the instance notifies its own handlers. The rules:
 
-- A stream that breaks leaves the sockets behind that its replica owns and whose handlers ran here: the replica is lost.
-- A lost replica is found when a stream to it opens, over whichever address. Nothing is said then, and the sockets go on with
-  that stream: the replica releases those that it gave to other instances meanwhile.
-- It is dead when another replica that knew it does not any more; when another one listens at its address; or when it was lost for
-  as long as its setting replica-timeout says, and no attached replica knows it.
-- Handlers of a dead replica's sockets are told of the disconnect, behind what still runs of the socket.
-- A socket that comes over another stream is not left behind any more. A disconnect that comes over another stream of a socket
-  whose handler was told is dropped.
-- A service that leaves tells what it would not live to tell, unless an attached replica knows the lost one.
+- A stream that breaks leaves behind the sockets that its replica owns and whose handlers ran here:
+  the replica is lost.
+- A lost replica is found when a stream to it opens, over any address. No handler is notified then,
+  and the sockets continue with that stream: the replica releases those that it assigned to other
+  instances meanwhile.
+- A lost replica is dead when another replica that knew it does not list it any more; when another
+  replica listens at its address; or when it was lost for as long as its setting replica-timeout
+  says, and no attached replica lists it.
+- The handlers of a dead replica's sockets are notified of the disconnect, behind the items of the
+  socket that still run.
+- A socket that arrives over another stream is not left behind any more. A later disconnect of a
+  socket whose handlers were notified is dropped.
+- A service that stops notifies its handlers before it would be too late, unless an attached replica
+  lists the lost one.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from . import _log
 from ._link import Link
 from ._memory import Memory
 from ._proto import handler_pb2
 from ._records import Dispatch, SocketState, State
 
-__all__ = ["Lost", "addresses"]
+__all__ = ["LostReplicas", "addresses"]
 
-log = logging.getLogger("spanwire")
-
-_REASON = "transport error"  # what surviving replicas say of a dead one's sockets
-_FALLBACK_TIMEOUT = 10.0  # for brokers that do not tell theirs
-_LATEST = 1.0  # by how much a timer may be late in a process that runs; one that was paused has not tried to attach meanwhile
+_REASON = "transport error"  # the reason that surviving replicas give for a dead one's sockets
+_FALLBACK_TIMEOUT = 10.0  # for brokers that do not send theirs
+# Seconds by which a timer may be late in a process that runs. A process that was paused has not
+# tried to attach meanwhile.
+_LATEST = 1.0
 
 
 def addresses(topology: handler_pb2.Topology) -> dict[str, str]:
-    """Gives the addresses of a topology by the replicas' names.
+    """Returns the addresses of a topology by the ids of the replicas.
 
     Args:
         topology: The topology.
 
     Returns:
-        The addresses; empty ones for replicas that told none.
+        The addresses; empty for replicas without one.
     """
     return {r.id: r.address for r in topology.replicas}
 
 
-class _Nowhere:
-    """Stands for the conversation of a dispatch that no broker sent."""
+class _NoConversation:
+    """The substitute for the conversation of a dispatch that no broker sent."""
 
     generation = 0
     state = State.LOST
@@ -60,21 +66,21 @@ class _Nowhere:
         self.memory = memory
 
     def stale(self, dispatch: Any) -> bool:
-        """Says that it is to be run, unless the socket was not let in at last."""
+        """Returns whether the socket was refused; otherwise the dispatch has to run."""
         refused: bool = dispatch.socket.refused
         return refused
 
     def resolve(self, *_: Any) -> None:
-        """Resolves nothing."""
+        """Does nothing."""
 
     def refuse(self, *_: Any) -> None:
-        """Resolves nothing."""
+        """Does nothing."""
 
     def fail(self, *_: Any, **__: Any) -> None:
-        """Resolves nothing."""
+        """Does nothing."""
 
     def recall(self, _number: int) -> bool:
-        """Finds nothing."""
+        """Does nothing."""
         return False
 
 
@@ -94,7 +100,7 @@ class _Replica:
         self.timer: threading.Timer | None = None
 
     def owns(self, socket: SocketState) -> bool:
-        """Says whether a socket was left behind with the replica."""
+        """Returns whether a socket was left behind with the replica."""
         return (
             socket.generation == self.generation
             and not socket.gone
@@ -113,15 +119,17 @@ class Attachments(Protocol):
     def live(self) -> tuple[Link, ...]:
         """The links that are attached."""
 
-    def taken(self, link: Link) -> bool:
-        """Says whether another link is attached to the replica of a link."""
+    def attached_elsewhere(self, link: Link) -> bool:
+        """Returns whether another link is attached to the replica of a link."""
 
     def submit(self, dispatches: Sequence[Dispatch]) -> None:
-        """Has the handlers of dispatches run."""
+        """Runs the handlers of dispatches."""
 
 
-class Lost:
-    """The replicas whose streams broke. All methods are called with the lock of the links held, but for those that say otherwise.
+class LostReplicas:
+    """The replicas whose streams broke.
+
+    The lock of the links is held for every method, unless the method says otherwise.
 
     Args:
         links: The links.
@@ -133,33 +141,33 @@ class Lost:
         self._replicas: dict[str, _Replica] = {}
 
     def __contains__(self, name: str) -> bool:
-        """Says whether a replica is lost. Needs no lock."""
+        """Returns whether a replica is lost. Needs no lock."""
         return name in self._replicas
 
     def lose(self, link: Link) -> None:
-        """Follows the loss of a stream.
+        """Notes that a stream broke.
 
         Args:
             link: The link.
         """
         name = link.replica
-        if not name or self._links.taken(link):
+        if not name or self._links.attached_elsewhere(link):
             return
         replica = _Replica(name, link)
         self._stop(self._replicas.get(name))
         self._replicas[name] = replica
         self._wait(replica)
-        self._judge(replica)
+        self._decide(replica)
 
-    def met(self, link: Link) -> None:
-        """Follows a stream that opened.
+    def opened(self, link: Link) -> None:
+        """Notes that a stream opened.
 
         Args:
             link: The link.
         """
         generation = link.conversation.generation
         for other in self._links.live:
-            if other is not link and other.replica == link.replica:  # this one takes its place
+            if other is not link and other.replica == link.replica:  # this one replaces it
                 before = other.conversation.generation
                 for socket in list(self._memory.sockets.values()):
                     if socket.generation == before:
@@ -167,34 +175,34 @@ class Lost:
         found = self._replicas.pop(link.replica, None)
         if found is not None:
             self._stop(found)
-            self._keep(found, generation)
+            self._resume(found, generation)
         address = link.replicas.get(link.replica, "")
         for replica in list(self._replicas.values()):
             same = bool(replica.address) and replica.address == address
             if replica.link is link and (same or (replica.alone and len(link.replicas) <= 1)):
-                self._bury(replica)
+                self._declare_dead(replica)
             else:
-                self._judge(replica)
+                self._decide(replica)
 
-    def heard(self) -> None:
-        """Follows a list of replicas that an attached one told."""
+    def updated(self) -> None:
+        """Notes that an attached replica has sent its list of replicas."""
         for replica in list(self._replicas.values()):
-            self._judge(replica)
+            self._decide(replica)
 
-    def bury_all(self) -> None:
-        """Tells of all lost replicas that no attached one knows, since the service leaves."""
+    def declare_all_dead(self) -> None:
+        """Declares the lost replicas dead that no attached one lists, since the service stops."""
         for replica in list(self._replicas.values()):
             replica.overdue = True
-            self._judge(replica)
+            self._decide(replica)
 
     def close(self) -> None:
-        """Waits for nothing any more."""
+        """Stops all timers."""
         for replica in self._replicas.values():
             self._stop(replica)
         self._replicas.clear()
 
     def _wait(self, replica: _Replica) -> None:
-        timer = threading.Timer(replica.timeout, self._too_long, (replica,))
+        timer = threading.Timer(replica.timeout, self._timed_out, (replica,))
         timer.daemon = True
         timer.name = "spanwire-lost"
         replica.timer = timer
@@ -205,8 +213,8 @@ class Lost:
         if replica is not None and replica.timer is not None:
             replica.timer.cancel()
 
-    def _too_long(self, replica: _Replica) -> None:
-        """Is called when a replica was lost for its timeout; takes the lock."""
+    def _timed_out(self, replica: _Replica) -> None:
+        """Handles the timeout of a lost replica. Takes the lock."""
         with self._links.changed:
             if self._replicas.get(replica.name) is not replica:
                 return
@@ -216,10 +224,10 @@ class Lost:
                 self._wait(replica)
                 return
             replica.overdue = True
-            self._judge(replica)
+            self._decide(replica)
 
-    def _judge(self, replica: _Replica) -> None:
-        """Finds out whether a lost replica is dead."""
+    def _decide(self, replica: _Replica) -> None:
+        """Decides whether a lost replica is dead."""
         known = denied = False
         for link in self._links.live:
             if replica.name in link.replicas:
@@ -228,35 +236,40 @@ class Lost:
             elif link in replica.witnesses:
                 denied = True
         if denied or (replica.overdue and not known):
-            self._bury(replica)
+            self._declare_dead(replica)
 
-    def _keep(self, replica: _Replica, generation: int) -> None:
-        """Has the sockets of a replica that was found go on."""
+    def _resume(self, replica: _Replica, generation: int) -> None:
+        """Continues the sockets of a replica that was found."""
         for socket in list(self._memory.sockets.values()):
             if replica.owns(socket):
                 socket.generation = generation
-        self._memory.unsaid = {k: v for k, v in self._memory.unsaid.items() if not k.startswith(replica.name)}
+        unhandled = self._memory.unhandled_disconnects
+        self._memory.unhandled_disconnects = {
+            socket_id: dispatch for socket_id, dispatch in unhandled.items() if not socket_id.startswith(replica.name)
+        }
 
-    def _bury(self, replica: _Replica) -> None:
-        """Has handlers told that the sockets of a dead replica are gone."""
+    def _declare_dead(self, replica: _Replica) -> None:
+        """Notifies handlers that the sockets of a dead replica have disconnected."""
         self._stop(replica)
         self._replicas.pop(replica.name, None)
         memory = self._memory
         memory.dead.add(replica.generation)
         gone = {s.id: (s, _REASON) for s in list(memory.sockets.values()) if replica.owns(s)}
-        for socket_id, dispatch in list(memory.unsaid.items()):
+        for socket_id, dispatch in list(memory.unhandled_disconnects.items()):
             if socket_id.startswith(replica.name):
-                memory.unsaid.pop(socket_id, None)
+                memory.unhandled_disconnects.pop(socket_id, None)
                 gone[socket_id] = (dispatch.socket, dispatch.message.disconnected.reason)
         if not gone:
             return
-        log.warning(
-            "the replica %s is gone; its %d sockets count as disconnected (setting replica-timeout)", replica.name, len(gone)
+        _log.warning(
+            "replica is dead; its sockets count as disconnected (setting replica-timeout)",
+            peer=replica.name,
+            count=len(gone),
         )
-        home = _Nowhere(replica.link, memory)
-        farewells = []
+        home = _NoConversation(replica.link, memory)
+        disconnects = []
         for socket, reason in gone.values():
-            memory.tell(socket.id)
+            memory.notify(socket.id)
             memory.forget(socket.id)
             socket.gone = True
             socket.left = ()
@@ -265,5 +278,5 @@ class Lost:
             )
             dispatch = Dispatch(message, socket, home, 0)
             dispatch.name = dispatch.kind = "disconnect"
-            farewells.append(dispatch)
-        self._links.submit(farewells)
+            disconnects.append(dispatch)
+        self._links.submit(disconnects)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an instance knows, whichever replica it was told by: its sockets, its waiters, and results that did not arrive.
+"""The state that the conversations of one instance share.
 
-A socket may come over one link and go on over another: its replica lends it to others until the instance is attached there, and
-a dispatch whose stream broke may be redelivered through any replica. So the conversations of one instance share this.
+It holds the sockets, the waiters, and the results that did not arrive.
 
-No I/O, no locks: whatever several threads do here is one step of a dict, or is written before what the other side writes is
-read, so that of two threads at least one sees the other.
+A socket may arrive over one link and continue over another: its replica lends it to a peer until
+the instance is attached there, and a dispatch whose stream broke may be redelivered through any
+replica.
+
+There is no I/O and no lock. What several threads do here is one step of a dict, or is written
+before the other side's data is read, so that of two threads at least one sees the other.
 """
 
 from __future__ import annotations
@@ -18,15 +21,16 @@ from ._records import Dispatch, Recent, SocketState
 
 __all__ = ["LostFrames", "Memory"]
 
-# How many results of lost streams are remembered for redelivered dispatches.
-_REMEMBERED = 65_536
+# The number of results of lost streams that are remembered for redelivered dispatches.
+_MAX_RESULTS = 65_536
 
-# How many sockets are remembered whose handlers were told of their end without the broker.
-_TOLD = 65_536
+# The number of sockets that are remembered because their handlers were notified of the disconnect
+# without the broker.
+_MAX_NOTIFIED = 65_536
 
 
 class LostFrames:
-    """The commands of the frames that were sent on a stream that is lost, and not answered.
+    """The commands of frames that were sent on a lost stream and not answered.
 
     Attributes:
         frames: The commands of each frame, oldest first.
@@ -38,10 +42,10 @@ class LostFrames:
         self.frames: list[list[Entry]] = []
 
     def after(self, index: int) -> list[Entry]:
-        """Takes out what was not worked on, when the frame with the index was not: nor were those after it.
+        """Takes the commands of a frame that the broker did not process, and of later frames.
 
         Args:
-            index: The frame.
+            index: The index of the frame.
 
         Returns:
             The commands.
@@ -52,37 +56,39 @@ class LostFrames:
 
 
 class Peer(Protocol):
-    """One of the conversations of the instance, as the others see it."""
+    """One conversation of the instance, as the others see it."""
 
     generation: int
 
     def unconfirmed(self) -> dict[int, bytes]:
-        """The results that have not been confirmed, by the dispatch's id."""
+        """Returns the unconfirmed results by the dispatch's id."""
 
 
 class Memory:
-    """What the conversations of one instance share.
+    """The state that the conversations of one instance share.
 
     Attributes:
         sockets: The sockets by id.
-        waiters: Who waits for the answer of a command, by the command's id.
-        messages: Tells which messages came before.
-        beside: Dispatches that are running in turn with nothing, by id.
-        told: The sockets whose handlers were told of their end without the broker, oldest first.
-        unsaid: Disconnects that came over a stream that is lost, and were not handled, by the socket's id.
-        dead: The last streams of replicas that are dead.
-        numbers: Draws the ids of commands.
-        generations: Draws the numbers of streams.
-        conversations: All of them.
+        waiters: The waiters for answers, by the command's id.
+        messages: The ids of recent messages.
+        concurrent_runs: The dispatches of concurrent handlers that run, by id.
+        notified: The sockets whose handlers were notified of the disconnect without the broker,
+            oldest first.
+        unhandled_disconnects: The disconnects that arrived over a lost stream and were not handled,
+            by the socket's id.
+        dead: The last generations of dead replicas.
+        numbers: The ids of commands.
+        generations: The numbers of streams.
+        conversations: All conversations.
     """
 
     def __init__(self) -> None:
         self.sockets: dict[str, SocketState] = {}
         self.waiters: dict[int, Any] = {}
         self.messages = Recent()
-        self.beside: dict[int, Dispatch] = {}
-        self.told: dict[str, None] = {}
-        self.unsaid: dict[str, Dispatch] = {}
+        self.concurrent_runs: dict[int, Dispatch] = {}
+        self.notified: dict[str, None] = {}
+        self.unhandled_disconnects: dict[str, Dispatch] = {}
         self.dead: set[int] = set()
         self.numbers = itertools.count(1)
         self.generations = itertools.count(1)
@@ -91,7 +97,7 @@ class Memory:
         self._repeated: dict[int, None] = {}
 
     def forget(self, socket_id: str) -> None:
-        """Forgets a socket that is gone.
+        """Forgets a socket that has disconnected.
 
         Args:
             socket_id: The socket's id.
@@ -100,18 +106,18 @@ class Memory:
         if socket is not None:
             socket.gone = True
 
-    def tell(self, socket_id: str) -> None:
-        """Remembers that handlers are told of a socket's end.
+    def notify(self, socket_id: str) -> None:
+        """Remembers that the handlers of a socket are notified of its disconnect.
 
         Args:
             socket_id: The socket's id.
         """
-        while len(self.told) >= _TOLD:
-            self.told.pop(next(iter(self.told)), None)
-        self.told[socket_id] = None
+        while len(self.notified) >= _MAX_NOTIFIED:
+            self.notified.pop(next(iter(self.notified)), None)
+        self.notified[socket_id] = None
 
-    def said(self, socket_id: str) -> bool:
-        """Says whether handlers were told of a socket's end without the broker, which tells it now.
+    def was_notified(self, socket_id: str) -> bool:
+        """Returns whether the handlers of a socket were notified without the broker.
 
         Args:
             socket_id: The socket's id.
@@ -119,47 +125,50 @@ class Memory:
         Returns:
             True when they were.
         """
-        if self.unsaid:
-            self.unsaid.pop(socket_id, None)
-        return bool(self.told) and socket_id in self.told
+        if self.unhandled_disconnects:
+            self.unhandled_disconnects.pop(socket_id, None)
+        return bool(self.notified) and socket_id in self.notified
 
-    def leave_unsaid(self, dispatch: Dispatch) -> bool:
-        """Keeps a disconnect that was not handled: the broker may not be there to tell it again.
+    def keep_disconnect(self, dispatch: Dispatch) -> bool:
+        """Keeps a disconnect that was not handled, since the broker may not report it again.
 
         Args:
             dispatch: The dispatch.
 
         Returns:
-            True when the broker is known not to be, so that the disconnect is to be handled now.
+            True when the broker is dead, so that the disconnect has to be handled now.
         """
         if dispatch.generation in self.dead:
-            self.tell(dispatch.socket.id)
+            self.notify(dispatch.socket.id)
             return True
-        while len(self.unsaid) >= _TOLD:
-            self.unsaid.pop(next(iter(self.unsaid)), None)
-        self.unsaid[dispatch.socket.id] = dispatch
+        while len(self.unhandled_disconnects) >= _MAX_NOTIFIED:
+            self.unhandled_disconnects.pop(next(iter(self.unhandled_disconnects)), None)
+        self.unhandled_disconnects[dispatch.socket.id] = dispatch
         return False
 
     def release(self, socket_id: str, generation: int) -> None:
-        """Forgets a socket that is still there, but goes to another instance. It is introduced again should it come back.
+        """Forgets a socket that still exists and moves to another instance.
+
+        The broker introduces it again if it comes back.
 
         Args:
             socket_id: The socket's id.
-            generation: The stream that tells so. A socket that was met on another one since is kept.
+            generation: The stream that released it. A socket that arrived on another stream since
+                is kept.
         """
         socket = self.sockets.get(socket_id)
         if socket is None or socket.generation != generation:
             return
         self.sockets.pop(socket_id, None)
-        # Another link may have met it just now.
+        # Another link may have received it just now.
         if socket.generation != generation:
             self.sockets.setdefault(socket_id, socket)
 
     def forget_absent(self) -> int:
-        """Forgets the sockets that were not met on any stream that is up; they went away meanwhile.
+        """Forgets the sockets that arrived on no present stream; they disconnected meanwhile.
 
         Returns:
-            How many were forgotten.
+            How many sockets were forgotten.
         """
         up = {c.generation for c in self.conversations}
         absent = [s.id for s in list(self.sockets.values()) if s.generation not in up and not s.busy]
@@ -174,22 +183,22 @@ class Memory:
 
         Args:
             number: The dispatch's id.
-            data: The result as an element of a batch.
-            lost: What else was lost with the stream.
+            data: The result, as an element of a batch.
+            lost: The commands that were lost with the stream.
             index: The frame that the result was sent with.
         """
-        while len(self._finished) >= _REMEMBERED:
+        while len(self._finished) >= _MAX_RESULTS:
             self._finished.pop(next(iter(self._finished)), None)
         self._finished[number] = (lost, index, data)
 
     def recall(self, number: int) -> list[Entry] | None:
-        """Takes out the result of a dispatch that was given out again.
+        """Takes the result of a dispatch that was redelivered.
 
         Args:
             number: The dispatch's id.
 
         Returns:
-            What is to be sent in its place: commands that were not worked on, and the result. None when nothing is known.
+            The commands that were not processed, and the result; None when there is no result.
         """
         known = self._finished.pop(number, None)
         if known is None:
@@ -197,8 +206,8 @@ class Memory:
         lost, index, data = known
         return [*lost.after(index), (number, data, 0)]
 
-    def on_its_way(self, asking: Peer) -> dict[int, bytes]:
-        """Gathers the results that other conversations have not had confirmed.
+    def unconfirmed_elsewhere(self, asking: Peer) -> dict[int, bytes]:
+        """Collects the results that other conversations have not had confirmed.
 
         Args:
             asking: The conversation that asks.
@@ -213,17 +222,17 @@ class Memory:
         return results
 
     def repeat(self, number: int) -> None:
-        """Notes that a result was sent over another stream, since its own is about to be lost.
+        """Notes that a result was sent over another stream, before its own was lost.
 
         Args:
             number: The dispatch's id.
         """
-        while len(self._repeated) >= _REMEMBERED:
+        while len(self._repeated) >= _MAX_RESULTS:
             self._repeated.pop(next(iter(self._repeated)), None)
         self._repeated[number] = None
 
     def repeated(self, number: int) -> bool:
-        """Says whether a result was sent over another stream, so that its own frame was not worked on.
+        """Returns whether a result was sent over another stream, so its own frame failed.
 
         Args:
             number: The dispatch's id.
@@ -234,15 +243,15 @@ class Memory:
         return bool(self._repeated) and number in self._repeated
 
     def running(self, dispatch: Dispatch) -> Dispatch | None:
-        """Finds the run of a dispatch that was given out again while its handler is running.
+        """Finds the run of a dispatch that was redelivered while its handler runs.
 
         Args:
-            dispatch: The dispatch as it came now.
+            dispatch: The dispatch as it arrived now.
 
         Returns:
-            The dispatch as it came first; None when it is not running.
+            The dispatch as it arrived first; None when it does not run.
         """
         current = dispatch.socket.current
         if current is not None and current.id == dispatch.id:
             return current
-        return self.beside.get(dispatch.id)
+        return self.concurrent_runs.get(dispatch.id)

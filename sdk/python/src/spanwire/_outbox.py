@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes out to one replica: the queue of actions, and the frames that are not answered yet. A part of the conversation."""
+"""The outgoing half of a conversation: the queue of actions, and the unanswered frames."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ._wire import OVERHEAD, batch_frame, element
 
 __all__ = ["DEFAULT_FRAME_BYTES", "Entry", "Outbox", "TooLargeError"]
 
-# One action on its way out: the id of the dispatch that it resolves or else zero, its bytes as an element of a batch, and the id
-# of the command whose answer is waited for or else zero.
+# One outgoing action: the id of the dispatch that it resolves, or zero; its bytes as an element of
+# a batch; and the id of the command whose answer is awaited, or zero.
 Entry = tuple[int, bytes, int]
 
 DEFAULT_FRAME_BYTES = 1 << 20
@@ -24,33 +24,34 @@ class TooLargeError(ValueError):
 
 
 class Outbox:
-    """Actions in, frames out, as far as the window allows; the rules stand in `_core.py`."""
+    """Turns actions into frames, as far as the window allows; `_core.py` has the rules."""
 
     def __init__(self, waiters: dict[int, Any]) -> None:
         self.state = State.LOST
         # Set by the welcome.
         self.frame_window = 2
         self.max_frame_bytes = DEFAULT_FRAME_BYTES
-        # Sequences, of this stream.
+        # Sequences of this stream.
         self._sent = 0
         self._sent_answered = 0  # by the broker
         self._received = 0
-        self._received_answered = 0  # by us
-        # On their way out.
+        self._received_answered = 0  # by this instance
+        # Outgoing.
         self._outbound: deque[Entry] = deque()
         self._unanswered: deque[tuple[int, list[Entry]]] = deque()
         self._waiters = waiters
-        self._in_flight: set[int] = set()  # ids of commands that were sent and wait for their answer
-        # Two counters with one writer each, so that neither loses an update.
+        # The ids of commands that were sent and wait for their answer.
+        self._in_flight: set[int] = set()
+        # Two counters with one writer each, so that no update is lost.
         self._commanded_bytes = 0
         self._sent_bytes = 0
 
     def command(self, action: handler_pb2.Action, waiter: Any = None) -> None:
-        """Queues a command, in order with everything else that is queued. One thread at a time.
+        """Queues a command behind everything that is queued. One thread at a time.
 
         Args:
-            action: The action that holds the command; the command's id is set when its answer is waited for.
-            waiter: What `Received.answers` and `lost` hand back for this command.
+            action: The action with the command; the command's id is set when its answer is awaited.
+            waiter: Returned by `Received.answers` and `lost` for this command.
 
         Raises:
             TooLargeError: The command is larger than a frame may be.
@@ -58,7 +59,8 @@ class Outbox:
         data = element(action)
         if len(data) > self.max_frame_bytes - OVERHEAD:
             raise TooLargeError(
-                f"{len(data)} bytes are more than the broker takes at once ({self.max_frame_bytes}, its setting max-frame)"
+                f"command: has {len(data)} bytes, more than a frame may have (send less, or raise the broker's setting max-frame,"
+                f" now {self.max_frame_bytes})"
             )
         number = 0
         if waiter is not None:
@@ -67,8 +69,8 @@ class Outbox:
         self._commanded_bytes += len(data)
         self._outbound.append((0, data, number))
 
-    def surrender(self) -> list[Entry]:
-        """Gives up the commands that wait, because the stream is lost and another conversation can send them.
+    def take_unsent(self) -> list[Entry]:
+        """Takes the unsent commands, which another conversation can send.
 
         Returns:
             The commands, in order.
@@ -83,17 +85,17 @@ class Outbox:
                 entries.append(entry)
         return entries
 
-    def adopt(self, entries: list[Entry]) -> None:
+    def requeue(self, entries: list[Entry]) -> None:
         """Queues the commands of another conversation. One thread at a time, as for `command`.
 
         Args:
-            entries: What the other surrendered.
+            entries: The unsent commands.
         """
         self._commanded_bytes += sum(len(entry[1]) for entry in entries)
         self._outbound.extend(entries)
 
     def unconfirmed(self) -> dict[int, bytes]:
-        """The results that are queued, or were sent and not answered, by the dispatch's id. Allowed from any thread."""
+        """Returns the unanswered and unsent results by the dispatch's id. Safe from any thread."""
         results = {}
         waiting = self._outbound.copy()
         for _, entries in self._unanswered.copy():
@@ -102,7 +104,7 @@ class Outbox:
         return results
 
     def next_frame(self) -> bytes | None:
-        """Puts what is queued into the next batch frame.
+        """Puts the queued actions into the next batch frame.
 
         Returns:
             The frame, or None when there is nothing to send or the window is full.
@@ -111,7 +113,8 @@ class Outbox:
         if not outbound or self.blocked:
             return None
         entries: list[Entry] = []
-        # Here before they are gone from the queue, so that whoever looks for a result meanwhile finds it.
+        # Stored here before it leaves the queue, so that another thread that looks for a result
+        # finds it.
         self._unanswered.append((self._sent + 1, entries))
         room = self.max_frame_bytes - OVERHEAD
         while outbound:
@@ -131,7 +134,7 @@ class Outbox:
         return batch_frame(self._sent, self._received, [entry[1] for entry in entries])
 
     def answer_due(self) -> bool:
-        """Says whether the broker has to wait for an answer before it may send its next frame.
+        """Returns whether the broker waits for an answer before it sends its next frame.
 
         Returns:
             True when a bare answer should follow soon, unless a batch does.
@@ -139,7 +142,7 @@ class Outbox:
         return self._received - self._received_answered >= self.frame_window
 
     def answer_frame(self) -> bytes | None:
-        """Makes a bare answer.
+        """Returns a bare answer.
 
         Returns:
             The frame, or None when nothing is unanswered.
@@ -160,12 +163,12 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """How many actions are queued and not sent."""
+        """The number of queued actions."""
         return len(self._outbound)
 
     @property
     def queued_bytes(self) -> int:
-        """How many bytes of commands are queued and not sent."""
+        """The number of bytes of queued commands."""
         return self._commanded_bytes - self._sent_bytes
 
     @property
@@ -175,5 +178,5 @@ class Outbox:
 
     @property
     def unanswered(self) -> int:
-        """How many frames were sent and not answered."""
+        """The number of frames that were sent and not answered."""
         return self._sent - self._sent_answered

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Python values to payloads and back: JSON text with placeholders, and the attachments beside it.
+"""Payloads: Python values as JSON with placeholders, and the attachments beside it.
 
-A payload is the JSON array of an event's or an ack's arguments. Bytes inside it travel as attachments, and the array holds
-`{"_placeholder":true,"num":N}` in their place. Values are serialised when `encode` is called, so what the caller does with them
-afterwards cannot change what is sent, and a value that cannot be sent is the caller's error and nobody else's.
+A payload is the JSON array of an event's or an ack's arguments. Bytes inside it travel as
+attachments, and the array holds `{"_placeholder":true,"num":N}` in their place. `encode` serialises
+values at once, so later changes by the caller cannot change what is sent, and a value that cannot
+be sent is an error of its caller alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _BINARY = (bytes, bytearray, memoryview)
 
 
 class Json(Protocol):
-    """A module or object that can take the place of the `json` module, such as `flask.json`."""
+    """A module or object that can replace the `json` module, such as `flask.json`."""
 
     def dumps(self, obj: Any, /, **kwargs: Any) -> str:
         """Serialises a value."""
@@ -28,17 +29,18 @@ class Json(Protocol):
 
 
 class _FoundBinary(Exception):  # noqa: N818 - a signal, not an error
-    """Says that the quick encoder met bytes, so the encoder with attachments has to take over."""
+    """Raised by the quick encoder for bytes, which need the encoder with attachments."""
 
 
 def arguments(values: Sequence[Any]) -> list[Any]:
-    """Turns what was passed to `emit`, or returned by a handler, into the list of arguments on the wire.
+    """Converts what was passed to `emit`, or returned by a handler, to a list of arguments.
 
     Args:
-        values: The values after the event's name, or the returned value alone.
+        values: The values after the event's name, or the return value alone.
 
     Returns:
-        Nothing for a lone None, the items of a lone tuple, and otherwise the values as they are; a list is one argument.
+        Nothing for a lone None, the items of a lone tuple, and otherwise the values as they are; a
+        list is one argument.
     """
     if len(values) == 1:
         value = values[0]
@@ -53,16 +55,16 @@ def arguments(values: Sequence[Any]) -> list[Any]:
 def _quick_default(value: Any) -> NoReturn:
     if isinstance(value, _BINARY):
         raise _FoundBinary
-    raise TypeError(f"a value of type {type(value).__name__} cannot be sent as JSON")
+    raise TypeError(f"payload: a value of type {type(value).__name__} cannot be sent as JSON (convert it first)")
 
 
-# Text goes out as UTF-8 and not as escapes: smaller, and what the reference server does.
+# Text is sent as UTF-8 and not as escapes: shorter, and what the reference server does.
 _quick_encode = stdlib_json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_quick_default).encode
 _quick_decode = stdlib_json.JSONDecoder().decode
 
 
 class Codec:
-    """Encodes and decodes payloads, with the `json` module or a stand-in for it."""
+    """Encodes and decodes payloads, with the `json` module or a replacement."""
 
     def __init__(self, json: Json | None = None) -> None:
         standard: Any = stdlib_json
@@ -89,7 +91,8 @@ class Codec:
         except _FoundBinary:
             return _guarded(_encode_binary, values)
         except (ValueError, RecursionError):
-            # Lone surrogates, which have no UTF-8, and values that JSON has no words for, such as NaN or a circle.
+            # Lone surrogates, which have no UTF-8, and values that JSON cannot represent, such as
+            # NaN or a circle.
             return _guarded(_encode_escaped, values)
 
     def decode(self, payload: bytes, attachments: Sequence[bytes] = ()) -> list[Any]:
@@ -103,7 +106,7 @@ class Codec:
             The arguments.
 
         Raises:
-            ValueError: The payload is not a JSON array, or is more than Python takes.
+            ValueError: The payload is not a JSON array, or exceeds a limit of Python.
         """
         if not payload:
             return []
@@ -117,9 +120,9 @@ class Codec:
             else:
                 values = self._json.loads(payload.decode())
         except RecursionError as error:
-            raise ValueError("the payload is nested too deeply") from error
+            raise ValueError("payload: is nested too deeply") from error
         if type(values) is not list:
-            raise ValueError("the payload is not a JSON array")
+            raise ValueError("payload: is not a JSON array")
         return values
 
     def value(self, value: Any) -> bytes:
@@ -136,30 +139,30 @@ class Codec:
         """
         payload, attachments = self.encode([value])
         if attachments:
-            raise TypeError("bytes cannot be sent here, only what JSON has words for")
+            raise TypeError("payload: bytes cannot be sent here, only values that JSON can represent")
         return payload[1:-1]
 
     def _encode_custom(self, values: Sequence[Any]) -> tuple[bytes, Sequence[bytes]]:
-        assert self._json is not None  # noqa: S101 - asked by the caller
+        assert self._json is not None  # noqa: S101 - checked by the caller
         attachments: list[bytes] = []
         text = self._json.dumps(_take_out(values, attachments))
-        if "NaN" in text or "Infinity" in text:  # perhaps in a string
+        if "NaN" in text or "Infinity" in text:  # possibly in a string
             stdlib_json.loads(text, parse_constant=_no_constant)
         return text.encode(), attachments
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} has no word in JSON")
+    raise ValueError(f"JSON cannot represent {name}")
 
 
 def _guarded(
     encode: Callable[[Sequence[Any]], tuple[bytes, Sequence[bytes]]], values: Sequence[Any]
 ) -> tuple[bytes, Sequence[bytes]]:
-    """Turns what the encoders say about unsendable values into the one error that callers are promised."""
+    """Turns the errors of encoders into the one error that callers expect."""
     try:
         return encode(values)
     except (ValueError, RecursionError) as error:
-        raise TypeError(f"the value cannot be sent as JSON: {error}") from error
+        raise TypeError(f"payload: the value cannot be sent as JSON: {error}") from error
 
 
 def _encode_binary(values: Sequence[Any]) -> tuple[bytes, Sequence[bytes]]:
@@ -185,7 +188,7 @@ def _encode_escaped(values: Sequence[Any]) -> tuple[bytes, Sequence[bytes]]:
 
 
 def _take_out(value: Any, attachments: list[bytes]) -> Any:
-    """Returns a copy of the value with placeholders for bytes, for encoders without a hook of ours."""
+    """Returns a copy of the value with placeholders for bytes, for replacements of `json`."""
     if isinstance(value, _BINARY):
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}
@@ -201,7 +204,7 @@ def _placeholder_hook(attachments: Sequence[bytes]) -> Callable[[dict[str, Any]]
         if value.get("_placeholder") is True:
             number = value.get("num")
             if type(number) is not int or not 0 <= number < len(attachments):
-                raise ValueError(f"there is no attachment with the number {number!r}")
+                raise ValueError(f"payload: there is no attachment with the number {number!r}")
             return attachments[number]
         return value
 

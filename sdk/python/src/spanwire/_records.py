@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the conversation knows of a socket and of a dispatch, and what it makes of a frame."""
+"""The records of a conversation: a socket, a dispatch, and the contents of a frame."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Dispatch", "Home", "Kind", "Received", "Recent", "SocketState", "Sta
 
 Kind = Literal["event", "connect", "disconnect", "room", "message"]
 
-# How many ids of messages are remembered, to tell that one came before.
+# The number of message ids that are remembered to recognise a repeated one.
 _RECENT = 1024
 
 
 class State(enum.Enum):
-    """Where the conversation stands."""
+    """The state of the conversation."""
 
     LOST = "lost"
     OPENING = "opening"
@@ -27,22 +27,23 @@ class State(enum.Enum):
 
 
 class SocketState:
-    """What this process knows of one socket.
+    """The state of one socket in this process.
 
     Attributes:
         id: The socket's id.
         namespace: The socket's namespace.
-        handshake: The introduction's handshake, as it came.
-        data: What is kept with the socket, as JSON, and its version, as this process knows them.
+        handshake: The handshake of the introduction.
+        data: The data that is stored with the socket, as JSON, and its version, as far as this
+            process knows.
         recovered: Whether the client resumed the socket.
-        refused: Whether a handler did not let the socket in.
-        gone: Whether the socket is not there any more.
-        left: The rooms that the socket was in when it went.
-        queue: What waits for its turn, in order: dispatches and, from the shell, its own tasks.
-        busy: Whether something of the socket is running or about to. Kept by the crew.
-        current: The dispatch that is running, for redeliveries of it.
-        generation: The stream that the socket was last met on.
-        facade: What the layers above keep of the socket.
+        refused: Whether a handler refused the socket.
+        gone: Whether the socket has disconnected.
+        left: The rooms that the socket was in when it disconnected.
+        queue: The items that wait for their turn, in order: dispatches and tasks of the shell.
+        busy: Whether an item of the socket runs or is about to. Kept by the scheduler.
+        current: The dispatch that runs, for redeliveries of it.
+        generation: The stream that the socket arrived on last.
+        facade: The object that the layers above keep for the socket.
     """
 
     __slots__ = (
@@ -77,7 +78,7 @@ class SocketState:
         self.facade: Any = None
 
     def keep(self, data: bytes, version: int) -> None:
-        """Remembers what is kept with the socket, unless something later is known.
+        """Stores data of the socket, unless a later version is known.
 
         Args:
             data: The data as JSON.
@@ -88,13 +89,13 @@ class SocketState:
 
 
 class Recent:
-    """The ids of the messages that came last: an instance that is attached to several replicas gets each over all of them."""
+    """The ids of recent messages; each attached replica delivers every message."""
 
     def __init__(self) -> None:
         self._ids: dict[int, object] = {}
 
     def seen(self, number: int) -> bool:
-        """Says whether an id came before, and remembers it. Allowed from any thread.
+        """Returns whether an id came before, and remembers it. Safe from any thread.
 
         Args:
             number: The dispatch's id.
@@ -103,7 +104,7 @@ class Recent:
             True when it did.
         """
         mine = object()
-        # One step, so that of two threads with the same id only one is the first.
+        # One step, so that of two threads with the same id exactly one is the first.
         if self._ids.setdefault(number, mine) is not mine:
             return True
         if len(self._ids) > _RECENT:
@@ -112,7 +113,7 @@ class Recent:
 
 
 class Home(Protocol):
-    """What a dispatch comes from and its result goes to: a conversation, or what stands in for one."""
+    """The origin of a dispatch and the receiver of its result: a conversation or a substitute."""
 
     generation: int
     state: State
@@ -120,7 +121,7 @@ class Home(Protocol):
     link: Any
 
     def stale(self, dispatch: Dispatch) -> bool:
-        """Says whether the dispatch must not start any more."""
+        """Returns whether the dispatch must not start any more."""
 
     def resolve(self, dispatch: Dispatch, args: bytes | None = None, attachments: Sequence[bytes] = ()) -> None:
         """Resolves the dispatch."""
@@ -132,14 +133,15 @@ class Home(Protocol):
         """Resolves the dispatch as failed."""
 
     def recall(self, number: int) -> bool:
-        """Queues the remembered result of a dispatch; says whether there is one."""
+        """Queues the remembered result of a dispatch. Returns whether there is one."""
 
 
 class Dispatch:
-    """One dispatch on its way through this process.
+    """One dispatch in this process.
 
     Attributes:
-        home: The conversation that it came over, and that its result goes to; another one when it is redelivered while it runs.
+        home: The conversation that it arrived over and that its result goes to; another one after a
+            redelivery while it runs.
     """
 
     __slots__ = ("generation", "home", "id", "kind", "message", "name", "route", "socket")
@@ -150,27 +152,28 @@ class Dispatch:
         self.home = home
         self.generation = generation
         self.id = message.id
-        # The name of an event is never empty on the wire, so this tells events apart without asking for the arm.
+        # The name of an event is not empty on the wire, so this recognises events without asking
+        # for the arm.
         self.name = message.event.name
         self.kind: Kind = "event"
-        # Found by the shell, which knows the handlers.
+        # Set by the shell, which has the handlers.
         self.route: Any = None
 
 
 class Received:
-    """What a frame brought.
+    """The contents of a frame.
 
     Attributes:
         dispatches: New dispatches, in order.
-        answers: Pairs of what was given to `command` as waiter and the answer to it.
-        ordinary: Whether it was a batch, or an answer to one.
-        unlocked: Whether frames of ours were answered, so that more may be sent.
-        welcome: The welcome, when it was one.
-        draining: Whether the broker said that it is about to stop.
+        answers: Pairs of the waiter that was passed to `command` and the answer.
+        ordinary: Whether the frame is a batch, or an answer to one.
+        unlocked: Whether sent frames were answered, so that more may be sent.
+        welcome: The welcome, if the frame is one.
+        draining: Whether the broker drains.
         registered: The answer to changed registrations.
-        topology: The replicas of the cluster, when they were told.
-        fault: Something wrong with an action, for logs.
-        unknown: Whether the frame was of a kind that this version does not know.
+        topology: The replicas of the cluster, if the frame lists them.
+        fault: The fault of an action, for the log.
+        unknown: Whether this version does not know the kind of the frame.
     """
 
     __slots__ = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registering handlers with a service."""
+"""The methods that register handlers with a service."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ class Registering(ABC):
 
     @abstractmethod
     def _renew(self) -> None:
-        """Tells an attached broker of a changed table, soon."""
+        """Schedules an update of the registrations at attached brokers."""
 
     def on(self, event: str, *, namespace: Space = "/", concurrent: bool = False) -> Callable[[_H], _H]:
         """Registers the decorated function for an event.
 
-        It is called with the socket and the event's arguments. For `"*"`, every event that has no handler of its own, the name
-        comes before the arguments. Decorators can be stacked.
+        The handler receives the socket and the arguments of the event. For `"*"`, which stands for
+        every event without a handler of its own, it receives the name before the arguments.
+        Decorators can be stacked.
 
         Args:
             event: The event's name, or "*".
-            namespace: The namespace, a compiled pattern (RE2, without flags) for every one that it matches whole, or "*" for
-                every namespace that the service registers. `Socket.namespace` tells which it is.
-            concurrent: Lets the handler's events run at any time, also beside other events of the same socket and out of their
-                order.
+            namespace: The namespace, a compiled pattern (RE2, without flags) for each namespace
+                that it matches whole, or "*" for every namespace that the service registers.
+                `Socket.namespace` has the actual one.
+            concurrent: Whether the handler's events run at any time, also beside other events of
+                the same socket and out of their order.
 
         Returns:
-            The decorator; it gives the function back as it is.
+            The decorator, which returns the function unchanged.
         """
         check_registered(event, "event")
 
@@ -60,7 +62,7 @@ class Registering(ABC):
         advisory: bool = False,
         concurrent: bool = False,
     ) -> None:
-        """Registers a function, like `on` without the decorator. Allowed at any time: the brokers are told.
+        """Registers a function, like `on` without the decorator. Call it at any time.
 
         Args:
             event: The event's name, "*", "connect" or "disconnect".
@@ -74,48 +76,49 @@ class Registering(ABC):
         self._renew()
 
     def remove(self, event: str, *, namespace: Space = "/") -> None:
-        """Takes a handler back. Allowed at any time: the brokers are told, and what they had dispatched before is still handled.
+        """Removes a handler. Call it at any time; earlier dispatches are still handled.
 
         Args:
             event: The event's name, "*", "connect" or "disconnect".
             namespace: The namespace, the pattern, or "*", as it was registered.
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such handler.
         """
         self._routes.remove(event, namespace)
         self._renew()
 
     def on_any(self, handler: _H) -> _H:
-        """Has the decorated function called with each event that is handed to this process, before its handler.
+        """Registers the decorated function to observe each event before its handler runs.
 
-        It is called with the socket, the event's name and the arguments. It must not block; what it returns and raises changes
-        nothing. It registers nothing with the broker: a handler of "*" does.
+        It receives the socket, the event's name and the arguments. It must not block; its return
+        value and its exceptions have no effect. It registers nothing with the broker; a handler of
+        "*" does.
         """
         self._incoming.append(check_callable(handler, "handler"))
         return handler
 
     def on_any_outgoing(self, handler: _H) -> _H:
-        """Has the decorated function called with each event that this process emits, before it is sent.
+        """Registers the decorated function to observe each event before this process sends it.
 
-        It is called with the `Target`, the event's name and the arguments. It must not block; what it returns and raises changes
-        nothing.
+        It receives the `Target`, the event's name and the arguments. It must not block; its return
+        value and its exceptions have no effect.
         """
         self._outgoing.append(check_callable(handler, "handler"))
         return handler
 
     def on_message(self, name: str, *, namespace: Space = "/") -> Callable[[_H], _H]:
-        """Registers the decorated function for messages that other instances send with `server_side_emit`.
+        """Registers the decorated function for messages from `server_side_emit`.
 
-        It is called with the `Message` and its arguments; what it returns is the ack. Messages are handled at the same time as
-        others and as events.
+        It receives the `Message` and its arguments; its return value is the ack. Messages run at
+        the same time as other messages and events.
 
         Args:
-            name: The message's name, or "*" for all that have no handler of their own.
+            name: The message's name, or "*" for all messages without a handler of their own.
             namespace: The namespace, a compiled pattern, or "*", as for `on`.
 
         Returns:
-            The decorator; it gives the function back as it is.
+            The decorator, which returns the function unchanged.
         """
         check_registered(name, "message")
 
@@ -127,18 +130,20 @@ class Registering(ABC):
         return decorate
 
     def on_room(self, change: str = ANY, *, namespace: Space = "/") -> Callable[[_H], _H]:
-        """Registers the decorated function to be told what happens to rooms.
+        """Registers the decorated function for changes of rooms.
 
-        It is told in order with the events of the socket that caused it, and called with the socket and the room. For "*", the
-        change comes before the room. A socket's own room is told of too.
+        Changes arrive in order with the events of the socket that caused them. The handler receives
+        the socket and the room; for "*" it receives the change before the room. A socket's own room
+        is included.
 
         Args:
-            change: "joined" or "left"; "created" or "deleted", when the socket is the first or was the last of its replica in the
-                room; or "*" for all that have no handler of their own.
+            change: "joined" or "left"; "created" or "deleted", when the socket is the first or was
+                the last of its replica in the room; or "*" for all changes without a handler of
+                their own.
             namespace: The namespace, a compiled pattern, or "*", as for `on`.
 
         Returns:
-            The decorator; it gives the function back as it is.
+            The decorator, which returns the function unchanged.
         """
         check_registered(change, "room change")
 
@@ -158,18 +163,20 @@ class Registering(ABC):
     def on_connect(
         self, handler: Any = None, /, *, namespace: Space = "/", connect_order: int = 0, advisory: bool = False
     ) -> Any:
-        """Registers the decorated function to be asked about each socket that connects.
+        """Registers the decorated function to accept or refuse each socket that connects.
 
-        It is called with the socket and the client's auth, if it takes both. It refuses by returning False or raising
-        `ConnectionRefusedError`.
+        It receives the socket and the client's auth, if it takes both. It refuses by returning
+        False or raising `ConnectionRefusedError`.
 
         Args:
             handler: The function, when used without parentheses.
             namespace: The namespace, a compiled pattern, or "*", as for `on`.
-            connect_order: When this service is asked about a connect that several services handle: those with a lower number
-                first, those with the same at the same time. The first refusal ends the asking.
-            advisory: Whether the service is only told of connects: it hears of a socket when the other services have accepted it,
-                and neither a refusal, an exception nor the absence of the service holds or refuses a connect.
+            connect_order: The order among several services that handle the connect: those with a
+                lower number first, those with the same number at the same time. The first refusal
+                ends it.
+            advisory: Whether connects do not depend on this service: it is notified of a socket
+                when the other services have accepted it, and neither a refusal, an exception nor
+                the absence of the service delays or refuses a connect.
 
         Returns:
             The function, or the decorator.
@@ -183,9 +190,10 @@ class Registering(ABC):
     def on_disconnect(self, /, *, namespace: Space = "/") -> Callable[[_H], _H]: ...
 
     def on_disconnect(self, handler: Any = None, /, *, namespace: Space = "/") -> Any:
-        """Registers the decorated function to be told of each socket that has gone.
+        """Registers the decorated function for each socket that has disconnected.
 
-        It is called with the socket and the reason, if it takes both. `Socket.rooms` tells the rooms that the socket was in.
+        It receives the socket and the reason, if it takes both. `Socket.rooms` returns the rooms
+        that the socket was in.
 
         Args:
             handler: The function, when used without parentheses.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A socket wherever it lives, as it was found."""
+"""A socket on any replica, as a query found it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._target import Target
-from ._words import Handshake
+from ._values import Handshake
 from .exceptions import AckTimeoutError
 
 __all__ = ["RemoteSocket"]
 
 
 class RemoteSocket:
-    """What the cluster knew of one socket when it was asked. Its methods reach the socket, as those of `Socket` do.
+    """The state of one socket at the time of a query.
+
+    Its methods reach the socket, as those of `Socket` do.
 
     Attributes:
         id: The socket's id.
         namespace: The socket's namespace.
         rooms: The rooms that it was in, its own first.
-        handshake: What the browser sent when it connected. The auth payload and the headers Cookie and Authorization are left out
-            unless the service asked for credentials.
-        data: What handlers keep with the socket; an empty dict when there is nothing.
+        handshake: The handshake of the browser. The auth payload and the headers Cookie and
+            Authorization are absent unless the service registered with `credentials`.
+        data: The data that handlers stored with the socket; an empty dict by default.
         data_version: The version of the data; 0 when none was ever set.
-        replica: The replica that the socket lives on.
-        transport: The present transport: "polling" or "websocket". That of the handshake is the first one.
+        replica: The replica that has the socket.
+        transport: The present transport: "polling" or "websocket". The handshake has the first one.
     """
 
     __slots__ = ("_target", "data", "data_version", "handshake", "id", "namespace", "replica", "rooms", "transport")
@@ -60,10 +62,10 @@ class RemoteSocket:
         """Bounds the wait for acks.
 
         Args:
-            seconds: How long to wait.
+            seconds: How long to wait, in seconds.
 
         Returns:
-            The socket again, with the bound.
+            The socket with the bound.
         """
         return RemoteSocket(
             self._target.timeout(seconds),
@@ -90,7 +92,10 @@ class RemoteSocket:
         self._target.emit(event, *args)
 
     def emit_with_ack(self, event: str, *args: Any) -> list[Any]:
-        """Sends an event to the socket and waits for what its client answers. Not for coroutines.
+        """Sends an event to the socket and waits for its ack.
+
+        The method blocks and cannot be cancelled, so it refuses to run on an event loop: use
+        `asyncio.to_thread` there.
 
         Args:
             event: The event's name.
@@ -100,12 +105,12 @@ class RemoteSocket:
             The arguments of the ack.
 
         Raises:
-            AckTimeoutError: No answer came in time, or the socket has gone.
-            BrokerUnavailableError: The stream broke meanwhile.
+            AckTimeoutError: No ack arrived in time, or the socket has disconnected.
+            BrokerUnavailableError: The stream broke before the answer arrived.
         """
         acks = self._target.emit_with_ack(event, *args).acks
         if not acks:
-            raise AckTimeoutError(f"{event!r} was not answered by {self.id!r} in time", event=event)
+            raise AckTimeoutError(f"emit with ack: socket {self.id!r} did not answer {event!r} in time", event=event)
         return acks[0].args
 
     def join(self, rooms: str | Iterable[str]) -> None:
@@ -117,7 +122,7 @@ class RemoteSocket:
         self._target.sockets_join(rooms)
 
     def leave(self, rooms: str | Iterable[str]) -> None:
-        """Takes the socket out of rooms.
+        """Removes the socket from rooms.
 
         Args:
             rooms: One room or several.
@@ -125,9 +130,10 @@ class RemoteSocket:
         self._target.sockets_leave(rooms)
 
     def disconnect(self, close: bool = False) -> None:
-        """Ends the socket; its browser does not reconnect by itself.
+        """Disconnects the socket; its browser does not reconnect by itself.
 
         Args:
-            close: Closes the whole session too, and with it the client's sockets of other namespaces.
+            close: Whether to close the whole session too, with the client's sockets of other
+                namespaces.
         """
         self._target.disconnect_sockets(close)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which handler an event goes to.
+"""Routes: which handler an event goes to.
 
-The order of precedence: the event by name in its namespace, `*` in its namespace; then the same two of each pattern that matches
-the namespace, in the order in which they were registered; then those of namespace `*`. A `*` never stands for connect or
-disconnect.
+The order of precedence: the event by name in its namespace, `*` in its namespace; then the same two
+of each pattern that matches the namespace, in the order of registration; then those of namespace
+`*`. A `*` never stands for connect or disconnect.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ ANY = "*"
 LIFECYCLE = ("connect", "disconnect")
 CHANGES = ("created", "deleted", "joined", "left")
 _RESERVED = RESERVED - {*LIFECYCLE}
-_MOST_FOUND = 4096
+_MAX_FOUND = 4096
 
 Handler = Callable[..., Any]
 
 
 class Route:
-    """One registered handler and what is known of it.
+    """One registered handler and its properties.
 
     Attributes:
         handler: The function.
         event: The event that it was registered for.
-        named: Whether the event's name goes before the arguments, as for `*`.
+        named: Whether the event's name precedes the arguments, as for `*`.
         asynchronous: Whether the function is a coroutine function.
         parameters: How many positional arguments it takes at most; None means any number.
-        order: When the service is asked about a connect, among services.
-        advisory: Whether nothing waits for the answer to a connect.
+        order: The order among services that handle the connect.
+        advisory: Whether connects do not depend on the handler.
         concurrent: Whether its events run at any time, also beside others of the same socket.
-        held: How many threads are in the handler, beside leaders. Kept by the crew.
-        slow: How many of its next events go to threads of their own, because it kept the leader. Kept by the crew.
-        strikes: What `slow` was set to last. Kept by the crew.
-        struck: When, on the monotonic clock. Kept by the crew.
+        held: How many threads run the handler, beside leaders. Kept by the scheduler.
+        slow: How many of its next events go to threads of their own, because it blocked a leader.
+            Kept by the scheduler.
+        penalty: The last value that `slow` was set to. Kept by the scheduler.
+        penalized_at: The time of that, on the monotonic clock. Kept by the scheduler.
     """
 
     __slots__ = (
@@ -55,9 +56,9 @@ class Route:
         "named",
         "order",
         "parameters",
+        "penalized_at",
+        "penalty",
         "slow",
-        "strikes",
-        "struck",
     )
 
     def __init__(self, handler: Handler, event: str) -> None:
@@ -71,12 +72,12 @@ class Route:
         self.concurrent = False
         self.held = 0
         self.slow = 0
-        self.strikes = 0
-        self.struck = 0.0
+        self.penalty = 0
+        self.penalized_at = 0.0
 
 
 def is_async(handler: Handler) -> bool:
-    """Says whether calling the handler makes a coroutine, for functions, partials and callable objects.
+    """Returns whether a handler is a coroutine function, also as a partial or callable object.
 
     Args:
         handler: The handler.
@@ -85,21 +86,21 @@ def is_async(handler: Handler) -> bool:
         True when the result has to be awaited.
     """
     return inspect.iscoroutinefunction(inspect.unwrap(handler)) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - the method itself is what is looked at
+        getattr(handler, "__call__", None)  # noqa: B004 - the method itself is inspected
     )
 
 
 def positional(handler: Handler) -> int | None:
-    """Counts the positional arguments that a handler takes.
+    """Returns how many positional arguments a handler takes.
 
-    Looking at the signature, rather than calling and catching TypeError, keeps a TypeError inside the handler from
-    calling it twice.
+    The signature is read rather than catching TypeError from a call, so that a TypeError inside the
+    handler does not call it twice.
 
     Args:
         handler: The handler.
 
     Returns:
-        The highest number that can be passed; None when it takes any number, or when nobody can tell.
+        The highest number that can be passed; None when there is no limit, or it is unknown.
     """
     try:
         parameters = inspect.signature(handler).parameters.values()
@@ -111,11 +112,12 @@ def positional(handler: Handler) -> int | None:
 
 
 class Table:
-    """Handlers by namespace and name: of events, of messages, or of what happens to rooms."""
+    """Handlers by namespace and name: of events, of messages, or of changes of rooms."""
 
     def __init__(self) -> None:
         self._routes: dict[Space, dict[str, Route]] = {}
-        self._patterns: dict[re.Pattern[str], re.Pattern[str]] = {}  # as registered, and as the broker reads it
+        # As registered, and as the broker reads it.
+        self._patterns: dict[re.Pattern[str], re.Pattern[str]] = {}
         self._found: dict[tuple[str, str], Route | None] = {}
 
     @property
@@ -128,7 +130,7 @@ class Table:
         return set(self._routes.get(namespace, ()))
 
     def add(self, name: str, route: Route, namespace: Space) -> None:
-        """Registers a handler; a later one takes the place of an earlier one.
+        """Registers a handler; a later one replaces an earlier one.
 
         Args:
             name: The name, or "*".
@@ -136,11 +138,11 @@ class Table:
             namespace: The namespace, a pattern, or "*".
 
         Raises:
-            ValueError: The namespace is not one, or the pattern is none that the broker can be told.
+            ValueError: The namespace or the pattern is not valid.
         """
         check_space(namespace)
         if not isinstance(namespace, str):
-            # The broker's \d, \w and \s know ASCII only.
+            # The broker's \\d, \\w and \\s match ASCII only.
             self._patterns = {**self._patterns, namespace: re.compile(pattern_source(namespace), re.ASCII)}
         elif namespace != ANY and not namespace.startswith("/"):
             raise ValueError(f"namespace {namespace!r}: does not begin with a slash (pass {'/' + str(namespace)!r})")
@@ -148,19 +150,19 @@ class Table:
         self._found.clear()
 
     def remove(self, name: str, namespace: Space) -> None:
-        """Takes a handler back.
+        """Removes a handler.
 
         Args:
             name: The name, or "*".
             namespace: The namespace, the pattern, or "*".
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such handler.
         """
         routes = self._routes.get(namespace, {})
         if name not in routes:
             raise KeyError(f"remove: no handler of {name!r} is registered in namespace {namespace!r}")
-        # Replaced rather than changed, since events are looked up meanwhile.
+        # Replaced rather than changed, since other threads look events up meanwhile.
         left = {other: route for other, route in routes.items() if other != name}
         if left:
             self._routes[namespace] = left
@@ -171,28 +173,28 @@ class Table:
         self._found.clear()
 
     def get(self, namespace: Space, name: str) -> Route | None:
-        """The handler that was registered for exactly this."""
+        """Returns the handler that was registered with exactly this namespace and name."""
         return self._routes.get(namespace, {}).get(name)
 
     def find(self, namespace: str, name: str) -> Route | None:
-        """Finds the handler of something that came.
+        """Finds the handler of a dispatch.
 
         Args:
             namespace: The socket's namespace.
-            name: Its name, "connect" or "disconnect".
+            name: The name of the event, "connect" or "disconnect".
 
         Returns:
-            The route, or None when nobody handles it.
+            The route, or None without a handler.
         """
         key = (namespace, name)
         try:
             return self._found[key]
         except KeyError:
             route = self._search(namespace, name)
-            # Names come from browsers, so only what leads to a handler by its own name may grow this table; and so do names of
-            # namespaces that match a pattern.
+            # Browsers choose event names and the namespaces of patterns, so only names with a
+            # handler of their own are added to this table, which is bounded.
             if route is not None and not route.named:
-                if len(self._found) >= _MOST_FOUND:
+                if len(self._found) >= _MAX_FOUND:
                     self._found.clear()
                 self._found[key] = route
             return route
@@ -215,10 +217,10 @@ class Routes:
     """The handlers of a service.
 
     Attributes:
-        events: Those of events, connects and disconnects.
-        messages: Those of messages.
-        rooms: Those of what happens to rooms.
-        namespaces: Namespaces to register beside those that have handlers of their own.
+        events: The handlers of events, connects and disconnects.
+        messages: The handlers of messages.
+        rooms: The handlers of changes of rooms.
+        namespaces: The namespaces to register beside those that have handlers of their own.
     """
 
     def __init__(self, namespaces: Iterable[Space] = ()) -> None:
@@ -245,15 +247,15 @@ class Routes:
             event: The event's name, "connect", "disconnect", or "*".
             handler: The function.
             namespace: The namespace, a pattern, or "*".
-            order: When the service is asked about a connect, among services.
-            advisory: Whether nothing waits for the answer to a connect.
+            order: The order among services that handle the connect.
+            advisory: Whether connects do not depend on the handler.
             concurrent: Whether its events run at any time.
 
         Returns:
             The route.
 
         Raises:
-            ValueError: The name is one that Socket.IO keeps for itself, or the namespace is not one.
+            ValueError: Socket.IO reserves the name, or the namespace is not valid.
         """
         if check_registered(event, "event") in _RESERVED:
             raise ValueError(f"event name {event!r}: reserved by Socket.IO itself (choose another name)")
@@ -282,14 +284,14 @@ class Routes:
             namespace: The namespace, a pattern, or "*".
 
         Raises:
-            ValueError: The name is one that Socket.IO keeps for itself, or the namespace is not one.
+            ValueError: Socket.IO reserves the name, or the namespace is not valid.
         """
         if not check_registered(name, "message") or name in RESERVED:
             raise ValueError(f"message name {name!r}: empty, or reserved by Socket.IO itself (choose another name)")
         self.messages.add(name, Route(check_callable(handler, "handler"), name), namespace)
 
     def add_room(self, change: str, handler: Handler, namespace: Space) -> None:
-        """Registers a handler of what happens to rooms.
+        """Registers a handler of changes of rooms.
 
         Args:
             change: "created", "deleted", "joined", "left", or "*".
@@ -297,21 +299,21 @@ class Routes:
             namespace: The namespace, a pattern, or "*".
 
         Raises:
-            ValueError: The change is not one, or the namespace is not.
+            ValueError: The change or the namespace is not valid.
         """
         if check_registered(change, "room change") not in (*CHANGES, ANY):
             raise ValueError(f"room change {change!r}: unknown (pass one of {', '.join(CHANGES)}, or '*' for all)")
         self.rooms.add(change, Route(check_callable(handler, "handler"), change), namespace)
 
     def remove(self, event: str, namespace: Space) -> None:
-        """Takes the handler of an event back. The namespace of the last one stays registered.
+        """Removes the handler of an event. The namespace of the last one stays registered.
 
         Args:
             event: The event's name, "connect", "disconnect", or "*".
             namespace: The namespace, the pattern, or "*".
 
         Raises:
-            KeyError: There is none.
+            KeyError: There is no such handler.
         """
         self.events.remove(event, namespace)
         if not self.registrations():
@@ -322,11 +324,11 @@ class Routes:
         return self.events.find(namespace, event)
 
     def registrations(self) -> list[handler_pb2.Registration]:
-        """Describes the handlers in the contract's terms.
+        """Returns the handlers as registrations of the contract.
 
         Returns:
-            One registration per namespace, sorted, then those of the patterns. Namespace "*" stands for every one that is named
-            elsewhere.
+            One registration per namespace, sorted, then those of the patterns. Namespace "*" stands
+            for every namespace that is named elsewhere.
         """
         with_handlers = self.events.namespaces | self.messages.namespaces | self.rooms.namespaces
         known = set(self.namespaces) | with_handlers
@@ -355,7 +357,7 @@ class Routes:
             connect=asked is not None,
             connect_order=0 if asked is None else asked.order,
             connect_advisory=asked is not None and asked.advisory,
-            # Always asked for: it is also how this process learns to forget a socket.
+            # Always registered, since a disconnect is also the signal to forget the socket.
             disconnect=True,
             room_events=bool(names(self.rooms)),
             messages=sorted(names(self.messages)),

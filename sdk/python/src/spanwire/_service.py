@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service: handlers by name, and the link that brings them their events."""
+"""The service: handlers by name, and the links that bring their events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import atexit
 import builtins
 import contextlib
 import functools
-import logging
 import os
 import secrets
 import signal
@@ -18,11 +17,12 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from . import _log
 from ._checks import Space, check_name, check_seconds
+from ._invoker import Invoker
 from ._link import Link
 from ._links import Links
 from ._payloads import Codec, Json
-from ._performer import Performer
 from ._proto import handler_pb2
 from ._registering import Registering
 from ._routes import Routes
@@ -33,15 +33,14 @@ from .exceptions import RegistrationError
 
 __all__ = ["Service"]
 
-log = logging.getLogger("spanwire")
-
 _PROTOCOL_VERSION = 1
 _BuiltinRefused = builtins.ConnectionRefusedError
-_RENEW_AFTER = 0.05  # seconds, so that handlers that are registered one after another cost one new stream
+# Seconds, so that handlers registered one after another cost one new stream.
+_RENEW_AFTER = 0.05
 
 
 class Service(Registering, Verbs):
-    """A named kind of handler: register functions for events, then `run()` it.
+    """A named kind of handler: register functions for events, then call `run()`.
 
     Example::
 
@@ -53,35 +52,40 @@ class Service(Registering, Verbs):
 
         service.run()
 
-    Handlers of one socket run one after another, in the order the browser sent the events; handlers of different sockets at the
-    same time. A handler may block, and emit from anywhere; what it emits before it returns reaches the browser before its ack
-    does, and what it returns is the ack. `async def` handlers run on one event loop.
+    Handlers of one socket run one after another, in the order in which the browser sent the events;
+    handlers of different sockets run at the same time. A handler may block, and emit from anywhere;
+    what it emits before it returns reaches the browser before its ack does, and its return value is
+    the ack. `async def` handlers run on one event loop.
 
-    An event is handed out at least once: when the stream breaks before its result arrived, it may come again, here or to
-    another instance.
+    An event is delivered at least once: when the stream breaks before its result has arrived, the
+    broker may deliver it again, to this or another instance.
 
     Args:
         name: The service's name; instances with the same name share its events.
-        address: Where the brokers' doors for services are, with commas between several; `SPANWIRE_ADDRESS` when None. One is
-            enough: the service learns of the other replicas, and attaches to each.
+        address: The brokers' addresses for services, with commas between several;
+            `SPANWIRE_ADDRESS` when None. One is enough: the broker lists the other replicas, and
+            the service attaches to each.
         workers: How many handlers may block at the same time.
-        window: How many events may be open here; zero means the broker's default.
-        at_most_once: Drops events whose instance went away, rather than handing them out again.
-        credentials: Asks for the headers Cookie and Authorization of handshakes.
-        one_replica: Attaches to the addresses that are given only, not to the other replicas that the broker tells of.
-        namespaces: Namespaces, or patterns, to register beside those that have handlers of their own, for handlers of
-            namespace "*".
-        json: A stand-in for the `json` module.
-        drain_timeout: How long stopping waits for running handlers, in seconds.
-        retire: Whether the service retires when its last instance stops: connects no longer wait for it, and its queued events
-            are dropped. For services that are renamed or removed, and for development. `SPANWIRE_RETIRE` when None.
+        window: How many events may be open in this instance; zero means the broker's default.
+        at_most_once: Whether events whose instance is gone are dropped rather than redelivered.
+        credentials: Whether handshakes include the headers Cookie and Authorization.
+        one_replica: Whether to attach only to the given addresses, and not to the other replicas
+            that the broker lists.
+        namespaces: Namespaces or patterns to register beside those that have handlers of their own,
+            for handlers of namespace "*".
+        json: A replacement for the `json` module.
+        drain_timeout: How long `stop` waits for running handlers, in seconds.
+        retire: Whether the service retires when its last instance stops: connects no longer wait
+            for it, and its queued events are dropped. For services that are renamed or removed, and
+            for development. `SPANWIRE_RETIRE` when None.
         emit_timeout: How long an emit waits while the queue to the broker is full, in seconds.
-        max_queue_bytes: How many bytes of emits may wait for the broker.
-        token: The secret for the services' door; a function that is asked for it each time that a stream is opened; or the path
-            of a file that is read each time. `SPANWIRE_TOKEN` when None.
+        max_queue_bytes: How many bytes of emits may be queued for the broker.
+        token: The token for the brokers' service listener; a function that returns it, called each
+            time that a stream is opened; or the path of a file that is read each time.
+            `SPANWIRE_TOKEN` when None.
         tls_ca: A file with the certificates to trust; `SPANWIRE_TLS_CA` when None.
-        tls_cert: A file with the certificate to show, and those between it and its authority.
-        tls_key: A file with its key.
+        tls_cert: A file with the client certificate and its intermediate certificates.
+        tls_key: A file with the key of the client certificate.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class Service(Registering, Verbs):
         self._at_most_once = at_most_once
         self._credentials = credentials
         self._one_replica = one_replica
-        self._door: dict[str, Any] = {"token": token, "tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
+        self._access: dict[str, Any] = {"token": token, "tls_ca": tls_ca, "tls_cert": tls_cert, "tls_key": tls_key}
         self._drain_timeout = check_seconds(drain_timeout, "drain_timeout") or 0.0
         self._retire = retire
         self._emit_timeout = check_seconds(emit_timeout, "emit_timeout") or 0.0
@@ -122,38 +126,43 @@ class Service(Registering, Verbs):
         self._routes = Routes(namespaces)
         self._incoming = []
         self._outgoing = []
-        self._performer = Performer(self, self, self._codec)
+        self._invoker = Invoker(self, self, self._codec)
         # Guarded by the lock.
         self._lock = threading.Lock()
         self._links: Links | None = None
         self._renewal: threading.Timer | None = None
-        # Seen by all.
+        # Read by any thread.
         self.instance_id = _instance_id()
         self._process = os.getpid()
         self._stop = threading.Event()
         _watch_process(self)
 
-    # Its life.
+    # The life of a service.
 
     def run(self) -> None:
-        """Attaches and works until SIGINT or SIGTERM, or `stop()` from another thread; then drains. Blocks.
+        """Attaches and handles events until SIGINT, SIGTERM or `stop()`; then drains.
 
-        The broker is dialled for ever; a broker that is not up yet is waited for. A second signal ends the process at once.
+        The method blocks; cancel it with a signal, or with `stop()` from another thread. A second
+        signal ends the process at once. If logging has no handler, the method logs to standard
+        error meanwhile, beginning with the line "attached" and the address for browsers.
+
+        The service never stops dialling, and waits for a broker that is not running yet.
 
         Raises:
-            RegistrationError: The broker refused what is registered.
+            RegistrationError: The broker rejected the registrations.
         """
-        with self._signals():
-            links = self.start()
-            while not self._stop.wait(0.5):
-                if links.error is not None:
-                    error = links.error
-                    self.stop()
-                    raise error
-        self.stop()
+        with _log.to_standard_error():
+            with self._signals():
+                links = self.start()
+                while not self._stop.wait(0.5):
+                    if links.error is not None:
+                        error = links.error
+                        self.stop()
+                        raise error
+            self.stop()
 
     def start(self) -> Links:
-        """Begins to attach, on threads of its own, and returns at once. Nothing happens when it has begun before.
+        """Starts to attach, on threads of its own, and returns at once.
 
         Returns:
             The links to the replicas.
@@ -167,11 +176,13 @@ class Service(Registering, Verbs):
         with self._lock:
             if self._links is None:
                 self._stop.clear()
-                settings = Settings.read(self._address, **self._door)
+                settings = Settings.read(self._address, **self._access)
                 if not self._routes.registrations():
-                    raise RegistrationError(f"the service {self.name!r} has no handlers to register")
+                    raise RegistrationError(
+                        f"service {self.name!r}: has no handlers to register (register one with @service.on(...))"
+                    )
                 self._links = Links(
-                    self._performer,
+                    self._invoker,
                     self._register,
                     self._routes.registrations,
                     settings,
@@ -184,10 +195,12 @@ class Service(Registering, Verbs):
             return self._links
 
     def stop(self, *, retire: bool | None = None) -> None:
-        """Drains and detaches: takes nothing new, waits for running handlers up to `drain_timeout`, then leaves.
+        """Drains and detaches: takes no new events, and waits for running handlers.
+
+        The wait ends after `drain_timeout`; it cannot be cancelled.
 
         Args:
-            retire: Whether the service retires with its last instance; None means what the service was made with.
+            retire: Whether the service retires with its last instance; None means as it was made.
         """
         retire = self._retire if retire is None else retire
         self._stop.set()
@@ -196,41 +209,45 @@ class Service(Registering, Verbs):
             if self._renewal is not None:
                 self._renewal.cancel()
         if links is not None:
+            _log.info("draining", service=self.name, limit=f"{self._drain_timeout:g}s")
             links.stop(self._drain_timeout, retire=links.settings.retire if retire is None else retire)
-        self._performer.close()
+        self._invoker.close()
 
     def wait_attached(self, timeout: float | None = None) -> None:
-        """Waits until a broker has said welcome.
+        """Waits until a broker has accepted the service. `stop()` ends the wait.
 
         Args:
-            timeout: How long, in seconds; None means for ever.
+            timeout: How long, in seconds; None means without limit.
 
         Raises:
-            RegistrationError: The broker refused what is registered.
-            BrokerUnavailableError: The time is over.
+            RegistrationError: The broker rejected the registrations.
+            BrokerUnavailableError: The timeout has passed.
         """
         self.start().wait_attached(timeout)
 
     def wait_registered(self, timeout: float | None = None) -> None:
-        """Waits until the brokers have taken what was registered or removed since the service was started.
+        """Waits until the brokers have accepted all handlers added or removed since the start.
+
+        The wait cannot be cancelled; use a timeout.
 
         Args:
-            timeout: How long, in seconds; None means for ever.
+            timeout: How long, in seconds; None means without limit.
 
         Raises:
-            RegistrationError: A broker refused it; what was registered before is in force.
-            BrokerUnavailableError: The time is over.
+            RegistrationError: A broker rejected the registrations; the previous ones stay in force.
+            BrokerUnavailableError: The timeout has passed.
         """
         links = self.start()
-        self._tell_renewal()
+        self._send_registrations()
         links.wait_registered(timeout)
 
     def drain_on_signals(self, *numbers: int) -> None:
-        """Begins to drain at a signal whose handler belongs to somebody else, such as a WSGI server, which then goes on.
+        """Drains at a signal that another program part handles, such as a WSGI server.
 
-        For programs that do not call `run`. It has to be called in the main thread, and after the other party has installed its
-        handlers: with gunicorn, in the hook `post_worker_init`. A signal that nobody handles ends the process after the drain; a
-        second one does at once.
+        For programs that do not call `run`. Call it in the main thread, after the server has
+        installed its signal handlers: with gunicorn, in the hook `post_worker_init`. The server's
+        handler runs after the drain has begun. A signal without a handler ends the process after
+        the drain; a second one ends it at once.
 
         Args:
             *numbers: The signals; SIGTERM when none is named.
@@ -255,34 +272,34 @@ class Service(Registering, Verbs):
 
     @property
     def stopped(self) -> bool:
-        """Whether the service was stopped, or is about to be, and not started again."""
+        """Whether the service was stopped, or is about to be, and was not started again."""
         return self._stop.is_set()
 
     @property
     def started(self) -> bool:
-        """Whether the service is attached or trying to."""
+        """Whether the service is attached, or tries to attach."""
         return self._links is not None
 
     @property
     def attached(self) -> bool:
-        """Whether the service is attached right now."""
+        """Whether the service is attached now."""
         links = self._links
         return links is not None and links.attached.is_set()
 
     @property
     def replicas(self) -> tuple[str, ...]:
-        """The replicas that the service is attached to right now."""
+        """The replicas that the service is attached to now."""
         links = self._links
         return () if links is None else tuple(link.replica for link in links.live)
 
     @property
     def unhandled(self) -> int:
-        """How many events came that no handler was registered for."""
-        return self._performer.unhandled
+        """How many events had no handler."""
+        return self._invoker.unhandled
 
     @property
     def public_url(self) -> str:
-        """Where browsers reach the broker, as far as it has told."""
+        """The address for browsers, once a broker has sent it."""
         links = self._links
         return "" if links is None or links.welcome is None else links.welcome.public_url
 
@@ -295,7 +312,7 @@ class Service(Registering, Verbs):
 
     async def __aenter__(self) -> Service:
         """Attaches; coroutine handlers then run on the loop of the caller."""
-        self._performer.loop = asyncio.get_running_loop()
+        self._invoker.loop = asyncio.get_running_loop()
         await asyncio.to_thread(self.wait_attached, 30)
         return self
 
@@ -304,7 +321,7 @@ class Service(Registering, Verbs):
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Turns the first SIGINT or SIGTERM into a drain; the second has its usual effect."""
+        """Turns the first SIGINT or SIGTERM into a drain; the second one has its usual effect."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -323,16 +340,16 @@ class Service(Registering, Verbs):
                 signal.signal(number, handler)
 
     def _renew(self) -> None:
-        """Tells the brokers of a changed table, soon."""
+        """Schedules an update of the registrations at the brokers."""
         with self._lock:
             if self._links is None or self._renewal is not None:
                 return
-            self._renewal = threading.Timer(_RENEW_AFTER, self._tell_renewal)
+            self._renewal = threading.Timer(_RENEW_AFTER, self._send_registrations)
             self._renewal.daemon = True
             self._renewal.start()
 
-    def _tell_renewal(self) -> None:
-        """Tells the brokers of a changed table, unless that was done meanwhile."""
+    def _send_registrations(self) -> None:
+        """Sends changed registrations to the brokers, unless that was done meanwhile."""
         with self._lock:
             links, renewal, self._renewal = self._links, self._renewal, None
         if links is not None and renewal is not None:
@@ -340,19 +357,25 @@ class Service(Registering, Verbs):
             links.update()
 
     def _forked(self) -> None:
-        """Begins anew in a child process: threads and streams stayed with the parent, so this is another instance."""
+        """Resets the service in a child process.
+
+        Threads and streams stay with the parent, so the child is another instance.
+        """
         self._lock = threading.Lock()
         self._links = None
         self._renewal = None
-        self._performer = Performer(self, self, self._codec)
+        self._invoker = Invoker(self, self, self._codec)
         self._stop = threading.Event()
         self.instance_id = _instance_id()
         self._process = os.getpid()
 
-    # What the rest asks for.
+    # What the other modules call.
 
     def _ready_link(self) -> Link:
-        """The link for a command, once one has been attached; afterwards its queue bridges the gaps between streams."""
+        """Returns the link for a command, once one has been attached.
+
+        Afterwards its queue bridges the gaps between streams.
+        """
         links = self._links
         if links is None:
             links = self.start()
@@ -361,7 +384,7 @@ class Service(Registering, Verbs):
         return links.current()
 
     def _register(self, registrations: list[handler_pb2.Registration]) -> handler_pb2.Register:
-        """Describes the instance to the broker."""
+        """Returns the registration of the instance."""
         mode = handler_pb2.DELIVERY_MODE_AT_MOST_ONCE if self._at_most_once else handler_pb2.DELIVERY_MODE_AT_LEAST_ONCE
         return handler_pb2.Register(
             protocol_version=_PROTOCOL_VERSION,
@@ -377,13 +400,13 @@ class Service(Registering, Verbs):
 
 
 def _instance_id() -> str:
-    """Draws a name that people can place and no other process has."""
+    """Returns a name that people recognise and no other process has."""
     host = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in stdlib_socket.gethostname())
     return f"{host[:64] or 'host'}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _watch_process(service: Service) -> None:
-    """Has a service begin anew in child processes, and drain at the end of this one, for as long as it lives."""
+    """Resets a service in child processes, and drains it when this process ends."""
     reference = weakref.ref(service)
 
     def forked() -> None:
@@ -397,5 +420,5 @@ def _watch_process(service: Service) -> None:
             alive.stop()
 
     os.register_at_fork(after_in_child=forked)
-    # Servers that end their workers by leaving Python's main function do not tell their applications.
+    # Servers that end their workers by leaving Python's main function do not notify applications.
     atexit.register(ending)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the broker is, and how to be let in. The only reader of the environment."""
+"""The settings of the SDK: addresses and credentials. The only reader of the environment."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ __all__ = ["DEFAULT_ADDRESS", "Settings", "Token"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
-# The secret itself; a function that is asked for it at each call; or the path of a file that is read at each call.
+# The token itself; a function that returns it, called for each call; or the path of a file that is
+# read for each call.
 Token = str | Callable[[], str] | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says.
+    """The settings, from the environment and from parameters.
 
     Attributes:
-        addresses: Where brokers' service doors are (`SPANWIRE_ADDRESS`, several with commas between).
+        addresses: The brokers' addresses for services (`SPANWIRE_ADDRESS`, with commas between
+            several).
         explicit: Whether the environment or the caller named an address.
-        token: The secret for the services' door (`SPANWIRE_TOKEN`).
-        tls: Whether to use TLS (`SPANWIRE_TLS`, implied by the next).
+        token: The token for the brokers' service listener (`SPANWIRE_TOKEN`).
+        tls: Whether to use TLS (`SPANWIRE_TLS`, implied by the next attribute).
         tls_ca: A file with the certificates to trust (`SPANWIRE_TLS_CA`); the system's when empty.
-        tls_cert: A file with the certificate to show, and those between it and its authority.
-        tls_key: A file with its key.
-        app_address: Where `broker dev` expects the web app to listen (`SPANWIRE_APP_ADDRESS`).
+        tls_cert: A file with the client certificate and its intermediate certificates.
+        tls_key: A file with the key of the client certificate.
+        app_address: The address at which `broker dev` expects the application
+            (`SPANWIRE_APP_ADDRESS`).
         broker: The broker program to start (`SPANWIRE_BROKER`).
         retire: Whether a service retires when its last instance stops (`SPANWIRE_RETIRE`).
     """
@@ -61,18 +64,18 @@ class Settings:
         """Reads the environment.
 
         Args:
-            address: Takes the place of `SPANWIRE_ADDRESS`.
-            environ: Takes the place of the process's environment.
-            token: Takes the place of `SPANWIRE_TOKEN`.
-            tls_ca: Takes the place of `SPANWIRE_TLS_CA`.
-            tls_cert: The file with the certificate to show.
+            address: Overrides `SPANWIRE_ADDRESS`.
+            environ: Replaces the environment of the process.
+            token: Overrides `SPANWIRE_TOKEN`.
+            tls_ca: Overrides `SPANWIRE_TLS_CA`.
+            tls_cert: The file with the client certificate.
             tls_key: The file with its key.
 
         Returns:
             The settings.
 
         Raises:
-            ValueError: A certificate is given without its key, or the other way round.
+            ValueError: A certificate is given without its key, or a key without its certificate.
         """
         env = os.environ if environ is None else environ
         if address is not None:
@@ -81,7 +84,7 @@ class Settings:
         addresses = tuple(part.strip() for part in named.split(",") if part.strip())
         ca = tls_ca or env.get("SPANWIRE_TLS_CA", "")
         if bool(tls_cert) != bool(tls_key):
-            raise ValueError("a certificate needs its key, and a key its certificate: set both of tls_cert and tls_key")
+            raise ValueError("TLS: a certificate needs its key, and a key its certificate (set both tls_cert and tls_key)")
         return cls(
             addresses=addresses or (DEFAULT_ADDRESS,),
             explicit=bool(addresses),
@@ -96,22 +99,23 @@ class Settings:
         )
 
     def channel(self, address: str) -> grpc.Channel:
-        """Opens a channel. Files of certificates are read anew each time.
+        """Opens a channel. The files of certificates are read each time.
 
         Args:
-            address: Where to.
+            address: The address.
 
         Returns:
             The channel; it connects on first use.
         """
         options = [
-            # The broker bounds its frames and says so in its welcome.
+            # The broker limits its frames, and its welcome has the limit.
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
-            # A broker that is gone without a word is noticed within a minute or so.
+            # A broker that vanishes silently is noticed within a minute or so.
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 20_000),
-            # Channels to one address would share a connection, and with it the back-off after a failure.
+            # Channels to one address would share a connection, and with it the back-off after a
+            # failure.
             ("grpc.use_local_subchannel_pool", 1),
         ]
         if not self.tls:
@@ -121,7 +125,7 @@ class Settings:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What goes with a call that begins now."""
+        """The metadata of a call that begins now."""
         token = self.token
         if isinstance(token, os.PathLike):
             with open(token, encoding="utf-8") as file:

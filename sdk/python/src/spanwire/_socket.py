@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The socket as handlers see it."""
+"""The socket that handlers receive."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ._checks import names
 from ._link import Link
 from ._records import SocketState
 from ._target import Target, emit_flags
+from ._values import Handshake
 from ._verbs import Verbs
-from ._words import Handshake
 from .exceptions import ConflictError
 
 __all__ = ["Socket"]
@@ -33,7 +33,7 @@ class Socket:
         self._link = link
         self._state = state
         self._handshake: Handshake | None = None
-        self._known: tuple[bytes, int] | None = None  # what the next was made of
+        self._known: tuple[bytes, int] | None = None  # the source of the next attribute
         self._data: Any = None
         self._context: Any = None  # of the layer above
         self._target: Target | None = None
@@ -43,11 +43,11 @@ class Socket:
     def __repr__(self) -> str:
         return f"Socket({self.id!r}, namespace={self.namespace!r})"
 
-    # What is known of it.
+    # The state of the socket.
 
     @property
     def handshake(self) -> Handshake:
-        """What the browser sent when it connected."""
+        """The handshake of the browser."""
         message = self._state.handshake
         if self._handshake is None or self._handshake._message is not message:
             self._handshake = Handshake(message)
@@ -55,35 +55,39 @@ class Socket:
 
     @property
     def connected(self) -> bool:
-        """Whether the socket is there, as far as this process knows."""
+        """Whether the socket is connected, as far as this process knows."""
         return not self._state.gone
 
     @property
     def recovered(self) -> bool:
-        """Whether the client resumed this socket after a loss of its connection, with the id, rooms and data that it had."""
+        """Whether the client resumed this socket, with its id, rooms and data."""
         return self._state.recovered
 
     def rooms(self) -> tuple[str, ...]:
-        """Asks which rooms the socket is in, its own first. Not for coroutines, whose loop it would stop.
+        """Returns the rooms that the socket is in, its own first.
+
+        The method asks the broker: it blocks and cannot be cancelled, so it refuses to run on an
+        event loop: use `asyncio.to_thread` there.
 
         Returns:
-            The rooms; those that it was in, when this process knows that it has gone.
+            The rooms; after the disconnect those that the socket was in.
 
         Raises:
-            BrokerUnavailableError: The stream broke meanwhile.
+            BrokerUnavailableError: The stream broke before the answer arrived.
         """
         if self._state.gone:
             return self._state.left
         return self._service._rooms_of(self._itself())
 
-    # Data that is kept with it.
+    # The data that is stored with the socket.
 
     @property
     def data(self) -> Any:
-        """What handlers keep with the socket, as this process knows it; an empty dict when there is nothing.
+        """The data that handlers stored with the socket; an empty dict by default.
 
-        It was told when the socket was introduced to this process, or set here since. What is changed inside it stays in this
-        process, until `set_data` keeps it with the socket.
+        It is what this process knows: it arrived when the socket was introduced to this process, or
+        was set here since. A change inside the value stays in this process, until `set_data` stores
+        it.
         """
         if self._known is not self._state.data:
             self._known = self._state.data
@@ -96,39 +100,48 @@ class Socket:
         return self._state.data[1]
 
     def set_data(self, value: Any, *, if_version: int = 0) -> int:
-        """Keeps a value with the socket for as long as it lives, across instances and recovery. Not for coroutines.
+        """Stores a value with the socket for as long as it lives, across instances and recovery.
 
-        Every instance is told it when it is introduced to the socket, and `fetch_sockets` tells it to everyone.
+        The method blocks and cannot be cancelled, so it refuses to run on an event loop: use
+        `asyncio.to_thread` there.
+
+        Each instance receives the value when it is introduced to the socket, and `fetch_sockets`
+        returns it.
 
         Args:
-            value: What JSON has words for; None takes the data away.
-            if_version: Changes nothing unless this is the version that is there; 0 overwrites whatever is there.
+            value: A value that JSON can represent; None deletes the data.
+            if_version: The version that must be present for the change; 0 overwrites any version.
 
         Returns:
             The new version.
 
         Raises:
             TypeError: The value cannot be sent.
-            ConflictError: Another version is there; it tells the data and the version.
-            CommandError: The broker refused it: the socket has gone ("NOT_FOUND"), or the value is too large.
-            BrokerUnavailableError: The stream broke meanwhile.
+            ConflictError: Another version is present; the error has its data and version.
+            CommandError: The broker rejected it: the socket has disconnected ("NOT_FOUND"), or the
+                value is too large.
+            BrokerUnavailableError: The stream broke before the answer arrived.
         """
         data = b"" if value is None else self._service._codec.value(value)
         return self._service._set_data(self._state, data, if_version, link=self._link)
 
     def update_data(self, change: Callable[[Any], Any]) -> Any:
-        """Changes what is kept with the socket without losing what others set meanwhile. Not for coroutines.
+        """Changes the data of the socket without losing the changes of others.
+
+        The method blocks and cannot be cancelled, so it refuses to run on an event loop: use
+        `asyncio.to_thread` there.
 
         Args:
-            change: Is given a copy of the present value, and returns the new one. It is called again when somebody else was
-                faster.
+            change: Receives a copy of the present value, and returns the new one. It is called
+                again when another caller was faster.
 
         Returns:
             The new value.
 
         Raises:
-            CommandError: The broker refused it: the socket has gone ("NOT_FOUND"), or the value is too large.
-            BrokerUnavailableError: The stream broke meanwhile.
+            CommandError: The broker rejected it: the socket has disconnected ("NOT_FOUND"), or the
+                value is too large.
+            BrokerUnavailableError: The stream broke before the answer arrived.
         """
         while True:
             data, version = self._state.data
@@ -137,11 +150,11 @@ class Socket:
                 self.set_data(value, if_version=version)
             except ConflictError:
                 if self.data_version == version:
-                    raise  # nothing later is there, so trying again would end like this for ever
+                    raise  # no later version is present, so a retry would end in the same way
                 continue
             return value
 
-    # What is asked of it.
+    # Commands to the socket.
 
     def emit(
         self,
@@ -156,13 +169,14 @@ class Socket:
         Args:
             event: The event's name.
             *args: The arguments; a lone tuple means several.
-            volatile: Allows the event to be dropped if the browser cannot take it right now.
+            volatile: Whether the event may be dropped if the browser cannot take it at once.
             compress: Whether the event may be compressed.
-            callback: Called with what the client answers, in turn with the socket's events; not called when no answer comes.
+            callback: Called with the client's ack, in order with the socket's events; not called
+                without an ack.
 
         Raises:
             TypeError: An argument cannot be sent.
-            QueueFullError: The broker does not take what is emitted.
+            QueueFullError: The queue to the broker is full.
         """
         flags = emit_flags(volatile, compress)
         target = self._target or self._itself()
@@ -180,7 +194,10 @@ class Socket:
         self.emit("message", *args)
 
     def emit_with_ack(self, event: str, *args: Any, timeout: float = 60.0) -> list[Any]:
-        """Sends an event to this socket and waits for what its client answers. Not for coroutines, whose loop it would stop.
+        """Sends an event to this socket and waits for its ack.
+
+        The method blocks and cannot be cancelled, so it refuses to run on an event loop: use
+        `asyncio.to_thread` there.
 
         Args:
             event: The event's name.
@@ -191,8 +208,8 @@ class Socket:
             The arguments of the ack.
 
         Raises:
-            AckTimeoutError: No answer came in time, or the socket has gone.
-            BrokerUnavailableError: The stream broke meanwhile.
+            AckTimeoutError: No ack arrived in time, or the socket has disconnected.
+            BrokerUnavailableError: The stream broke before the answer arrived.
         """
         return self._service._call(event, args, self._itself().timeout(timeout))
 
@@ -212,21 +229,22 @@ class Socket:
         volatile: bool = False,
         compress: bool = True,
     ) -> Target | None:
-        """Sends an event to the others: to every socket of the namespace, or of rooms, but this one.
+        """Sends an event to the other sockets of the namespace, or of rooms.
 
         Args:
-            event: The event's name. Without one nothing is sent, and the others are returned as a target.
+            event: The event's name. Without one nothing is sent, and the method returns the others
+                as a target.
             *args: The arguments; a lone tuple means several.
             to: Rooms; the whole namespace when None.
-            volatile: Allows the event to be dropped for browsers that cannot take it right now.
+            volatile: Whether the event may be dropped for browsers that cannot take it at once.
             compress: Whether the event may be compressed.
 
         Returns:
-            The others, when no event was named.
+            The others as a target, when no event was named.
 
         Raises:
             TypeError: An argument cannot be sent.
-            QueueFullError: The broker does not take what is emitted.
+            QueueFullError: The queue to the broker is full.
         """
         target = Target(to, self.id, self.namespace, False, self._service, self._link)
         if event is None:
@@ -247,7 +265,7 @@ class Socket:
         return self.broadcast().to(rooms)
 
     def in_(self, rooms: str | Iterable[str]) -> Target:
-        """Does what `to` does.
+        """Chooses the other sockets of rooms, exactly as `to` does.
 
         Args:
             rooms: A room or socket id, or several.
@@ -277,7 +295,7 @@ class Socket:
         self._service._move("join", names(rooms), self._itself())
 
     def leave(self, rooms: str | Iterable[str]) -> None:
-        """Takes this socket out of rooms.
+        """Removes this socket from rooms.
 
         Args:
             rooms: One room or several.
@@ -285,10 +303,11 @@ class Socket:
         self._service._move("leave", names(rooms), self._itself())
 
     def disconnect(self, *, close_session: bool = False) -> None:
-        """Ends this socket; its browser does not reconnect by itself.
+        """Disconnects this socket; its browser does not reconnect by itself.
 
         Args:
-            close_session: Closes the whole session too, and with it the client's sockets of other namespaces.
+            close_session: Whether to close the whole session too, with the client's sockets of
+                other namespaces.
         """
         self._service._disconnect(self._itself(), close_session=close_session)
 

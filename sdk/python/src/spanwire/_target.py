@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The target: which sockets receive an event or a command, and the flags that an emit carries.
 
-`Target` is the one form in which receivers travel through the private layers. The public methods
-of services, emitters and sockets turn their keywords into a target; `_commands.py` writes it into
-the contract's messages. A new option of emits is a field of `EmitFlags`, a line of its `to_proto`,
-a method of `Chooser`, and a keyword of the public `emit` methods.
+`Target` is the one form in which receivers travel through the private layers. The public methods of
+services, emitters and sockets turn their keywords into a target; `_commands.py` writes it into the
+contract's messages. A new option of emits is a field of `EmitFlags`, a line of its `to_proto`, a
+method of `Chooser`, and a keyword of the public `emit` methods.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from ._checks import Space, check_seconds, check_space, names
 from ._proto import command_pb2
-from ._words import Acks, Sockets
+from ._values import Acks, Sockets
 
 __all__ = ["PLAIN", "Chooser", "EmitFlags", "Executor", "Target", "To", "emit_flags", "make_target"]
 
@@ -150,8 +150,8 @@ class Target(Chooser):
     Make a target by hand for the parameter `to` of their methods.
 
     Args:
-        rooms: The rooms; a socket in any of them is chosen, once. Every socket is in the room
-            named by its id. None means every socket of the namespace; an empty list means none.
+        rooms: The rooms; a socket in any of them is chosen, once. Every socket is in the room named
+            by its id. None means every socket of the namespace; an empty list means none.
         except_: The rooms and socket ids whose sockets are excluded.
         namespace: The namespace, with its slash, or a compiled pattern for each namespace that it
             matches.
@@ -169,7 +169,7 @@ class Target(Chooser):
         _executor: Executor[Any] | None = None,
         _link: Any = None,
     ) -> None:
-        # The common types are looked at first, since an emit makes a target.
+        # Common types first, since each emit makes a target.
         if rooms is None or type(rooms) is str:
             self._rooms: tuple[str, ...] | None = None if rooms is None else (rooms,)
         else:

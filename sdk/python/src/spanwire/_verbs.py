@@ -1,34 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a service can ask of the broker: the verbs, and the waits for their answers."""
+"""The verbs of a service: its commands to the broker, and the waits for their answers."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _commands
+from . import _commands, _log
 from ._checks import Space, check_callable, names
 from ._emits import Emits
 from ._link import Link
 from ._proto import command_pb2, handler_pb2
 from ._records import SocketState
 from ._target import PLAIN, EmitFlags, Target, To, make_target
+from ._values import Acks, InstanceAcks, Rooms, Sockets
 from ._waiters import AnswerWaiter, CallbackWaiter, FutureWaiter
-from ._words import Acks, InstanceAcks, Rooms, Sockets
 from .exceptions import AckTimeoutError, BrokerUnavailableError
 
 __all__ = ["Verbs", "on_loop"]
-
-log = logging.getLogger("spanwire")
 
 _MARGIN = 5.0  # seconds, in addition to the time that the broker may take for an answer
 
 
 def on_loop() -> bool:
-    """Says whether the calling thread runs an event loop right now, which must not be made to wait."""
+    """Returns whether the calling thread runs an event loop, which must not block."""
     return asyncio._get_running_loop() is not None
 
 
@@ -39,12 +36,12 @@ class Verbs(Emits[None]):
 
     @abstractmethod
     def _ready_link(self) -> Link:
-        """The link, once it has been attached."""
+        """Returns the link, once it has been attached."""
 
     # Sockets and rooms.
 
     def join(self, rooms: str | Iterable[str], *, to: To, namespace: Space = "/") -> None:
-        """Adds every socket of a target to rooms.
+        """Adds each socket of a target to rooms.
 
         Args:
             rooms: One room or several.
@@ -54,7 +51,7 @@ class Verbs(Emits[None]):
         self._move("join", names(rooms), make_target(to, None, namespace))
 
     def leave(self, rooms: str | Iterable[str], *, to: To, namespace: Space = "/") -> None:
-        """Takes every socket of a target out of rooms.
+        """Removes each socket of a target from rooms.
 
         Args:
             rooms: One room or several.
@@ -64,46 +61,53 @@ class Verbs(Emits[None]):
         self._move("leave", names(rooms), make_target(to, None, namespace))
 
     def disconnect(self, *, to: To, namespace: Space = "/", close_session: bool = False) -> None:
-        """Ends every socket of a target; their browsers do not reconnect by themselves.
+        """Disconnects each socket of a target; their browsers do not reconnect by themselves.
 
         Args:
             to: A room or socket id, several, or a `Target`.
             namespace: The namespace.
-            close_session: Closes the whole session under each socket too.
+            close_session: Whether to close the whole session of each socket too.
         """
         self._disconnect(make_target(to, None, namespace), close_session=close_session)
 
     def sockets_join(self, rooms: str | Iterable[str]) -> None:
-        """Adds every socket of namespace "/" to rooms. `to` and `of` begin a target for others."""
+        """Adds each socket of namespace "/" to rooms. For other sockets begin with `to` or `of`."""
         self.of("/").sockets_join(rooms)
 
     def sockets_leave(self, rooms: str | Iterable[str]) -> None:
-        """Takes every socket of namespace "/" out of rooms. `to` and `of` begin a target for others."""
+        """Removes each socket of namespace "/" from rooms. For others begin with `to` or `of`."""
         self.of("/").sockets_leave(rooms)
 
     def disconnect_sockets(self, close: bool = False) -> None:
-        """Ends every socket of namespace "/". `to` and `of` begin a target for others."""
+        """Disconnects each socket of namespace "/". For other sockets begin with `to` or `of`."""
         self.of("/").disconnect_sockets(close)
 
     def fetch_sockets(self, *, limit: int = 0) -> Sockets:
-        """Asks which sockets namespace "/" has; see `Target.fetch_sockets`. `to` and `of` begin a target for others."""
+        """Lists the sockets of namespace "/"; see `Target.fetch_sockets`.
+
+        For other sockets begin with `to` or `of`.
+        """
         return self.of("/").fetch_sockets(limit=limit)
 
     def rooms(self, namespace: str = "/", *, own: bool = False, local: bool = False, timeout: float | None = None) -> Rooms:
-        """Asks which rooms a namespace has. Not for coroutines, whose loop it would stop.
+        """Lists the rooms of a namespace.
+
+        The method blocks and cannot be cancelled, so it refuses to run on an event loop: use
+        `asyncio.to_thread` there.
 
         Args:
             namespace: The namespace.
-            own: Whether to be told of each socket's own room too.
-            local: Asks one replica only, rather than the whole cluster.
-            timeout: How long to wait for replicas, in seconds; None means the broker's setting `query-timeout`.
+            own: Whether to include each socket's own room.
+            local: Whether to ask one replica only, rather than the whole cluster.
+            timeout: How long to wait for replicas, in seconds; None means the broker's setting
+                `query-timeout`.
 
         Returns:
             How many sockets each room has, and what is missing.
 
         Raises:
-            BrokerUnavailableError: The stream broke meanwhile.
-            CommandError: The broker refused the question.
+            BrokerUnavailableError: The stream broke before the answer arrived.
+            CommandError: The broker rejected the query.
         """
         action = handler_pb2.Action()
         _commands.list_rooms_to_proto(action.command, namespace, own=own, local=local, timeout=timeout)
@@ -120,19 +124,22 @@ class Verbs(Emits[None]):
         callback: Callable[[InstanceAcks], Any] | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Sends a message to every other instance in the cluster that registered for it. Browsers see nothing of it.
+        """Sends a message to every other instance in the cluster that registered for it.
+
+        Browsers do not receive it. Use it to notify other processes, for example to reload a cache.
 
         Args:
             message: The message's name.
             *args: The arguments; a lone tuple means several.
-            namespace: The namespace that the message belongs to.
-            services: Limits it to instances of these services.
-            callback: Called once with the acks, when all have come or the time is over.
-            timeout: How long to gather acks, in seconds; None means the broker's setting `ack-timeout`.
+            namespace: The namespace of the message.
+            services: Limits the message to instances of these services.
+            callback: Called once with the acks, when all have arrived or the timeout has passed.
+            timeout: How long to collect acks, in seconds; None means the broker's setting
+                `ack-timeout`.
 
         Raises:
             TypeError: An argument cannot be sent.
-            QueueFullError: The broker does not take what is sent.
+            QueueFullError: The queue to the broker is full.
         """
         action = self._message(message, args, namespace, services)
         if callback is None:
@@ -151,22 +158,25 @@ class Verbs(Emits[None]):
         services: str | Iterable[str] = (),
         timeout: float | None = None,
     ) -> InstanceAcks:
-        """Sends a message to every other instance that registered for it, and gathers the acks. Not for coroutines.
+        """Sends a message to every other instance that registered for it, and collects the acks.
+
+        The method blocks and cannot be cancelled, so it refuses to run on an event loop: use
+        `asyncio.to_thread` there.
 
         Args:
             message: The message's name.
             *args: The arguments; a lone tuple means several.
-            namespace: The namespace that the message belongs to.
-            services: Limits it to instances of these services.
-            timeout: How long to gather, in seconds; None means the broker's setting `ack-timeout`.
+            namespace: The namespace of the message.
+            services: Limits the message to instances of these services.
+            timeout: How long to collect, in seconds; None means the broker's setting `ack-timeout`.
 
         Returns:
-            The acks that came in time, and how many did not.
+            The acks that arrived in time, and how many did not.
 
         Raises:
             TypeError: An argument cannot be sent.
-            BrokerUnavailableError: The stream broke meanwhile.
-            CommandError: The broker refused the message.
+            BrokerUnavailableError: The stream broke before the answer arrived.
+            CommandError: The broker rejected the message.
         """
         action = self._message(message, args, namespace, services)
         action.command.server_side_emit.want_acks = True
@@ -205,8 +215,8 @@ class Verbs(Emits[None]):
         for listener in self._outgoing:
             try:
                 listener(target, event, *args)
-            except Exception:
-                log.exception("listener to outgoing events failed: event=%r", event)
+            except Exception as error:
+                _log.error("listener to outgoing events failed", exception=error, event=event)
 
     def _emit_with_callback(
         self,
@@ -306,7 +316,7 @@ class Verbs(Emits[None]):
         command.id = link.next_command()
         waiter = FutureWaiter()
         link.command(action, waiter)
-        link.crew.about_to_block()
+        link.scheduler.about_to_block()
         link.flush()
         # The broker bounds the wait; the margin is for the way to it and back.
         if not waiter.event.wait(None if timeout is None else timeout + _MARGIN):

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who waits for the answer of a command: a thread, or a callback."""
+"""Waiters for the answer to a command: a thread, or a callback."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import _log
 from ._memory import Memory
 from ._payloads import Codec
 from ._proto import command_pb2
@@ -16,15 +16,13 @@ from ._routes import Route
 
 __all__ = ["AnswerWaiter", "CallbackWaiter", "FutureWaiter", "Task"]
 
-log = logging.getLogger("spanwire")
-
 
 class Task:
-    """Something to run in turn with the events of a socket.
+    """A function to run in order with the events of a socket.
 
     Attributes:
         socket: The socket.
-        route: Stands for the function, so that slow ones are known as such.
+        route: The route of the function, which the scheduler needs to recognise slow ones.
     """
 
     __slots__ = ("_run", "route", "socket")
@@ -38,16 +36,16 @@ class Task:
         """Runs it. Never raises."""
         try:
             self._run()
-        except BaseException:
-            log.exception("a callback failed")
+        except BaseException as error:
+            _log.error("callback failed", exception=error)
 
 
 class FutureWaiter:
-    """A thread that waits.
+    """A waiting thread.
 
     Attributes:
-        event: Set when the answer came, or will not come.
-        answer: The answer, None when it will not come.
+        event: Set when the answer has arrived, or will not arrive.
+        answer: The answer; None when it will not arrive.
     """
 
     __slots__ = ("answer", "event")
@@ -64,7 +62,7 @@ class FutureWaiter:
 
 
 class AnswerWaiter:
-    """A function that is run once with the answer, in turn with nothing."""
+    """A function that runs once with the answer, beside all handlers."""
 
     __slots__ = ("_callback",)
 
@@ -72,17 +70,20 @@ class AnswerWaiter:
         self._callback = callback
 
     def settle(self, answer: command_pb2.Answer | None) -> Sequence[Any]:
-        """Takes the answer. One that will not come is dropped, as is a refusal."""
+        """Takes the answer. A rejection, or an answer that will not arrive, is dropped."""
         if answer is None:
             return ()
         if answer.HasField("fault"):
-            log.warning("the broker refused a command with a callback: %s", answer.fault.message)
+            _log.warning("broker rejected a command with a callback", err=answer.fault.message)
             return ()
         return (Task(SocketState("", "/", 0), _route(self._callback), lambda: self._callback(answer)),)
 
 
 class CallbackWaiter:
-    """A callback that is run for each ack, in turn with the events of the origin, or else of the socket that answered."""
+    """A callback that runs for each ack.
+
+    It runs in order with the events of the origin, or else of the socket that answered.
+    """
 
     __slots__ = ("_callback", "_codec", "_memory", "_origin", "_route")
 
@@ -100,11 +101,11 @@ class CallbackWaiter:
         self._route = _route(callback)
 
     def settle(self, answer: command_pb2.Answer | None) -> Sequence[Any]:
-        """Takes the answer; makes a task of each ack. An answer that will not come is dropped, as is one without acks."""
+        """Takes the answer; returns a task for each ack. An answer without acks is dropped."""
         if answer is None:
             return ()
         if answer.HasField("fault"):
-            log.warning("the broker refused an emit with a callback: %s", answer.fault.message)
+            _log.warning("broker rejected an emit with a callback", err=answer.fault.message)
         return [self._task(ack) for ack in answer.acks]
 
     def _task(self, ack: command_pb2.SocketAck) -> Task:

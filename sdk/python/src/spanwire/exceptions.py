@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that this package raises on purpose.
+"""The exceptions of this package.
 
 The tree::
 
     Exception
-    ├── BrokerError                     something between this program and the broker went wrong
-    │   ├── BrokerUnavailableError      the broker cannot be reached, or not any more
+    ├── BrokerError                     an error between this program and the broker
+    │   ├── BrokerUnavailableError      the broker cannot be reached, or the stream broke
     │   ├── BrokerNotFoundError         no broker program was found to start
-    │   ├── RegistrationError           the broker refused what this service registered
-    │   ├── CommandError                the broker refused or could not carry out a command
-    │   │   ├── ConflictError           what was to be changed was changed by somebody else
-    │   │   └── PartialDeliveryError    it was carried out by one replica, and possibly not by others
-    │   ├── QueueFullError              more was emitted than the broker takes, for too long
-    │   └── AckTimeoutError             nobody answered in time (a TimeoutError too)
+    │   ├── RegistrationError           the broker rejected the registrations of this service
+    │   ├── CommandError                the broker rejected or could not execute a command
+    │   │   ├── ConflictError           the data was changed by another caller meanwhile
+    │   │   └── PartialDeliveryError    one replica executed it, and others possibly did not
+    │   ├── QueueFullError              the queue to the broker was full for too long
+    │   └── AckTimeoutError             no ack arrived in time (a TimeoutError too)
     └── ConnectionRefusedError          raise it in a connect handler to refuse the socket
 
 Facts are attributes; messages are for people.
@@ -37,14 +37,14 @@ __all__ = [
 
 
 class BrokerError(Exception):
-    """Base of every error between this program and the broker."""
+    """The base of every error between this program and the broker."""
 
 
 class BrokerUnavailableError(BrokerError):
-    """The broker cannot be reached, or the stream to it broke before an answer came.
+    """The broker cannot be reached, or the stream to it broke before an answer arrived.
 
     Attributes:
-        address: Where the broker was looked for.
+        address: The address of the broker.
     """
 
     def __init__(self, message: str, *, address: str = "") -> None:
@@ -56,7 +56,7 @@ class BrokerNotFoundError(BrokerError):
     """No broker program was found to start.
 
     Attributes:
-        searched: The places that were looked at, in order.
+        searched: The places that were searched, in order.
     """
 
     def __init__(self, message: str, *, searched: tuple[str, ...] = ()) -> None:
@@ -65,14 +65,14 @@ class BrokerNotFoundError(BrokerError):
 
 
 class RegistrationError(BrokerError):
-    """The broker refused what this service registered; trying again will not help."""
+    """The broker rejected the registrations of this service; a retry will not help."""
 
 
 class CommandError(BrokerError):
-    """The broker refused a command, or could not carry it out everywhere.
+    """The broker rejected a command, or could not execute it everywhere.
 
     Attributes:
-        code: The fault's name, such as "INVALID", "TOO_LARGE" or "BACKPLANE_UNAVAILABLE".
+        code: The name of the fault, such as "INVALID", "TOO_LARGE" or "BACKPLANE_UNAVAILABLE".
     """
 
     def __init__(self, message: str, *, code: str) -> None:
@@ -81,11 +81,11 @@ class CommandError(BrokerError):
 
 
 class ConflictError(CommandError):
-    """The data of a socket was changed by somebody else meanwhile, so nothing was changed.
+    """Another caller changed the data of a socket meanwhile, so nothing was changed.
 
     Attributes:
-        data: The data that is there now.
-        version: Its version.
+        data: The present data.
+        version: The version of the present data.
     """
 
     def __init__(self, message: str, *, data: Any, version: int) -> None:
@@ -95,14 +95,15 @@ class ConflictError(CommandError):
 
 
 class PartialDeliveryError(CommandError):
-    """A command was carried out by the replica that took it, and may not have been by others.
+    """The replica that took a command executed it, and other replicas may not have.
 
-    The replicas cannot reach each other now, or some did not answer in time. To emit again sends the event twice to those that
-    were reached, unless it is done with the `idempotency_key` of the first call, which then tells what became of that.
+    The replicas cannot reach each other now, or some did not answer in time. To emit again sends
+    the event twice to the sockets that were reached, unless the call has the `idempotency_key` of
+    the first one, which then returns the outcome of that.
 
     Attributes:
-        sockets: How many sockets were reached, as far as it is known.
-        silent_replicas: The replicas that may not have been reached, as far as they are known.
+        sockets: How many sockets were reached, as far as known.
+        silent_replicas: The replicas that may not have been reached, as far as known.
     """
 
     def __init__(self, message: str, *, sockets: int, silent_replicas: tuple[str, ...]) -> None:
@@ -112,10 +113,10 @@ class PartialDeliveryError(CommandError):
 
 
 class QueueFullError(BrokerError):
-    """More was emitted than the broker took, for longer than the service's `emit_timeout`.
+    """The queue to the broker was full for longer than the service's `emit_timeout`.
 
     Attributes:
-        queued_bytes: How much is waiting.
+        queued_bytes: How many bytes are queued.
     """
 
     def __init__(self, message: str, *, queued_bytes: int) -> None:
@@ -124,10 +125,10 @@ class QueueFullError(BrokerError):
 
 
 class AckTimeoutError(BrokerError, TimeoutError):
-    """A socket that was asked for an ack did not answer in time, or was not there.
+    """A socket did not acknowledge an event in time, or does not exist.
 
     Attributes:
-        event: The event that was not answered.
+        event: The name of the event.
     """
 
     def __init__(self, message: str, *, event: str) -> None:
@@ -138,11 +139,11 @@ class AckTimeoutError(BrokerError, TimeoutError):
 class ConnectionRefusedError(Exception):
     """Refuses a socket when raised in a connect handler.
 
-    The first argument is the message of the browser's `connect_error`; what follows becomes its `data`: one value as it is,
-    several as a list.
+    The first argument is the message of the browser's `connect_error`; the others become its
+    `data`: one value as it is, several as a list.
 
     Attributes:
-        error_args: The arguments as given.
+        error_args: The arguments.
     """
 
     def __init__(self, *args: object) -> None:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The service behind the broker in the interoperability suite, in Python. main.go beside it is the same in Go, event for event.
+"""The service of the interoperability suite in Python; main.go is the same in Go.
 
-Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of which it handles connects,
-disconnects and the event "small", and nothing else; ADVISORY=1 has it only told of connects, and
-REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a kill finds it open. APART=NAME makes it another service,
-named so, which handles no connects: the event NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first
-argument says, and so does "NAME beside", beside other events of its socket. With arguments it is no service, but emits once, emit ROOM EVENT JSON..., or retires one: retire SERVICE.
+Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of
+which it handles connects, disconnects and the event "small", and nothing else; with ADVISORY=1 its
+connects are advisory, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a kill
+finds it open. APART=NAME makes it another service, named so, which handles no connects: the event
+NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first argument
+says, and so does "NAME beside", beside other events of its socket. With arguments it is no service,
+but emits once, emit ROOM EVENT JSON..., or retires one: retire SERVICE.
 """
 
 import json
@@ -18,7 +20,7 @@ from typing import Any
 
 import spanwire
 from only import only
-from surface import dynamic, surface, told
+from surface import dynamic, notified, surface
 from unsendable import unsendable
 
 if len(sys.argv) > 3 and sys.argv[1] == "emit":
@@ -33,7 +35,8 @@ if len(sys.argv) == 3 and sys.argv[1] == "retire":
 
 APART = os.environ.get("APART")
 service = spanwire.Service(APART or os.environ.get("SERVICE") or "interop")
-ANSWER_TIME = 10.0  # seconds for clients to answer the server; generous, since machines that run suites are busy
+# Seconds for clients to answer the server; generous, since machines that run suites are busy.
+ANSWER_TIME = 10.0
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
@@ -213,7 +216,8 @@ def admin_shout(_socket: spanwire.Socket, text: str) -> None:
     service.emit("shouted", text, namespace="/admin")
 
 
-# A namespace whose auth is of texts alone, so that clients which can only send a query say all that they have to.
+# A namespace whose auth is of texts alone, so that clients which can only send a query say all that
+# they have to.
 @service.on_connect(namespace="/custom")
 def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
     auth = auth or {}
@@ -224,6 +228,6 @@ def custom_connect(_socket: spanwire.Socket, auth: Any) -> None:
 surface(service)
 unsendable(service)
 dynamic(service, re.compile(r"/room-\d+"))
-told(service, "/rooms")
+notified(service, "/rooms")
 threading.Thread(target=tell, daemon=True).start()
 service.run()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What handlers may ask of the server beside emitting. surface.go is the same in Go, event for event."""
+"""The commands of handlers beside emits; surface.go is the same in Go."""
 
 import re
 from typing import Any
@@ -71,7 +71,7 @@ def dynamic(service: spanwire.Service, namespace: re.Pattern[str]) -> None:
         service.of(namespace).emit("shouted", text)
 
 
-def told(service: spanwire.Service, namespace: str) -> None:
+def notified(service: spanwire.Service, namespace: str) -> None:
     """Registers the handlers of a namespace that tells what happens to its rooms."""
 
     @service.on("join", namespace=namespace)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A drop-in for Flask-SocketIO: change the import, keep the application.
+"""A replacement for Flask-SocketIO: change the import, keep the application.
 
     from spanwire.flask import SocketIO, emit
 
-Handlers run in threads of this process, with Flask's contexts; the browsers' connections are the broker's. So any WSGI server
-serves the application, with any number of workers, and nothing is patched.
+Handlers run in threads of this process, with Flask's contexts; the broker keeps the browsers'
+connections. So any WSGI server can serve the application, with any number of workers, and nothing
+is patched.
 """
 
 from __future__ import annotations
@@ -37,51 +38,54 @@ __all__ = [
 
 
 def emit(event: str, *args: Any, **kwargs: Any) -> None:
-    """Emits to the socket whose event is being handled, or to others.
+    """Emits to the current socket, or to others.
 
     Args:
         event: The event's name.
         *args: The arguments; a lone tuple means several.
-        **kwargs: `broadcast` (to the whole namespace), `to` or `room` (a room or socket id, or several), `namespace` (the
-            current one), `include_self` (True), `skip_sid` (one or several), `callback`.
+        **kwargs: `broadcast` (to the whole namespace), `to` or `room` (a room or socket id, or
+            several), `namespace` (the current one by default), `include_self` (True by default),
+            `skip_sid` (one or several), `callback`.
 
     Raises:
         TypeError: An argument cannot be sent.
-        RuntimeError: No receiver is named where no event is being handled.
+        RuntimeError: No receiver is named outside of an event handler.
     """
     _socketio().emit(event, *args, **_addressed("emit", kwargs))
 
 
 def send(message: Any, **kwargs: Any) -> None:
-    """Emits `message`, or `json`, to the socket whose event is being handled, or to others.
+    """Emits `message`, or `json`, to the current socket, or to others.
 
     Args:
         message: The argument.
-        **kwargs: `json` (emits `json`), and the rest as for `emit`.
+        **kwargs: `json` (whether to emit `json`), and the rest as for `emit`.
     """
     event = "json" if kwargs.pop("json", False) else "message"
     emit(event, message, **kwargs)
 
 
 def call(event: str, *args: Any, **kwargs: Any) -> Any:
-    """Emits to one socket, by default the one whose event is being handled, and waits for its ack.
+    """Emits to one socket, by default the current one, and waits for its ack.
+
+    The wait cannot be cancelled.
 
     Args:
         event: The event's name.
         *args: The arguments; a lone tuple means several.
-        **kwargs: `to` (a socket's id), `namespace`, `timeout` in seconds (60).
+        **kwargs: `to` (a socket's id), `namespace`, `timeout` in seconds (60 by default).
 
     Returns:
-        What the client answered: None, one value, or a list of several.
+        The arguments of the ack: None, one value, or a list of several.
 
     Raises:
-        AckTimeoutError: No answer came in time; a TimeoutError.
+        AckTimeoutError: No ack arrived in time; it is a TimeoutError.
     """
     return _socketio().call(event, *args, **_addressed("call", kwargs))
 
 
 def join_room(room: str, sid: str | None = None, namespace: str | None = None) -> None:
-    """Puts a socket, by default the one whose event is being handled, into a room.
+    """Adds a socket, by default the current one, to a room.
 
     Args:
         room: The room.
@@ -92,7 +96,7 @@ def join_room(room: str, sid: str | None = None, namespace: str | None = None) -
 
 
 def leave_room(room: str, sid: str | None = None, namespace: str | None = None) -> None:
-    """Takes a socket, by default the one whose event is being handled, out of a room.
+    """Removes a socket, by default the current one, from a room.
 
     Args:
         room: The room.
@@ -103,7 +107,7 @@ def leave_room(room: str, sid: str | None = None, namespace: str | None = None) 
 
 
 def close_room(room: str, namespace: str | None = None) -> None:
-    """Takes everyone out of a room; nobody is disconnected.
+    """Removes all sockets from a room; none is disconnected.
 
     Args:
         room: The room.
@@ -113,28 +117,32 @@ def close_room(room: str, namespace: str | None = None) -> None:
 
 
 def rooms(sid: str | None = None, namespace: str | None = None) -> list[str]:
-    """Lists the rooms that a socket is in, its own first; in its disconnect handler, those that it was in.
+    """Lists the rooms that a socket is in, its own first.
 
     Args:
-        sid: The socket's id; by default the one whose event is being handled.
+        sid: The socket's id; by default that of the current socket.
         namespace: The namespace.
 
     Returns:
-        The rooms.
+        The rooms; in its disconnect handler, those that it was in.
 
     Raises:
-        BrokerUnavailableError: The broker cannot be asked.
+        BrokerUnavailableError: The broker cannot be reached.
     """
     return _socketio().rooms(sid or _sid("rooms"), namespace or _namespace())
 
 
-def disconnect(sid: str | None = None, namespace: str | None = None, silent: bool = False) -> None:  # noqa: ARG001 - the same
-    """Disconnects a socket, by default the one whose event is being handled.
+def disconnect(
+    sid: str | None = None,
+    namespace: str | None = None,
+    silent: bool = False,  # noqa: ARG001 - a parameter of Flask-SocketIO
+) -> None:
+    """Disconnects a socket, by default the current one.
 
     Args:
         sid: The socket's id.
         namespace: The namespace.
-        silent: Has no meaning here; a socket that has gone is never an error.
+        silent: Ignored; a socket that has disconnected is never an error.
     """
     _socketio().disconnect(sid or _sid("disconnect"), namespace or _namespace())
 
@@ -146,7 +154,7 @@ def _socketio() -> SocketIO:
         return owner
     socketio: SocketIO | None = flask.current_app.extensions.get("socketio")
     if socketio is None:
-        raise RuntimeError("the application has no SocketIO object: SocketIO(app), or init_app(app)")
+        raise RuntimeError("flask: the application has no SocketIO object (make it with SocketIO(app), or call init_app(app))")
     return socketio
 
 
@@ -158,12 +166,12 @@ def _namespace() -> str:
 def _sid(function: str) -> str:
     context = current_context()
     if context is None:
-        raise RuntimeError(f"{function}() outside of an event handler needs the socket's id: sid=...")
+        raise RuntimeError(f"{function}: no event is being handled here (pass the socket's id: sid=...)")
     return context.socket.id
 
 
 def _addressed(function: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Completes the receivers: the current socket, unless others are named."""
+    """Adds the receivers: the current socket, unless others are named."""
     context = current_context()
     if not kwargs.get("namespace"):
         kwargs["namespace"] = "/" if context is None else context.socket.namespace
@@ -172,7 +180,7 @@ def _addressed(function: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         to = kwargs.pop("room", None)
     if to is None and not kwargs.pop("broadcast", False):
         if context is None:
-            raise RuntimeError(f"{function}() outside of an event handler needs to=... or broadcast=True")
+            raise RuntimeError(f"{function}: no event is being handled here (pass to=... or broadcast=True)")
         to = context.socket.id
     kwargs["to"] = to
     return kwargs

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flask's contexts for the events of one socket, and the socket's own copy of the session.
+"""Flask's contexts for the events of one socket, and the socket's copy of the session.
 
-A request context made from nothing costs more than the rest of an event, most of it for matching a URL that no route has. So one
-request context is kept per socket and pushed for each of its events; they run one after another, so it is never pushed twice.
-The application context inside it, and with it `flask.g`, is new each time.
+A new request context costs more than the rest of an event, most of it for matching a URL that has
+no route. So one request context is kept per socket and pushed for each of its events; they run one
+after another, so it is never pushed twice. The application context inside it, and with it
+`flask.g`, is new each time.
 """
 
 from __future__ import annotations
@@ -16,28 +17,32 @@ from typing import Any
 import flask
 from flask.sessions import SessionMixin
 
-from .._crew import here
 from .._records import Dispatch
+from .._scheduler import current_item
 from .._socket import Socket
 from ._environ import environ
 
 __all__ = ["SocketContext", "current_context"]
 
-# Beside Flask's own, because each look through its proxies costs as much as serialising a small event.
+# Kept beside Flask's own, because each look through its proxies costs as much as serialising a
+# small event.
 _current: ContextVar[SocketContext | None] = ContextVar("spanwire_socket", default=None)
 
 
 def current_context() -> SocketContext | None:
-    """The context of the socket that is being handled; None in views and outside of requests."""
+    """Returns the context of the socket that is being handled; None in views and elsewhere."""
     context = _current.get()
     if context is None and flask.has_request_context():
-        # A thread that was given a copy of the request context.
+        # A thread that runs with a copy of the request context.
         context = getattr(flask.request, "spanwire", None)
     return context
 
 
 class ManagedSession(dict, SessionMixin):  # type: ignore[type-arg]
-    """A socket's own copy of the session. What handlers change stays with the socket; no HTTP request sees it."""
+    """A socket's copy of the session.
+
+    Changes by handlers stay with the socket; no HTTP request sees them.
+    """
 
 
 class SocketContext:
@@ -46,7 +51,7 @@ class SocketContext:
     Attributes:
         socketio: The SocketIO object whose handlers run.
         socket: The socket.
-        rooms: The rooms that this process put the socket into.
+        rooms: The rooms that this process added the socket to.
     """
 
     def __init__(self, socketio: Any, app: flask.Flask, socket: Socket, *, manage_session: bool) -> None:
@@ -60,7 +65,7 @@ class SocketContext:
         self._session: Any = None
 
     def beside(self) -> SocketContext:
-        """Makes a context for a handler that runs beside others of the socket; it shares their session and rooms."""
+        """Makes a context for a concurrent handler; it shares the socket's session and rooms."""
         made = SocketContext(self.socketio, self._app, self.socket, manage_session=self._manage_session)
         made.rooms = self.rooms
         made._session = self._session
@@ -68,7 +73,7 @@ class SocketContext:
 
     @contextlib.contextmanager
     def handling(self, message: str | None, args: tuple[Any, ...]) -> Iterator[None]:
-        """Gives the body an application context and a request context.
+        """Runs the body in an application context and a request context.
 
         Args:
             message: The event's name.
@@ -83,9 +88,9 @@ class SocketContext:
                 self._adopt_session(context)
             request = context.request
             request.event = {"message": message, "args": args}
-            item = here()
+            item = current_item()
             if type(item) is Dispatch:
-                # Tells an event that is handed out again from others.
+                # Distinguishes a redelivered event.
                 request.event["id"] = item.id
                 request.event["redeliveries"] = item.message.redeliveries
             token = _current.set(self)
@@ -106,33 +111,36 @@ class SocketContext:
             request.namespace = self.socket.namespace
             request.spanwire = self
             if _REUSABLE:
-                # No route can match, and asking each time is what would cost most.
+                # No route can match, and matching would be the largest cost.
                 context.match_request = _nothing
             self._handshake, self._context = handshake, context
         elif not self._manage_session:
-            _set_session(context, None)  # so that pushing opens it anew
+            _set_session(context, None)  # so that a push opens it again
         return context
 
     def _adopt_session(self, context: Any) -> None:
-        """Puts the socket's copy of the session in place, made from the handshake's at the first event."""
+        """Sets the socket's copy of the session, made from the handshake's at the first event."""
         if self._session is None:
             self._session = ManagedSession(context.session)
         if context.session is not self._session:
             _set_session(context, self._session)
 
     def _save_session(self, context: Any) -> None:
-        """Saves a session that Flask manages, where its interface keeps it on the server; a cookie cannot be set any more."""
+        """Saves a session that Flask manages, where its interface stores it on the server.
+
+        A cookie cannot be set any more.
+        """
         session = context.session
         if getattr(session, "modified", True):
             self._app.session_interface.save_session(self._app, session, self._app.response_class())
 
 
 def _nothing() -> None:
-    """Stands in for matching the URL."""
+    """Replaces the matching of the URL."""
 
 
 def _reusable() -> bool:
-    """Says whether request contexts are of the kind that makes a new application context at each push."""
+    """Returns whether a request context makes a new application context at each push."""
     from flask import ctx
 
     kind = getattr(ctx, "RequestContext", None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The WSGI environ of a handshake, so that Flask's request says in a handler what it would have said in a view."""
+"""The WSGI environ of a handshake, for Flask's request in handlers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .._words import Handshake
+from .._values import Handshake
 
 __all__ = ["environ"]
 
@@ -17,10 +17,10 @@ def environ(handshake: Handshake) -> dict[str, Any]:
     """Builds the environ.
 
     Args:
-        handshake: What the browser sent.
+        handshake: The handshake of the browser.
 
     Returns:
-        The environ, as a WSGI server would have made it for the request that opened the session.
+        The environ, as a WSGI server makes it for the request that opened the session.
     """
     scheme = "https" if handshake.secure else "http"
     path = unquote_to_bytes(handshake.path or "/socket.io/").decode("latin-1")

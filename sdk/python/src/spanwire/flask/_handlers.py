@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registering handlers the way Flask-SocketIO does, and running them in Flask's contexts."""
+"""The registration of handlers as in Flask-SocketIO, and their calls in Flask's contexts."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Handlers:
         app: The application.
         service: The service that the handlers are registered with.
         manage_session: Whether each socket has its own copy of the session.
-        handlers: What was registered: event, function, namespace.
+        handlers: The registered handlers: event, function, namespace.
         namespace_handlers: The registered namespace objects.
         exception_handlers: The functions for exceptions, by namespace.
-        default_exception_handler: The function for the others.
+        default_exception_handler: The function for exceptions in other namespaces.
     """
 
     def __init__(self, service: Service) -> None:
@@ -51,12 +51,13 @@ class Handlers:
 
         Args:
             message: The event's name, "connect", "disconnect", "message", "json", or "*".
-            namespace: The namespace; "/" when None. Also "*", or a compiled pattern; `request.namespace` tells which it is.
-            concurrent: Lets the handler's events run at any time, also beside other events of the same socket and out of their
-                order.
+            namespace: The namespace; "/" when None. Also "*", or a compiled pattern;
+                `request.namespace` has the actual one.
+            concurrent: Whether the handler's events run at any time, also beside other events of
+                the same socket and out of their order.
 
         Returns:
-            The decorator; it gives the function back as it is.
+            The decorator, which returns the function unchanged.
         """
         check_registered(message, "event")
 
@@ -83,13 +84,16 @@ class Handlers:
         named = message == ANY
 
         def run(socket: Socket, *args: Any) -> Any:
-            # A catch-all gets the event's name before the arguments, and request.event tells it too.
+            # A catch-all receives the event's name before the arguments, and request.event has it
+            # too.
             return self._handle(handler, args[0] if named else message, socket, args, alone=concurrent)
 
         self.service.add(message, run, namespace=space, concurrent=concurrent)
 
     def event(self, *args: Any, **kwargs: Any) -> Any:
-        """Registers the decorated function for the event of the function's name; usable with and without parentheses.
+        """Registers the decorated function for the event with the function's name.
+
+        Use it with or without parentheses.
 
         Args:
             *args: The function, without parentheses; else as for `on`, after the name.
@@ -113,10 +117,11 @@ class Handlers:
             namespace_handler: The object.
 
         Raises:
-            ValueError: It is not a Namespace.
+            ValueError: The object is not a Namespace.
         """
         if not isinstance(namespace_handler, Namespace):
-            raise ValueError("not a Namespace instance")
+            kind = type(namespace_handler).__name__
+            raise ValueError(f"on_namespace: got {kind}, not a Namespace instance (pass an object of a subclass)")
         namespace_handler.socketio = cast("Owner", self)
         self.namespace_handlers.append(namespace_handler)
         events = list(namespace_handler._methods)
@@ -137,7 +142,9 @@ class Handlers:
         self.service.add(message, run, namespace=namespace_handler.namespace)
 
     def on_error(self, namespace: Space | None = None) -> Callable[[_F], _F]:
-        """Registers the decorated function for exceptions in handlers of a namespace; what it returns becomes the ack.
+        """Registers the decorated function for exceptions in handlers of a namespace.
+
+        Its return value becomes the ack.
 
         Args:
             namespace: The namespace, or a compiled pattern; "/" when None.
@@ -151,14 +158,14 @@ class Handlers:
 
         def decorate(handler: _F) -> _F:
             if not callable(handler):
-                raise ValueError("exception_handler must be callable")
+                raise ValueError("exception_handler: must be callable (pass a function)")
             self.exception_handlers[namespace or "/"] = handler
             return handler
 
         return decorate
 
     def on_error_default(self, exception_handler: _F) -> _F:
-        """Registers the decorated function for exceptions in handlers of namespaces without their own.
+        """Registers the decorated function for exceptions in all other namespaces.
 
         Args:
             exception_handler: The function.
@@ -167,19 +174,19 @@ class Handlers:
             The function.
 
         Raises:
-            ValueError: It cannot be called.
+            ValueError: The function cannot be called.
         """
         if not callable(exception_handler):
-            raise ValueError("exception_handler must be callable")
+            raise ValueError("exception_handler: must be callable (pass a function)")
         self.default_exception_handler = exception_handler
         return exception_handler
 
-    # Handling.
+    # Calls of handlers.
 
     def _handle(
         self, handler: Callable[..., Any], message: str, socket: Socket, args: tuple[Any, ...], *, alone: bool = False
     ) -> Any:
-        """Runs a handler in the contexts of its socket; in contexts of its own when it runs beside others of the socket."""
+        """Runs a handler in the contexts of its socket, or alone in contexts of its own."""
         with self._context(socket, alone=alone).handling(message, args):
             try:
                 return self.call_handler(handler, message, args)
@@ -191,7 +198,7 @@ class Handlers:
                 return self._on_exception(error, socket.namespace)
 
     def call_handler(self, handler: Callable[..., Any], message: str, args: tuple[Any, ...]) -> Any:
-        """Calls a handler; connect and disconnect handlers get no more arguments than they take.
+        """Calls a handler; for connect and disconnect with no more arguments than it takes.
 
         Args:
             handler: The handler.
@@ -199,7 +206,7 @@ class Handlers:
             args: The event's arguments.
 
         Returns:
-            What the handler returned.
+            The return value of the handler.
         """
         if message in ("connect", "disconnect"):
             takes = positional(handler)
@@ -207,7 +214,7 @@ class Handlers:
                 args = args[:takes]
         value = handler(*args)
         if type(value) is CoroutineType:
-            # Run on the handler's own thread, where Flask's contexts are.
+            # It runs on the handler's own thread, which has Flask's contexts.
             value = asyncio.run(value)
         return value
 
@@ -226,7 +233,7 @@ class Handlers:
         context: SocketContext | None = socket._context
         if context is None:
             if self.app is None:
-                raise RuntimeError("the SocketIO object has no application: call init_app() first")
+                raise RuntimeError("flask: the SocketIO object has no application (call init_app() first)")
             context = SocketContext(self, self.app, socket, manage_session=self.manage_session)
             socket._context = context
         return context.beside() if alone else context

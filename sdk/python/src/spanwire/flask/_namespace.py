@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Handlers of a namespace as the methods of a class."""
+"""The class whose methods handle the events of a namespace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Namespace"]
 
 
 class Owner(Protocol):
-    """What a namespace is registered with: the SocketIO object."""
+    """The owner of a namespace: the SocketIO object."""
 
     def call_handler(self, handler: Callable[..., Any], message: str, args: tuple[Any, ...]) -> Any:
         """Calls a handler."""
@@ -23,7 +23,7 @@ class Owner(Protocol):
 
 
 class Namespace:
-    """A namespace whose events are handled by methods named `on_<event>`.
+    """A namespace whose methods `on_<event>` handle its events.
 
     Args:
         namespace: The namespace; "/" when None.
@@ -32,7 +32,8 @@ class Namespace:
     def __init__(self, namespace: str | None = None) -> None:
         self.namespace = namespace or "/"
         self.socketio: Owner | None = None
-        # Made once from the class, so that an event's name, which a browser chooses, is never looked up on the object.
+        # Made once from the class, so that an event's name, which a browser chooses, is never
+        # looked up on the object.
         self._methods: dict[str, Callable[..., Any]] = {
             name[3:]: getattr(self, name)
             for name in dir(type(self))
@@ -47,7 +48,7 @@ class Namespace:
             *args: The event's arguments.
 
         Returns:
-            What the method returned; None when there is none.
+            The return value of the method; None without a method.
         """
         method = self._methods.get(event)
         if method is None:
@@ -69,9 +70,9 @@ class Namespace:
             event: The event's name.
             data: The argument.
             room: A room or socket id, or several.
-            include_self: Whether the current socket gets it too.
+            include_self: Whether the current socket receives it too.
             namespace: Another namespace.
-            callback: Called with the acks.
+            callback: Called with the ack.
         """
         self._bound().emit(
             event, data, to=room, include_self=include_self, namespace=namespace or self.namespace, callback=callback
@@ -90,14 +91,14 @@ class Namespace:
         Args:
             data: The argument.
             room: A room or socket id, or several.
-            include_self: Whether the current socket gets it too.
+            include_self: Whether the current socket receives it too.
             namespace: Another namespace.
-            callback: Called with the acks.
+            callback: Called with the ack.
         """
         self.emit("message", data, room, include_self, namespace, callback)
 
     def close_room(self, room: str, namespace: str | None = None) -> None:
-        """Takes everyone out of a room.
+        """Removes all sockets from a room.
 
         Args:
             room: The room.
@@ -107,5 +108,5 @@ class Namespace:
 
     def _bound(self) -> Owner:
         if self.socketio is None:
-            raise RuntimeError("the namespace is not registered: pass it to on_namespace() first")
+            raise RuntimeError("namespace: is not registered (pass it to on_namespace() first)")
         return self.socketio

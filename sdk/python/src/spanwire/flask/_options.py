@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of Flask-SocketIO: which mean something here, and which are the broker's business now."""
+"""The options of Flask-SocketIO: those with an effect here, and those that the broker has now."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-__all__ = ["SERVICE_OPTIONS", "warn_without_effect"]
+from .. import _log
 
-log = logging.getLogger("spanwire")
+__all__ = ["SERVICE_OPTIONS", "warn_without_effect"]
 
 SERVICE_OPTIONS = (
     "address",
@@ -26,7 +25,7 @@ SERVICE_OPTIONS = (
     "tls_key",
 )
 
-# Options with a setting of the broker in their place.
+# Options with a setting of the broker instead.
 _BROKER = {
     "allow_upgrades": "allow-upgrades",
     "async_handlers": "",
@@ -41,8 +40,8 @@ _BROKER = {
     "transports": "transports",
 }
 
-# Options of machinery that is not there any more.
-_GONE = {
+# Options without an effect, with the reason.
+_REMOVED = {
     "always_connect": "connects are answered when the handler has decided",
     "async_mode": "handlers run on threads, and nothing is patched",
     "channel": "emits go to the broker",
@@ -60,15 +59,12 @@ _GONE = {
 
 
 def warn_without_effect(options: dict[str, Any]) -> None:
-    """Says once for each option that it changes nothing here; never fails.
+    """Logs a warning for each option without an effect. Never raises.
 
     Args:
-        options: The options that are left after those that mean something.
+        options: The options without an effect.
     """
     for name, value in sorted(options.items()):
-        if _BROKER.get(name):
-            log.warning("SocketIO(%s=%r) has no effect here: the broker has the setting %r", name, value, _BROKER[name])
-        elif _GONE.get(name):
-            log.warning("SocketIO(%s=%r) has no effect here: %s", name, value, _GONE[name])
-        else:
-            log.warning("SocketIO(%s=%r) has no effect here", name, value)
+        setting = _BROKER.get(name)
+        reason = f"set the broker's {setting} instead" if setting else _REMOVED.get(name) or "unknown option"
+        _log.warning("option of SocketIO has no effect", setting=name, value=repr(value), reason=reason)

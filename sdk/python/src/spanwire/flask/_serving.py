@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the application attaches to the broker, and how `run()` serves it."""
+"""The attachment of an application to the broker, and `run()`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from typing import Any, Protocol
 
 import flask
 
+from .. import _log
 from .._broker import Broker, find, listening
 from .._service import Service
 from .._settings import Settings
 
 __all__ = ["Attachment", "run"]
 
-log = logging.getLogger("spanwire")
-
-_DELAY = 0.2  # seconds after which the module that made the application has registered its handlers
+_DELAY = 0.2  # seconds after which the module of the application has registered its handlers
 _SERVERS = (
     "gunicorn.arbiter",
     "uwsgi",
@@ -36,7 +35,7 @@ _SERVERS = (
 
 
 class Served(Protocol):
-    """What is served: the SocketIO object."""
+    """What `run` serves: the SocketIO object."""
 
     service: Service
     attachment: Attachment
@@ -46,13 +45,14 @@ class Served(Protocol):
 
 
 class Attachment:
-    """Attaches an application once it is served, and only then.
+    """Attaches an application when it is served, and not before.
 
-    A shell, a test or a command that imports the application must not be given the events of browsers. So the service starts:
-    soon after the application was made, when a known server has been loaded by then; at the first HTTP request, under any
-    other; and in `run()`.
+    A shell, a test or a command that imports the application must not receive events. So the
+    service starts: soon after the application was made, if a known server has been loaded by then;
+    at the first HTTP request, under any other server; and in `run()`.
 
-    A process that forks before it has attached is taken for a server's master: its children attach instead.
+    A process that forks before it has attached is taken for the master of a server: its children
+    attach instead.
     """
 
     def __init__(self, service: Service) -> None:
@@ -62,7 +62,7 @@ class Attachment:
         self.pending = False
 
     def watch(self, app: flask.Flask) -> None:
-        """Looks out for signs that the application is served.
+        """Watches for signs that the application is served.
 
         Args:
             app: The application.
@@ -81,7 +81,7 @@ class Attachment:
             _at_fork(self)
 
     def close(self) -> None:
-        """Stops looking out."""
+        """Stops watching."""
         self.pending = False
         if self._timer is not None:
             self._timer.cancel()
@@ -100,7 +100,7 @@ class Attachment:
         self.pending = False
 
     def before_fork(self) -> None:
-        """Leaves attaching to the children, when it has not happened yet."""
+        """Leaves attaching to the children, unless this process has attached."""
         self._forking = self._forking or self.pending
         if self.pending:
             self.close()
@@ -113,14 +113,14 @@ class Attachment:
 
 
 def _testing(environ: Any) -> bool:
-    # Flask's and Werkzeug's test clients hand over an environ without a server behind it.
+    # The test clients of Flask and Werkzeug pass an environ without a server.
     return "werkzeug.socket" not in environ and environ.get("SERVER_SOFTWARE") is None
 
 
 def _served() -> bool:
-    """Says whether a server that will serve this process's application has been loaded."""
+    """Returns whether a server that will serve the application has been loaded."""
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
-        # With a reloader the application is loaded in its watching process as well, which serves nobody.
+        # With a reloader the watching process also loads the application, and does not serve it.
         return os.environ.get("WERKZEUG_RUN_MAIN") == "true"
     return any(name in sys.modules for name in _SERVERS)
 
@@ -169,11 +169,12 @@ def run(socketio: Served, app: flask.Flask, host: str | None, port: int | None, 
     elif not settings.explicit and not listening(settings.addresses[0]):
         broker = Broker(find(settings.broker), host, port)
         broker.wait()
-        print(f" * Spanwire is at http://{_shown(host)}:{port} (Ctrl+C stops it)", flush=True)
-        # A reloader runs the application in a child of its own, which finds the broker here: so browsers stay connected.
+        print(f" * Spanwire is at http://{_display_host(host)}:{port} (Ctrl+C stops it)", flush=True)
+        # A reloader runs the application in a child, which finds the broker here, so browsers stay
+        # connected.
         os.environ["SPANWIRE_ADDRESS"] = broker.service_address
         os.environ["SPANWIRE_APP_ADDRESS"] = broker.upstream
-        # A service that is renamed must not hold up the page.
+        # A renamed service must not delay the page.
         os.environ.setdefault("SPANWIRE_RETIRE", "true")
         host, _, number = broker.upstream.rpartition(":")
         port = int(number)
@@ -216,18 +217,19 @@ def _serve(
     if "certfile" in kwargs:
         options["ssl_context"] = (kwargs.pop("certfile"), kwargs.pop("keyfile", None))
     if kwargs:
-        log.warning("run() takes no notice of %s", ", ".join(sorted(kwargs)))
+        _log.warning("option of run() has no effect", setting=",".join(sorted(kwargs)))
     options.setdefault("threaded", True)
     if os.environ.get("WERKZEUG_RUN_MAIN") != "true" and listening(f"{host}:{port}"):
         raise SystemExit(
-            f"cannot serve the application at http://{_shown(host)}:{port}: something listens there already. If that is the"
-            f" broker, pass another port to run() and start the broker with --upstream=http://{_shown(host)}:<that port>"
+            f"run: cannot serve the application at http://{_display_host(host)}:{port}: another program listens there (if it is"
+            f" the broker, pass another port to run(), and start the broker with --upstream=http://{_display_host(host)}:<port>)"
         )
     serves = not use_reloader or os.environ.get("WERKZEUG_RUN_MAIN") == "true"
     if serves:
         socketio.attachment.close()
         socketio.service.start()
-    # SIGTERM has to unwind like Ctrl+C, so that what is running is finished and a broker of our own is stopped.
+    # SIGTERM must unwind like Ctrl+C, so that running handlers finish and a broker of our own
+    # stops.
     previous = None
     if threading.current_thread() is threading.main_thread():
         previous = signal.signal(signal.SIGTERM, _interrupt)
@@ -245,7 +247,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _silence_banner() -> None:
-    """Keeps Werkzeug from naming the address behind the broker, where nobody should look."""
+    """Keeps Werkzeug from printing the address behind the broker, which browsers do not use."""
 
     class Filter(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
@@ -254,7 +256,7 @@ def _silence_banner() -> None:
     logging.getLogger("werkzeug").addFilter(Filter())
 
 
-def _shown(host: str) -> str:
+def _display_host(host: str) -> str:
     return "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104
 
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SocketIO object, as Flask-SocketIO has it."""
+"""The SocketIO object with the API of Flask-SocketIO."""
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -27,13 +26,11 @@ from ._options import SERVICE_OPTIONS, warn_without_effect
 
 __all__ = ["SocketIO"]
 
-log = logging.getLogger("spanwire")
-
-_EVERY = re.compile("/.*")  # what `namespaces="*"` stands for
+_EVERY = re.compile("/.*")  # the meaning of `namespaces="*"`
 
 
 class Reason:
-    """The reasons that a disconnect handler is given."""
+    """The reasons that disconnect handlers receive."""
 
     CLIENT_DISCONNECT = "client namespace disconnect"
     SERVER_DISCONNECT = "server namespace disconnect"
@@ -44,15 +41,15 @@ class Reason:
 
 
 class SocketIO(Handlers):
-    """Socket.IO for a Flask application, with the browsers' connections kept by a broker.
+    """Socket.IO for a Flask application, with the browsers' connections in a broker.
 
-    Options of Flask-SocketIO that mean nothing here are accepted and logged.
+    Options of Flask-SocketIO without an effect here are accepted and logged.
 
     Args:
         app: The application; or call `init_app` later.
-        **kwargs: Options: those of Flask-SocketIO, those of `spanwire.Service` (`address`, `workers`, `window`, ...),
-            `service` for the service's name, and `attach`: whether to attach to the broker as soon as a server serves the
-            application (True by default).
+        **kwargs: Options: those of Flask-SocketIO, those of `spanwire.Service` (`address`,
+            `workers`, `window`, ...), `service` for the service's name, and `attach`: whether to
+            attach to the broker as soon as a server serves the application (True by default).
     """
 
     reason = Reason
@@ -83,7 +80,7 @@ class SocketIO(Handlers):
         json = options.pop("json", None)
         namespaces = options.pop("namespaces", None) or ()
         if app is not None:
-            # Called before anything is registered with it, or with what was registered so far.
+            # Called before handlers are registered, or with those that are.
             name = name or app.name
             self.app = app
             app.extensions["socketio"] = self
@@ -103,16 +100,18 @@ class SocketIO(Handlers):
         if app is not None and attach:
             self.attachment.watch(app)
 
-    # What can be asked of the broker.
+    # Commands to the broker.
 
     def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
-        """Emits to every socket of a namespace, or of rooms. Needs no context; allowed from any thread and process.
+        """Emits to every socket of a namespace, or of rooms.
+
+        It needs no context; any thread and any process may call it.
 
         Args:
             event: The event's name.
             *args: The arguments; a lone tuple means several.
-            **kwargs: `namespace`, `to` or `room` (a room or socket id, or several), `include_self`, `skip_sid` (one or
-                several), `callback`; others are ignored.
+            **kwargs: `namespace`, `to` or `room` (a room or socket id, or several), `include_self`,
+                `skip_sid` (one or several), `callback`; others are ignored.
 
         Raises:
             TypeError: An argument cannot be sent.
@@ -151,7 +150,7 @@ class SocketIO(Handlers):
         origin = current_context()
 
         def run(*values: Any) -> None:
-            # In the contexts of the socket that was being handled when the emit was made.
+            # In the contexts of the socket that was being handled at the time of the emit.
             if origin is not None:
                 with origin.handling(None, values):
                     callback(*values)
@@ -163,30 +162,31 @@ class SocketIO(Handlers):
         service._emit_with_callback(event, args, target, run, state)
 
     def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
-        """Emits to one socket and waits for its ack.
+        """Emits to one socket and waits for its ack. The wait cannot be cancelled.
 
         Args:
             event: The event's name.
             *args: The arguments; a lone tuple means several.
-            **kwargs: `namespace`, `to` or `sid` (the socket's id), `timeout` in seconds (60); others are ignored.
+            **kwargs: `namespace`, `to` or `sid` (the socket's id), `timeout` in seconds (60);
+                others are ignored.
 
         Returns:
-            What the client answered: None, one value, or a list of several.
+            The arguments of the ack: None, one value, or a list of several.
 
         Raises:
             ValueError: No socket is named.
-            AckTimeoutError: No answer came in time; a TimeoutError.
+            AckTimeoutError: No ack arrived in time; it is a TimeoutError.
         """
         to = kwargs.get("to") or kwargs.get("sid") or kwargs.get("room")
         if not to:
-            raise ValueError("call() needs the id of one socket: to=...")
+            raise ValueError("call: no socket is named (pass the id of one: to=...)")
         namespace = kwargs.get("namespace") or "/"
         timeout = kwargs.get("timeout", 60)
         service = self._ready_service()
         if service is None:
             acks = self._own_emitter().emit_with_ack(event, *args, to=to, namespace=namespace, timeout=timeout)
             if not acks.acks:
-                raise AckTimeoutError(f"{event!r} was not answered by {to!r} within {timeout:g} s", event=event)
+                raise AckTimeoutError(f"call: socket {to!r} did not answer {event!r} within {timeout} s", event=event)
             values = acks.acks[0].args
         else:
             target = _target(service, to, namespace)
@@ -211,9 +211,9 @@ class SocketIO(Handlers):
             json: Whether the event is `json`.
             namespace: The namespace; "/" when None.
             to: A room or socket id, or several.
-            callback: Called with the acks.
-            include_self: Whether the current socket gets it too.
-            skip_sid: Sockets to leave out.
+            callback: Called with the ack.
+            include_self: Whether the current socket receives it too.
+            skip_sid: Sockets to exclude.
             **kwargs: As for `emit`.
         """
         self.emit(
@@ -228,7 +228,7 @@ class SocketIO(Handlers):
         )
 
     def close_room(self, room: str, namespace: str | None = None) -> None:
-        """Takes everyone out of a room; nobody is disconnected.
+        """Removes all sockets from a room; none is disconnected.
 
         Args:
             room: The room.
@@ -243,7 +243,7 @@ class SocketIO(Handlers):
                 state.facade._context.rooms.discard(room)
 
     def join_room(self, room: str, sid: str, namespace: str) -> None:
-        """Puts a socket into a room.
+        """Adds a socket to a room.
 
         Args:
             room: The room.
@@ -257,7 +257,7 @@ class SocketIO(Handlers):
             context.rooms.add(room)
 
     def leave_room(self, room: str, sid: str, namespace: str) -> None:
-        """Takes a socket out of a room.
+        """Removes a socket from a room.
 
         Args:
             room: The room.
@@ -278,11 +278,11 @@ class SocketIO(Handlers):
             namespace: The namespace.
 
         Returns:
-            The rooms; in its disconnect handler, those that it was in. In a coroutine, which cannot ask the broker, those that
-            this process put it into.
+            The rooms; in the disconnect handler, those that it was in. In a coroutine, which cannot
+            ask the broker, those that this process added it to.
 
         Raises:
-            BrokerUnavailableError: The broker cannot be asked.
+            BrokerUnavailableError: The broker cannot be reached.
         """
         current = current_context()
         context = current if current is not None and current.socket.id == sid else self._known(sid)
@@ -293,7 +293,7 @@ class SocketIO(Handlers):
             found = service._rooms_of(_target(service, sid, namespace))
             if found:
                 return list(found)
-        # Until its connect is accepted, others do not know the socket.
+        # Until its connect is accepted, other processes do not know the socket.
         return [sid, *sorted(context.rooms)] if context is not None else []
 
     def disconnect(self, sid: str, namespace: str) -> None:
@@ -314,49 +314,53 @@ class SocketIO(Handlers):
         context: SocketContext | None = state.facade._context
         return context
 
-    # Its life.
+    # The life of the object.
 
     def attach(self, timeout: float | None = None) -> None:
-        """Attaches to the broker now, for programs that are served in a way that is not noticed.
+        """Attaches to the broker now, for servers that are not recognised.
 
         Args:
             timeout: How long to wait for the broker, in seconds; None does not wait.
 
         Raises:
-            RegistrationError: The broker refused what is registered.
-            BrokerUnavailableError: The time is over.
+            RegistrationError: The broker rejected the registrations.
+            BrokerUnavailableError: The timeout has passed.
         """
         self.service.start()
         if timeout is not None:
             self.service.wait_attached(timeout)
 
     def run(self, app: flask.Flask, host: str | None = None, port: int | None = None, **kwargs: Any) -> None:
-        """Serves the application and attaches it to the broker, starting a broker when there is none. Blocks.
+        """Serves the application and attaches it to the broker.
 
-        Where the browsers go depends on what is there: under `broker dev`, and with a broker of its own, the broker listens
-        and the application stands behind it, so that `io()` without an address just works. With a broker that is already
-        running, the application listens on host and port itself.
+        The method starts a broker when there is none. It blocks until SIGINT or SIGTERM.
+
+        The address for browsers depends on the broker: under `broker dev`, and with a broker that
+        this method starts, the broker listens on host and port, and proxies to the application, so
+        that `io()` works without an address. With a broker that is already running, the application
+        itself listens on host and port.
 
         Args:
             app: The application.
             host: Where to listen; 127.0.0.1 when None.
             port: Where to listen; 5000 when None.
-            **kwargs: `debug`, `use_reloader`, `reloader_options`, `log_output`, and options of Werkzeug's `run_simple`.
+            **kwargs: `debug`, `use_reloader`, `reloader_options`, `log_output`, and options of
+                Werkzeug's `run_simple`.
 
         Raises:
-            BrokerNotFoundError: No broker is running and no program was found to start one.
+            BrokerNotFoundError: No broker is running, and no program was found to start one.
         """
         if self.app is None:
             self.init_app(app)
         _serving.run(self, app, host, port, **kwargs)
 
     def stop(self) -> None:
-        """Detaches from the broker: finishes what handlers are running, and leaves."""
+        """Detaches from the broker after running handlers have finished."""
         self.attachment.close()
         self.service.stop()
 
     def drain_on_signals(self, *numbers: int) -> None:
-        """Detaches at a signal that belongs to somebody else, such as gunicorn; see `Service.drain_on_signals`.
+        """Detaches at a signal that a server handles; see `Service.drain_on_signals`.
 
         Args:
             *numbers: The signals; SIGTERM when none is named.
@@ -379,18 +383,21 @@ class SocketIO(Handlers):
         return thread
 
     def sleep(self, seconds: float = 0) -> None:
-        """Sleeps; in a handler, other sockets go on meanwhile.
+        """Sleeps; in a handler, other sockets continue meanwhile.
 
         Args:
-            seconds: How long.
+            seconds: How long, in seconds.
         """
         links = self.service._links
         if links is not None:
-            links.crew.about_to_block()
+            links.scheduler.about_to_block()
         time.sleep(seconds)
 
     def _ready_service(self) -> Service | None:
-        """The service, when this process serves the application; None in scripts, shells and task queues, which only emit."""
+        """Returns the service if this process serves the application.
+
+        Scripts, shells and task queues only emit.
+        """
         if self.service.started or self.attachment.pending:
             return self.service
         return None
@@ -398,13 +405,15 @@ class SocketIO(Handlers):
     def _attached_service(self) -> Service:
         service = self._ready_service()
         if service is None:
-            raise BrokerUnavailableError("this process is not attached to the broker: serve the application, or call attach()")
+            raise BrokerUnavailableError(
+                "flask: this process is not attached to the broker (serve the application, or call attach())"
+            )
         return service
 
     def _own_emitter(self) -> Emitter:
         with self._lock:
             if self._emitter is None:
-                self._emitter = Emitter(self.service._address, **self.service._door)
+                self._emitter = Emitter(self.service._address, **self.service._access)
                 self._emitter._codec = self.service._codec
             return self._emitter
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of the public surface: a handshake, acks, messages, and what is told of sockets and rooms."""
+"""The public value types: handshakes, acks, messages, and the results of queries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 class Handshake:
-    """What a browser sent when it opened its session and connected to the namespace."""
+    """The handshake of a browser: the request that opened its session, and its auth payload."""
 
     __slots__ = ("_auth", "_message")
 
@@ -37,12 +37,12 @@ class Handshake:
 
     @property
     def url(self) -> str:
-        """The request's path and raw query as the browser sent them."""
+        """The path and the raw query of the request, as the browser sent them."""
         return self._message.url
 
     @property
     def path(self) -> str:
-        """The path of the request, still escaped."""
+        """The path of the request, with its escapes."""
         return urlsplit(self._message.url).path
 
     @property
@@ -54,13 +54,17 @@ class Handshake:
     def query(self) -> dict[str, list[str]]:
         """The values of each key of the query, in order.
 
-        It holds every pair. An escape that is none stays as it is written, as in "100%"; bytes that are no UTF-8 become U+FFFD.
+        It holds every pair. An invalid escape stays as it is written, as in "100%"; bytes that are
+        not UTF-8 become U+FFFD.
         """
         return parse_qs(self.query_string, keep_blank_values=True)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """The header lines, duplicates included; Cookie and Authorization only when the service asked for credentials."""
+        """The header lines, duplicates included.
+
+        Cookie and Authorization are present only when the service registered with `credentials`.
+        """
         return [(header.name, header.value) for header in self._message.headers]
 
     @property
@@ -70,34 +74,34 @@ class Handshake:
 
     @property
     def secure(self) -> bool:
-        """Whether the browser used TLS, as far as the broker can know."""
+        """Whether the browser used TLS, as far as the broker knows."""
         return self._message.secure
 
     @property
     def cross_domain(self) -> bool:
-        """Whether the request carried an Origin of another site."""
+        """Whether the request has an Origin of another site."""
         return self._message.cross_domain
 
     @property
     def issued(self) -> float:
-        """The time of the opening in seconds since the Unix epoch."""
+        """The time of the handshake in seconds since the Unix epoch."""
         return self._message.issued_ms / 1000
 
     @property
     def auth(self) -> Any:
-        """The auth payload of the connect; an empty one when the client sent none."""
+        """The auth payload of the connect; empty when the client sent none."""
         if self._auth is _UNREAD:
             self._auth = json.loads(self._message.auth) if self._message.auth else {}
         return self._auth
 
     @property
     def sent_auth(self) -> Any:
-        """The auth payload as it was sent: None when the client sent none."""
+        """The auth payload as the client sent it; None when it sent none."""
         return self.auth if self._message.auth else None
 
     @property
     def transport(self) -> str:
-        """The transport of the opening: "polling" or "websocket"."""
+        """The first transport: "polling" or "websocket"."""
         return self._message.transport
 
     @property
@@ -107,22 +111,22 @@ class Handshake:
 
     @property
     def method(self) -> str:
-        """The HTTP method of the opening request."""
+        """The HTTP method of the request."""
         return self._message.method or "GET"
 
     @property
     def host(self) -> str:
-        """The Host header of the opening request."""
+        """The Host header of the request."""
         return self._message.host
 
 
 @dataclass(frozen=True)
 class SocketAck:
-    """The answer of one socket to an emit that asked for acks.
+    """The ack of one socket.
 
     Attributes:
-        socket_id: The socket that answered.
-        args: What it answered.
+        socket_id: The socket.
+        args: The arguments of the ack.
     """
 
     socket_id: str
@@ -131,13 +135,14 @@ class SocketAck:
 
 @dataclass(frozen=True)
 class Acks:
-    """What came back of an emit that asked for acks.
+    """The acks of an emit.
 
     Attributes:
         sockets: How many sockets were reached on the replica that took the command.
-        acks: The acks that came; the order means nothing.
-        missing: How many sockets were asked and did not answer.
-        silent_replicas: The replicas that did not say what their sockets answered; they may have asked them or not.
+        acks: The acks that arrived, in no order.
+        missing: How many sockets did not answer.
+        silent_replicas: The replicas that did not report the acks of their sockets; they may have
+            sent the event or not.
         dropped: For how many of the sockets the event was dropped; see `Count`.
     """
 
@@ -152,14 +157,15 @@ class Count(int):
     """How many sockets an emit or a command reached.
 
     Attributes:
-        dropped: For how many of them an event was dropped: their queues at the broker were full (setting `max-outbound`), they
-            were about to disconnect, or it was volatile and their browsers could not take it at once. Others were queued.
+        dropped: For how many of them an event was dropped: their queues at the broker were full
+            (setting `max-outbound`), they were about to disconnect, or it was volatile and their
+            browsers could not take it at once. For the others it was queued.
     """
 
     dropped: int
 
     def __new__(cls, sockets: int, dropped: int = 0) -> Count:
-        """Makes a number of sockets that knows what was dropped."""
+        """Makes the number with its attribute."""
         self = super().__new__(cls, sockets)
         self.dropped = dropped
         return self
@@ -167,12 +173,12 @@ class Count(int):
 
 @dataclass(frozen=True)
 class InstanceAck:
-    """The answer of one instance to a message.
+    """The ack of one instance.
 
     Attributes:
         service: The service of the instance.
         instance_id: The instance.
-        args: What it answered.
+        args: The arguments of the ack.
     """
 
     service: str
@@ -182,12 +188,12 @@ class InstanceAck:
 
 @dataclass(frozen=True)
 class InstanceAcks:
-    """What came back of a message that asked for acks.
+    """The acks of a message.
 
     Attributes:
-        acks: The acks that came; the order means nothing.
-        missing: How many instances were asked and did not answer.
-        silent_replicas: The replicas that did not say in time what their instances answered.
+        acks: The acks that arrived, in no order.
+        missing: How many instances did not answer.
+        silent_replicas: The replicas that did not report the acks of their instances in time.
     """
 
     acks: list[InstanceAck]
@@ -197,13 +203,16 @@ class InstanceAcks:
 
 @dataclass(frozen=True)
 class Message:
-    """What another instance, of this service or another, sent with `server_side_emit`; given to its handler before the arguments.
+    """A message that another instance sent with `server_side_emit`.
+
+    The instance may belong to this service or another one. The handler receives the message before
+    the arguments.
 
     Attributes:
         name: The message's name.
-        namespace: The namespace that it belongs to.
+        namespace: The namespace of the message.
         service: The service of the sender.
-        instance_id: The sender.
+        instance_id: The instance of the sender.
     """
 
     name: str
@@ -213,11 +222,11 @@ class Message:
 
 
 class Sockets(list["RemoteSocket"]):
-    """The sockets that were found, in no order.
+    """The sockets that a query found, in no order.
 
     Attributes:
         silent_replicas: The replicas that did not answer in time; their sockets are missing.
-        truncated: Whether there are more sockets than may be told at once.
+        truncated: Whether there are more sockets than the limit.
     """
 
     def __init__(
@@ -229,16 +238,17 @@ class Sockets(list["RemoteSocket"]):
 
     @property
     def partial(self) -> bool:
-        """Whether something is missing, for either reason."""
+        """Whether sockets are missing, for either reason."""
         return self.truncated or bool(self.silent_replicas)
 
 
 class Rooms(dict[str, int]):
-    """How many sockets each room has.
+    """The number of sockets of each room.
 
     Attributes:
-        silent_replicas: The replicas that did not answer in time; their rooms and sockets are missing.
-        truncated: Whether there are more rooms than may be told at once.
+        silent_replicas: The replicas that did not answer in time; their rooms and sockets are
+            missing.
+        truncated: Whether there are more rooms than the limit.
     """
 
     def __init__(self, *, silent_replicas: tuple[str, ...] = (), truncated: bool = False) -> None:
@@ -248,12 +258,12 @@ class Rooms(dict[str, int]):
 
     @property
     def partial(self) -> bool:
-        """Whether something is missing, for either reason."""
+        """Whether rooms or sockets are missing, for either reason."""
         return self.truncated or bool(self.silent_replicas)
 
 
 class _Unread:
-    """Marks an auth payload that nobody has parsed yet."""
+    """Marks an auth payload that was not parsed yet."""
 
 
 _UNREAD = _Unread()

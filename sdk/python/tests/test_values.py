@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a handshake tells of a client that sent no auth, and of one that did."""
+"""The handshake of a client without auth, and of one with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from spanwire import Handshake
 from spanwire._proto import event_pb2
 
 
-# Without a payload there is an empty one to look into, and the connect handler still can tell the difference.
+# Without a payload there is an empty one to look into, and the connect handler still can tell the
+# difference.
 def test_auth() -> None:
     silent = Handshake(event_pb2.Handshake())
     assert silent.auth == {}
@@ -18,8 +19,8 @@ def test_auth() -> None:
     empty = Handshake(event_pb2.Handshake(auth=b"{}"))
     assert empty.auth == {}
     assert empty.sent_auth == {}
-    told = Handshake(event_pb2.Handshake(auth=b'{"token":"x"}'))
-    assert told.auth == told.sent_auth == {"token": "x"}
+    sent = Handshake(event_pb2.Handshake(auth=b'{"token":"x"}'))
+    assert sent.auth == sent.sent_auth == {"token": "x"}
 
 
 VECTORS = Path(__file__).parents[3] / "testdata/vectors/queries.json"

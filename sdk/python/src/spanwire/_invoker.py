@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a dispatch to its result: calls the handler, and makes of what it returned or raised what the broker is told."""
+"""The invoker: calls the handler of a dispatch, and turns its result into the answer."""
 
 from __future__ import annotations
 
 import asyncio
 import builtins
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from . import _log
 from ._link import Link
 from ._loopwatch import LoopWatch
 from ._payloads import Codec, arguments
@@ -18,25 +18,24 @@ from ._records import Dispatch, SocketState
 from ._registering import Registering
 from ._routes import Route
 from ._socket import Socket
+from ._values import Message
 from ._verbs import Verbs
 from ._waiters import Task
-from ._words import Message
 from .exceptions import ConnectionRefusedError
 
-__all__ = ["Performer", "coroutine_item"]
-
-log = logging.getLogger("spanwire")
+__all__ = ["Invoker", "coroutine_item"]
 
 # The dispatch that the running coroutine handles.
 coroutine_item: ContextVar[Dispatch | None] = ContextVar("spanwire_item", default=None)
 
 
-class Performer:
+class Invoker:
     """Runs the handlers of a service.
 
     Attributes:
-        loop: Where coroutine handlers run; made when the first is called, unless the program brought its own.
-        unhandled: How many events no handler was registered for.
+        loop: The loop of coroutine handlers; made when the first one is called, unless the program
+            has its own.
+        unhandled: How many events had no handler.
     """
 
     def __init__(self, handlers: Registering, verbs: Verbs, codec: Codec) -> None:
@@ -50,7 +49,7 @@ class Performer:
         self.unhandled = 0
 
     def close(self) -> None:
-        """Ends the event loop, if it is the performer's own."""
+        """Stops the event loop, if the invoker has made it."""
         with self._lock:
             loop, self.loop = self.loop, None
             thread, self._own_loop = self._own_loop, None
@@ -62,7 +61,7 @@ class Performer:
             thread.join(1)
 
     def prepare(self, dispatches: list[Dispatch]) -> None:
-        """Finds the dispatches' routes."""
+        """Finds the routes of dispatches."""
         routes = self._handlers._routes
         find = routes.events.find
         for dispatch in dispatches:
@@ -73,7 +72,7 @@ class Performer:
             else:
                 dispatch.route = find(dispatch.socket.namespace, dispatch.name)
 
-    def perform(self, item: Any) -> None:
+    def invoke(self, item: Any) -> None:
         """Runs one item to its end."""
         if type(item) is Task:
             item.run()
@@ -82,14 +81,14 @@ class Performer:
             return
         state = item.socket
         if item.route is not None and item.route.concurrent:
-            beside = item.home.memory.beside
-            beside[item.id] = item
+            concurrent_runs = item.home.memory.concurrent_runs
+            concurrent_runs[item.id] = item
             try:
                 self._handle(item, state)
             except BaseException as error:
                 self._failed(item, error)
             finally:
-                beside.pop(item.id, None)
+                concurrent_runs.pop(item.id, None)
             return
         state.current = item
         try:
@@ -102,7 +101,7 @@ class Performer:
     def _handle(self, item: Dispatch, state: SocketState) -> None:
         route = item.route
         if route is not None:
-            # Most are events by name, and a call less for each is felt.
+            # Most dispatches are events by name, for which one call less is measurable.
             if item.kind == "event" and not route.named and not self._handlers._incoming:
                 event = item.message.event
                 args = self._codec.decode(event.args, event.attachments)
@@ -119,7 +118,7 @@ class Performer:
             self._no_handler(item)
 
     def _arguments(self, route: Route, item: Dispatch, state: SocketState) -> Sequence[Any]:
-        """What the handler is called with."""
+        """Returns the arguments of the handler."""
         kind = item.kind
         if kind == "event":
             return self._event_arguments(route.named, item, state)
@@ -136,15 +135,15 @@ class Performer:
         return (socket, extra) if route.parameters is None or route.parameters > 1 else (socket,)
 
     def _event_arguments(self, named: bool, item: Dispatch, state: SocketState) -> Sequence[Any]:
-        """What the handler of an event is called with; tells the listeners."""
+        """Returns the arguments of an event's handler, and calls the listeners."""
         socket = self._socket(item.home.link, state)
         event = item.message.event
         args = self._codec.decode(event.args, event.attachments)
         for listener in self._handlers._incoming:
             try:
                 listener(socket, item.name, *args)
-            except Exception:
-                log.exception("a listener to events failed")
+            except Exception as error:
+                _log.error("listener to events failed", exception=error, **_facts(item))
         return (socket, item.name, *args) if named else (socket, *args)
 
     def _socket(self, link: Link, state: SocketState) -> Socket:
@@ -152,12 +151,12 @@ class Performer:
         if socket is None:
             socket = state.facade = Socket(self._verbs, link, state)
         elif socket._link is not link:
-            # Another replica dispatches for it now, and is the one that writes commands before acks.
+            # Another replica dispatches for the socket now, and orders commands before acks.
             socket._use(link)
         return socket
 
     def _finish(self, item: Dispatch, value: Any) -> None:
-        """Turns what a handler returned into the result."""
+        """Turns the return value of a handler into the result."""
         if item.kind == "connect":
             if value is False and self._advisory(item):
                 self._ignored(item, "the handler returned False")
@@ -171,29 +170,31 @@ class Performer:
             item.home.resolve(item)
 
     def _no_handler(self, item: Dispatch) -> None:
-        """Resolves without an ack: a lifecycle event that nobody asked for, or a table that is older than the registration."""
+        """Resolves a dispatch that has no handler: a lifecycle event, or an old registration."""
         if item.kind == "connect":
             item.home.resolve(item, b"")
             return
         if item.kind == "event" or item.kind == "message":
             self.unhandled += 1
-            log.warning("no handler for the %s %r of namespace %s", item.kind, item.name, item.socket.namespace)
+            _log.warning("no handler for the dispatch", **_facts(item))
         item.home.resolve(item)
 
     @staticmethod
     def _advisory(item: Dispatch) -> bool:
-        """Says whether the socket connects, whatever the handler of its connect says."""
+        """Returns whether the socket connects regardless of its connect handler."""
         return item.kind == "connect" and item.route is not None and item.route.advisory
 
     @staticmethod
-    def _ignored(item: Dispatch, why: str) -> None:
-        log.warning("the connect handler of namespace %s is advisory, so the socket is connected: %s", item.socket.namespace, why)
-        item.home.fail(item, why, keep=True)
+    def _ignored(item: Dispatch, reason: str) -> None:
+        _log.warning(
+            "advisory connect handler refused or failed; socket connected nevertheless", **_facts(item), reason=reason
+        )
+        item.home.fail(item, reason, keep=True)
 
     def _failed(self, item: Dispatch, error: BaseException) -> None:
         if self._advisory(item):
             if not isinstance(error, builtins.ConnectionRefusedError | ConnectionRefusedError):
-                log.error("the handler of %r failed (namespace %s)", item.name, item.socket.namespace, exc_info=error)
+                _log.error("handler failed", exception=error, **_facts(item))
             self._ignored(item, _text(f"{type(error).__name__}: {error}"))
             return
         if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
@@ -205,32 +206,32 @@ class Performer:
         if item.kind == "connect" and isinstance(error, builtins.ConnectionRefusedError):
             item.home.refuse(item)
             return
-        log.error("the handler of %r failed (namespace %s)", item.name, item.socket.namespace, exc_info=error)
+        _log.error("handler failed", exception=error, **_facts(item))
         item.home.fail(item, _text(f"{type(error).__name__}: {error}"))
 
     # Coroutines.
 
     def running(self) -> Dispatch | None:
-        """The dispatch that the calling coroutine handles, or None."""
+        """Returns the dispatch that the calling coroutine handles, or None."""
         return coroutine_item.get()
 
-    def perform_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
-        """Starts items with coroutine handlers, on the event loop. Each comes with its turn, which `done` is given."""
+    def invoke_async(self, items: list[Any], done: Callable[[Any], None]) -> None:
+        """Starts items with coroutine handlers; calls `done` with the lane of each."""
 
         def begin() -> None:
-            for item, turn in items:
-                task = loop.create_task(self._perform_coroutine(item))
+            for item, lane in items:
+                task = loop.create_task(self._invoke_coroutine(item))
                 running[task] = item
                 if watch.parked:
                     watch.wake()
-                task.add_done_callback(lambda task, item=item, turn=turn: end(task, item, turn))  # type: ignore[misc]
+                task.add_done_callback(lambda task, item=item, lane=lane: end(task, item, lane))  # type: ignore[misc]
 
-        def end(task: asyncio.Task[None], item: Any, turn: Any) -> None:
+        def end(task: asyncio.Task[None], item: Any, lane: Any) -> None:
             running.pop(task, None)
-            done(turn)
+            done(lane)
             link = item.home.link
             if not task.cancelled() and link not in flushing:
-                # One flush for all that ends in this turn of the loop.
+                # One flush for all coroutines that end in this iteration of the loop.
                 flushing.append(link)
                 loop.call_soon(flush)
 
@@ -243,15 +244,15 @@ class Performer:
         running = watch.tasks
         loop.call_soon_threadsafe(begin)
 
-    async def _perform_coroutine(self, item: Any) -> None:
+    async def _invoke_coroutine(self, item: Any) -> None:
         if item.home.stale(item):
             return
         state = item.socket
         route = item.route
-        beside = item.home.memory.beside
+        concurrent_runs = item.home.memory.concurrent_runs
         coroutine_item.set(item)
         if route.concurrent:
-            beside[item.id] = item
+            concurrent_runs[item.id] = item
         else:
             state.current = item
         try:
@@ -260,7 +261,7 @@ class Performer:
             self._failed(item, error)
         finally:
             if route.concurrent:
-                beside.pop(item.id, None)
+                concurrent_runs.pop(item.id, None)
             else:
                 state.current = None
 
@@ -276,7 +277,7 @@ class Performer:
 
 
 def refusal(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
-    """Translates the arguments of a ConnectionRefusedError.
+    """Converts the arguments of a ConnectionRefusedError.
 
     Args:
         codec: Serialises the data.
@@ -292,8 +293,19 @@ def refusal(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
     return _text(args[0]), codec.value(args[1] if len(args) == 2 else list(args[1:]))
 
 
+def _facts(item: Dispatch) -> dict[str, Any]:
+    """Returns the keys and values of a dispatch for log lines."""
+    facts: dict[str, Any] = {"handler": item.kind}
+    if item.name != item.kind:
+        facts["event"] = item.name
+    facts["namespace"] = item.socket.namespace
+    if item.socket.id:
+        facts["socket"] = item.socket.id
+    return facts
+
+
 def _text(value: Any) -> str:
-    """Gives the text of a value, with escapes for what has no UTF-8."""
+    """Returns the text of a value, with escapes for what UTF-8 cannot represent."""
     return str(value).encode(errors="backslashreplace").decode()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unary calls through the brokers' doors: one connection to one of the addresses, and to the next when that cannot be reached."""
+"""Unary calls to brokers, over one connection that changes its address when one fails."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Any
 
 import grpc
 
+from ._dial import HINT
 from ._probe import advice
 from ._settings import Settings
 from .exceptions import BrokerUnavailableError, CommandError
 
-__all__ = ["Doors"]
+__all__ = ["UnaryClient"]
 
 _CONNECT_TIMEOUT = 3.0  # seconds after which the next address is tried
 
 
-class _Door:
-    """A connection to one address, as far as this process has it."""
+class _Connection:
+    """A connection to one address."""
 
     def __init__(self, settings: Settings, address: str) -> None:
         self.address = address
@@ -35,7 +36,7 @@ class _Door:
         self._states.put(state)
 
     def reached(self, timeout: float) -> bool:
-        """Says whether the connection stands, or can be had in time."""
+        """Returns whether the connection is ready, or becomes so in time."""
         if not self._watched:
             self._watched = True
             self.channel.subscribe(self._changed, try_to_connect=True)
@@ -56,23 +57,23 @@ class _Door:
         self.channel.close()
 
 
-class Doors:
-    """Calls brokers. It may be shared by threads, and survives a fork."""
+class UnaryClient:
+    """Calls brokers. Threads may share it, and it survives a fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # Guarded by the lock.
         self._lock = threading.Lock()
-        self._door: _Door | None = None
+        self._connection: _Connection | None = None
         self._index = 0
         self._process = 0
 
     def close(self) -> None:
         """Closes the connection; the next call opens it again."""
         with self._lock:
-            door, self._door = self._door, None
-        if door is not None and self._process == os.getpid():
-            door.close()
+            connection, self._connection = self._connection, None
+        if connection is not None and self._process == os.getpid():
+            connection.close()
 
     def call(self, method: str, request: Any, response: Any, timeout: float) -> Any:
         """Calls one broker.
@@ -80,61 +81,65 @@ class Doors:
         Args:
             method: The method.
             request: The request; one with an idempotency key may be sent to several brokers.
-            response: What comes.
-            timeout: How long each may take, in seconds.
+            response: The class of the response.
+            timeout: How long each call may take, in seconds.
 
         Returns:
             The response.
 
         Raises:
-            BrokerUnavailableError: None can be reached.
-            CommandError: The request was refused.
+            BrokerUnavailableError: No broker can be reached.
+            CommandError: The broker rejected the request.
         """
         several = len(self._settings.addresses)
         trouble: Exception | None = None
         for _ in range(several):
-            door = self._open()
-            if several > 1 and not door.reached(min(timeout, _CONNECT_TIMEOUT)):
-                details = advice(door.address, tls=self._settings.tls) or "no connection came about"
-                trouble = BrokerUnavailableError(_unreachable(door.address, details), address=door.address)
-                self._next(door)
+            connection = self._open()
+            if several > 1 and not connection.reached(min(timeout, _CONNECT_TIMEOUT)):
+                details = advice(connection.address, tls=self._settings.tls) or f"no connection ({HINT})"
+                trouble = BrokerUnavailableError(_unreachable(connection.address, details), address=connection.address)
+                self._next(connection)
                 continue
-            call = door.channel.unary_unary(
+            call = connection.channel.unary_unary(
                 method, request_serializer=type(request).SerializeToString, response_deserializer=response.FromString
             )
             try:
                 return call(request, timeout=timeout, metadata=self._settings.metadata)
             except grpc.RpcError as error:
-                trouble = _translate(error, door.address, tls=self._settings.tls)
+                trouble = _translate(error, connection.address, tls=self._settings.tls)
                 code = error.code()
             if several > 1 and code is grpc.StatusCode.UNAVAILABLE:
-                self._next(door)
-                # It may have been carried out all the same, so it is only repeated under a key.
+                self._next(connection)
+                # The broker may have executed it nevertheless, so only a call with a key is
+                # repeated.
                 if getattr(request, "idempotency_key", ""):
                     continue
             raise trouble from None
-        raise trouble or BrokerUnavailableError("no address of a broker is given")
+        raise trouble or BrokerUnavailableError("call: no address of a broker is given (set SPANWIRE_ADDRESS)")
 
-    def _open(self) -> _Door:
+    def _open(self) -> _Connection:
         with self._lock:
             # A channel does not survive a fork; the parent's is left alone.
-            if self._door is None or self._process != os.getpid():
+            if self._connection is None or self._process != os.getpid():
                 addresses = self._settings.addresses
-                self._door = _Door(self._settings, addresses[self._index % len(addresses)])
+                self._connection = _Connection(self._settings, addresses[self._index % len(addresses)])
                 self._process = os.getpid()
-            return self._door
+            return self._connection
 
-    def _next(self, door: _Door) -> None:
-        """Goes on to the next address, unless another thread did. The connection goes when the calls over it have ended."""
+    def _next(self, connection: _Connection) -> None:
+        """Changes to the next address, unless another thread did.
+
+        The connection closes when the calls over it have ended.
+        """
         with self._lock:
-            if self._door is not door:
+            if self._connection is not connection:
                 return
             self._index += 1
-            self._door = None
+            self._connection = None
 
 
 def _unreachable(address: str, details: str) -> str:
-    return f"cannot emit through the broker at {address}: {details}. Is it running? SPANWIRE_ADDRESS says where to look"
+    return f"call: cannot reach the broker at {address}: {details}"
 
 
 def _translate(error: Any, address: str, *, tls: bool) -> Exception:
@@ -143,8 +148,8 @@ def _translate(error: Any, address: str, *, tls: bool) -> Exception:
         details = advice(address, tls=tls) or details
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return BrokerUnavailableError(
-            f"no answer of the broker at {address} in time: {details}. The call may have been carried out or not; only with an"
-            " idempotency_key is it safe to repeat. SPANWIRE_ADDRESS says where to look",
+            f"call: no answer of the broker at {address} in time: {details} (the call may have been executed; repeat it"
+            " only with an idempotency_key, and check SPANWIRE_ADDRESS)",
             address=address,
         )
     if code is grpc.StatusCode.UNAVAILABLE:
@@ -154,14 +159,14 @@ def _translate(error: Any, address: str, *, tls: bool) -> Exception:
         )
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         return BrokerUnavailableError(
-            f"the broker at {address} does not let this program in: {details}. Set SPANWIRE_TOKEN", address=address
+            f"call: the broker at {address} rejected the token: {details} (set SPANWIRE_TOKEN)", address=address
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return BrokerUnavailableError(
-            f"what listens at {address} is not a broker's door for services. SPANWIRE_ADDRESS says where to look",
+            f"call: what listens at {address} is not a broker's service listener ({HINT})",
             address=address,
         )
     word = "CONFLICT" if code is grpc.StatusCode.FAILED_PRECONDITION else code.name.removesuffix("_ARGUMENT")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (details or ""):
-        details = f"{details} (the broker's setting max-frame)"  # gRPC says so, which knows no settings
-    return CommandError(f"the broker refused: {details}", code=word)
+        details = f"{details} (the broker's setting max-frame)"  # added here, since gRPC's text names no setting
+    return CommandError(f"call: rejected by the broker: {details}", code=word)
