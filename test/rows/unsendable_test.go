@@ -30,7 +30,7 @@ var unsendableRows = []row{
 		c := s.connected(t)
 		c.send(`421["refused emit"]`, `422["echo",1]`)
 		c.want(`431[]`, `432[1]`)
-		s.handlerSays(t, "refused what this instance sent", "too deep", "namespace", "/", "bytes")
+		s.handlerSays(t, "what this instance sent", "too deep", "namespace", "/", "bytes")
 	}},
 }
 
