@@ -4,24 +4,31 @@
 
 BUF_VERSION      := 1.75.0
 LINT_VERSION     := v2.15.0
+ACTIONLINT_VERSION := v1.7.12
 FUZZ_TIME        ?= 20000x
 PYTHON           ?= python3
 VENV             := .venv
 TOOLS            := $(CURDIR)/.tools
 BUF              := $(TOOLS)/buf/node_modules/.bin/buf
 LINT             := $(TOOLS)/bin/golangci-lint-$(LINT_VERSION)
+ACTIONLINT       := $(TOOLS)/bin/actionlint-$(ACTIONLINT_VERSION)
 # The three modules of go.work. The go command matches all of them by the pattern `work`, other tools by directory.
 MODULES          := ./... ./api/... ./sdk/go/...
+# The packages whose tests start no other process, or a broker at most. Those under test/ and bench/ start whole worlds.
+UNITS            = $$(go list work | grep -v -E '/(test|bench|examples)/')
+# Nothing is run for arm64 that builds programs of its own.
+ARM64_UNITS      = $$(go list work | grep -v -E '/(test|bench|examples)/|/internal/(cli|archtest)$$')
+QEMU             ?= qemu-aarch64-static
 
 STEPS            := test-contract test-lint test-go test-fuzz test-python test-interop test-browser
 CONTROL          := go run ./test/control -broker $(CURDIR)/bin/broker -python $(CURDIR)/$(VENV)/bin/python
 
 MATRIX           := $(TOOLS)/matrix
 
-.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate tidy lint lintfix test-short short-go clean setup chromium java FORCE
+.PHONY: help build run run-go run-node run-polyglot test $(STEPS) interop compatibility bench fuzz generate tidy lint lintfix vulncheck test-short short-go test-arm64 faults clean setup chromium java FORCE
 
 help: ## explain the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: bin/broker bin/engineio-echo bin/websocket-echo ## build the programs into bin/
 
@@ -70,20 +77,27 @@ test-contract: $(BUF) setup ## lint the contract and check that what is generate
 	scripts/check_generated $(BUF)
 	$(PYTHON) scripts/generate_python --check
 
-test-lint: $(LINT) ## check format, vet, golangci-lint, tidy modules and known vulnerabilities of the Go code
+test-lint: $(LINT) $(ACTIONLINT) ## check format, vet, golangci-lint, tidy modules and known vulnerabilities of the Go code
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); \
 		test -z "$$unformatted" || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	go vet work
 	scripts/tidy --check
 	$(LINT) run $(MODULES)
+	$(ACTIONLINT)
 	scripts/vulncheck $(TOOLS)
 
 test-short: test-lint setup ## the checks for a push: lint, Go tests and Python tests, in less than two minutes
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target short-go test-python
 
-# Packages under test/ and bench/ start whole processes.
 short-go:
-	go test -short $$(go list work | grep -v -E '/(test|bench|examples)/')
+	go test -short $(UNITS)
+
+test-arm64: ## the Go tests of the packages, built for arm64, under the emulator QEMU (package qemu-user-static)
+	GOARCH=arm64 go vet work
+	GOARCH=arm64 go test -short -exec $(QEMU) $(ARM64_UNITS)
+
+faults: build setup test/interop/js/node_modules namespaces proxies ## the fault tests and those of the proxies, several times with the race detector
+	$(CONTROL) -limit 100m -- go test -race -count=3 -timeout 90m ./test/faults ./test/proxies
 
 test-go: build setup test/interop/js/node_modules namespaces proxies ## Go tests with the race detector, among them one for each behaviour on the wire
 	$(CONTROL) -limit 45m -- go test -race work
@@ -149,6 +163,9 @@ fuzz: test/interop/js/node_modules ## fuzz every parser for longer, and against 
 lint: $(LINT) ## run golangci-lint as .golangci.yml configures it
 	$(LINT) run $(MODULES)
 
+vulncheck: ## run govulncheck, where its database can be reached
+	scripts/vulncheck $(TOOLS)
+
 lintfix: $(LINT) setup ## format the Go and Python code, and apply the fixes that the linters know
 	$(LINT) fmt
 	$(LINT) run --fix $(MODULES)
@@ -166,6 +183,10 @@ tidy: ## run go mod tidy in the three modules
 
 $(BUF):
 	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/buf @bufbuild/buf@$(BUF_VERSION)
+
+$(ACTIONLINT):
+	GOBIN=$(TOOLS)/actionlint go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	mkdir -p $(TOOLS)/bin && mv $(TOOLS)/actionlint/actionlint $@
 
 $(LINT):
 	GOBIN=$(TOOLS)/lint go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

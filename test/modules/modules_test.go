@@ -35,8 +35,8 @@ func main() {
 }
 `
 
-// A program beside a checkout builds with two replace lines. Its module graph contains no module that
-// only the broker requires.
+// A program beside a checkout builds with two replace lines. Its module graph contains no module
+// that only the broker requires.
 func TestSDK_Replaced(t *testing.T) {
 	p := newProgram(t, "")
 	p.write("go.mod", "module example.com/scratch\n\ngo 1.26.0\n\n"+
@@ -108,8 +108,8 @@ func newProgram(t *testing.T, proxy string) *scratch {
 	p := &scratch{t: t, folder: t.TempDir(), repository: root(t)}
 	p.environ = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOBIN="+p.folder)
 	if proxy != "" {
-		// A module cache of its own keeps the modules of this test from other builds. All further modules
-		// were downloaded, and compared with their checksums, for this repository.
+		// A module cache of its own keeps the modules of this test from other builds. All further
+		// modules were downloaded, and compared with their checksums, for this repository.
 		downloaded := filepath.Join(strings.TrimSpace(p.run("go", "env", "GOMODCACHE")), "cache", "download")
 		p.environ = append(p.environ, "GOFLAGS=-mod=mod -modcacherw", "GOMODCACHE="+t.TempDir(), "GOSUMDB=off",
 			"GOPROXY=file://"+proxy+",file://"+downloaded+",https://proxy.golang.org")

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// publish writes the three modules of this checkout, as a release with the version of this test, into
-// the folder of a module proxy. The layout is that of https://go.dev/ref/mod#goproxy-protocol.
+// publish writes the three modules of this checkout, as a release with the version of this test,
+// into the folder of a module proxy. The layout is that of https://go.dev/ref/mod#goproxy-protocol.
 func publish(t *testing.T) (proxy string) {
 	t.Helper()
 	proxy = t.TempDir()
@@ -38,8 +38,8 @@ func publish(t *testing.T) (proxy string) {
 
 var sibling = regexp.MustCompile(regexp.QuoteMeta(module) + `/(?:api|sdk/go) (v\S+)`)
 
-// asReleased is go.mod with the version of this test in the place of that which it names of the other
-// modules.
+// asReleased is go.mod with the version of this test in the place of that which it names of the
+// other modules.
 func asReleased(gomod string) string {
 	return sibling.ReplaceAllStringFunc(gomod, func(s string) string {
 		path, _, _ := strings.Cut(s, " ")
