@@ -106,7 +106,7 @@ test-fuzz: ## fuzz every parser briefly
 	FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz
 
 test-python: setup ## the Python SDK's tests with their coverage, types and lint
-	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q --cov --cov-report=
+	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/ruff format --check --quiet . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q --cov --cov-report=
 	cd sdk/python && ../../$(VENV)/bin/coverage report && ../../$(VENV)/bin/coverage report --include='src/spanwire/_core.py' --fail-under=100
 
 test-interop: build setup test/interop/js/node_modules examples/node_chat/node_modules ## published clients, in JavaScript and Python, against Go, Python and Node.js handlers

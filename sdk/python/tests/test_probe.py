@@ -43,6 +43,6 @@ def test_broker(broker: FakeBroker) -> None:
 def test_nobody() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    assert advice(f"127.0.0.1:{port}", tls=False) .startswith(f"nothing listens at 127.0.0.1:{port}: start")
+    assert advice(f"127.0.0.1:{port}", tls=False).startswith(f"nothing listens at 127.0.0.1:{port}: start")
     assert not advice("unix:/tmp/x", tls=False)
     assert not advice("dns:///host", tls=False)

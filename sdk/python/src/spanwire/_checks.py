@@ -33,9 +33,7 @@ _C = TypeVar("_C", bound=Callable[..., Any])
 Space = str | re.Pattern[str]
 
 _MAX_NAMESPACE = 255  # bytes
-RESERVED = frozenset(
-    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
-)
+RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
 
 
 def check_name(value: Any, what: str, advice: str) -> str:

@@ -151,9 +151,7 @@ def emit_to_proto(
     return target_to_proto(message.target, target)
 
 
-def move_to_proto(
-    command: command_pb2.Command, verb: str, rooms: Sequence[str], target: Target, *, count: bool = False
-) -> bool:
+def move_to_proto(command: command_pb2.Command, verb: str, rooms: Sequence[str], target: Target, *, count: bool = False) -> bool:
     """Writes a join or a leave; False when no socket or no room can match."""
     message = command.join if verb == "join" else command.leave
     if not rooms or not target_to_proto(message.target, target):
@@ -184,9 +182,7 @@ def check_rooms(command: command_pb2.Command) -> None:
             )
 
 
-def disconnect_to_proto(
-    command: command_pb2.Command, target: Target, *, close_session: bool, count: bool = False
-) -> bool:
+def disconnect_to_proto(command: command_pb2.Command, target: Target, *, close_session: bool, count: bool = False) -> bool:
     """Writes a disconnect; False when no socket can match."""
     message = command.disconnect
     if not target_to_proto(message.target, target):
@@ -207,9 +203,7 @@ def fetch_to_proto(command: command_pb2.Command, target: Target, limit: int) -> 
     return True
 
 
-def list_rooms_to_proto(
-    command: command_pb2.Command, namespace: Space, *, own: bool, local: bool, timeout: float | None
-) -> None:
+def list_rooms_to_proto(command: command_pb2.Command, namespace: Space, *, own: bool, local: bool, timeout: float | None) -> None:
     """Writes the query for the rooms of a namespace."""
     query = command.list_rooms
     query.namespace = one_namespace(namespace)
@@ -323,9 +317,7 @@ def value_from_json(codec: Codec, data: bytes) -> Any:
     return codec.decode(b"[" + data + b"]")[0] if data else {}
 
 
-def sockets_from_proto(
-    codec: Codec, answer: command_pb2.Answer, target: Target, executor: Executor[Any]
-) -> Sockets:
+def sockets_from_proto(codec: Codec, answer: command_pb2.Answer, target: Target, executor: Executor[Any]) -> Sockets:
     """Reads the sockets of an answer.
 
     Args:

@@ -403,17 +403,13 @@ class Emitter(Emits[Count]):
         answer = self._execute(request, target._timeout)
         return _commands.sockets_from_proto(self._codec, answer, target, self)
 
-    def _move(
-        self, verb: str, rooms: tuple[str, ...], target: Target, *, count: bool = False, key: str = ""
-    ) -> int:
+    def _move(self, verb: str, rooms: tuple[str, ...], target: Target, *, count: bool = False, key: str = "") -> int:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         if not _commands.move_to_proto(request.command, verb, rooms, target, count=count):
             return 0
         return self._reached(request, count=count)
 
-    def _disconnect(
-        self, target: Target, *, close_session: bool = False, count: bool = False, key: str = ""
-    ) -> int:
+    def _disconnect(self, target: Target, *, close_session: bool = False, count: bool = False, key: str = "") -> int:
         request = emitter_pb2.ExecuteRequest(idempotency_key=key)
         if not _commands.disconnect_to_proto(request.command, target, close_session=close_session, count=count):
             return 0

@@ -186,9 +186,7 @@ class Invoker:
 
     @staticmethod
     def _ignored(item: Dispatch, reason: str) -> None:
-        _log.warning(
-            "advisory connect handler refused or failed; socket connected nevertheless", **_facts(item), reason=reason
-        )
+        _log.warning("advisory connect handler refused or failed; socket connected nevertheless", **_facts(item), reason=reason)
         item.home.fail(item, reason, keep=True)
 
     def _failed(self, item: Dispatch, error: BaseException) -> None:

@@ -47,9 +47,7 @@ def error(statement: str, *, exception: BaseException | None = None, **facts: An
     _write(logging.ERROR, statement, facts, exception)
 
 
-def _write(
-    level: int, statement: str, facts: dict[str, Any], exception: BaseException | None = None
-) -> None:
+def _write(level: int, statement: str, facts: dict[str, Any], exception: BaseException | None = None) -> None:
     if not _logger.isEnabledFor(level):
         return
     line = " ".join((statement, *(f"{key}={_to_text(value)}" for key, value in facts.items())))

@@ -315,9 +315,7 @@ class Socket:
         """Returns the target of this socket alone."""
         target = self._target
         if target is None:
-            target = self._target = Target(
-                self.id, namespace=self.namespace, _executor=self._service, _link=self._link
-            )
+            target = self._target = Target(self.id, namespace=self.namespace, _executor=self._service, _link=self._link)
         return target
 
     def _use(self, link: Link) -> None:

@@ -326,9 +326,7 @@ class Executor(Protocol[_R_co]):
     """Carries out commands to a target. Services and emitters implement it."""
 
     @abstractmethod
-    def _emit(
-        self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags = PLAIN
-    ) -> _R_co: ...
+    def _emit(self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags = PLAIN) -> _R_co: ...
 
     @abstractmethod
     def _emit_for_acks(

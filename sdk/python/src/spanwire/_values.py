@@ -26,6 +26,7 @@ __all__ = [
     "Sockets",
 ]
 
+
 class Handshake:
     """The handshake of a browser: the request that opened its session, and its auth payload."""
 

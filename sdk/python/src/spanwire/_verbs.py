@@ -190,9 +190,7 @@ class Verbs(Emits[None]):
 
     # The private layer, which targets and sockets call.
 
-    def _emit(
-        self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags = PLAIN
-    ) -> None:
+    def _emit(self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags = PLAIN) -> None:
         action = handler_pb2.Action()
         if _commands.emit_to_proto(action.command.emit, self._codec, event, args, target, flags):
             if self._outgoing:
@@ -200,9 +198,7 @@ class Verbs(Emits[None]):
             link = target._link or self._ready_link()
             link.command(action, may_block=not on_loop())
 
-    def _emit_action(
-        self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags
-    ) -> handler_pb2.Action | None:
+    def _emit_action(self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags) -> handler_pb2.Action | None:
         """Makes the action of an emit and calls the listeners; None when no socket can match."""
         action = handler_pb2.Action()
         if not _commands.emit_to_proto(action.command.emit, self._codec, event, args, target, flags):

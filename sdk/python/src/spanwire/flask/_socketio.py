@@ -128,9 +128,7 @@ class SocketIO(Handlers):
         service = self._ready_service()
         if service is None:
             if callback is not None:
-                raise RuntimeError(
-                    "emit: a callback needs an attached application (use call(), or emit without a callback)"
-                )
+                raise RuntimeError("emit: a callback needs an attached application (use call(), or emit without a callback)")
             self._own_emitter().emit(event, *args, to=to, except_=skip, namespace=namespace)
             return
         target = _target(service, to, namespace, skip)
@@ -418,9 +416,7 @@ class SocketIO(Handlers):
             return self._emitter
 
 
-def _target(
-    service: Service, to: To, namespace: str, skip: str | Iterable[str] | None = None
-) -> Target:
+def _target(service: Service, to: To, namespace: str, skip: str | Iterable[str] | None = None) -> Target:
     """Makes a target with the link of the socket that is being handled.
 
     What a handler emits then leaves before its ack.
