@@ -27,6 +27,9 @@ _COLLECT_TIMEOUT = 10.0  # seconds for which acks are collected by default
 class Emitter(Emits[Count]):
     """Sends events through the broker, with one call for each; it has no handlers and no stream.
 
+    Use it in scripts, cron jobs, shells and task queues, and in web applications that handle no
+    events. A program that has a `Service` emits with that, without waiting for an answer.
+
     Example::
 
         with Emitter("127.0.0.1:50051") as emitter:

@@ -37,6 +37,8 @@ class Event:
 def current_event() -> Event | None:
     """Returns the event that the calling handler handles.
 
+    Use it for idempotent handlers: the id of an event is the same in a redelivery.
+
     Returns:
         The event; None outside of handlers, and in threads and callbacks that they started.
     """

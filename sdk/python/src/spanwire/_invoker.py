@@ -197,7 +197,7 @@ class Invoker:
             return
         if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
             try:
-                item.home.refuse(item, *refusal(self._codec, error.error_args))
+                item.home.refuse(item, *refusal_to_proto(self._codec, error.error_args))
                 return
             except (TypeError, ValueError) as unsendable:
                 error = unsendable
@@ -274,7 +274,7 @@ class Invoker:
             return self.loop, self._watch
 
 
-def refusal(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
+def refusal_to_proto(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
     """Converts the arguments of a ConnectionRefusedError.
 
     Args:

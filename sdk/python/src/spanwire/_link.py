@@ -14,24 +14,24 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from . import _log
-from ._core import Conversation, Entry, State
+from ._core import Conversation, State
 from ._dial import Failures, connected, pause_before
 from ._lane import Item
 from ._proto import command_pb2, handler_pb2
 from ._records import Received
-from .exceptions import QueueFullError, RegistrationError
+from ._sender import Sender
+from .exceptions import RegistrationError
 
 if TYPE_CHECKING:
     from ._links import Links
 
-__all__ = ["Link", "Waiter"]
+__all__ = ["Link"]
 
 _METHOD = "/spanwire.v1.HandlerService/Attach"
 _WELCOME_TIMEOUT = 10.0
@@ -45,14 +45,7 @@ _REGISTERED_TIMEOUT = 3.0
 _NOT_LOST = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED)
 
 
-class Waiter(Protocol):
-    """Waits for the answer to one command."""
-
-    def settle(self, answer: command_pb2.Answer | None) -> Sequence[Item]:
-        """Takes the answer, or None for none; returns the items to run. Never blocks."""
-
-
-class Link:
+class Link(Sender):
     """The stream of one instance to one address, kept up until it is stopped.
 
     `_links.py` has the rules.
@@ -72,13 +65,18 @@ class Link:
     """
 
     def __init__(self, links: Links, address: str, replica: str, *, learned: bool) -> None:
+        super().__init__(
+            Conversation(links.memory, self),
+            links.scheduler,
+            links.memory.numbers,
+            max_queue_bytes=links.max_queue_bytes,
+            emit_timeout=links.emit_timeout,
+        )
         # Fixed at birth.
         self._links = links
         self._handlers = links.handlers
         self.address = address
         self.learned = learned
-        self.conversation = Conversation(links.memory, self)
-        self.scheduler = links.scheduler
         # Owned by the thread that leads.
         self._call: Any = None
         self._channel: grpc.Channel | None = None
@@ -86,12 +84,8 @@ class Link:
         self._attempt = 0
         self._failures = Failures(address, tls=links.settings.tls, learned=learned)
         # Guarded by sending.
-        self._sending = threading.Lock()
-        self._frames: queue.SimpleQueue[bytes | None] | None = None
         self._registered_as = handler_pb2.Register()
         self._registering: list[int] = []  # versions that were sent and not answered
-        # Guarded by commanding.
-        self._commanding = threading.Lock()
         # Seen by all.
         self.replica = replica
         self.replicas: dict[str, str] = {}
@@ -109,6 +103,9 @@ class Link:
     def live(self) -> bool:
         """Whether the link is attached."""
         return self.conversation.state is State.ATTACHED
+
+    def _reroute(self) -> None:
+        self._links.reroute(self)
 
     # The life of a link.
 
@@ -170,88 +167,6 @@ class Link:
                 return items
             self._answer_at_once()
 
-    def flush(self) -> None:
-        """Sends what is queued, if the window allows it. Never blocks."""
-        conversation = self.conversation
-        while conversation.waiting and not conversation.blocked:
-            # The holder of the lock checks again after releasing it, so nothing queued before now
-            # stays behind.
-            if not self._sending.acquire(blocking=False):
-                return
-            try:
-                frames = self._frames
-                frame = conversation.next_frame() if frames is not None else None
-                while frames is not None and frame is not None:
-                    frames.put(frame)
-                    frame = conversation.next_frame()
-            finally:
-                self._sending.release()
-            if frames is None:
-                return
-
-    def answer_if_due(self) -> None:
-        """Acknowledges the broker's frames if it waits for that. Never blocks."""
-        conversation = self.conversation
-        if not conversation.answer_due():
-            return
-        if conversation.waiting and not conversation.blocked:
-            self.flush()
-        if conversation.answer_due() and self._sending.acquire(blocking=False):
-            try:
-                self._answer()
-            finally:
-                self._sending.release()
-
-    def _answer_at_once(self) -> None:
-        """Acknowledges a frame without items, since the watchdog may be parked."""
-        if self.conversation.answer_due():
-            with self._sending:
-                self._answer()
-
-    def _answer(self) -> None:
-        """Sends a bare answer. The lock is held."""
-        frame = self.conversation.answer_frame()
-        if frame is not None and self._frames is not None:
-            self._frames.put(frame)
-
-    # What services call.
-
-    def next_command(self) -> int:
-        """Returns an id for a command whose answer is awaited."""
-        return next(self._links.memory.numbers)
-
-    def command(self, action: handler_pb2.Action, waiter: Waiter | None = None, *, may_block: bool = True) -> None:
-        """Queues a command and sends it soon.
-
-        Args:
-            action: The action that holds the command.
-            waiter: Receives the answer.
-            may_block: Whether to wait while the queue is full, at most for the emit timeout.
-
-        Raises:
-            QueueFullError: The queue is full.
-            TooLargeError: The command is larger than a frame may be.
-        """
-        conversation = self.conversation
-        if conversation.queued_bytes > self._links.max_queue_bytes:
-            self._wait_for_room(may_block)
-        with self._commanding:
-            conversation.command(action, waiter)
-        if conversation.state is not State.ATTACHED:
-            self._links.reroute(self)
-        elif not self.scheduler.leading():
-            self.flush()
-
-    def take_unsent(self) -> list[Entry]:
-        """Takes the unsent commands, since the stream is lost and another link can send them."""
-        with self._sending:
-            return self.conversation.take_unsent()
-
-    def take_over(self, entries: list[Entry]) -> None:
-        """Queues the unsent commands of another link."""
-        with self._commanding:
-            self.conversation.requeue(entries)
-
     def send_registrations(self, registrations: list[handler_pb2.Registration], version: int) -> None:
         """Sends changed registrations; attaches again at a broker that does not know them.
 
@@ -276,21 +191,6 @@ class Link:
         timer.daemon = True
         timer.name = "spanwire-registered"
         timer.start()
-
-    def _wait_for_room(self, may_block: bool) -> None:
-        conversation = self.conversation
-        deadline = time.monotonic() + (self._links.emit_timeout if may_block else 0)
-        if may_block:
-            self.scheduler.about_to_block()
-        self.flush()
-        while conversation.queued_bytes > self._links.max_queue_bytes:
-            if time.monotonic() >= deadline:
-                raise QueueFullError(
-                    f"emit: the queue to the broker has been full for {self._links.emit_timeout:g} s, with"
-                    f" {conversation.queued_bytes} bytes",
-                    queued_bytes=conversation.queued_bytes,
-                )
-            time.sleep(0.005)
 
     # The stream, owned by the thread that leads.
 

@@ -25,7 +25,7 @@ from . import _log
 from ._core import State
 from ._dial import HINT
 from ._link import Link
-from ._lost import LostReplicas, addresses
+from ._lost import LostReplicas, addresses_from_proto
 from ._memory import Memory
 from ._proto import handler_pb2
 from ._records import Dispatch
@@ -204,7 +204,7 @@ class Links:
         with self.changed:
             others = [o for o in self._links if o is not link and o.live and welcome.replica and o.replica == welcome.replica]
             link.replica = welcome.replica
-            link.replicas = addresses(welcome.topology)
+            link.replicas = addresses_from_proto(welcome.topology)
             link.replica_timeout = welcome.replica_timeout_ms / 1000
             self.lost_replicas.opened(link)
             if self.welcome is None:
@@ -232,7 +232,7 @@ class Links:
             topology: The list.
         """
         with self.changed:
-            link.replicas = addresses(topology)
+            link.replicas = addresses_from_proto(topology)
             self.lost_replicas.updated()
         self.follow(topology)
 

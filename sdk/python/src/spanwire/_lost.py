@@ -34,7 +34,7 @@ from ._memory import Memory
 from ._proto import handler_pb2
 from ._records import Dispatch, SocketState, State
 
-__all__ = ["LostReplicas", "addresses"]
+__all__ = ["LostReplicas", "addresses_from_proto"]
 
 _REASON = "transport error"  # the reason that surviving replicas give for a dead one's sockets
 _FALLBACK_TIMEOUT = 10.0  # for brokers that do not send theirs
@@ -43,7 +43,7 @@ _FALLBACK_TIMEOUT = 10.0  # for brokers that do not send theirs
 _LATEST = 1.0
 
 
-def addresses(topology: handler_pb2.Topology) -> dict[str, str]:
+def addresses_from_proto(topology: handler_pb2.Topology) -> dict[str, str]:
     """Returns the addresses of a topology by the ids of the replicas.
 
     Args:

@@ -16,7 +16,8 @@ __all__ = ["RemoteSocket"]
 class RemoteSocket:
     """The state of one socket at the time of a query.
 
-    Its methods reach the socket, as those of `Socket` do.
+    Its methods reach the socket, as those of `Socket` do. `Target.fetch_sockets` returns it, for
+    programs that need facts about sockets of other instances; to emit to many, use the target.
 
     Attributes:
         id: The socket's id.

@@ -42,6 +42,9 @@ _RENEW_AFTER = 0.05
 class Service(Registering, Verbs):
     """A named kind of handler: register functions for events, then call `run()`.
 
+    Use it for programs that handle events. Programs that only emit use an `Emitter`, and Flask
+    applications use `spanwire.flask`.
+
     Example::
 
         service = Service("chat")

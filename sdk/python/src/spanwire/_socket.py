@@ -21,6 +21,9 @@ __all__ = ["Socket"]
 class Socket:
     """One client in one namespace.
 
+    Handlers receive it as their first argument. It may be kept after the handler has returned, for
+    example to emit later from another thread.
+
     Attributes:
         id: The socket's id, which is also the name of its own room.
         namespace: The socket's namespace.

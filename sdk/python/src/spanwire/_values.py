@@ -28,7 +28,10 @@ __all__ = [
 
 
 class Handshake:
-    """The handshake of a browser: the request that opened its session, and its auth payload."""
+    """The handshake of a browser: the request that opened its session, and its auth payload.
+
+    Connect handlers use it to authenticate the client.
+    """
 
     __slots__ = ("_auth", "_message")
 

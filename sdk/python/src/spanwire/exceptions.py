@@ -115,6 +115,8 @@ class PartialDeliveryError(CommandError):
 class QueueFullError(BrokerError):
     """The queue to the broker was full for longer than the service's `emit_timeout`.
 
+    Emit less, drop the event, or retry it later; the service continues.
+
     Attributes:
         queued_bytes: How many bytes are queued.
     """
@@ -126,6 +128,8 @@ class QueueFullError(BrokerError):
 
 class AckTimeoutError(BrokerError, TimeoutError):
     """A socket did not acknowledge an event in time, or does not exist.
+
+    The event may have reached the client nevertheless.
 
     Attributes:
         event: The name of the event.

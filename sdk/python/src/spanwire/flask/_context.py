@@ -20,7 +20,7 @@ from flask.sessions import SessionMixin
 from .._records import Dispatch
 from .._scheduler import current_item
 from .._socket import Socket
-from ._environ import environ
+from ._environ import handshake_to_environ
 
 __all__ = ["SocketContext", "current_context"]
 
@@ -105,7 +105,7 @@ class SocketContext:
         handshake = self.socket.handshake
         context: Any = self._context
         if context is None or self._handshake is not handshake or not _REUSABLE:
-            context = self._app.request_context(environ(handshake))
+            context = self._app.request_context(handshake_to_environ(handshake))
             request: Any = context.request
             request.sid = self.socket.id
             request.namespace = self.socket.namespace

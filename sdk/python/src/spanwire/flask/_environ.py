@@ -10,10 +10,10 @@ from urllib.parse import unquote_to_bytes
 
 from .._values import Handshake
 
-__all__ = ["environ"]
+__all__ = ["handshake_to_environ"]
 
 
-def environ(handshake: Handshake) -> dict[str, Any]:
+def handshake_to_environ(handshake: Handshake) -> dict[str, Any]:
     """Builds the environ.
 
     Args:
