@@ -86,10 +86,10 @@ func plain(ctx context.Context, address string) Listener {
 	if _, err := io.ReadFull(conn, head); err != nil {
 		return Unknown
 	}
-	return kindOf(head)
+	return listenerFromBytes(head)
 }
 
-func kindOf(head []byte) Listener {
+func listenerFromBytes(head []byte) Listener {
 	const frameType = 3
 	switch {
 	case bytes.HasPrefix(head, []byte("HTTP/")), head[0] == '<': // some refuse a version that they do not know with a page alone
@@ -118,7 +118,7 @@ func secured(ctx context.Context, address string) Listener {
 	case err == nil, errors.As(err, &alert):
 		return TLS
 	case errors.As(err, &header):
-		return kindOf(header.RecordHeader[:])
+		return listenerFromBytes(header.RecordHeader[:])
 	}
 	return Unknown
 }

@@ -76,6 +76,14 @@ type open struct {
 	nested  bool
 }
 
+// replaced returns what replace gives for an object of scalars only, and nil for anything else.
+func (o *open) replaced(replace func(members map[string]json.Token) ([]byte, error)) ([]byte, error) {
+	if !o.object || o.nested || len(o.members) == 0 {
+		return nil, nil
+	}
+	return replace(o.members)
+}
+
 // rewrite puts something else in the place of the objects, of scalars only, for which replace gives
 // it. The rest stays byte for byte.
 func rewrite(raw []byte, replace func(members map[string]json.Token) ([]byte, error)) ([]byte, error) {
@@ -103,10 +111,7 @@ func rewrite(raw []byte, replace func(members map[string]json.Token) ([]byte, er
 		case json.Delim('}'), json.Delim(']'):
 			last := stack[len(stack)-1]
 			stack = stack[:len(stack)-1]
-			if !last.object || last.nested || len(last.members) == 0 {
-				continue
-			}
-			with, err := replace(last.members)
+			with, err := last.replaced(replace)
 			if err != nil {
 				return nil, err
 			}

@@ -13,11 +13,10 @@ import (
 	"sync"
 )
 
-// Bytes inside structs, maps and slices become attachments, but encoding/json has no hook that
-// would let a []byte write a placeholder with a number. So the value is copied with each []byte
-// replaced by a mark, 18 random bytes and the number; what encoding/json wrote for the marks, which
-// nobody can guess, is then replaced by placeholders. Values without bytes, by far the most, pay
-// only for a look at their type.
+// Bytes in structs, maps and slices become attachments, but encoding/json has no hook with which a
+// []byte could write a numbered placeholder. The encoder therefore copies the value with a mark in
+// place of each []byte: 18 random bytes, which no client can guess, and the number. It then replaces
+// the marks in the JSON by placeholders. A value without bytes costs one look-up of its type.
 
 const (
 	maxDepth   = 100
@@ -86,7 +85,7 @@ func opaque(t reflect.Type) bool {
 	return t.Kind() != reflect.Interface && (p.Implements(jsonMarshalerType) || p.Implements(textMarshalerType))
 }
 
-// holdsBytes tells whether the value holds bytes that are to become attachments.
+// holdsBytes tells whether the value holds bytes, which become attachments.
 func holdsBytes(v reflect.Value, depth int) bool {
 	if !v.IsValid() || depth > maxDepth || !mayHoldBytes(v.Type()) {
 		return false
@@ -110,10 +109,15 @@ func holdsBytes(v reflect.Value, depth int) bool {
 			}
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() && holdsBytes(v.Field(i), depth+1) {
-				return true
-			}
+		return fieldsHoldBytes(v, depth+1)
+	}
+	return false
+}
+
+func fieldsHoldBytes(v reflect.Value, depth int) bool {
+	for i := range v.NumField() {
+		if v.Type().Field(i).IsExported() && holdsBytes(v.Field(i), depth) {
+			return true
 		}
 	}
 	return false

@@ -16,7 +16,7 @@ const maxNamespace = 255
 // check tells what is wrong with a command that no broker would carry out. A frame with text that
 // is not UTF-8 would even end the stream.
 func (c *command) check() error {
-	if c.kind == commandRare {
+	if c.kind == commandOther {
 		if _, err := proto.Marshal(c.rare); err != nil {
 			return fmt.Errorf("spanwire: a name is not valid UTF-8: %w", err)
 		}

@@ -78,7 +78,7 @@ func (s *Socket) setData(ctx context.Context, value any, ifVersion uint64) error
 	if err != nil {
 		return err
 	}
-	a, err := s.query(ctx, rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_SetData{SetData: &spanwirev1.SetData{
+	a, err := s.query(ctx, otherCommand(&spanwirev1.Command{Command: &spanwirev1.Command_SetData{SetData: &spanwirev1.SetData{
 		Namespace: s.namespace.name, SocketId: s.id, Data: data, IfVersion: ifVersion,
 	}}}))
 	switch {

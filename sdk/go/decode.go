@@ -12,10 +12,10 @@ import (
 )
 
 var (
-	errNoArgument    = errors.New("there is no such argument")
+	errNoArgument    = errors.New("no such argument")
 	errNotArray      = errors.New("the arguments are not a JSON array")
 	errNotAttachment = errors.New("the argument is not binary")
-	errNoAttachment  = errors.New("a placeholder names an attachment that is not there")
+	errNoAttachment  = errors.New("a placeholder names an attachment that is missing")
 )
 
 // splitArray cuts a well-formed JSON array into its elements, without copying them.

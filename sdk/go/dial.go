@@ -65,7 +65,7 @@ func (o *Options) transportCredentials(address string) (credentials.TransportCre
 	}
 	if config == nil {
 		if o.hasToken() && !loopback(address) {
-			o.Logger.Warn("the token is sent without TLS; set Options.TLS or SPANWIRE_TLS=true", "address", address)
+			o.Logger.Warn("token is sent without TLS (set Options.TLS or SPANWIRE_TLS=true)", "address", address)
 		}
 		return insecure.NewCredentials(), nil
 	}
@@ -108,7 +108,7 @@ func (o *Options) environmentTLS() (*tls.Config, error) {
 func (o *Options) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	c, err := tls.LoadX509KeyPair(o.CertificateFile, o.CertificateKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("spanwire: the client's certificate: %w", err)
+		return nil, fmt.Errorf("spanwire: client certificate: %w", err)
 	}
 	return &c, nil
 }
@@ -137,7 +137,7 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	if source := b.options.TokenSource; source != nil {
 		var err error
 		if token, err = source(ctx); err != nil {
-			return nil, status.Errorf(codes.Unauthenticated, "the token source: %v", err)
+			return nil, status.Errorf(codes.Unauthenticated, "token source: %v", err)
 		}
 	}
 	if token == "" {

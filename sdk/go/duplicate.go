@@ -141,11 +141,11 @@ func (d *Deduplicator) run(ctx context.Context, e *Event, key dispatchKey, run *
 	name := "spanwire:" + e.Socket.namespace.service.name + ":" + strconv.FormatUint(e.ID, 16) + ":" + e.Socket.id
 	present, err := d.claim(ctx, name)
 	if err != nil {
-		return fmt.Errorf("spanwire: whether the event was handled before cannot be told, so it is not handled: %w", err)
+		return fmt.Errorf("spanwire: deduplication: the store cannot be read, so the event is not handled: %w", err)
 	}
 	if present != "" {
 		if err := json.Unmarshal([]byte(present), &run.ack); err != nil {
-			return fmt.Errorf("spanwire: what the store says of the event cannot be read: %w", err)
+			return fmt.Errorf("spanwire: deduplication: the stored ack of the event cannot be decoded: %w", err)
 		}
 		run.good = true
 		return e.repeat(&run.ack)
@@ -198,8 +198,8 @@ func (d *Deduplicator) keep() time.Duration {
 // tell logs that the store was not told: the handler's work is done, so its event does not fail.
 func (d *Deduplicator) tell(e *Event, err error) {
 	if err != nil {
-		e.Socket.namespace.service.options.Logger.Error("that an event was handled cannot be stored; it may be handled again", "event", e.Name,
-			"sid", e.Socket.id, "error", err)
+		e.Socket.namespace.service.options.Logger.Error("storing the mark of a handled event failed; the event may run again", "event", e.Name,
+			"socket", e.Socket.id, "err", err)
 	}
 }
 

@@ -198,7 +198,7 @@ func TestOnce_store(t *testing.T) {
 		}
 		store.fail = errors.New("no route to the store")
 		s1.dispatch(event(4, "s1", "x", ""))
-		if got := resultOf(t, s1); runs != 4 || got != "[]spanwire: whether the event was handled before cannot be told, so it is not handled: no route to the store" {
+		if got := resultOf(t, s1); runs != 4 || got != "[]spanwire: deduplication: the store cannot be read, so the event is not handled: no route to the store" {
 			t.Errorf("%s, %d runs", got, runs)
 		}
 		run1.leave(t, s1)

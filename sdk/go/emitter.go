@@ -41,7 +41,7 @@ func NewEmitter(options Options) (*Emitter, error) {
 		m.peers = append(m.peers, &peer{address, conn, spanwirev1.NewEmitterServiceClient(conn)})
 	}
 	if len(m.peers) == 0 {
-		return nil, errors.New("spanwire: no address of a broker is given")
+		return nil, errors.New("spanwire: no broker address (set Options.Address or SPANWIRE_ADDRESS)")
 	}
 	return m, nil
 }
@@ -143,7 +143,7 @@ func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, er
 	if err != nil {
 		return nil, err
 	}
-	return out.GetAnswer(), failureIn(out.GetAnswer())
+	return out.GetAnswer(), errorFromProto(out.GetAnswer())
 }
 
 func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
@@ -160,7 +160,7 @@ func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, err
 		Sockets: out.GetSockets(), Acks: out.GetAcks(), Missing: out.GetMissing(), Dropped: out.GetDropped(), SilentReplicas: out.GetSilentReplicas(),
 		Fault: out.GetFault(),
 	}
-	return a, failureIn(a)
+	return a, errorFromProto(a)
 }
 
 // generated gives the command as a message of the generated code.
@@ -181,7 +181,7 @@ func (c *command) generated() *spanwirev1.Command {
 	return c.rare
 }
 
-func (m *Emitter) emits(*Target, string, []any) {}
+func (m *Emitter) observe(*Target, string, []any) {}
 
 // message gives the emit as a message of the generated code.
 func (c *command) message() *spanwirev1.Emit {

@@ -16,16 +16,16 @@ var (
 	// ErrQueueFull means that the queue to the broker stayed full for Options.EmitTimeout.
 	ErrQueueFull = errors.New("spanwire: the queue to the broker is full")
 	// ErrTooLarge means that an event is larger than the broker's setting max-frame allows.
-	ErrTooLarge = errors.New("spanwire: larger than the broker's frames may be")
+	ErrTooLarge = errors.New("spanwire: too large for a frame")
 	// ErrReserved means that Socket.IO keeps the event's name for itself.
 	ErrReserved = errors.New("spanwire: the event name is reserved by Socket.IO")
 	// ErrAckTimeout means that a socket that was asked for an ack did not give one, in time or
 	// since it left.
-	ErrAckTimeout = errors.New("spanwire: the socket gave no ack in time")
+	ErrAckTimeout = errors.New("spanwire: the socket did not acknowledge in time")
 	// ErrAcked means that the event was answered before.
-	ErrAcked = errors.New("spanwire: the event was answered before")
+	ErrAcked = errors.New("spanwire: the event is already acknowledged")
 	// ErrRunning means that Run was called twice.
-	ErrRunning = errors.New("spanwire: the service runs already")
+	ErrRunning = errors.New("spanwire: the service is already running")
 	// ErrDrainTimeout means that handlers were still at work when Options.DrainTimeout was over.
 	ErrDrainTimeout = errors.New("spanwire: handlers did not finish in time")
 )
@@ -60,7 +60,9 @@ type CommandError struct {
 }
 
 // Error implements error.
-func (e *CommandError) Error() string { return "spanwire: the broker refused: " + e.Message }
+func (e *CommandError) Error() string {
+	return "spanwire: the broker rejected the command: " + e.Message
+}
 
 // PartialDeliveryError means that a command was carried out by the replica that took it, and may
 // not have been by others: the replicas cannot reach each other now, or did not answer in time. It
@@ -86,8 +88,8 @@ func (e *PartialDeliveryError) Unwrap() error {
 	return &CommandError{Code: FaultBackplaneUnavailable, Message: e.Message}
 }
 
-// failureIn gives what an answer says went wrong.
-func failureIn(a *spanwirev1.Answer) error {
+// errorFromProto gives what an answer says went wrong.
+func errorFromProto(a *spanwirev1.Answer) error {
 	f := a.GetFault()
 	switch {
 	case f == nil:
@@ -104,7 +106,7 @@ type RegistrationError struct{ Message string }
 
 // Error implements error.
 func (e *RegistrationError) Error() string {
-	return "spanwire: the broker refused the registration: " + e.Message
+	return "spanwire: the broker rejected the registration: " + e.Message
 }
 
 // BindError means that an argument could not be decoded.

@@ -57,10 +57,10 @@ func parseIntroduction(data []byte) (*Handshake, *socketData, error) {
 	if err := proto.Unmarshal(data, &in); err != nil {
 		return nil, nil, err
 	}
-	return handshakeOf(in.GetHandshake()), &socketData{json: in.GetData(), version: in.GetDataVersion()}, nil
+	return handshakeFromProto(in.GetHandshake()), &socketData{json: in.GetData(), version: in.GetDataVersion()}, nil
 }
 
-func handshakeOf(m *spanwirev1.Handshake) *Handshake {
+func handshakeFromProto(m *spanwirev1.Handshake) *Handshake {
 	h := &Handshake{
 		Method: m.GetMethod(), URL: m.GetUrl(), Host: m.GetHost(), Address: m.GetAddress(),
 		Secure: m.GetSecure(), CrossDomain: m.GetCrossDomain(), Issued: time.UnixMilli(m.GetIssuedMs()),

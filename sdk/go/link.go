@@ -81,13 +81,13 @@ func (l *link) run(ctx context.Context) {
 			}
 			return
 		case attached:
-			log.Info("the stream ended; attaching again", "error", err)
+			log.Info("stream ended; attaching again", "err", err)
 		default:
-			text := "cannot attach; trying again"
+			text := "attaching failed; trying again"
 			if advice := advisor.about(err); advice != "" {
 				text += ": " + advice
 			}
-			log.Warn(text, "error", err)
+			log.Warn(text, "err", err)
 		}
 		l.pause(ctx, attempt)
 		l.park(ctx)
@@ -99,7 +99,7 @@ func (l *link) run(ctx context.Context) {
 func (l *link) pause(ctx context.Context, attempt int) {
 	o := &l.service.options
 	most := min(o.MinBackoff<<min(attempt, 20), o.MaxBackoff)
-	if l.service.scheduler.loses(l.replica) {
+	if l.service.scheduler.hasLost(l.replica) {
 		most = min(most, max(lostBackoff, o.MinBackoff))
 	}
 	timer := time.NewTimer(most/4 + rand.N(max(most*3/4, 1)))
@@ -156,7 +156,7 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	}
 	l.adopt(s, d)
 	svc.stats.attached.Add(1)
-	s.log.Info("attached", "service", svc.name, "instance", svc.options.InstanceID, "address", l.address, "browsers", s.welcome.GetPublicUrl())
+	s.log.Info("attached", "service", svc.name, "instance", svc.options.InstanceID, "address", l.address, "url", s.welcome.GetPublicUrl())
 	svc.scheduler.attach(s)
 	svc.redeclare()
 	svc.learn(s.welcome.GetTopology())
@@ -231,7 +231,7 @@ func (l *link) register(ctx context.Context, conn *grpc.ClientConn, d declaratio
 		return nil, nil, fmt.Errorf("%w: %w", errBadFrame, err)
 	}
 	if m.GetWelcome() == nil {
-		return nil, nil, fmt.Errorf("%w: it should have been the welcome", errBadFrame)
+		return nil, nil, fmt.Errorf("%w: the first frame is not the welcome", errBadFrame)
 	}
 	return g, m.GetWelcome(), nil
 }
@@ -287,9 +287,9 @@ func (svc *Service) learn(t *spanwirev1.Topology) {
 	if svc.linkCtx.Err() != nil {
 		return
 	}
-	told := map[string]bool{}
+	announced := map[string]bool{}
 	for _, r := range t.GetReplicas() {
-		told[r.GetAddress()] = true
+		announced[r.GetAddress()] = true
 		known := slices.ContainsFunc(svc.links, func(l *link) bool {
 			return l.address == r.GetAddress() || l.replica == r.GetId() && l.stream != nil
 		})
@@ -298,7 +298,7 @@ func (svc *Service) learn(t *spanwirev1.Topology) {
 		}
 	}
 	for _, l := range svc.links {
-		if l.learned && !told[l.address] && l.stream == nil {
+		if l.learned && !announced[l.address] && l.stream == nil {
 			l.cancel()
 		}
 	}

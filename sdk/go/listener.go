@@ -38,7 +38,7 @@ func (svc *Service) OnAnyOutgoing(listen func(t Target, event string, args []any
 	svc.outgoing.add(listen)
 }
 
-func (svc *Service) emits(t *Target, event string, args []any) {
+func (svc *Service) observe(t *Target, event string, args []any) {
 	for _, listen := range svc.outgoing.all() {
 		listen(*t, event, args)
 	}

@@ -37,8 +37,8 @@ const (
 	// latest is by how much a timer may be late in a process that runs. One that was paused has not
 	// tried to attach meanwhile.
 	latest = time.Second
-	// mostTold bounds the ids of sockets whose handlers were told.
-	mostTold = 1 << 16
+	// maxNotified bounds the ids of sockets whose handlers were told.
+	maxNotified = 1 << 16
 )
 
 // lostReplica is a replica whose stream broke. Its fields are guarded by the scheduler's mu.
@@ -55,8 +55,8 @@ type lostReplica struct {
 	watchers map[*stream]struct{} // of replicas that have known it since
 }
 
-// replicasOf gives the addresses of a topology by the replicas' names.
-func replicasOf(t *spanwirev1.Topology) map[string]string {
+// addressesFromProto gives the addresses of a topology by the replicas' names.
+func addressesFromProto(t *spanwirev1.Topology) map[string]string {
 	all := make(map[string]string, len(t.GetReplicas()))
 	for _, r := range t.GetReplicas() {
 		all[r.GetId()] = r.GetAddress()
@@ -64,8 +64,8 @@ func replicasOf(t *spanwirev1.Topology) map[string]string {
 	return all
 }
 
-// leaveBehindLocked follows the loss of a stream.
-func (p *scheduler) leaveBehindLocked(s *stream) {
+// trackLostLocked follows the loss of a stream.
+func (p *scheduler) trackLostLocked(s *stream) {
 	id := s.welcome.GetReplica()
 	if id == "" || p.closed {
 		return
@@ -78,7 +78,7 @@ func (p *scheduler) leaveBehindLocked(s *stream) {
 	sockets := map[string]*Socket{}
 	p.eachNamespaceLocked(func(n *Namespace) {
 		for _, socket := range n.sockets {
-			if socket.stream.Load() == s && socket.served && !socket.parting && !socket.released && strings.HasPrefix(socket.id, id) {
+			if socket.stream.Load() == s && socket.served && !socket.disconnected && !socket.released && strings.HasPrefix(socket.id, id) {
 				sockets[socket.id] = socket
 			}
 		}
@@ -94,7 +94,7 @@ func (p *scheduler) leaveBehindLocked(s *stream) {
 		id: id, via: s.via, address: s.replicas[id], alone: len(s.replicas) <= 1, timeout: timeout, due: time.Now().Add(timeout),
 		sockets: sockets, watchers: map[*stream]struct{}{},
 	}
-	l.timer = time.AfterFunc(timeout, func() { p.lostTooLong(l) })
+	l.timer = time.AfterFunc(timeout, func() { p.lossTimedOut(l) })
 	if p.lost == nil {
 		p.lost = map[string]*lostReplica{}
 	}
@@ -111,8 +111,8 @@ func (p *scheduler) eachNamespaceLocked(f func(n *Namespace)) {
 	}
 }
 
-// lostTooLong is called when a replica was lost for its timeout.
-func (p *scheduler) lostTooLong(l *lostReplica) {
+// lossTimedOut is called when a replica was lost for its timeout.
+func (p *scheduler) lossTimedOut(l *lostReplica) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lost[l.id] != l || p.closed {
@@ -127,8 +127,8 @@ func (p *scheduler) lostTooLong(l *lostReplica) {
 	p.judgeLocked(l)
 }
 
-// heard follows the list of replicas that a stream told.
-func (p *scheduler) heard(s *stream, replicas map[string]string) {
+// topologyChanged follows the list of replicas that a stream told.
+func (p *scheduler) topologyChanged(s *stream, replicas map[string]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.replicas = replicas
@@ -153,12 +153,12 @@ func (p *scheduler) judgeLocked(l *lostReplica) {
 		denied = denied || knew && !knows
 	}
 	if denied || l.overdue && !known {
-		p.buryLocked(l)
+		p.declareDeadLocked(l)
 	}
 }
 
-// metLocked follows a stream that opened.
-func (p *scheduler) metLocked(s *stream) {
+// introducedLocked follows a stream that opened.
+func (p *scheduler) introducedLocked(s *stream) {
 	id := s.welcome.GetReplica()
 	for _, other := range p.streams {
 		if other != s && other.welcome.GetReplica() == id { // this stream takes its place
@@ -173,21 +173,21 @@ func (p *scheduler) metLocked(s *stream) {
 		l.timer.Stop()
 		delete(p.lost, id)
 		for _, socket := range l.sockets {
-			p.keepLocked(socket, s)
+			p.restoreLocked(socket, s)
 		}
 	}
 	address := s.replicas[id]
 	for _, l := range p.lost {
 		if l.via == s.via && (l.address != "" && l.address == address || l.alone && len(s.replicas) <= 1) {
-			p.buryLocked(l)
+			p.declareDeadLocked(l)
 		} else {
 			p.judgeLocked(l)
 		}
 	}
 }
 
-// keepLocked has a socket of a replica that was found go on.
-func (p *scheduler) keepLocked(socket *Socket, s *stream) {
+// restoreLocked has a socket of a replica that was found go on.
+func (p *scheduler) restoreLocked(socket *Socket, s *stream) {
 	n := socket.namespace
 	if other := n.sockets[socket.id]; other != nil && other != socket {
 		return
@@ -203,8 +203,8 @@ func (p *scheduler) keepLocked(socket *Socket, s *stream) {
 	socket.stream.Store(s)
 }
 
-// buryAll tells of all lost replicas that no attached one knows, since the service leaves.
-func (p *scheduler) buryAll() {
+// declareDeadAll tells of all lost replicas that no attached one knows, since the service leaves.
+func (p *scheduler) declareDeadAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.lost {
@@ -213,31 +213,25 @@ func (p *scheduler) buryAll() {
 	}
 }
 
-// buryLocked has handlers told that the sockets of a dead replica are gone.
-func (p *scheduler) buryLocked(l *lostReplica) {
+// declareDeadLocked has handlers told that the sockets of a dead replica are gone.
+func (p *scheduler) declareDeadLocked(l *lostReplica) {
 	l.timer.Stop()
 	delete(p.lost, l.id)
-	p.service.options.Logger.Warn("a replica is gone; its sockets count as disconnected", "peer", l.id, "count", len(l.sockets),
+	p.service.options.Logger.Warn("replica is dead; its sockets count as disconnected", "peer", l.id, "sockets", len(l.sockets),
 		"reason", reasonLost, "setting", "replica-timeout")
 	for _, socket := range l.sockets {
-		p.told.add(socket.id)
+		p.notified.add(socket.id)
 		h := socket.namespace.live.disconnect
 		if h == nil {
 			continue
 		}
 		t := &task{
 			kind: kindDisconnected, handler: h, namespace: socket.namespace, stream: socket.stream.Load(),
-			reason: cmp.Or(socket.reason, reasonLost), farewell: true,
+			reason: cmp.Or(socket.reason, reasonLost), orphaned: true,
 		}
 		t.Socket = socket
 		socket.left.Store(new([]string))
-		p.open++
-		lane := &socket.lane
-		lane.push(t)
-		if !lane.claimed {
-			lane.claimed = true
-			p.pushLocked(lane)
-		}
+		p.queueLocked(t, &socket.lane)
 	}
 	p.armLocked()
 	if p.first != nil && p.busy.Load() == 0 {
@@ -245,8 +239,8 @@ func (p *scheduler) buryLocked(l *lostReplica) {
 	}
 }
 
-// comebackLocked takes a socket back that was left behind; it gives nil when it was not.
-func (p *scheduler) comebackLocked(n *Namespace, id string) *Socket {
+// reclaimLocked takes a socket back that was left behind; it gives nil when it was not.
+func (p *scheduler) reclaimLocked(n *Namespace, id string) *Socket {
 	for _, l := range p.lost {
 		if socket := l.sockets[id]; socket != nil {
 			delete(l.sockets, id)
@@ -260,47 +254,47 @@ func (p *scheduler) comebackLocked(n *Namespace, id string) *Socket {
 	return nil
 }
 
-// notLostLocked forgets that a socket was left behind.
-func (p *scheduler) notLostLocked(id string) {
+// dropLostLocked forgets that a socket was left behind.
+func (p *scheduler) dropLostLocked(id string) {
 	for _, l := range p.lost {
 		delete(l.sockets, id)
 	}
 }
 
-// loses tells whether sockets of the replica wait for it to be found.
-func (p *scheduler) loses(replica string) bool {
+// hasLost tells whether sockets of the replica wait for it to be found.
+func (p *scheduler) hasLost(replica string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lost[replica] != nil
 }
 
-// toldSockets remembers the sockets whose handlers were told without the broker.
-type toldSockets struct {
+// notifiedSockets remembers the sockets whose handlers were told without the broker.
+type notifiedSockets struct {
 	ids  map[string]struct{}
 	ring []string // oldest first from next on
 	next int
 }
 
-func (t *toldSockets) add(id string) {
+func (t *notifiedSockets) add(id string) {
 	if _, ok := t.ids[id]; ok {
 		return
 	}
 	if t.ids == nil {
 		t.ids = map[string]struct{}{}
 	}
-	if len(t.ring) < mostTold {
+	if len(t.ring) < maxNotified {
 		t.ring = append(t.ring, id)
 	} else {
 		delete(t.ids, t.ring[t.next])
 		t.ring[t.next] = id
-		t.next = (t.next + 1) % mostTold
+		t.next = (t.next + 1) % maxNotified
 	}
 	t.ids[id] = struct{}{}
 }
 
-func (t *toldSockets) has(id []byte) bool {
+func (t *notifiedSockets) has(id []byte) bool {
 	_, ok := t.ids[string(id)]
 	return ok
 }
 
-func (t *toldSockets) forget(id string) { delete(t.ids, id) }
+func (t *notifiedSockets) forget(id string) { delete(t.ids, id) }

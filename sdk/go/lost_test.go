@@ -15,19 +15,19 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// goneBook writes disconnects down.
-type goneBook struct {
+// disconnectBook writes disconnects down.
+type disconnectBook struct {
 	mu   sync.Mutex
 	list []string
 }
 
-func (b *goneBook) String() string {
+func (b *disconnectBook) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return fmt.Sprint(b.list)
 }
 
-func (b *goneBook) told(_ context.Context, s *Socket, reason string) {
+func (b *disconnectBook) told(_ context.Context, s *Socket, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.list = append(b.list, s.ID()+" "+reason)
@@ -42,7 +42,7 @@ func cluster(brokers ...*fakeBroker) *spanwirev1.Topology {
 }
 
 // lossy is a service with disconnects written down, attached to brokers that told each other.
-func lossy(t *testing.T, book *goneBook, brokers ...*fakeBroker) (*Service, *fakeRun, []*fakeStream) {
+func lossy(t *testing.T, book *disconnectBook, brokers ...*fakeBroker) (*Service, *fakeRun, []*fakeStream) {
 	t.Helper()
 	for _, b := range brokers {
 		b.topology = cluster(brokers...)
@@ -85,7 +85,7 @@ func (b *fakeBroker) live() {
 // When the only replica is dead, handlers hear of the end of its sockets after its timeout, once.
 func TestScheduler_lost(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book goneBook
+		var book disconnectBook
 		a := newFakeBroker(t, "a")
 		_, run, s := lossy(t, &book, a)
 		s[0].dispatch(connect(1, "a1"), event(2, "a2", "x", ""), disconnected(3, "a3", "transport close"), event(4, "b9", "x", ""))
@@ -109,7 +109,7 @@ func TestScheduler_lost(t *testing.T) {
 // this instance's any more.
 func TestScheduler_lost_found(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book goneBook
+		var book disconnectBook
 		a := newFakeBroker(t, "a")
 		svc, run, s := lossy(t, &book, a)
 		s[0].dispatch(connect(1, "a1"), connect(2, "a2"))
@@ -144,7 +144,7 @@ func TestScheduler_lost_found(t *testing.T) {
 // for as long as it says so.
 func TestScheduler_lost_judged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book goneBook
+		var book disconnectBook
 		a, b := newFakeBroker(t, "a"), newFakeBroker(t, "b")
 		_, run, s := lossy(t, &book, a, b)
 		s[0].dispatch(connect(1, "a1"), connect(2, "a2"))
@@ -175,7 +175,7 @@ func TestScheduler_lost_judged(t *testing.T) {
 // A replica that is started anew at the address of another is proof that the other is dead.
 func TestScheduler_lost_replaced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book goneBook
+		var book disconnectBook
 		a := newFakeBroker(t, "a")
 		_, run, s := lossy(t, &book, a)
 		s[0].dispatch(connect(1, "a1"))
@@ -198,7 +198,7 @@ func TestScheduler_lost_replaced(t *testing.T) {
 // refused then is none of the service's.
 func TestScheduler_lost_order(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var book goneBook
+		var book disconnectBook
 		a := newFakeBroker(t, "a")
 		svc := NewService("test", fakeOptions(a))
 		release := make(chan struct{})
@@ -236,7 +236,7 @@ func TestScheduler_lost_leaving(t *testing.T) {
 	for name, alive := range map[string]bool{"alone": false, "known": true} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				var book goneBook
+				var book disconnectBook
 				list := []*fakeBroker{newFakeBroker(t, "a")}
 				want := "[a1 transport error]"
 				if alive {

@@ -55,11 +55,11 @@ func (n *Namespace) OnMessage(name string, h MessageHandler) {
 	n.service.change(n, func(n *Namespace) error {
 		switch {
 		case name == "":
-			return fmt.Errorf(`spanwire: a message of namespace %s has no name; use "*" for all`, n.name)
+			return fmt.Errorf(`spanwire: a message of namespace %s has no name (use "*" for all)`, n.name)
 		case reservedEvent(name):
 			return fmt.Errorf("%w: message %q in namespace %s", ErrReserved, name, n.name)
 		case inUse(n.own.messages[name]):
-			return fmt.Errorf("spanwire: message %q of namespace %s has two handlers", name, n.name)
+			return fmt.Errorf("spanwire: message %q of namespace %s already has a handler", name, n.name)
 		}
 		n.own.messages[name] = entry
 		return nil
@@ -181,18 +181,18 @@ func (i Instances) command(name string, args []any) (*command, error) {
 	for _, a := range p.attachments {
 		m.Event.Attachments = append(m.Event.Attachments, append([]byte(nil), a...))
 	}
-	c := rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: m}})
+	c := otherCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: m}})
 	c.target.key = i.target.key
 	return c, nil
 }
 
-func rareCommand(m *spanwirev1.Command) *command { return &command{kind: commandRare, rare: m} }
+func otherCommand(m *spanwirev1.Command) *command { return &command{kind: commandOther, rare: m} }
 
 // sender is who sent a message.
 type sender struct{ service, instance string }
 
-// fillRare reads what the generated code reads. What cannot be read has no handler.
-func (t *task) fillRare(n *Namespace, d *inDispatch) {
+// fillFromProto reads what the generated code reads. What cannot be read has no handler.
+func (t *task) fillFromProto(n *Namespace, d *inDispatch) {
 	if d.kind == kindRoomEvent {
 		var m spanwirev1.RoomEvent
 		if err := proto.Unmarshal(d.rare, &m); err == nil && n.live.room != nil {

@@ -48,11 +48,11 @@ func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	n.service.change(n, func(n *Namespace) error {
 		switch {
 		case reservedEvent(event):
-			return fmt.Errorf("%w: %q in namespace %s; use OnConnect or OnDisconnect", ErrReserved, event, n.name)
+			return fmt.Errorf("%w: %q in namespace %s (use OnConnect or OnDisconnect)", ErrReserved, event, n.name)
 		case event == catchAll:
 			return put(&n.own.any, entry, n, "handlers for any event")
 		case inUse(n.own.events[event]):
-			return fmt.Errorf("spanwire: event %q of namespace %s has two handlers", event, n.name)
+			return fmt.Errorf("spanwire: event %q of namespace %s already has a handler", event, n.name)
 		}
 		n.own.events[event] = entry
 		return nil
@@ -68,7 +68,7 @@ func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
 		if entry.order < 0 {
 			return fmt.Errorf("spanwire: the connect order %d of namespace %s is negative", entry.order, n.name)
 		}
-		return put(&n.own.connect, entry, n, "connect handlers")
+		return put(&n.own.connect, entry, n, "connect handler")
 	})
 }
 
@@ -76,13 +76,13 @@ func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
 func (n *Namespace) OnDisconnect(h DisconnectHandler) {
 	entry := newHandler("disconnect", nil)
 	entry.disconnect = h
-	n.service.change(n, func(n *Namespace) error { return put(&n.own.disconnect, entry, n, "disconnect handlers") })
+	n.service.change(n, func(n *Namespace) error { return put(&n.own.disconnect, entry, n, "disconnect handler") })
 }
 
 // put sets a handler of which a namespace has one at most.
 func put(place **handler, entry *handler, n *Namespace, what string) error {
 	if inUse(*place) {
-		return fmt.Errorf("spanwire: namespace %s has two %s", n.name, what)
+		return fmt.Errorf("spanwire: namespace %s already has a %s", n.name, what)
 	}
 	*place = entry
 	return nil
@@ -111,8 +111,8 @@ func (n *Namespace) EmitWithAck(ctx context.Context, event string, args ...any) 
 	return n.All().EmitWithAck(ctx, event, args...)
 }
 
-// handlerOf gives the handler of an event, nil for none. The scheduler's mu is held.
-func (n *Namespace) handlerOf(event []byte) *handler {
+// eventHandler gives the handler of an event, nil for none. The scheduler's mu is held.
+func (n *Namespace) eventHandler(event []byte) *handler {
 	if h := n.live.events[string(event)]; h != nil {
 		return h
 	}

@@ -28,14 +28,14 @@ type outbox struct {
 	answered uint64 // highest of ours that the broker answered
 	received uint64 // sequence of the broker's last batch frame
 	// highest of the broker's that has been worked on, so far as to make it worth an answer
-	worked  uint64
-	told    uint64 // highest of the broker's that we answered
-	overdue uint64 // value of received at the last tick
-	ackNow  bool   // answer without a batch
-	drain   drainState
-	retire  bool          // the drain says that the service retires
-	frame   []byte        // neither batch nor answer; overtakes the chunks
-	room    chan struct{} // closed when room was made; nil unless somebody waits
+	worked    uint64
+	confirmed uint64 // highest of the broker's that we answered
+	overdue   uint64 // value of received at the last tick
+	ackNow    bool   // answer without a batch
+	drain     drainState
+	retire    bool          // the drain says that the service retires
+	frame     []byte        // neither batch nor answer; overtakes the chunks
+	room      chan struct{} // closed when room was made; nil unless somebody waits
 }
 
 type drainState uint8
@@ -146,16 +146,16 @@ func (o *outbox) takeLocked(head []byte) (f outFrame, ok bool) {
 		o.chunks = o.chunks[:len(o.chunks)-1]
 		o.queued -= len(f.body)
 		o.sent++
-		o.told, o.ackNow = o.worked, false
-		f.head = appendBatchHead(head[:0], o.sent, o.told, len(f.body))
+		o.confirmed, o.ackNow = o.worked, false
+		f.head = appendBatchHead(head[:0], o.sent, o.confirmed, len(f.body))
 		if o.room != nil {
 			close(o.room)
 			o.room = nil
 		}
 		return f, true
 	case o.ackNow:
-		o.told, o.ackNow = o.worked, false
-		f.head = appendFrameAck(head[:0], o.told)
+		o.confirmed, o.ackNow = o.worked, false
+		f.head = appendFrameAck(head[:0], o.confirmed)
 		return f, true
 	case len(o.chunks) == 0 && o.drain == drainWanted:
 		o.drain = drainSent
@@ -191,7 +191,7 @@ func (o *outbox) tick() (send, more bool) {
 	if o.closed || o.sending {
 		return false, !o.closed
 	}
-	owed := o.received > o.told
+	owed := o.received > o.confirmed
 	if owed && o.overdue == o.received {
 		o.worked, o.ackNow = o.received, true
 	}

@@ -21,7 +21,7 @@ func (svc *Service) NamespacePattern(expr string) *Namespace {
 	n = newNamespace(svc, expr)
 	whole, err := regexp.Compile("^(?:" + expr + ")$")
 	if err != nil {
-		svc.misuse(fmt.Errorf("spanwire: the namespace pattern %q is no regular expression: %w", expr, err))
+		svc.misuse(fmt.Errorf("spanwire: the namespace pattern %q is not a regular expression: %w", expr, err))
 		whole = regexp.MustCompile(`[^\x00-\x{10FFFF}]`) // matches nothing
 	}
 	n.pattern = whole

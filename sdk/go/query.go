@@ -60,7 +60,7 @@ func (t Target) FetchSockets(ctx context.Context) (*Sockets, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := t.via.query(ctx, rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{
+	a, err := t.via.query(ctx, otherCommand(&spanwirev1.Command{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{
 		Target: t.message(), TimeoutMs: milliseconds(patience - margin(patience)),
 	}}}))
 	if err != nil {
@@ -69,7 +69,7 @@ func (t Target) FetchSockets(ctx context.Context) (*Sockets, error) {
 	found := &Sockets{SilentReplicas: a.GetSilentReplicas(), Truncated: a.GetTruncated()}
 	for _, m := range a.GetFound() {
 		found.Sockets = append(found.Sockets, SocketInfo{
-			ID: m.GetSocketId(), Rooms: m.GetRooms(), Handshake: handshakeOf(m.GetHandshake()), Data: m.GetData(),
+			ID: m.GetSocketId(), Rooms: m.GetRooms(), Handshake: handshakeFromProto(m.GetHandshake()), Data: m.GetData(),
 			DataVersion: m.GetDataVersion(), Replica: m.GetReplica(), Transport: m.GetTransport(),
 			target: Target{via: t.via, namespace: t.namespace, rooms: []string{m.GetSocketId()}, timeout: t.timeout},
 		})
@@ -137,7 +137,7 @@ func (t Target) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := t.via.query(ctx, rareCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{
+	a, err := t.via.query(ctx, otherCommand(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{
 		Namespace: t.namespace, IncludeOwn: o.Own, Local: o.Local, TimeoutMs: milliseconds(patience - margin(patience)),
 	}}}))
 	if err != nil {

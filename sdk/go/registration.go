@@ -51,8 +51,8 @@ type declaredTo struct {
 }
 
 var (
-	errNothingLeft = errors.New("spanwire: a service cannot be left without any handler; end Run instead")
-	errOutdated    = errors.New("the broker takes changes of what is handled only from those who attach")
+	errNothingLeft = errors.New("spanwire: the last handler of a service cannot be removed (end Run instead)")
+	errOutdated    = errors.New("the broker accepts changed registrations only when a stream opens")
 )
 
 // change carries out a change of the namespace's own handlers, and declares it if the service runs.
@@ -80,7 +80,7 @@ func (svc *Service) change(n *Namespace, apply func(n *Namespace) error) {
 		svc.misuse(err)
 	}
 	if nothing != nil {
-		svc.options.Logger.Info("the last handler stays in force until there is another")
+		svc.options.Logger.Info("last handler stays in force until another is registered")
 	}
 	for _, s := range asked {
 		s.flush()
@@ -197,7 +197,7 @@ func (svc *Service) askLocked() (asked []*stream) {
 			continue
 		}
 		s.declared.asked = svc.declared
-		silent := &spanwirev1.Fault{Code: spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, Message: "it said nothing"}
+		silent := &spanwirev1.Fault{Code: spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, Message: "no answer in time"}
 		number := svc.declared.number
 		s.declared.late = time.AfterFunc(svc.options.AttachTimeout, func() { svc.registered(s, number, silent) })
 		asked = append(asked, s)
@@ -233,9 +233,9 @@ func (svc *Service) registered(s *stream, number uint64, fault *spanwirev1.Fault
 	svc.mu.Unlock()
 	switch {
 	case outdated:
-		s.log.Info("the broker does not know of changed registrations; attaching anew", "message", fault.GetMessage())
+		s.log.Info("broker does not support changed registrations; attaching again", "err", fault.GetMessage())
 	case fault != nil:
-		s.log.Error("the broker refused the changed registrations; those before stay in force", "message", fault.GetMessage())
+		s.log.Error("broker rejected the changed registrations; the previous ones stay in force", "err", fault.GetMessage())
 	}
 	for _, s := range asked {
 		s.flush()
@@ -403,7 +403,7 @@ func (n *Namespace) off(what string, take func(hs *handlers, number uint64) bool
 	svc := n.service
 	svc.change(n, func(n *Namespace) error {
 		if !take(&n.own, svc.declared.number+1) {
-			return fmt.Errorf("spanwire: namespace %s has no %s to take away", n.name, what)
+			return fmt.Errorf("spanwire: namespace %s has no %s to remove", n.name, what)
 		}
 		if svc.retired = svc.declared.number + 1; !svc.running {
 			n.own.forget(svc.retired)

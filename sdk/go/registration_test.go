@@ -178,7 +178,7 @@ func TestService_Off_replace(t *testing.T) {
 		svc.Off("x")
 		svc.Off("nothing")
 		err := svc.Registered(t.Context())
-		if !errors.Is(err, errNothingLeft) || !strings.Contains(err.Error(), `"nothing" to take away`) {
+		if !errors.Is(err, errNothingLeft) || !strings.Contains(err.Error(), `"nothing" to remove`) {
 			t.Errorf("Registered = %v", err)
 		}
 		if err := svc.Registered(t.Context()); strings.Contains(err.Error(), "nothing\"") {

@@ -8,16 +8,15 @@ import (
 	"strings"
 )
 
-// Attachments that are decoded into types of the handler's own are written as base64 first, which
-// is what encoding/json makes bytes of. Where the type leaves the choice, in fields of type any, a
-// string would come out. So the base64 is marked, with line ends, which decoding skips, and marked
-// strings are made bytes afterwards.
+// The decoder writes attachments as base64 first, which encoding/json decodes into fields of type
+// []byte. Into a field of type any it would decode a string. The decoder therefore marks the base64
+// with line ends, which base64 decoding skips, and turns marked strings into bytes afterwards.
 const (
 	mark        = "\r\n\r\r\n\n"
 	markEscaped = `\r\n\r\r\n\n`
 )
 
-// restore makes bytes of the marked strings below v where its type allows it, and removes the mark
+// restore turns the marked strings in v into bytes where its type allows it, and removes the mark
 // elsewhere.
 func restore(v reflect.Value) {
 	switch v.Kind() {
@@ -30,24 +29,11 @@ func restore(v reflect.Value) {
 			v.Set(restored(v.Elem()))
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
-				restore(v.Field(i))
-			}
-		}
+		restoreFields(v)
 	case reflect.Slice, reflect.Array:
-		if v.Type().Elem().Kind() != reflect.Uint8 {
-			for i := range v.Len() {
-				restore(v.Index(i))
-			}
-		}
+		restoreElements(v)
 	case reflect.Map:
-		for _, key := range v.MapKeys() {
-			value := reflect.New(v.Type().Elem()).Elem()
-			value.Set(v.MapIndex(key))
-			restore(value)
-			v.SetMapIndex(key, value)
-		}
+		restoreValues(v)
 	case reflect.String:
 		if rest, marked := strings.CutPrefix(v.String(), mark); marked && v.CanSet() {
 			v.SetString(rest)
@@ -55,7 +41,33 @@ func restore(v reflect.Value) {
 	}
 }
 
-// restored is the value of an interface with bytes for marked strings.
+func restoreFields(v reflect.Value) {
+	for i := range v.NumField() {
+		if v.Type().Field(i).IsExported() {
+			restore(v.Field(i))
+		}
+	}
+}
+
+func restoreElements(v reflect.Value) {
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		return // bytes, not strings
+	}
+	for i := range v.Len() {
+		restore(v.Index(i))
+	}
+}
+
+func restoreValues(v reflect.Value) {
+	for _, key := range v.MapKeys() {
+		value := reflect.New(v.Type().Elem()).Elem()
+		value.Set(v.MapIndex(key))
+		restore(value)
+		v.SetMapIndex(key, value)
+	}
+}
+
+// restored returns the value of an interface, with bytes in place of marked strings.
 func restored(v reflect.Value) reflect.Value {
 	if v.Kind() == reflect.String {
 		if rest, marked := strings.CutPrefix(v.String(), mark); marked {

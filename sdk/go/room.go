@@ -45,7 +45,7 @@ type RoomHandler func(ctx context.Context, s *Socket, change RoomChange, room st
 func (n *Namespace) OnRoom(h RoomHandler) {
 	entry := newHandler("room", nil)
 	entry.room = h
-	n.service.change(n, func(n *Namespace) error { return put(&n.own.room, entry, n, "room handlers") })
+	n.service.change(n, func(n *Namespace) error { return put(&n.own.room, entry, n, "room handler") })
 }
 
 // OnRoom registers a handler that is told what happens to rooms of the main namespace; see

@@ -39,7 +39,7 @@ type task struct {
 	change    RoomChange // of a room event
 	refused   bool       // a connect that the handler did not accept
 	dropped   bool       // it came over a stream that is gone, and was not run
-	farewell  bool       // a disconnect that no broker told, so there is nothing to resolve
+	orphaned  bool       // a disconnect that no broker told, so there is nothing to resolve
 	handler   *handler   // nil when there is nothing to call
 	namespace *Namespace
 	stream    *stream
@@ -106,7 +106,7 @@ type scheduler struct {
 	children    map[string]*Namespace // made for names that patterns match
 	messages    recent                // that came
 	lost        map[string]*lostReplica
-	told        toldSockets
+	notified    notifiedSockets
 	open        int // tasks accepted and not finished
 	idle        chan struct{}
 	backlog     int // ticks for which lanes have been ready
@@ -251,7 +251,7 @@ func (p *scheduler) runAlone(t *task) {
 func (t *task) beginLocked() {
 	if s := t.Socket; s != nil {
 		s.served = true
-		s.parting = s.parting || t.kind == kindDisconnected
+		s.disconnected = s.disconnected || t.kind == kindDisconnected
 	}
 }
 
@@ -270,8 +270,8 @@ func (p *scheduler) doneLocked(t *task) {
 	if l.socket != nil {
 		// nothing of the socket follows
 		if !t.dropped && (t.kind == kindDisconnected || t.refused) {
-			l.socket.parting = true
-			p.notLostLocked(l.socket.id)
+			l.socket.disconnected = true
+			p.dropLostLocked(l.socket.id)
 			l.socket.forgetLocked()
 		}
 		if l.first != nil {
@@ -311,7 +311,7 @@ func (p *scheduler) attach(s *stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.streams = append(p.streams[:len(p.streams):len(p.streams)], s)
-	p.metLocked(s)
+	p.introducedLocked(s)
 	p.wait.Add(1)
 	go p.read(s, &runner{reads: s}) // ends with the stream
 }
@@ -331,7 +331,7 @@ func (p *scheduler) detach(s *stream, lost bool) {
 	}
 	p.streams = rest
 	if lost {
-		p.leaveBehindLocked(s)
+		p.trackLostLocked(s)
 	}
 	p.eachNamespaceLocked(func(n *Namespace) { n.detachLocked(s) })
 }

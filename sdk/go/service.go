@@ -132,13 +132,13 @@ func (svc *Service) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-		svc.options.Logger.Info("leaving: nothing new is taken, and open handlers finish", "service", svc.name, "at most", svc.options.DrainTimeout)
+		svc.options.Logger.Info("draining", "service", svc.name, "limit", svc.options.DrainTimeout)
 	case err = <-svc.fatal:
 	}
 	timeout := time.AfterFunc(svc.options.DrainTimeout, stop)
 	defer timeout.Stop()
 	if err == nil {
-		svc.scheduler.buryAll()
+		svc.scheduler.declareDeadAll()
 	}
 	cancelLeave()
 	svc.linked.Wait()
@@ -200,13 +200,13 @@ func (svc *Service) checkLocked() error {
 			svc.options.InstanceID))
 	}
 	if svc.options.Window < 0 {
-		errs = append(errs, fmt.Errorf("spanwire: the window is %d; it cannot be negative", svc.options.Window))
+		errs = append(errs, fmt.Errorf("spanwire: Options.Window is %d (it cannot be negative)", svc.options.Window))
 	}
 	if len(svc.options.addresses()) == 0 {
-		errs = append(errs, errors.New("spanwire: no address of a broker is given"))
+		errs = append(errs, errors.New("spanwire: no broker address (set Options.Address or SPANWIRE_ADDRESS)"))
 	}
 	if svc.declareLocked() != nil {
-		errs = append(errs, errors.New("spanwire: the service has no handlers; to emit only, use an Emitter"))
+		errs = append(errs, errors.New("spanwire: the service has no handlers (to emit only, use an Emitter)"))
 	}
 	return errors.Join(errs...)
 }
@@ -240,7 +240,7 @@ func (svc *Service) misuse(err error) {
 	running := svc.running
 	svc.mu.Unlock()
 	if running {
-		svc.options.Logger.Error("what was registered is ignored", "error", err)
+		svc.options.Logger.Error("registration ignored", "err", err)
 	}
 }
 
@@ -312,15 +312,15 @@ func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwi
 	if err != nil {
 		return nil, err
 	}
-	return a, failureIn(a)
+	return a, errorFromProto(a)
 }
 
-var errKey = errors.New("spanwire: an idempotency key is for targets of an Emitter")
+var errKey = errors.New("spanwire: only an Emitter sends idempotency keys")
 
 // margin is by how much the broker is to stop waiting earlier than the caller.
 func margin(timeout time.Duration) time.Duration { return min(timeout/10, ackMargin) }
 
-func acksOf(list []*spanwirev1.SocketAck, sockets, missing uint32) *Acks {
+func acksFromProto(list []*spanwirev1.SocketAck, sockets, missing uint32) *Acks {
 	acks := &Acks{Acks: make([]Ack, len(list)), Sockets: int(sockets), Missing: int(missing)}
 	for i, a := range list {
 		acks.Acks[i] = Ack{SocketID: a.GetSocketId(), args: a.GetAck().GetArgs(), attachments: a.GetAck().GetAttachments()}

@@ -26,12 +26,12 @@ type Socket struct {
 	recovered atomic.Bool
 
 	// guarded by the scheduler's mu
-	lane     lane
-	gone     bool   // not in the namespace's table any more
-	released bool   // it went to another instance
-	served   bool   // a handler ran for it
-	parting  bool   // the one for its disconnect did
-	reason   string // of a disconnect that was told over a stream that is gone, and not handled
+	lane         lane
+	gone         bool   // not in the namespace's table any more
+	released     bool   // it went to another instance
+	served       bool   // a handler ran for it
+	disconnected bool   // the one for its disconnect did
+	reason       string // of a disconnect that was told over a stream that is gone, and not handled
 }
 
 // noHandshake stands in for a socket that was never introduced.
@@ -124,6 +124,6 @@ func (s *Socket) query(ctx context.Context, c *command) (*spanwirev1.Answer, err
 	return s.namespace.service.queryOn(ctx, s.stream.Load(), c)
 }
 
-func (s *Socket) emits(t *Target, event string, args []any) {
-	s.namespace.service.emits(t, event, args)
+func (s *Socket) observe(t *Target, event string, args []any) {
+	s.namespace.service.observe(t, event, args)
 }

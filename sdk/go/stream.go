@@ -70,7 +70,7 @@ func newStream(service *Service, via string, g grpc.ClientStream, welcome *spanw
 		grpc:    g,
 		welcome: welcome,
 		via:     via,
-		log:     service.options.Logger.With("replica", welcome.GetReplica()),
+		log:     service.options.Logger.With("peer", welcome.GetReplica()),
 		out: outbox{
 			window:   uint64(max(welcome.GetFrameWindow(), 1)),
 			maxChunk: limit - batchOverhead,
@@ -81,7 +81,7 @@ func newStream(service *Service, via string, g grpc.ClientStream, welcome *spanw
 		replaced: replaced,
 		replace:  sync.OnceFunc(func() { close(replaced) }),
 		pending:  map[uint64]*pendingAnswer{},
-		replicas: replicasOf(welcome.GetTopology()),
+		replicas: addressesFromProto(welcome.GetTopology()),
 	}
 }
 
@@ -94,9 +94,9 @@ func (s *stream) receive() ([]byte, error) {
 
 // take works on a frame. An error means that the broker does not speak the protocol.
 func (s *stream) take(frame []byte, r *runner) error {
-	data, ok := batchOf(frame)
+	data, ok := batchFromFrame(frame)
 	if !ok {
-		return s.takeRare(frame)
+		return s.handleOther(frame)
 	}
 	b := &r.batch
 	if err := b.read(data); err != nil {
@@ -116,8 +116,8 @@ func (s *stream) take(frame []byte, r *runner) error {
 	return nil
 }
 
-// takeRare works on a frame that is not a batch.
-func (s *stream) takeRare(data []byte) error {
+// handleOther works on a frame that is not a batch.
+func (s *stream) handleOther(data []byte) error {
 	var m spanwirev1.AttachResponse
 	if err := proto.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("%w: %w", errBadFrame, err)
@@ -128,7 +128,7 @@ func (s *stream) takeRare(data []byte) error {
 		s.flush()
 	case *spanwirev1.AttachResponse_Drain:
 		s.drains.Store(true)
-		s.log.Info("the replica is about to stop")
+		s.log.Info("replica drains; attached until it ends the stream")
 	case *spanwirev1.AttachResponse_Registered:
 		if !s.service.registered(s, 0, f.Registered.GetFault()) {
 			s.service.stats.unknown.Add(1)
@@ -138,9 +138,9 @@ func (s *stream) takeRare(data []byte) error {
 			return nil
 		}
 		s.service.stats.faults.Add(1)
-		s.log.Error("the broker refused what this instance sent", faultFacts(f.Fault)...)
+		s.log.Error("broker rejected what this instance sent", faultFacts(f.Fault)...)
 	case *spanwirev1.AttachResponse_Topology:
-		s.service.scheduler.heard(s, replicasOf(f.Topology))
+		s.service.scheduler.topologyChanged(s, addressesFromProto(f.Topology))
 		s.service.learn(f.Topology)
 	default:
 		s.service.stats.unknown.Add(1)
@@ -177,7 +177,7 @@ func (s *stream) answer(raw []byte) error {
 func (s *stream) resolve(id uint64, o *outcome) {
 	_, _, size := resultSizes(o)
 	if size > s.out.maxChunk {
-		s.log.Error("the answer of a handler is larger than the broker's frames may be", "bytes", size, "most", s.out.maxChunk)
+		s.log.Error("ack of a handler is too large for a frame", "bytes", size, "limit", s.out.maxChunk, "setting", "max-frame")
 		s.service.stats.failed.Add(1)
 		o = &outcome{failed: true, message: ErrTooLarge.Error()}
 		_, _, size = resultSizes(o)
@@ -269,7 +269,7 @@ func (s *stream) end(err error) {
 // faultFacts is what a line tells of a fault. One that is about a result names the event in its
 // message only.
 func faultFacts(f *spanwirev1.Fault) []any {
-	facts := []any{"code", f.GetCode().String(), "message", f.GetMessage()}
+	facts := []any{"code", f.GetCode().String(), "err", f.GetMessage()}
 	if f.GetEvent() == "" && f.GetNamespace() == "" && f.GetBytes() == 0 {
 		return facts
 	}

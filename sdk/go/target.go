@@ -21,8 +21,8 @@ type executor interface {
 	execute(c *command) error
 	// query waits for the whole answer, bounded by ctx.
 	query(ctx context.Context, c *command) (*spanwirev1.Answer, error)
-	// emits tells listeners of an emit.
-	emits(t *Target, event string, args []any)
+	// observe tells listeners of an emit.
+	observe(t *Target, event string, args []any)
 }
 
 // Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and
@@ -128,7 +128,7 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	if a == nil {
 		return nil, err
 	}
-	acks := acksOf(a.GetAcks(), a.GetSockets(), a.GetMissing())
+	acks := acksFromProto(a.GetAcks(), a.GetSockets(), a.GetMissing())
 	acks.Dropped = int(a.GetDropped())
 	return acks, err
 }
@@ -242,7 +242,7 @@ func (t Target) emit(event string, args []any) (*command, error) {
 		p.release()
 		return nil, err
 	}
-	t.via.emits(&t, event, args)
+	t.via.observe(&t, event, args)
 	return &command{kind: commandEmit, target: t, event: event, payload: p}, nil
 }
 
@@ -253,7 +253,7 @@ const (
 	commandJoin
 	commandLeave
 	commandDisconnect
-	commandRare
+	commandOther
 )
 
 // command is what a target asks of the broker.
@@ -268,7 +268,7 @@ type command struct {
 	rooms        []string
 	event        string
 	payload      *payload            // nil unless commandEmit
-	rare         *spanwirev1.Command // of commandRare, which the generated code writes
+	rare         *spanwirev1.Command // of commandOther, which the generated code writes
 }
 
 func (c *command) release() { c.payload.release() }

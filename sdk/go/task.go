@@ -36,28 +36,38 @@ func (p *scheduler) accept(s *stream, b *inBatch) {
 		t := &tasks[0]
 		tasks = tasks[1:]
 		t.fill(s, n, d)
-		if t.kind == kindDisconnected && p.told.has(d.socketID) {
-			t.handler = nil
-		}
-		if t.kind == kindMessage && p.messages.seen(d.id) {
-			t.handler, t.WantsAck = nil, false // another replica brought it
-		}
-		l := &lane{}
-		if t.kind != kindMessage {
-			t.Socket = n.socketLocked(s, d, p.service)
-			if t.handler == nil || !t.handler.concurrent {
-				l = &t.Socket.lane
-			}
-		}
-		if t.kind == kindEvent && t.Name == "" {
-			t.Name = string(d.name)
-		}
-		p.open++
-		l.push(t)
-		if !l.claimed {
-			l.claimed = true
-			p.pushLocked(l)
-		}
+		p.queueLocked(t, p.laneLocked(t, s, n, d))
+	}
+}
+
+// laneLocked finishes the task with the state of the scheduler, and returns the lane that it runs
+// in: that of its socket, or one of its own.
+func (p *scheduler) laneLocked(t *task, s *stream, n *Namespace, d *inDispatch) *lane {
+	switch {
+	case t.kind == kindDisconnected && p.notified.has(d.socketID):
+		t.handler = nil
+	case t.kind == kindMessage && p.messages.seen(d.id):
+		t.handler, t.WantsAck = nil, false // another replica delivered it already
+	case t.kind == kindEvent && t.Name == "":
+		t.Name = string(d.name)
+	}
+	if t.kind == kindMessage {
+		return &lane{}
+	}
+	t.Socket = n.socketLocked(s, d, p.service)
+	if t.handler == nil || !t.handler.concurrent {
+		return &t.Socket.lane
+	}
+	return &lane{}
+}
+
+// queueLocked appends the task to the lane, and makes the lane ready unless it is.
+func (p *scheduler) queueLocked(t *task, l *lane) {
+	p.open++
+	l.push(t)
+	if !l.claimed {
+		l.claimed = true
+		p.pushLocked(l)
 	}
 }
 
@@ -66,7 +76,7 @@ func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
 	t.ID, t.Redeliveries, t.WantsAck = d.id, int(d.redeliveries), d.wantsAck
 	switch d.kind {
 	case kindEvent:
-		if t.handler = n.handlerOf(d.name); t.handler != nil && t.handler != n.live.any {
+		if t.handler = n.eventHandler(d.name); t.handler != nil && t.handler != n.live.any {
 			t.Name = t.handler.name
 		}
 		t.args, t.attachments = d.args, d.attachments
@@ -75,7 +85,7 @@ func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
 	case kindDisconnected:
 		t.handler, t.reason = n.live.disconnect, string(d.name)
 	case kindRoomEvent, kindMessage:
-		t.fillRare(n, d)
+		t.fillFromProto(n, d)
 	}
 }
 
@@ -84,20 +94,20 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 	socket := n.sockets[string(d.socketID)]
 	if socket == nil {
 		id := string(d.socketID)
-		if socket = service.scheduler.comebackLocked(n, id); socket == nil {
+		if socket = service.scheduler.reclaimLocked(n, id); socket == nil {
 			socket = &Socket{id: id, namespace: n}
 			socket.lane.socket = socket
 			n.sockets[id] = socket
 		}
 		socket.stream.Store(s)
 		if d.kind != kindDisconnected {
-			service.scheduler.told.forget(id)
+			service.scheduler.notified.forget(id)
 		}
 	}
 	if d.introduced {
 		h, data, err := parseIntroduction(d.introduction)
 		if err != nil {
-			service.options.Logger.Warn("introduction of a socket cannot be read", "sid", socket.id, "error", err)
+			service.options.Logger.Warn("introduction of a socket cannot be decoded", "socket", socket.id, "err", err)
 		} else {
 			socket.handshake.Store(h)
 			socket.keepData(data)
@@ -111,7 +121,7 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 	}
 	if socket.stream.Load() != s {
 		socket.stream.Store(s)
-		service.scheduler.notLostLocked(socket.id)
+		service.scheduler.dropLostLocked(socket.id)
 	}
 	socket.released = false
 	return socket
@@ -144,8 +154,8 @@ func (s *Socket) forgetLocked() {
 // stale tells whether the task came over a stream that is gone, so that its result would go nowhere
 // and the broker will hand it out again.
 func (t *task) stale() bool {
-	if t.farewell {
-		return t.Socket.parting // a disconnect that was told before has run meanwhile
+	if t.orphaned {
+		return t.Socket.disconnected // a disconnect that was told before has run meanwhile
 	}
 	return t.stream.ended.Load() && t.stream.service.options.Delivery == AtLeastOnce
 }
@@ -162,7 +172,7 @@ func (t *task) work(ctx context.Context) {
 		o = outcome{acked: true, ack: t.ack}
 	}
 	t.acked = true
-	if !t.farewell {
+	if !t.orphaned {
 		t.stream.resolve(t.ID, &o)
 	}
 	t.ack.release()
@@ -182,12 +192,12 @@ func (t *task) outcome(ctx context.Context) error {
 
 // checkAck tells that the answer is too large to be sent.
 func (t *task) checkAck() error {
-	if t.ack == nil || t.farewell {
+	if t.ack == nil || t.orphaned {
 		return nil
 	}
 	_, _, size := resultSizes(&outcome{acked: true, ack: t.ack})
 	if most := t.stream.out.maxChunk; size > most {
-		return fmt.Errorf("%w: the answer has %d bytes of at most %d (the broker's setting max-frame)", ErrTooLarge, size, most)
+		return fmt.Errorf("%w: the ack has %d bytes of at most %d (the broker's setting max-frame)", ErrTooLarge, size, most)
 	}
 	return nil
 }
@@ -232,9 +242,9 @@ func (t *task) failure(err error) outcome {
 		err = fmt.Errorf("%w; its data: %w", err, encodeErr)
 	}
 	service.stats.failed.Add(1)
-	args := []any{"handler", t.handler.name, "namespace", t.namespace.name, "error", err}
+	args := []any{"handler", t.handler.name, "namespace", t.namespace.name, "err", err}
 	if t.Socket != nil {
-		args = append(args, "sid", t.Socket.id)
+		args = append(args, "socket", t.Socket.id)
 	}
 	var p *PanicError
 	if errors.As(err, &p) {

@@ -54,29 +54,9 @@ func (p *scheduler) tick() {
 		return
 	}
 	for _, r := range p.runners {
-		if !r.stuck && r.turns == r.seen {
-			r.stuck = true
-			p.busy.Add(-1)
-			if r.current != nil && r.current.handler != nil {
-				r.current.handler.slow.Store(slowFor)
-			}
-		}
-		r.seen = r.turns
-		if r.away++; r.away > 1 && r.reads != nil {
-			p.handOverLocked(r)
-		}
+		p.checkLocked(r)
 	}
-	switch busy := int(p.busy.Load()); {
-	case p.first == nil:
-		p.backlog = 0
-	case busy == 0:
-		p.startLocked()
-	default:
-		if p.backlog++; p.backlog > backlogTicks && busy < p.limit {
-			p.backlog = 0
-			p.startLocked()
-		}
-	}
+	p.startBacklogLocked()
 	again := len(p.runners) > 0
 	for _, s := range p.streams {
 		send, more := s.tick()
@@ -91,5 +71,37 @@ func (p *scheduler) tick() {
 	}
 	if again {
 		p.armLocked()
+	}
+}
+
+// checkLocked marks a runner as stuck that is still in the task of the previous tick, and takes the
+// reader's role from one that has not read since.
+func (p *scheduler) checkLocked(r *runner) {
+	if !r.stuck && r.turns == r.seen {
+		r.stuck = true
+		p.busy.Add(-1)
+		if r.current != nil && r.current.handler != nil {
+			r.current.handler.slow.Store(slowFor)
+		}
+	}
+	r.seen = r.turns
+	if r.away++; r.away > 1 && r.reads != nil {
+		p.handOverLocked(r)
+	}
+}
+
+// startBacklogLocked starts a runner for lanes that are ready: at once when no runner is busy, and
+// after several ticks otherwise.
+func (p *scheduler) startBacklogLocked() {
+	switch busy := int(p.busy.Load()); {
+	case p.first == nil:
+		p.backlog = 0
+	case busy == 0:
+		p.startLocked()
+	default:
+		if p.backlog++; p.backlog > backlogTicks && busy < p.limit {
+			p.backlog = 0
+			p.startLocked()
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // the rare frames, goes through the generated code. What is read here points into the frame, which
 // nobody changes or reuses.
 
-var errBadFrame = errors.New("spanwire: the broker sent a frame that cannot be read")
+var errBadFrame = errors.New("spanwire: protocol violation by the broker: malformed frame")
 
 type dispatchKind uint8
 
@@ -52,8 +52,8 @@ type inDispatch struct {
 	rare         []byte   // a RoomEvent or a Message, which the generated code reads
 }
 
-// batchOf gives the batch of an AttachResponse, and false when the frame is something else.
-func batchOf(frame []byte) ([]byte, bool) {
+// batchFromFrame gives the batch of an AttachResponse, and false when the frame is something else.
+func batchFromFrame(frame []byte) ([]byte, bool) {
 	f, rest, err := wire.Next(frame)
 	return f.Data, err == nil && f.Key == wire.FrameBatch<<3|wire.Length && len(rest) == 0
 }

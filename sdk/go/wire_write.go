@@ -127,7 +127,7 @@ func (c *command) timeoutMs() uint64 {
 }
 
 func (c *command) layout() (l commandLayout) {
-	if c.kind == commandRare {
+	if c.kind == commandOther {
 		c.rare.Id = c.id
 		l.command = proto.Size(c.rare)
 		l.whole = wire.BytesSize(wire.BytesSize(l.command))
@@ -173,7 +173,7 @@ func (c *command) layout() (l commandLayout) {
 func (c *command) append(b []byte, l *commandLayout) []byte {
 	b = wire.AppendHead(b, wire.BatchItems, wire.BytesSize(l.command))
 	b = wire.AppendHead(b, wire.ActionCommand, l.command)
-	if c.kind == commandRare {
+	if c.kind == commandOther {
 		// it was measured, and its text is checked
 		b, _ = proto.MarshalOptions{}.MarshalAppend(b, c.rare)
 		return b

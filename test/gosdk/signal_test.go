@@ -194,7 +194,7 @@ func TestService_RunUntilSignal_twice(t *testing.T) {
 	b.send(`421["hold"]`)
 	h.printed("began\n")
 	h.signal(syscall.SIGTERM)
-	h.printed("leaving")
+	h.printed("draining")
 	h.signal(syscall.SIGTERM)
 	var exit *exec.ExitError
 	if err := h.ended(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
