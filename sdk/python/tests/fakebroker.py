@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A broker in this process: real gRPC on a free port, and a test that plays the browsers."""
+"""A broker in this process: gRPC on a free port; the test plays the browsers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Attachment:
         recovered: bool = False,
         rooms: tuple[str, ...] = (),
     ) -> int:
-        """Hands out one dispatch in a frame of its own; gives its id."""
+        """Sends one dispatch in a frame of its own; returns its id."""
         message = handler_pb2.Dispatch(
             id=number or next(self.broker.ids),
             socket_id=sid,
@@ -138,7 +138,7 @@ class Attachment:
         return self.wait(lambda: self.results.get(number), f"no result for {number}")
 
     def ack(self, number: int) -> Any:
-        """What the handler answered: the arguments, or None when it sent no ack."""
+        """Returns the arguments of the handler's ack, or None without one."""
         result = self.result(number)
         assert result.WhichOneof("outcome") != "failure", result.failure.message
         return json.loads(result.ack.args or b"[]") if result.HasField("ack") else None
@@ -218,7 +218,7 @@ class Attachment:
 
 
 class FakeBroker:
-    """The server; `attached()` gives the streams in the order they came."""
+    """The server; `attached()` returns the streams in their order."""
 
     def __init__(
         self,
@@ -267,7 +267,7 @@ class FakeBroker:
         return emitter_pb2.RetireServiceResponse(silent_replicas=["r"])
 
     def empty(self) -> bool:
-        """Whether no stream waits to be looked at."""
+        """Whether no stream waits to be returned."""
         return self._attached.empty()
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from spanwire._settings import Settings
 Make = Callable[..., spanwire.Service]
 
 
-# A key and the wish for a count travel with the call.
+# The call carries the key and the request for a count.
 def test_emitter_keys(broker: FakeBroker) -> None:
     with Emitter(broker.address, namespace="/n") as emitter:
         assert emitter.emit("x", 1, count=True, idempotency_key="k") == 3
@@ -86,8 +86,8 @@ def test_emitter_dropped(broker: FakeBroker) -> None:
         assert emitter.emit("x", to=[]).dropped == 0
 
 
-# An address that cannot be reached is passed over; a call that may have been carried out is
-# repeated under a key only.
+# An address that cannot be reached is skipped; a call that may have been executed is repeated only
+# with a key.
 def test_emitter_failover(broker: FakeBroker) -> None:
     other = FakeBroker()
     try:
@@ -111,7 +111,7 @@ def test_emitter_failover(broker: FakeBroker) -> None:
         other.stop()
 
 
-# A secret may change without a restart.
+# A token may change without a restart.
 def test_tokens(broker: FakeBroker, tmp_path: pathlib.Path) -> None:
     secrets = iter(["one", "two"])
     with Emitter(broker.address, token=lambda: next(secrets)) as emitter:
@@ -196,7 +196,7 @@ class Store:
         del self.kept[key]
 
 
-# A handler learns which event it handles.
+# A handler can read which event it handles.
 def test_current_event(broker: FakeBroker, service: Make) -> None:
     s = service()
     seen: list[spanwire.Event | None] = []
@@ -221,7 +221,7 @@ def test_current_event(broker: FakeBroker, service: Make) -> None:
     assert spanwire.current_event() is None
 
 
-# An event that was handled is answered as it was then, here and in other processes that share the
+# An event that was handled is answered as it was then, in this process and in others that share the
 # store.
 @pytest.mark.parametrize("coroutine", [False, True])
 def test_deduplicator(broker: FakeBroker, service: Make, coroutine: bool) -> None:
@@ -285,8 +285,8 @@ def wait(socket):
 """
 
 
-# At a first signal what is open is finished, and nothing is lost; the second one ends the process
-# at once.
+# At the first signal open events are finished, and none is lost; the second one ends the process at
+# once.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [False, True])
 @pytest.mark.parametrize("owner", ["run", "other"])
@@ -315,7 +315,7 @@ def test_signals(broker: FakeBroker, number: int, second: bool, owner: str) -> N
     app.stop()
 
 
-# What else a signal does is done too.
+# The previous handler of the signal runs, too.
 def test_signal_is_passed_on(broker: FakeBroker) -> None:
     rest = (
         "signal.signal(signal.SIGTERM, lambda *a: print('passed on', flush=True));"

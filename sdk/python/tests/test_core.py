@@ -57,8 +57,8 @@ def conversation() -> Conversation:
     return made
 
 
-# A stream opens with a registration and is attached at the welcome, whose limits hold; absent ones
-# have sensible values.
+# A stream opens with a registration and is attached at the welcome, whose limits apply; absent
+# limits have defaults.
 def test_opening() -> None:
     conversation = Conversation()
     assert conversation.state is State.LOST
@@ -83,7 +83,7 @@ def test_other_frames(conversation: Conversation) -> None:
     assert conversation.skipped == 1
 
 
-# A socket is met with its introduction and forgotten with its disconnect, or when its connect is
+# A socket is recorded at its introduction and forgotten at its disconnect, or when its connect is
 # refused or fails.
 def test_sockets(conversation: Conversation) -> None:
     introduction = handler_pb2.Introduction(handshake=event_pb2.Handshake(address="a"))
@@ -103,7 +103,7 @@ def test_sockets(conversation: Conversation) -> None:
         assert not conversation.sockets
 
 
-# A kind of dispatch that is not known is failed at once, so that it does not stay open.
+# A dispatch of an unknown kind fails at once, so that it does not stay open.
 def test_unknown_kind(conversation: Conversation) -> None:
     received = conversation.receive(batch(1, handler_pb2.Dispatch(id=9, socket_id="s")))
     assert not received.dispatches
@@ -112,7 +112,7 @@ def test_unknown_kind(conversation: Conversation) -> None:
     assert action.result.HasField("failure")
 
 
-# Each outcome is written as the contract has it.
+# Each outcome has the form of the contract.
 def test_outcomes(conversation: Conversation) -> None:
     dispatches = [
         Dispatch(event(2**63 + n), SocketState("s", "/", conversation.generation), conversation, conversation.generation)
@@ -137,7 +137,7 @@ def test_outcomes(conversation: Conversation) -> None:
     assert len(parsed(conversation.next_frame()).batch.actions[0].result.failure.message) == 1024
 
 
-# An ack that no frame can hold becomes a failure; a command, an error of its caller.
+# An ack larger than a frame becomes a failure; a command, an error of its caller.
 def test_too_large(conversation: Conversation) -> None:
     dispatch = conversation.receive(batch(1, event(1))).dispatches[0]
     with pytest.raises(TooLargeError, match="'e' in namespace /"):
@@ -149,7 +149,7 @@ def test_too_large(conversation: Conversation) -> None:
     assert conversation.waiting == 0
 
 
-# What is queued is split into frames that are not too large.
+# Queued actions are split into frames within the limit.
 def test_splitting(conversation: Conversation) -> None:
     for number in range(5):
         conversation.command(emit(f"{number}" + "x" * 400))
@@ -164,7 +164,7 @@ def test_splitting(conversation: Conversation) -> None:
     assert conversation.queued_bytes == 0
 
 
-# No more frames are unanswered than the window allows; an answer opens it, an old one does not.
+# At most a window of frames is unanswered; an answer opens the window, an old one does not.
 def test_frame_window(conversation: Conversation) -> None:
     for name in "ab":
         conversation.command(emit(name))
@@ -181,8 +181,7 @@ def test_frame_window(conversation: Conversation) -> None:
     assert conversation.next_frame() is None
 
 
-# Frames of the broker's are answered with ours; a bare answer is due only when the broker would
-# have to stop.
+# Sent frames answer received ones; a bare answer is due only when the broker would have to stop.
 def test_answers_to_frames(conversation: Conversation) -> None:
     assert conversation.answer_frame() is None
     conversation.receive(batch(1, event(1)))
@@ -210,8 +209,8 @@ def test_drain(conversation: Conversation) -> None:
     assert retiring.drain.retire
 
 
-# Waiters get their answers; those whose answer is lost with the stream are handed back, those not
-# sent yet stay.
+# Waiters receive their answers; lost() returns those whose answer is lost, and keeps those that
+# were not sent.
 def test_waiters(conversation: Conversation) -> None:
     for number in (1, 2, 3):
         conversation.command(emit("e", number), waiter=f"w{number}")
@@ -227,7 +226,7 @@ def test_waiters(conversation: Conversation) -> None:
     assert conversation.receive(batch(1, answers=[answer])).answers == [("w4", answer)]
 
 
-# What was not started when the stream broke is stale, and comes again.
+# A dispatch that had not started when the stream broke is stale, and is redelivered.
 def test_stale(conversation: Conversation) -> None:
     dispatch = conversation.receive(batch(1, event(1))).dispatches[0]
     assert not conversation.stale(dispatch)
@@ -241,8 +240,8 @@ def test_stale(conversation: Conversation) -> None:
     assert conversation.skipped == 2
 
 
-# Results that did not arrive are remembered, and their dispatches not handed out again; commands of
-# frames that were not worked on are sent again, those of frames that may have been are not.
+# Results that did not arrive are remembered, and their dispatches do not run again; commands of
+# unprocessed frames are sent again, those of frames that may have been processed are not.
 def test_redelivery(conversation: Conversation) -> None:
     one, two, three, four = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3, 4)))).dispatches
     conversation.command(emit("before 1"))
@@ -270,7 +269,7 @@ def test_redelivery(conversation: Conversation) -> None:
     assert parsed(frame).batch.actions[1].result.ack.args == b"[1]"
 
 
-# A dispatch that is still running when it comes again goes on, and resolves the new one.
+# A dispatch that still runs at its redelivery continues, and resolves the new one.
 def test_redelivery_while_running(conversation: Conversation) -> None:
     running = conversation.receive(batch(1, event(1))).dispatches[0]
     running.socket.current = running
@@ -295,8 +294,8 @@ def test_remembering_is_bounded(conversation: Conversation, monkeypatch: pytest.
     assert [d.id for d in received.dispatches] == [1]
 
 
-# Sockets that went away while no stream was up are forgotten in time, except for those that
-# something is running for.
+# Sockets that disconnected while no stream was open are forgotten after a while, unless an item of
+# theirs runs.
 def test_forget_absent(conversation: Conversation) -> None:
     conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3))))
     conversation.sockets["s2"].busy = True
@@ -307,7 +306,7 @@ def test_forget_absent(conversation: Conversation) -> None:
     assert set(conversation.sockets) == {"s2", "s3"}
 
 
-# A socket that goes to another instance is forgotten, and introduced again when it comes back.
+# A socket that moves to another instance is forgotten, and introduced again if it returns.
 def test_released(conversation: Conversation) -> None:
     first = conversation.receive(batch(1, *(event(n, f"s{n}") for n in (1, 2, 3)))).dispatches[0].socket
     first.keep(b'"old"', 5)
@@ -325,7 +324,7 @@ def test_released(conversation: Conversation) -> None:
     assert kept == [(b'"new"', 2)] * 2
 
 
-# A socket that another link meets while it is released stays.
+# A socket that arrives over another link while it is released stays.
 def test_released_and_met() -> None:
     class Met(dict[str, SocketState]):
         def pop(self, key: str, *default: Any) -> Any:
@@ -338,7 +337,7 @@ def test_released_and_met() -> None:
     assert set(memory.sockets) == {"s"}
 
 
-# Bytes put together by hand are those that the generated code makes.
+# The wire writer makes the bytes of the generated code.
 @pytest.mark.parametrize("size", [0, 1, 2, 111, 112, 113, 127, 128, 200, 20_000])
 def test_wire(size: int) -> None:
     args, number = b"x" * size, 2**64 - 3
@@ -360,7 +359,7 @@ def test_wire(size: int) -> None:
     assert made == expected
 
 
-# Routes: what goes first, what a star does not stand for, and what may not be registered.
+# Routes: the precedence, the limits of the star, and the names that cannot be registered.
 def test_routes() -> None:
     routes = Routes(["/extra"])
 
@@ -398,7 +397,7 @@ def test_routes() -> None:
             routes.add(name, handler, space)
 
 
-# What a handler takes is read from its signature, for anything that can be called.
+# The parameters of a handler are read from its signature, for any callable.
 def test_signatures() -> None:
     class Callable_:  # noqa: N801
         async def __call__(self, a: int) -> None:
@@ -414,7 +413,7 @@ def test_signatures() -> None:
     assert positional(dict.fromkeys.__self__) is None  # type: ignore[attr-defined]
 
 
-# Messages belong to no socket and are handed out once, whichever replica brings them.
+# Messages belong to no socket and run once, whichever replica delivers them.
 def test_messages(conversation: Conversation) -> None:
     def message(number: int) -> handler_pb2.Dispatch:
         return handler_pb2.Dispatch(id=number, message=handler_pb2.Message(event=event_pb2.Event(name="m")), namespace="/n")
@@ -433,7 +432,7 @@ def test_messages(conversation: Conversation) -> None:
     assert recent.seen(1024)
 
 
-# What happens to rooms is named; a change that is not known is handed to nobody.
+# Changes of rooms have names; an unknown change reaches no handler.
 def test_room_events(conversation: Conversation) -> None:
     changes = [1, 2, 3, 4, 9]
     events = [handler_pb2.Dispatch(id=n, socket_id="s", room_event=handler_pb2.RoomEvent(change=n, room="r")) for n in changes]
@@ -444,7 +443,7 @@ def test_room_events(conversation: Conversation) -> None:
     assert conversation.skipped == 1
 
 
-# An answer in parts is put together; a lost stream, or nobody waiting any more, ends it.
+# The parts of an answer are joined; a lost stream or a withdrawn waiter ends that.
 def test_answer_in_parts(conversation: Conversation) -> None:
     def part(number: int, name: str, *, more: bool = True) -> command_pb2.Answer:
         return command_pb2.Answer(id=number, rooms=[command_pb2.RoomInfo(name=name)], more=more)
@@ -460,7 +459,7 @@ def test_answer_in_parts(conversation: Conversation) -> None:
     assert not conversation._parts
 
 
-# A waiter that is withdrawn by another thread while its answer is taken in gets nothing.
+# A waiter that another thread withdraws while its answer arrives receives nothing.
 def test_withdrawn_meanwhile(conversation: Conversation) -> None:
     class Waiters(dict[int, str]):
         def pop(self, key: int, default: Any = None) -> Any:
@@ -496,8 +495,8 @@ def test_socket_state(conversation: Conversation) -> None:
     assert refused.socket.gone
 
 
-# A socket whose end was reported without the broker is there after all when something else of it
-# comes.
+# A socket whose disconnect was reported without the broker exists after all when a dispatch of it
+# arrives.
 def test_notified_and_back(conversation: Conversation) -> None:
     conversation.memory.notify("s")
     conversation.receive(batch(1, event(1)))
@@ -525,7 +524,7 @@ def test_empty_name(conversation: Conversation) -> None:
     assert (dispatch.kind, dispatch.name) == ("event", "")
 
 
-# A dispatch that waits for its turn is stale once it has come over another stream.
+# A dispatch that waits for its turn is stale once another stream has redelivered it.
 def test_redelivery_while_waiting(conversation: Conversation) -> None:
     other = Conversation(conversation.memory)
     welcome(other)
@@ -578,7 +577,7 @@ def test_repeated_elsewhere(conversation: Conversation) -> None:
     assert names(conversation.next_frame()) == ["before"]
 
 
-# A conversation that has ended is not asked any more for results that are on their way.
+# A conversation that has ended does not take part in later searches for results.
 def test_leave(conversation: Conversation) -> None:
     memory = conversation.memory
     conversation.lost()
@@ -614,7 +613,7 @@ def test_disconnects_of_dead_replicas(conversation: Conversation) -> None:
     assert "s3" in memory.notified
 
 
-# What remembers sockets is bounded.
+# The memory of sockets is bounded.
 def test_notified_is_bounded(conversation: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spanwire._memory._MAX_NOTIFIED", 2)
     monkeypatch.setattr("spanwire._memory._MAX_RESULTS", 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is public stays public, and what is kept apart stays apart."""
+"""The public names, and the imports of the modules."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_import() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=SOURCE.parent)
 
 
-# Every file says its licence and what it is; none is too long.
+# Each file begins with its licence and its purpose; none is too long.
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_files(path: pathlib.Path) -> None:
     if path.name.endswith("_pb2.py"):

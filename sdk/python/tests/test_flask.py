@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What applications of Flask-SocketIO rely on, one behaviour after another."""
+"""The behaviours that applications of Flask-SocketIO rely on."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def begin(broker: FakeBroker, socketio: SocketIO) -> Begin:
     return attach
 
 
-# F1: handlers of the lifecycle are given what they take, and are called once.
+# F1: lifecycle handlers receive the arguments that they take, and are called once.
 def test_f1_lifecycle(socketio: SocketIO, begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     calls: list[Any] = []
     socketio.on("connect")(lambda auth: calls.append(auth))
@@ -81,7 +81,7 @@ def test_f1_lifecycle(socketio: SocketIO, begin: Begin, caplog: pytest.LogCaptur
     assert calls == [{"k": 1}, None, "bye", "a", "ping timeout", "t"]
 
 
-# F2: every way to refuse.
+# F2: each way to refuse a connect.
 @pytest.mark.parametrize(
     ("behaviour", "message", "data"),
     [
@@ -109,7 +109,7 @@ def test_f2_refusal(socketio: SocketIO, begin: Begin, behaviour: Any, message: s
     assert (refusal.message, refusal.data) == (message, data)
 
 
-# F3: the ack is what the handler returned.
+# F3: the ack is the return value of the handler.
 @pytest.mark.parametrize(
     ("value", "ack"),
     [(None, []), ((1, 2), [1, 2]), ([1, 2], [[1, 2]]), ("x", ["x"]), ({"b": 1, "a": 2}, [{"b": 1, "a": 2}])],
@@ -122,8 +122,8 @@ def test_f3_ack(socketio: SocketIO, begin: Begin, value: Any, ack: Any) -> None:
     assert stream.result(stream.dispatch("nobody")).WhichOneof("outcome") is None
 
 
-# F4: errors go to the handler of the namespace, else to the default one, whose value is the ack;
-# else they are logged.
+# F4: exceptions go to the error handler of the namespace, or else to the default one, whose value
+# is the ack; or else to the log.
 def test_f4_errors(socketio: SocketIO, begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
     for space in ("/", "/other"):
         socketio.on_event("x", lambda: 1 / 0, namespace=space)
@@ -139,7 +139,7 @@ def test_f4_errors(socketio: SocketIO, begin: Begin, caplog: pytest.LogCaptureFi
             decorate("not a function")  # type: ignore[type-var]
 
 
-# F5 and F6: how arguments are read, when, and whose error it is when they cannot be sent.
+# F5 and F6: when arguments are serialised, and whose error a value is that cannot be sent.
 def test_f5_f6_arguments(socketio: SocketIO, begin: Begin) -> None:
     errors: list[Exception] = []
 
@@ -281,7 +281,7 @@ def test_f8_unmanaged_session(app: flask.Flask, socketio: SocketIO, begin: Begin
     assert store == {"n": 3}
 
 
-# F9: what a star stands for, and what goes first.
+# F9: the meaning of the star, and the precedence.
 def test_f9_catch_all(socketio: SocketIO, begin: Begin) -> None:
     socketio.on("exact", namespace="/n")(lambda *a: ["exact", *a])
     socketio.on("*", namespace="/n")(lambda event, *a: ["ns *", event, *a])
@@ -313,7 +313,7 @@ def test_f10_disconnect(socketio: SocketIO, begin: Begin) -> None:
     assert (list(two.target.rooms), two.target.namespace) == (["another"], "/x")
 
 
-# F11 and F12: who gets an emit.
+# F11 and F12: the receivers of an emit.
 def test_f11_f12_receivers(socketio: SocketIO, begin: Begin) -> None:
     @socketio.on("x", namespace="/n")
     def x() -> None:
@@ -374,8 +374,8 @@ def test_f12_rooms(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None
     assert (list(close.target.rooms), list(close.rooms)) == (["a"], ["a"])
 
 
-# The rooms that others put the socket into are listed too, wherever it lives; those that it was in
-# are, when it has gone.
+# rooms() lists rooms that other processes added, wherever the socket lives; after the disconnect
+# the last ones.
 def test_rooms_of_others(socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
     def answer(command: command_pb2.Command) -> command_pb2.Answer:
         target = command.fetch_sockets.target
@@ -401,7 +401,7 @@ def test_rooms_of_others(socketio: SocketIO, begin: Begin, broker: FakeBroker) -
     assert seen == [["s1", "r", "q"]]
 
 
-# Handlers of a pattern know which namespace they handle, and so do those for their errors.
+# Handlers of a pattern know the actual namespace, and so do those for their exceptions.
 def test_patterns(socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
     pattern = re.compile(r"/room-\d+")
     socketio.on("x", namespace=pattern)(lambda: flask.request.namespace)  # type: ignore[attr-defined]
@@ -416,7 +416,7 @@ def test_patterns(socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
     assert stream.ack(stream.dispatch("bad")) == ["default"]
 
 
-# Every namespace is there when all are asked for.
+# namespaces="*" registers every namespace.
 def test_all_namespaces(socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
     socketio.on("x", namespace="*")(lambda: flask.request.namespace)  # type: ignore[attr-defined]
     socketio.init_app(app, namespaces="*")
@@ -426,7 +426,7 @@ def test_all_namespaces(socketio: SocketIO, begin: Begin, app: flask.Flask) -> N
     assert stream.ack(stream.dispatch("x", namespace="/any")) == ["/any"]
 
 
-# F13: a callback runs in the contexts of the socket that was handled when it was given.
+# F13: a callback runs in the contexts of the socket that was handled at the time of the emit.
 def test_f13_callback(broker: FakeBroker, socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
     broker.answer = acks(("s1", ["yes", 2]))
     called: list[Any] = []
@@ -475,7 +475,7 @@ def test_call(broker: FakeBroker, socketio: SocketIO, begin: Begin) -> None:
         socketio.call("question")
 
 
-# F16: emits from a view and from a thread go out, in order, on the stream of the process.
+# F16: emits from a view and from a thread leave in order, on the stream of the process.
 def test_f16_emit_from_anywhere(app: flask.Flask, socketio: SocketIO, begin: Begin) -> None:
     socketio.on("x")(lambda: None)
 
@@ -519,8 +519,7 @@ def test_f16_emit_from_a_script(broker: FakeBroker, app: flask.Flask) -> None:
         socketio._own_emitter().close()
 
 
-# F17: handlers may come before the application, stand on one function, and belong to several
-# objects.
+# F17: handlers may precede the application, share a function, and belong to several objects.
 def test_f17_registration(broker: FakeBroker) -> None:
     one, two = SocketIO(), SocketIO()
 
@@ -587,7 +586,7 @@ def test_namespace_class(socketio: SocketIO, begin: Begin) -> None:
     ]
 
 
-# trigger_event can be overridden to see everything.
+# An override of trigger_event sees every event.
 def test_namespace_trigger_event(socketio: SocketIO, begin: Begin) -> None:
     seen: list[Any] = []
 
@@ -619,7 +618,7 @@ def test_coroutine_handler(socketio: SocketIO, begin: Begin) -> None:
     assert [e[0] for e in stream.emits()] == ["from the coroutine"]
 
 
-# Options that mean nothing here are logged and never fail.
+# Options without an effect are logged, and raise nothing.
 def test_options(app: flask.Flask, caplog: pytest.LogCaptureFixture) -> None:
     SocketIO(
         app,
@@ -634,8 +633,8 @@ def test_options(app: flask.Flask, caplog: pytest.LogCaptureFixture) -> None:
         assert f"setting={word} " in caplog.text
 
 
-# A process that only imports the application is not attached; the first request that a server
-# brings is what attaches it.
+# A process that only imports the application does not attach; the first request of a server
+# attaches it.
 def test_attaches_when_served(app: flask.Flask, broker: FakeBroker) -> None:
     socketio = SocketIO(app, address=broker.address)
     socketio.on("x")(lambda: None)
@@ -647,8 +646,8 @@ def test_attaches_when_served(app: flask.Flask, broker: FakeBroker) -> None:
     socketio.stop()
 
 
-# Before there is a broker, an emit of a process that is about to attach waits a little and says
-# what is wrong.
+# Without a broker, an emit of a process that is about to attach waits a little and raises what is
+# wrong.
 def test_emit_before_attached(app: flask.Flask) -> None:
     probe = FakeBroker()
     probe.stop()
@@ -675,8 +674,8 @@ def test_json_stand_in(broker: FakeBroker) -> None:
     socketio._own_emitter().close()
 
 
-# Handlers see which event theirs is, also concurrent ones, which have request contexts of their own
-# and share the session.
+# Handlers see their event in request.event, also concurrent ones, which have their own request
+# contexts and share the session.
 def test_identity_of_events(socketio: SocketIO, begin: Begin) -> None:
     gate = threading.Event()
 
@@ -703,7 +702,7 @@ def test_identity_of_events(socketio: SocketIO, begin: Begin) -> None:
     assert stream.ack(stream.dispatch("plain")) == [["plain", 1]]
 
 
-# A request that comes after stop() does not attach the application again; attach() does.
+# A request after stop() does not attach the application again; attach() does.
 def test_stopped_stays_away(app: flask.Flask, socketio: SocketIO, begin: Begin, broker: FakeBroker) -> None:
     socketio.on("x")(lambda: "x")
     begin()

@@ -63,8 +63,8 @@ def until(condition: Callable[[], Any]) -> None:
     raise AssertionError("nothing happened")
 
 
-# One address is enough: the other replica is learned of, and both give events; what a handler asks
-# for goes where its event came from, before its ack.
+# One address is enough: the broker lists the other replica, and both deliver events; the commands
+# of a handler go to the replica of its event, before its ack.
 def test_attaches_to_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
 
@@ -85,7 +85,7 @@ def test_attaches_to_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) 
     assert len([t for t in threading.enumerate() if t.name.startswith("spanwire-") and "welcome" not in t.name]) == 3
 
 
-# Coroutines keep to the replica of their event too.
+# The commands of coroutines go to the replica of their event too.
 def test_coroutine_keeps_to_its_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
 
@@ -99,7 +99,7 @@ def test_coroutine_keeps_to_its_replica(cluster: tuple[FakeBroker, FakeBroker], 
         assert stream.emits()[0][1] == [sid]
 
 
-# Emits outside handlers prefer a replica that stays, and keep to it.
+# Emits outside handlers go to one replica that does not drain.
 def test_prefers_replicas_that_stay(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -118,7 +118,7 @@ def test_prefers_replicas_that_stay(cluster: tuple[FakeBroker, FakeBroker], serv
     assert two.emits(2)[1][0] == "third"
 
 
-# A message that comes over each replica is handled once.
+# A message that arrives from each replica is handled once.
 def test_messages_come_once(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     seen: list[int] = []
@@ -132,8 +132,8 @@ def test_messages_come_once(cluster: tuple[FakeBroker, FakeBroker], service: Mak
     assert seen == [0, 1, 2, 3, 4]
 
 
-# A result that was not confirmed answers the same dispatch when another replica gives it out again,
-# with the commands before it.
+# An unconfirmed result, with the commands before it, answers the redelivery of its dispatch by
+# another replica.
 def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     runs: list[str] = []
@@ -157,8 +157,7 @@ def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: 
     assert runs == ["s1"]
 
 
-# The same while the stream it came over still stands, because its replica was given up by the
-# others.
+# The same while its stream is still open, because other replicas have declared its replica dead.
 def test_redelivered_before_the_loss_is_noticed(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     runs: list[str] = []
@@ -172,8 +171,8 @@ def test_redelivered_before_the_loss_is_noticed(cluster: tuple[FakeBroker, FakeB
     assert runs == ["s1"]
 
 
-# A handler that is still running when its event comes again answers the new one; what waits behind
-# it moves over too.
+# A handler that still runs when its event is redelivered answers the redelivery; events that wait
+# behind it move, too.
 @pytest.mark.parametrize("broken", [False, True])
 def test_redelivered_while_running(cluster: tuple[FakeBroker, FakeBroker], service: Make, broken: bool) -> None:
     s = service()
@@ -205,7 +204,7 @@ def test_redelivered_while_running(cluster: tuple[FakeBroker, FakeBroker], servi
     assert runs == [1, 2]
 
 
-# What a lost link had not sent goes over another one.
+# Commands that a lost link has not sent go over another one.
 def test_unsent_commands_move(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -226,8 +225,8 @@ def test_unsent_commands_move(cluster: tuple[FakeBroker, FakeBroker], service: M
     assert two.emits(len(missing) + 1)[-1][0] == "later"
 
 
-# A replica that comes is attached to, one that left is not dialled any more; one that cannot be
-# reached is no trouble.
+# The service attaches to a new replica, stops dialling one that has left, and tolerates one that it
+# cannot reach.
 def test_topology(
     cluster: tuple[FakeBroker, FakeBroker], service: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,8 +250,8 @@ def test_topology(
     until(lambda: [link.address for link in s.start().links] == [one.address])
 
 
-# Two addresses may lead to one replica: the stream that came last stays, the other address waits
-# until that is lost.
+# Two addresses may lead to one replica: the newest stream stays, and the other address waits until
+# that is lost.
 def test_two_addresses_of_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     one, two = cluster
     one.replica = two.replica = "same"
@@ -284,7 +283,7 @@ def test_one_replica(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> N
     assert len(s.start().links) == 1
 
 
-# Stopping draining_began every stream.
+# stop() drains every stream.
 def test_drains_all(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -323,7 +322,8 @@ def test_registrations_at_run_time(cluster: tuple[FakeBroker, FakeBroker], servi
         s.remove("nothing")
 
 
-# Registrations that a broker refuses are an error, and those before stay, also on the next stream.
+# Registrations that a broker rejects are an error; the previous ones stay in force, also on the
+# next stream.
 def test_registrations_refused(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     cluster[0].topology = None
     s = service()
@@ -370,8 +370,7 @@ def test_registrations_with_an_old_broker(
     s.wait_registered(WAIT)
 
 
-# Events of a concurrent handler run beside others of their socket; those of the others keep their
-# order.
+# Events of a concurrent handler run beside others of their socket, which keep their order.
 def test_concurrent(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service()
     gate = threading.Event()
@@ -392,8 +391,7 @@ def test_concurrent(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> No
     assert [stream.ack(n) for n in blocked] == [[0], [1], [2]]
 
 
-# A handler that never returns takes some threads, and neither all of them nor those of others,
-# however many sockets call it.
+# A handler that never returns occupies some threads, but not all, however many sockets call it.
 def test_stuck_handler(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
     s = service(workers=8, drain_timeout=0.2)
     gate = threading.Event()

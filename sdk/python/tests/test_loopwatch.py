@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A coroutine handler that blocks the event loop is named."""
+"""The log names a coroutine handler that blocks the event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fakebroker import FakeBroker
 import spanwire
 
 
-# Who blocks the loop is named once, and only then: a handler that waits properly blocks nobody.
+# A handler that blocks the loop is logged once; one that awaits is not.
 def test_blocked(broker: FakeBroker, service: Callable[..., spanwire.Service], caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     gate = threading.Event()

@@ -121,8 +121,8 @@ def test_found(broker: FakeBroker, service: Make, book: Book) -> None:
     book.want(("fake1", "transport error"), ("fake3", "transport error"))
 
 
-# Another replica's word that it lives keeps the sockets, its word that it is dead ends them; more
-# it says is nothing new.
+# The sockets stay while another replica lists the lost one, and end when it does not any more;
+# later lists change nothing.
 def test_judged(pair: tuple[FakeBroker, FakeBroker], service: Make, book: Book) -> None:
     one, two = pair
     s = service(one)
@@ -155,8 +155,8 @@ def test_replaced(broker: FakeBroker, service: Make, book: Book) -> None:
     book.want(("fake1", "transport error"))
 
 
-# The disconnect waits for what runs of the socket; a disconnect that was received and not handled
-# keeps its reason.
+# The disconnect waits for running items of the socket; one that was received and not handled keeps
+# its reason.
 def test_order(broker: FakeBroker, book: Book) -> None:
     broker.replica_timeout_ms = 300
     s = spanwire.Service("tests", address=broker.address, drain_timeout=5)
@@ -194,7 +194,7 @@ def test_order(broker: FakeBroker, book: Book) -> None:
         s.stop()
 
 
-# A service that leaves tells what nobody would tell later.
+# A service that stops notifies its handlers, which no other process would do later.
 def test_leaving(broker: FakeBroker, service: Make, book: Book) -> None:
     broker.replica_timeout_ms = 600_000
     s = service(broker)
@@ -207,7 +207,7 @@ def test_leaving(broker: FakeBroker, service: Make, book: Book) -> None:
     assert book.notified == [("fake1", "transport error")]
 
 
-# Applications of Flask hear of it as of any disconnect, with their request context.
+# Handlers of Flask applications are notified as of any disconnect, with their request context.
 def test_flask(broker: FakeBroker) -> None:
     broker.replica_timeout_ms = 300
     notified: list[tuple[str, str]] = []

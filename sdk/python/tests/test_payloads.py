@@ -55,7 +55,7 @@ def test_cases(codec: Codec, case: dict[str, Any]) -> None:
         assert list(binary) == attachments(case)
 
 
-# What makes no sense is refused with an error, and never guessed at.
+# An invalid payload is an error.
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("case", VECTORS["invalid"], ids=lambda c: c["name"])
 def test_invalid(codec: Codec, case: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ def test_invalid(codec: Codec, case: dict[str, Any]) -> None:
         codec.decode(case["args"].encode(), attachments(case))
 
 
-# Whatever the broker carries, decoding it does not raise, and it can be sent on.
+# Each payload that the broker accepts can be decoded, and sent again.
 @pytest.mark.parametrize("case", VECTORS["exact"], ids=lambda c: c["name"])
 def test_exact(case: dict[str, Any]) -> None:
     codec = Codec()
@@ -75,7 +75,7 @@ def test_exact(case: dict[str, Any]) -> None:
         assert codec.decode(codec.encode(values)[0]) == values
 
 
-# A lone None is nothing, a lone tuple is several, everything else is itself.
+# A lone None means no argument, a lone tuple several, and any other value itself.
 def test_arguments() -> None:
     assert arguments(()) == []
     assert arguments((None,)) == []
@@ -84,7 +84,7 @@ def test_arguments() -> None:
     assert arguments((1, None)) == [1, None]
 
 
-# Data is serialised at once; what cannot be is a TypeError for its caller.
+# Values are serialised at once; one that cannot be is a TypeError for the caller.
 @pytest.mark.parametrize("codec", CODECS[:1])
 def test_unsendable(codec: Codec) -> None:
     circle: list[Any] = []
@@ -115,7 +115,7 @@ def test_lone_surrogate() -> None:
     assert codec.encode(["\ud800", bytearray(b"a")])[1] == [b"a"]
 
 
-# Every kind of bytes is an attachment; bytes do not change when what they were made of does.
+# Each kind of bytes is an attachment, and a copy.
 def test_kinds_of_bytes() -> None:
     changing = bytearray(b"abc")
     text, binary = Codec().encode([memoryview(b"xyz"), changing])
@@ -126,7 +126,7 @@ def test_kinds_of_bytes() -> None:
     assert Codec().encode([]) == (b"[]", ())
 
 
-# A payload that is nested too deeply for Python is refused, not a crash.
+# A payload that is nested too deeply for Python is an error, not a crash.
 def test_too_deep() -> None:
     with pytest.raises(ValueError, match="deep"):
         Codec().decode(b"[" * 100_000 + b"]" * 100_000)

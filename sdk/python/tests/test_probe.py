@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What listens where a broker was expected."""
+"""The probe of an address where a broker was expected."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_web(web: str, *, tls: bool, capfd: pytest.CaptureFixture[str]) -> None:
     assert "speaks HTTP/1" in advice(web, tls=tls)
 
 
-# Of a broker only TLS can be wrong.
+# A broker gets advice about TLS only.
 def test_broker(broker: FakeBroker) -> None:
     assert not advice(broker.address, tls=False)
     assert "does not speak TLS" in advice(broker.address, tls=True)
 
 
-# A port that nobody listens at is said to be one, and nothing is said of what is no host and port.
+# A port without a listener is named; an address of another form gets no advice.
 def test_nobody() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shell against a broker in this process."""
+"""The service against a broker in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spanwire._proto import command_pb2, handler_pb2
 Make = Callable[..., Service]
 
 
-# What is registered reaches the broker as it was said.
+# The registrations reach the broker as they were made.
 def test_register(broker: FakeBroker, service: Make) -> None:
     s = service("chat", window=7, credentials=True)
     s.on("b")(lambda socket: None)
@@ -47,8 +47,8 @@ def test_register(broker: FakeBroker, service: Make) -> None:
     assert (x.namespace, list(x.events), x.catch_all, x.connect) == ("/x", [], True, True)
 
 
-# An event reaches its handler and what that returns is the ack; nothing is sent to browsers that
-# did not ask.
+# An event reaches its handler, whose return value is the ack; a browser that wants no ack gets
+# none.
 def test_event_and_ack(broker: FakeBroker, service: Make) -> None:
     s = service()
     seen: list[Any] = []
@@ -65,7 +65,7 @@ def test_event_and_ack(broker: FakeBroker, service: Make) -> None:
     assert seen == [("s1", "/", "192.0.2.7")] * 2
 
 
-# What a handler emits comes before its result, in the order it was emitted.
+# The emits of a handler precede its result, in their order.
 def test_emits_before_result(broker: FakeBroker, service: Make) -> None:
     s = service()
 
@@ -92,7 +92,7 @@ def test_emits_before_result(broker: FakeBroker, service: Make) -> None:
     assert stream.command("disconnect").disconnect.close_session
 
 
-# A connect handler accepts, or refuses in any of its ways.
+# A connect handler accepts a socket, or refuses it in each possible way.
 @pytest.mark.parametrize(
     ("behaviour", "refused", "message", "data"),
     [
@@ -127,8 +127,8 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-# Handlers of the lifecycle get no more than they take, and a TypeError of theirs does not call them
-# twice.
+# Lifecycle handlers receive no more arguments than they take, and a TypeError inside them does not
+# call them twice.
 def test_lifecycle_arguments(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     calls: list[Any] = []
@@ -151,7 +151,7 @@ def test_lifecycle_arguments(broker: FakeBroker, service: Make, caplog: pytest.L
     assert calls == ["connect", "ping timeout"]
 
 
-# A failure is logged, reported, and hurts nobody else.
+# A failure is logged and reported, and does not affect other handlers.
 def test_failure(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     s.on("bad")(lambda socket: 1 / 0)
@@ -166,7 +166,7 @@ def test_failure(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFix
     assert stream.ack(stream.dispatch("good")) == ["ok"]
 
 
-# An event that nobody handles is resolved without an ack, counted and logged.
+# An event without a handler is resolved without an ack, counted and logged.
 def test_unhandled(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -179,7 +179,7 @@ def test_unhandled(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureF
     assert stream.result(stream.connect()).HasField("ack")
 
 
-# Attachments come and go as bytes.
+# Attachments are bytes in both directions.
 def test_attachments(broker: FakeBroker, service: Make) -> None:
     s = service()
     s.on("double")(lambda socket, data: {"twice": [data * 2, bytearray(b"x")]})
@@ -191,7 +191,7 @@ def test_attachments(broker: FakeBroker, service: Make) -> None:
     assert list(ack.attachments) == [b"abab", b"x"]
 
 
-# One socket's handlers run one after another, in order, whatever they do.
+# The handlers of one socket run one after another, in order, blocking or not.
 def test_order_per_socket(broker: FakeBroker, service: Make) -> None:
     s = service(workers=4)
     seen: dict[str, list[int]] = {}
@@ -214,8 +214,7 @@ def test_order_per_socket(broker: FakeBroker, service: Make) -> None:
     assert seen == {f"s{j}": list(range(100)) for j in range(4)}
 
 
-# Frames that bring nothing to run are answered too, also long after the last event: the broker
-# sends no more before that.
+# Frames without items are answered too, also long after the last event: the broker waits for it.
 def test_frames_without_work(broker: FakeBroker, service: Make) -> None:
     s = service()
     s.on("add")(lambda socket, a, b: a + b)
@@ -235,7 +234,7 @@ def test_frames_without_work(broker: FakeBroker, service: Make) -> None:
         instance.wait(lambda: instance.answered == instance.sequence, "the frames were not answered")
 
 
-# A handler that blocks holds up its own socket and no other; its frame is answered all the same.
+# A handler that blocks delays its own socket only, and its frame is answered meanwhile.
 def test_blocked_handler(broker: FakeBroker, service: Make) -> None:
     s = service(workers=3)
     gate = threading.Event()
@@ -264,7 +263,7 @@ def test_blocked_handler(broker: FakeBroker, service: Make) -> None:
     assert stream.ack(waiting) == ["quick"]
 
 
-# With a thread left, others are served while handlers block.
+# While a thread is free, other sockets are served although handlers block.
 def test_blocked_handler_others_served(broker: FakeBroker, service: Make) -> None:
     s = service(workers=3)
     gate = threading.Event()
@@ -280,7 +279,7 @@ def test_blocked_handler_others_served(broker: FakeBroker, service: Make) -> Non
     assert [stream.ack(n) for n in blocked] == [["free"]] * 2
 
 
-# Sockets whose next event is always there already do not keep the threads from others.
+# Sockets that always have a next event do not keep the threads from other sockets.
 def test_blocked_handler_fair(broker: FakeBroker, service: Make) -> None:
     s = service(workers=2)
     done: list[str] = []
@@ -301,8 +300,7 @@ def test_blocked_handler_fair(broker: FakeBroker, service: Make) -> None:
     assert [sid for sid in order if sid.startswith("busy1")] == ["busy1"] * 100
 
 
-# Waiting for an ack inside a handler does not keep the answer from coming in, not even on every
-# thread.
+# Handlers that wait for acks, even on every thread, do not delay the answers.
 def test_emit_with_ack(broker: FakeBroker, service: Make) -> None:
     s = service(workers=2)
     broker.answer = acks(("s1", ["yes", 2]))
@@ -340,7 +338,7 @@ def test_emit_with_ack(broker: FakeBroker, service: Make) -> None:
     assert s.emit_with_ack("q", to=[]).sockets == 0
 
 
-# Coroutine handlers run on a loop, in order for one socket, beside the others.
+# Coroutine handlers run on a loop, in order for one socket, beside other sockets.
 def test_async_handlers(broker: FakeBroker, service: Make) -> None:
     s = service()
     seen: list[int] = []
@@ -401,7 +399,8 @@ def test_async_with(broker: FakeBroker) -> None:
     asyncio.run(main())
 
 
-# A lost stream is followed by another, with the same instance id; what was not started comes again.
+# After a lost stream another one opens, with the same instance id; dispatches that had not started
+# are redelivered.
 def test_reconnect(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     s.on("x")(lambda socket: socket.data.setdefault("count", 0))
@@ -415,8 +414,8 @@ def test_reconnect(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureF
     assert "stream lost; attaching again" in caplog.text
 
 
-# A handler that ran on the lost stream does not run again when its dispatch comes back; its result
-# goes out then.
+# A handler that ran on the lost stream does not run again for the redelivery, which gets its
+# result.
 def test_redelivery(broker: FakeBroker, service: Make) -> None:
     s = service()
     calls: list[str] = []
@@ -449,7 +448,7 @@ def test_redelivery(broker: FakeBroker, service: Make) -> None:
     assert calls == ["done", "running", "new"]
 
 
-# What is emitted while there is no stream goes out on the next.
+# Emits without a stream are sent on the next one.
 def test_emits_survive(broker: FakeBroker, service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -467,7 +466,8 @@ def test_emits_survive(broker: FakeBroker, service: Make) -> None:
     assert [e[0] for e in second.emits(2)] == ["three", "four"]
 
 
-# Stopping asks for nothing new, finishes what runs, and leaves when the broker ends the stream.
+# stop() takes no new dispatches, finishes running handlers, and detaches when the broker ends the
+# stream.
 def test_drain(broker: FakeBroker, service: Make) -> None:
     s = service()
     gate = threading.Event()
@@ -487,7 +487,7 @@ def test_drain(broker: FakeBroker, service: Make) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("spanwire")]
 
 
-# Draining is bounded: a handler that never ends is left behind.
+# The drain is bounded: it does not wait for a handler that never ends.
 def test_drain_bounded(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service(drain_timeout=0.2)
     gate = threading.Event()
@@ -523,7 +523,7 @@ def test_run(broker: FakeBroker, service: Make) -> None:
         logging.getLogger("spanwire").disabled = False
 
 
-# Nothing at the address is said in one line that names the setting; dialling goes on.
+# An address without a listener is logged in one line that names the setting; dialling goes on.
 def test_unreachable(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spanwire._dial._CONNECT_TIMEOUT", 0.2)
     probe = FakeBroker()
@@ -544,7 +544,7 @@ def test_unreachable(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
         late.stop()
 
 
-# A token goes with each call; a broker that refuses it is said to.
+# Each call carries the token; a rejected token is reported.
 def test_token(broker: FakeBroker, service: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("SPANWIRE_TOKEN", "secret")
     broker.refusal = (grpc.StatusCode.UNAUTHENTICATED, "no token")
@@ -558,7 +558,7 @@ def test_token(broker: FakeBroker, service: Make, monkeypatch: pytest.MonkeyPatc
     assert broker.metadata["authorization"] == "Bearer secret"
 
 
-# Handlers that are registered later are registered with the broker too.
+# Handlers that are added later are registered with the broker too.
 def test_register_later(broker: FakeBroker, service: Make) -> None:
     s = service()
     s.on("a")(lambda socket: None)
@@ -587,7 +587,8 @@ def test_queue_full(broker: FakeBroker, service: Make) -> None:
     assert caught.value.queued_bytes > 1000
 
 
-# An emit larger than a frame is its caller's error; an ack larger than a frame is a failure.
+# An emit larger than a frame is an error of its caller; an ack larger than a frame is a failure of
+# the handler.
 def test_too_large(broker: FakeBroker, service: Make) -> None:
     broker.max_frame_bytes = 1000
     s = service()
@@ -611,8 +612,8 @@ class Circle(dict[str, Any]):
         self["self"] = self
 
 
-# What cannot be sent is its caller's error, whatever is asked for, and the handler's failure when
-# it is the answer.
+# A value that cannot be sent is an error of the caller of each method, and a failure of the handler
+# that returns it.
 @pytest.mark.parametrize(
     "value",
     [float("nan"), float("inf"), object(), {1, 2}, Circle(), [b"x", float("nan")], {(1, 2): 3}, "x" * 2000],
@@ -672,7 +673,7 @@ def test_unsendable(broker: FakeBroker, service: Make, caplog: pytest.LogCapture
     assert [e[0] for e in stream.emits()] == ["last"]
 
 
-# Names that no broker takes are the caller's error, too.
+# Namespaces that no broker accepts are an error of the caller, too.
 @pytest.mark.parametrize("namespace", ["chat", "/a,b", "/" + "x" * 255])
 def test_no_namespace(service: Make, broker: FakeBroker, namespace: str) -> None:
     s = service()
@@ -689,7 +690,8 @@ def test_no_namespace(service: Make, broker: FakeBroker, namespace: str) -> None
             call()
 
 
-# What only the broker finds is logged as an error, with what it takes to find it in the program.
+# A fault that only the broker finds is logged as an error, with the facts that locate it in the
+# program.
 def test_refused_by_broker(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -705,7 +707,7 @@ def test_refused_by_broker(broker: FakeBroker, service: Make, caplog: pytest.Log
     assert 'err="event e came late" event' not in caplog.text
 
 
-# The kinds of receivers.
+# Each kind of target reaches the broker.
 def test_targets(broker: FakeBroker, service: Make) -> None:
     s = service()
     s.on("x")(lambda socket: None)
@@ -733,7 +735,7 @@ def test_targets(broker: FakeBroker, service: Make) -> None:
             s.emit(name)
 
 
-# A forked child is another instance, and attaches by itself only when it is asked to.
+# A forked child is another instance, and attaches only on request.
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_fork(broker: FakeBroker, service: Make) -> None:
     s = service()
@@ -744,7 +746,7 @@ def test_fork(broker: FakeBroker, service: Make) -> None:
     assert not s.started
 
 
-# Faults, draining_began, topologies and unknown frames are taken in their stride.
+# Faults, drains, topologies and unknown frames do not disturb the service.
 def test_other_frames(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "spanwire")
     s = service()
@@ -763,8 +765,8 @@ def test_other_frames(broker: FakeBroker, service: Make, caplog: pytest.LogCaptu
     broker.attached()
 
 
-# Whatever handlers do, quick, blocking and coroutine ones mixed: each event is handled once, in its
-# socket's order.
+# With quick, blocking and coroutine handlers mixed, each event is handled once, in its socket's
+# order.
 @pytest.mark.parametrize("workers", [1, 3, 16])
 def test_mixture(broker: FakeBroker, service: Make, workers: int) -> None:
     s = service(workers=workers)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an application is served: the example, in a process of its own."""
+"""Serving an application: the example in a process of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class App:
         return code
 
 
-# A process whose parent runs in the background of a shell is born with SIGINT ignored.
+# A process whose parent runs in the background of a shell starts with SIGINT ignored.
 HEED_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
 
 
@@ -69,7 +69,7 @@ def program(tmp_path: pathlib.Path) -> str:
     return str(path)
 
 
-# Without a broker, run() starts one, serves behind it, says where to look, and takes it away again.
+# Without a broker, run() starts one, serves behind it, prints the address, and stops it at the end.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_run_starts_a_broker(program: str, number: int) -> None:
     script = (
@@ -120,7 +120,7 @@ def test_run_under_dev(broker: FakeBroker) -> None:
     assert app.stop(signal.SIGTERM) == 0
 
 
-# The program is looked for where it may be; what is said when it is nowhere helps.
+# find() searches for the program, and its error names the places and the fix.
 def test_find(program: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _broker.find(program) == program
     with pytest.raises(BrokerNotFoundError, match="SPANWIRE_ADDRESS") as caught:
@@ -146,7 +146,7 @@ def test_find(program: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPa
     assert _broker.find() == str(checkout)
 
 
-# A broker that does not start is said to; so is one that ends at once.
+# A broker that does not start, or ends at once, is an error.
 def test_broker_does_not_start(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "broker"
     path.write_text("#!/bin/sh\nexit 3\n")
@@ -158,7 +158,7 @@ def test_broker_does_not_start(tmp_path: pathlib.Path) -> None:
     assert not _broker.listening("nonsense")
 
 
-# A master that forks leaves attaching to its children, each of which is an instance of its own.
+# A master that forks leaves attaching to its children, each of which is its own instance.
 def test_fork_before_attaching(broker: FakeBroker) -> None:
     service = Service("forked", address=broker.address)
     service.on("x")(lambda socket: None)
@@ -175,7 +175,7 @@ def test_fork_before_attaching(broker: FakeBroker) -> None:
     service.stop()
 
 
-# A process that was forked by a server that Python does not know of notices by itself.
+# A process that was forked without Python's knowledge notices it.
 def test_fork_unnoticed(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service("forked", address=broker.address)
     service.on("x")(lambda socket: None)
@@ -186,7 +186,7 @@ def test_fork_unnoticed(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> 
     service.stop()
 
 
-# A program that ends without having stopped its service draining_began it all the same.
+# A program that ends without stopping its service drains it nevertheless.
 def test_drains_at_exit(broker: FakeBroker) -> None:
     script = (
         f"import spanwire; s = spanwire.Service('x', address={broker.address!r}); s.on('e')(lambda socket: None);"
@@ -199,7 +199,7 @@ def test_drains_at_exit(broker: FakeBroker) -> None:
     app.stop()
 
 
-# A port that is taken is said to be, and what to do if it is the broker that took it.
+# A port that is taken is an error with the fix for the case that the broker has it.
 def test_run_port_taken(broker: FakeBroker) -> None:
     script = f"import sys; sys.path.insert(0, {str(EXAMPLE.parent)!r}); import app; app.socketio.run(app.app, port={broker.port})"
     app = App("-c", script, SPANWIRE_ADDRESS=broker.address)

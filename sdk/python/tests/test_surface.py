@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a Socket.IO server offers beside events, against a broker in this process."""
+"""Targets, queries, messages and data, against a broker in this process."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def attached(broker: FakeBroker, service: Make) -> tuple[Service, Attachment]:
     return s, stream
 
 
-# A target never changes; each method gives another, and the broker receives exactly what was
-# chosen.
+# A target never changes; each method returns another one, and the broker receives exactly the
+# chosen target.
 def test_targets(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     base = s.to("a")
@@ -72,7 +72,7 @@ def test_targets(attached: tuple[Service, Attachment], broker: FakeBroker) -> No
         Target("a").emit("x")
 
 
-# The sockets of a target are moved and ended as one.
+# Commands move and disconnect all sockets of a target.
 def test_many_sockets(attached: tuple[Service, Attachment]) -> None:
     s, stream = attached
     s.sockets_join(["a", "b"])
@@ -89,7 +89,7 @@ def test_many_sockets(attached: tuple[Service, Attachment]) -> None:
     assert stream.command("disconnect", 1).disconnect.close_session
 
 
-# A namespace may be a pattern where many are meant, and not where one is.
+# A pattern is accepted where several namespaces are possible, and rejected elsewhere.
 def test_pattern_target(attached: tuple[Service, Attachment]) -> None:
     s, stream = attached
     rooms = re.compile(r"/room-\d+")
@@ -110,7 +110,8 @@ def test_pattern_target(attached: tuple[Service, Attachment]) -> None:
         s.on("e", namespace=re.compile(b"/x"))(print)  # type: ignore[arg-type]
 
 
-# Acks of many come to a callback at once; of one socket, as its client sent them.
+# A callback receives the acks of many sockets at once, and those of one socket as its client sent
+# them.
 def test_callbacks(attached: tuple[Service, Attachment], broker: FakeBroker, caplog: pytest.LogCaptureFixture) -> None:
     s, stream = attached
     got: list[Any] = []
@@ -152,7 +153,7 @@ def test_callbacks(attached: tuple[Service, Attachment], broker: FakeBroker, cap
     assert not got
 
 
-# What the cluster knows of sockets is gathered, in parts if it is large, and says what is missing.
+# A query for sockets collects the answer, in parts if it is large, and reports what is missing.
 def test_fetch_sockets(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     info = [
@@ -202,7 +203,7 @@ def test_fetch_sockets(attached: tuple[Service, Attachment], broker: FakeBroker)
     assert caught.value.code == "UNIMPLEMENTED"
 
 
-# The rooms of a namespace, with their sizes over all replicas.
+# A query for rooms adds up the sizes of all replicas.
 def test_rooms(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     given = [command_pb2.RoomInfo(name=n, sockets=c) for n, c in (("a", 1), ("b", 2), ("a", 3))]
@@ -216,7 +217,7 @@ def test_rooms(attached: tuple[Service, Attachment], broker: FakeBroker) -> None
     assert s.rooms().partial
 
 
-# What is kept with a socket comes with its introduction, and is set under a version.
+# The data of a socket arrives with its introduction, and is set under a version.
 def test_data(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     sockets: list[spanwire.Socket] = []
@@ -248,7 +249,7 @@ def test_data(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
         socket.set_data(b"x")
 
 
-# A change of the data loses nothing that others set meanwhile.
+# A change of the data keeps what other callers set meanwhile.
 def test_update_data(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     sockets: list[spanwire.Socket] = []
@@ -279,7 +280,7 @@ def test_update_data(attached: tuple[Service, Attachment], broker: FakeBroker) -
         sockets[0].update_data(change)
 
 
-# A socket says where it is, and what has become of it.
+# A socket knows its rooms, and whether it is connected or recovered.
 def test_socket(attached: tuple[Service, Attachment], broker: FakeBroker, service: Make) -> None:
     s, stream = attached
     broker.answer = lambda c: Answer(id=c.id, found=[command_pb2.SocketInfo(socket_id="s1", rooms=["s1", "r"])])
@@ -309,7 +310,7 @@ def test_socket(attached: tuple[Service, Attachment], broker: FakeBroker, servic
     ]
 
 
-# Messages of other instances have handlers of their own, are handled once, and are answered.
+# Messages of other instances have their own handlers, run once, and are acknowledged.
 def test_messages(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     seen: list[Any] = []
@@ -347,7 +348,7 @@ def test_messages(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFi
             s.on_message(name)(print)
 
 
-# Messages go to other instances, and their acks come back.
+# Messages go to other instances, and their acks are collected.
 def test_server_side_emit(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     s.server_side_emit("m", {"a": b"x"}, services="chat")
@@ -395,8 +396,8 @@ def test_room_changes(broker: FakeBroker, service: Make) -> None:
         s.on_room("painted")(print)
 
 
-# Handlers of a pattern are given the namespace that it is, after those of the very name, and before
-# those of "*".
+# Handlers of a pattern receive the actual namespace; they follow those of the exact name, and
+# precede those of "*".
 def test_patterns(broker: FakeBroker, service: Make) -> None:
     s = service()
     rooms = re.compile(r"/room-\d+")
@@ -422,7 +423,7 @@ def test_patterns(broker: FakeBroker, service: Make) -> None:
             s.on_connect(connect_order=order)(print)
 
 
-# Listeners see what is handed to this process and what it emits, and change nothing of it.
+# Listeners observe the events that arrive and the emits of this process, and change nothing.
 def test_listeners(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFixture) -> None:
     s = service()
     seen: list[Any] = []
@@ -449,7 +450,7 @@ def test_listeners(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureF
     assert "listener to outgoing events failed" in caplog.text
 
 
-# An event loop is not made to wait for answers.
+# Methods that wait refuse to run on an event loop.
 def test_on_loop(attached: tuple[Service, Attachment]) -> None:
     s, _ = attached
 
@@ -461,7 +462,7 @@ def test_on_loop(attached: tuple[Service, Attachment]) -> None:
     asyncio.run(main())
 
 
-# An emitter has targets too, for what it can do.
+# An emitter has targets, too.
 def test_emitter_targets(broker: FakeBroker) -> None:
     with Emitter(broker.address, namespace="/n") as emitter:
         emitter.to("a").except_("b").volatile().compress(False).emit("x", 1)
@@ -479,7 +480,7 @@ def test_emitter_targets(broker: FakeBroker) -> None:
             emitter.emit("x", callback=print)
 
 
-# A program that handles nothing may ask for what handlers may ask for.
+# A program without handlers has the commands of handlers.
 def test_emitter_executes(broker: FakeBroker) -> None:
     broker.execute_answer.found.add(socket_id="s1", rooms=["s1", "a"], data=b"7")
     with spanwire.Emitter(broker.address) as emitter:
@@ -503,7 +504,7 @@ def test_emitter_executes(broker: FakeBroker) -> None:
             emitter.to("a").disconnect_sockets()
 
 
-# What the handler of an advisory connect says has no effect, and its socket is kept.
+# The result of an advisory connect handler has no effect, and its socket stays.
 @pytest.mark.parametrize("answer", ["refuse", "false", "fail", "accept"])
 def test_advisory_connects(broker: FakeBroker, service: Make, answer: str) -> None:
     s = service()
@@ -561,7 +562,7 @@ def test_retire(
     assert stream.retires is retires
 
 
-# Retiring a service is one call, which names the replicas that did not answer.
+# retire_service() returns the replicas that did not answer.
 def test_retire_service(broker: FakeBroker) -> None:
     with spanwire.Emitter(broker.address) as emitter:
         assert emitter.retire_service("gone") == ["r"]

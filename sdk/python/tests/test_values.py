@@ -10,8 +10,7 @@ from spanwire import Handshake
 from spanwire._proto import event_pb2
 
 
-# Without a payload there is an empty one to look into, and the connect handler still can tell the
-# difference.
+# Without a payload `auth` is empty, and `sent_auth` is None.
 def test_auth() -> None:
     silent = Handshake(event_pb2.Handshake())
     assert silent.auth == {}
@@ -26,7 +25,7 @@ def test_auth() -> None:
 VECTORS = Path(__file__).parents[3] / "testdata/vectors/queries.json"
 
 
-# Every pair of a query arrives, whatever stands in it, and the query ends where a fragment begins.
+# The query has every pair, and ends where a fragment begins.
 def test_query() -> None:
     cases = json.loads(VECTORS.read_text())["cases"]
     assert cases

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the suites in Python share: a cluster from test/control, and waiting with an end."""
+"""The common part of the Python suites: a cluster from test/control, and bounded waits."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the Python clients of matrix.json and writes what each could do into the folder RESULTS.
+"""Runs the Python clients of matrix.json and writes their results into the folder RESULTS.
 
     matrix.py DRIVER [CLIENT]
 
@@ -215,7 +215,7 @@ def namespaces(world: World) -> None:
 
 
 def refuse(world: World, auth: dict[str, str]) -> Any:
-    """Asks to be refused, and returns what the client received."""
+    """Connects with a request to be refused, and returns what the client received."""
     client = world.client()
     heard = client.hear("connect_error", "/custom")
     try:

@@ -45,7 +45,7 @@ class Threaded:
         self.client.disconnect()
 
     def close(self) -> None:
-        """Ends whatever goes on, also a reconnect."""
+        """Disconnects, and ends a reconnect."""
         self.client.reconnection = False
         if abort := getattr(self.client, "_reconnect_abort", None):
             abort.set()
@@ -86,7 +86,7 @@ class Asyncio:
         self._run(self.client.disconnect())
 
     def close(self) -> None:
-        """Ends whatever goes on, also a reconnect, and the loop with it."""
+        """Disconnects, and ends a reconnect and the loop."""
 
         async def end() -> None:
             self.client.reconnection = False
@@ -109,7 +109,7 @@ class Asyncio:
 
 
 class Client:
-    """What the features use: a client on one transport that keeps what it hears."""
+    """The client of the features, on one transport; it keeps the events that it receives."""
 
     def __init__(self, kind: str, transport: str, url: str, **options: Any) -> None:
         self.shell: Any = Threaded(**options) if kind == "sync" else Asyncio(**options)
@@ -133,7 +133,7 @@ class Client:
         self.shell.emit(event, args, namespace)
 
     def begin(self, event: str, *args: Any, namespace: str = "/") -> Callable[[], list[Any]]:
-        """Emits, and gives what waits for the ack's arguments."""
+        """Emits, and returns a function that waits for the ack's arguments."""
         answers: list[list[Any]] = []
         self.shell.emit(event, args, namespace, lambda *answer: answers.append(list(answer)))
         return lambda: until(f"the ack of {event!r}", lambda: answers)[0]  # type: ignore[no-any-return]

@@ -12,7 +12,7 @@ TRANSPORTS = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": ["p
 
 
 class Client(socketio.Client):
-    """A client that keeps what it hears."""
+    """A client that keeps the events that it receives."""
 
     def __init__(self) -> None:
         super().__init__(reconnection_delay=0.05, reconnection_delay_max=0.2)

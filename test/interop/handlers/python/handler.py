@@ -177,7 +177,7 @@ def broadcast(socket: spanwire.Socket, b: dict[str, Any]) -> None:
 
 @service.on("poll")
 def poll(_socket: spanwire.Socket, room: str, limit: float = ANSWER_TIME * 1000) -> Any:
-    """Asks a room, and takes the answers that come in the milliseconds that it is given."""
+    """Emits to a room, and returns the acks of the given milliseconds."""
     acks = service.emit_with_ack("question", "all", to=room, timeout=limit / 1000)
     return {"answers": [ack.args for ack in acks.acks], "missing": acks.missing}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a small service handles, which says what it hears of."""
+"""The handlers of a small service that records its events."""
 
 import os
 import sys

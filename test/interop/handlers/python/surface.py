@@ -72,7 +72,7 @@ def dynamic(service: spanwire.Service, namespace: re.Pattern[str]) -> None:
 
 
 def notified(service: spanwire.Service, namespace: str) -> None:
-    """Registers the handlers of a namespace that tells what happens to its rooms."""
+    """Registers the handlers of a namespace that records the changes of its rooms."""
 
     @service.on("join", namespace=namespace)
     def join(socket: spanwire.Socket, room: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What cannot be sent. unsendable.go is the same in Go, event for event."""
+"""Values that cannot be sent; unsendable.go is the same in Go."""
 
 from collections.abc import Callable
 from typing import Any
