@@ -68,6 +68,26 @@ def test_keys() -> None:
     assert used <= known
 
 
+# Lines about the same facts have the same words in both SDKs.
+def test_same_words() -> None:
+    python = "".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    go = "".join(path.read_text() for path in (SOURCE.parents[2] / "go").glob("*.go"))
+    for statement in (
+        "attached",
+        "draining",
+        "replica drains; attached until it ends the stream",
+        "stream ended; attaching again",
+        "attaching failed; trying again",
+        "broker does not support changed registrations; attaching again",
+        "broker rejected the changed registrations; the previous ones stay in force",
+        "broker rejected what this instance sent",
+        "replica is dead; its sockets count as disconnected",
+        "handler failed",
+    ):
+        assert f'"{statement}"' in python
+        assert f'"{statement}"' in go
+
+
 # run() writes to standard error when the program has not configured logging: first that the service
 # is attached, and where browsers go, in the words of the Go SDK.
 @pytest.mark.parametrize("configured", [False, True])

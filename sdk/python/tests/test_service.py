@@ -411,7 +411,7 @@ def test_reconnect(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureF
     second = broker.attached()
     assert second.register.instance_id == first.register.instance_id
     assert second.ack(second.dispatch("x")) == [0]
-    assert "stream lost; attaching again" in caplog.text
+    assert "stream ended; attaching again" in caplog.text
 
 
 # A handler that ran on the lost stream does not run again for the redelivery, which gets its
@@ -666,9 +666,9 @@ def test_unsendable(broker: FakeBroker, service: Make, caplog: pytest.LogCapture
     assert stream.ack(stream.dispatch("calls")) == [[]]
     for name in ("answer", "coroutine"):
         assert stream.result(stream.dispatch(name)).failure.message
-        assert f"handler failed handler=event event={name} namespace=/ socket=s1" in caplog.text
+        assert f"handler failed handler={name} namespace=/ socket=s1 err=" in caplog.text
     assert stream.result(stream.connect("s2")).failure.message
-    assert "handler failed handler=connect namespace=/ socket=s2" in caplog.text
+    assert "handler failed handler=connect namespace=/ socket=s2 err=" in caplog.text
     s.emit("last")
     assert [e[0] for e in stream.emits()] == ["last"]
 

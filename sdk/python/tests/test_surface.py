@@ -341,7 +341,7 @@ def test_messages(broker: FakeBroker, service: Make, caplog: pytest.LogCaptureFi
     assert stream.result(stream.dispatch("sum", 1)).WhichOneof("outcome") is None
     assert stream.result(stream.message("other")).WhichOneof("outcome") is None
     assert s.unhandled == 2
-    assert "no handler for the dispatch handler=message event=other" in caplog.text
+    assert "no handler for the message event=other" in caplog.text
     assert not s.start().memory.sockets.get("")
     for name in ("", "connect", "disconnecting"):
         with pytest.raises(ValueError, match="reserved by Socket"):

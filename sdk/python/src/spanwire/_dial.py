@@ -126,7 +126,7 @@ class Failures:
             write = _log.warning
         else:
             return
-        write("cannot attach; trying again", address=self._address, err=trouble, count=self._count)
+        write("attaching failed; trying again", address=self._address, err=trouble, count=self._count)
 
     @staticmethod
     def _logs(count: int) -> bool:

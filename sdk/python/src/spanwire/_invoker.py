@@ -176,7 +176,7 @@ class Invoker:
             return
         if item.kind == "event" or item.kind == "message":
             self.unhandled += 1
-            _log.warning("no handler for the dispatch", **_facts(item))
+            _log.warning(f"no handler for the {item.kind}", event=item.name, namespace=item.socket.namespace)
         item.home.resolve(item)
 
     @staticmethod
@@ -192,8 +192,8 @@ class Invoker:
     def _failed(self, item: Dispatch, error: BaseException) -> None:
         if self._advisory(item):
             if not isinstance(error, builtins.ConnectionRefusedError | ConnectionRefusedError):
-                _log.error("handler failed", exception=error, **_facts(item))
-            self._ignored(item, _text(f"{type(error).__name__}: {error}"))
+                _log.error("handler failed", exception=error, **_facts(item), err=_describe(error))
+            self._ignored(item, _describe(error))
             return
         if item.kind == "connect" and isinstance(error, ConnectionRefusedError):
             try:
@@ -204,8 +204,8 @@ class Invoker:
         if item.kind == "connect" and isinstance(error, builtins.ConnectionRefusedError):
             item.home.refuse(item)
             return
-        _log.error("handler failed", exception=error, **_facts(item))
-        item.home.fail(item, _text(f"{type(error).__name__}: {error}"))
+        _log.error("handler failed", exception=error, **_facts(item), err=_describe(error))
+        item.home.fail(item, _describe(error))
 
     # Coroutines.
 
@@ -291,15 +291,17 @@ def refusal_to_proto(codec: Codec, args: Sequence[Any]) -> tuple[str, bytes]:
     return _text(args[0]), codec.value(args[1] if len(args) == 2 else list(args[1:]))
 
 
-def _facts(item: Dispatch) -> dict[str, Any]:
+def _facts(item: Dispatch) -> dict[str, str]:
     """Returns the keys and values of a dispatch for log lines."""
-    facts: dict[str, Any] = {"handler": item.kind}
-    if item.name != item.kind:
-        facts["event"] = item.name
-    facts["namespace"] = item.socket.namespace
+    facts = {"handler": item.name, "namespace": item.socket.namespace}
     if item.socket.id:
         facts["socket"] = item.socket.id
     return facts
+
+
+def _describe(error: BaseException) -> str:
+    """Returns the kind and the text of an exception."""
+    return _text(f"{type(error).__name__}: {error}")
 
 
 def _text(value: Any) -> str:

@@ -288,7 +288,8 @@ class Link(Sender):
             facts: dict[str, Any] = {}  # a fault of a result names the event in its message only
             if fault.event or fault.namespace or fault.bytes:
                 facts = {"event": fault.event, "namespace": fault.namespace or "/", "bytes": fault.bytes}
-            _log.error("broker rejected what this instance sent", err=fault.message, **facts)
+            code = command_pb2.FaultCode.Name(fault.code)
+            _log.error("broker rejected what this instance sent", code=code, err=fault.message, **facts)
 
     def _welcomed(self, welcome: handler_pb2.Welcome) -> None:
         if self._timer is not None:
@@ -315,6 +316,7 @@ class Link(Sender):
                 return
             version = self._registering.pop(0)
         if answer.HasField("fault") and answer.fault.code == command_pb2.FAULT_CODE_UNIMPLEMENTED:
+            _log.info("broker does not support changed registrations; attaching again", err=answer.fault.message)
             self.reattach()
             return
         if not answer.HasField("fault"):
@@ -363,7 +365,7 @@ class Link(Sender):
             self._links.refused(self, refusal)
         elif welcomed and error.code() not in _NOT_LOST:
             self._attempt = 0
-            _log.warning("stream lost; attaching again", address=self.address, err=details)
+            _log.warning("stream ended; attaching again", address=self.address, err=details)
         else:
             self._failed(self._failures.failed(error))
 

@@ -262,9 +262,11 @@ class LostReplicas:
         if not gone:
             return
         _log.warning(
-            "replica is dead; its sockets count as disconnected (setting replica-timeout)",
+            "replica is dead; its sockets count as disconnected",
             peer=replica.name,
-            count=len(gone),
+            sockets=len(gone),
+            reason=_REASON,
+            setting="replica-timeout",
         )
         home = _NoConversation(replica.link, memory)
         disconnects = []
