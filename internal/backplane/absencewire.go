@@ -6,6 +6,7 @@ import (
 	"time"
 
 	backplanev1 "github.com/spanwire/spanwire/api/gen/spanwire/backplane/v1"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -13,12 +14,12 @@ import (
 func absenceToWire(m *backplanev1.QueryAnswer, f *sio.Found) {
 	if r := &f.Retired; r.Known || len(r.Instances) > 0 {
 		m.Retired = &backplanev1.Retired{
-			Known: r.Known, InstanceIds: toStrings(r.Instances), Connects: uint32(r.Connects), Dropped: uint32(r.Dropped),
+			Known: r.Known, InstanceIds: contract.ToStrings(r.Instances), Connects: uint32(r.Connects), Dropped: uint32(r.Dropped),
 		}
 	}
 	for _, x := range f.Absent {
 		m.Absent = append(m.Absent, &backplanev1.AbsentService{
-			Service: string(x.Service), SinceMs: x.Since.UnixMilli(), HeldConnects: uint32(x.Held), Registrations: registrationsToWire(x.Declared),
+			Service: string(x.Service), SinceMs: x.Since.UnixMilli(), HeldConnects: uint32(x.Held), Registrations: contract.RegistrationsToProto(x.Declared),
 		})
 	}
 }
@@ -26,14 +27,14 @@ func absenceToWire(m *backplanev1.QueryAnswer, f *sio.Found) {
 func absenceFromWire(f *sio.Found, m *backplanev1.QueryAnswer) {
 	if r := m.GetRetired(); r != nil {
 		f.Retired = sio.Retired{
-			Known: r.GetKnown(), Instances: fromStrings[sio.InstanceID](r.GetInstanceIds()), Connects: int(r.GetConnects()),
+			Known: r.GetKnown(), Instances: contract.FromStrings[sio.InstanceID](r.GetInstanceIds()), Connects: int(r.GetConnects()),
 			Dropped: int(r.GetDropped()),
 		}
 	}
 	for _, x := range m.GetAbsent() {
 		f.Absent = append(f.Absent, sio.Absent{
 			Service: sio.ServiceName(x.GetService()), Since: time.UnixMilli(x.GetSinceMs()), Held: int(x.GetHeldConnects()),
-			Declared: registrationsFromWire(x.GetRegistrations()),
+			Declared: contract.RegistrationsFromProto(x.GetRegistrations()),
 		})
 	}
 }

@@ -94,7 +94,7 @@ func newInbox() *Inbox {
 var (
 	target = sio.Target{Namespace: "/n", Rooms: []sio.Room{"a.*>", "é \x00"}, Except: []sio.Room{"b"}, Local: true, Pattern: true}
 	event  = sio.Event{Name: "e", Args: []byte(`[1,{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2}, {}}}
-	emit   = &sio.Emit{Target: target, Event: event, Volatile: true, NoCompress: true}
+	emit   = &sio.Emit{Target: target, Event: event, EmitFlags: sio.EmitFlags{Volatile: true, NoCompress: true}}
 	ack    = sio.Ack{Args: []byte(`["x"]`), Attachments: [][]byte{{0, 255}}}
 	intro  = &Introduction{Auth: []byte(`{"t":1}`), Data: sio.Data{Value: []byte("1"), Version: 2}, Handshake: &sio.Handshake{
 		Method: "GET", URL: "/socket.io/?EIO=4", Host: "h", Headers: []sio.Header{{Name: "A", Value: "1"}, {Name: "A", Value: "2"}},

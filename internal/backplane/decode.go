@@ -9,6 +9,7 @@ import (
 
 	backplanev1 "github.com/spanwire/spanwire/api/gen/spanwire/backplane/v1"
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -52,7 +53,7 @@ func bodyFromWire(m *backplanev1.Envelope) (Body, error) {
 		return &Command{Command: cmd}, err
 	case *backplanev1.Envelope_GatherRequest:
 		emit, err := emitFromWire(b.GatherRequest.GetEmit())
-		return &GatherRequest{ID: b.GatherRequest.GetId(), Emit: emit, Timeout: milliseconds(b.GatherRequest.GetTimeoutMs())}, err
+		return &GatherRequest{ID: b.GatherRequest.GetId(), Emit: emit, Timeout: contract.MillisecondsFromProto(b.GatherRequest.GetTimeoutMs())}, err
 	case *backplanev1.Envelope_GatherAnswer:
 		return answerFromWire(b.GatherAnswer), nil
 	case *backplanev1.Envelope_Heartbeat:
@@ -78,59 +79,35 @@ func commandFromWire(m *backplanev1.Command) (sio.Command, error) {
 	case *backplanev1.Command_Emit:
 		return emitFromWire(c.Emit)
 	case *backplanev1.Command_Join:
-		t, err := targetFromWire(c.Join.GetTarget())
-		return &sio.Join{Target: t, Rooms: fromStrings[sio.Room](c.Join.GetRooms())}, err
+		return targeted(contract.JoinFromProto(c.Join), c.Join.GetTarget())
 	case *backplanev1.Command_Leave:
-		t, err := targetFromWire(c.Leave.GetTarget())
-		return &sio.Leave{Target: t, Rooms: fromStrings[sio.Room](c.Leave.GetRooms())}, err
+		return targeted(contract.LeaveFromProto(c.Leave), c.Leave.GetTarget())
 	case *backplanev1.Command_Disconnect:
-		t, err := targetFromWire(c.Disconnect.GetTarget())
-		return &sio.Disconnect{Target: t, CloseSession: c.Disconnect.GetCloseSession()}, err
+		return targeted(contract.DisconnectFromProto(c.Disconnect), c.Disconnect.GetTarget())
 	}
 	return nil, errUnknown
 }
 
+// targeted rejects a command without a target, which would reach the main namespace.
+func targeted[C any](command C, t *spanwirev1.Target) (C, error) {
+	if t == nil {
+		return command, errGarbage
+	}
+	return command, nil
+}
+
 func emitFromWire(m *spanwirev1.Emit) (*sio.Emit, error) {
-	t, err := targetFromWire(m.GetTarget())
-	if err != nil || m.GetEvent() == nil || sio.ReservedEvent(m.GetEvent().GetName()) {
+	if m.GetTarget() == nil || m.GetEvent() == nil || sio.ReservedEvent(m.GetEvent().GetName()) {
 		return nil, errGarbage
 	}
-	return &sio.Emit{
-		Target: t, Event: eventFromWire(m.GetEvent()), Volatile: m.GetVolatile(), NoCompress: m.GetNoCompress(), CountOnly: m.GetWantCount(),
-	}, nil
-}
-
-func targetFromWire(m *spanwirev1.Target) (sio.Target, error) {
-	if m == nil {
-		return sio.Target{}, errGarbage
-	}
-	return sio.Target{
-		Namespace: namespaceFromWire(m.GetNamespace()), Rooms: fromStrings[sio.Room](m.GetRooms()), Except: fromStrings[sio.Room](m.GetExcept()),
-		Local: m.GetLocal(), Pattern: m.GetPattern(),
-	}, nil
-}
-
-func namespaceFromWire(s string) sio.Namespace {
-	if s == "" {
-		return sio.MainNamespace
-	}
-	return sio.Namespace(s)
-}
-
-func eventFromWire(m *spanwirev1.Event) sio.Event {
-	return sio.Event{Name: m.GetName(), Args: m.GetArgs(), Attachments: m.GetAttachments()}
-}
-
-func ackFromWire(m *spanwirev1.Ack) sio.Ack {
-	return sio.Ack{Args: m.GetArgs(), Attachments: m.GetAttachments()}
+	return contract.EmitFromProto(m), nil
 }
 
 func answerFromWire(m *backplanev1.GatherAnswer) *GatherAnswer {
-	a := &GatherAnswer{ID: m.GetId(), Sockets: int(m.GetSockets()), Dropped: int(m.GetDropped()), Last: m.GetLast()}
-	for _, ack := range m.GetAcks() {
-		a.Acks = append(a.Acks, sio.SocketAck{Socket: sio.SocketID(ack.GetSocketId()), Ack: ackFromWire(ack.GetAck())})
+	return &GatherAnswer{
+		ID: m.GetId(), Sockets: int(m.GetSockets()), Dropped: int(m.GetDropped()), Last: m.GetLast(),
+		Acks: contract.SocketAcksFromProto(m.GetAcks()),
 	}
-	return a
 }
 
 func heartbeatFromWire(m *backplanev1.Heartbeat) (*Heartbeat, error) {
@@ -157,33 +134,17 @@ func sentFromWire(m []*backplanev1.Sent) (all []Sent) {
 }
 
 func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
-	r := &sio.Register{
-		Service: sio.ServiceName(m.GetService()), Instance: sio.InstanceID(m.GetInstanceId()),
-		SDKName: m.GetSdkName(), SDKVersion: m.GetSdkVersion(), Window: int(m.GetWindow()), Credentials: m.GetCredentials(),
-		AtMostOnce: m.GetDeliveryMode() == spanwirev1.DeliveryMode_DELIVERY_MODE_AT_MOST_ONCE,
-	}
+	r := contract.RegisterFromProto(m)
 	if r.Service == "" || r.Instance == "" || len(r.Service) > maxID || len(r.Instance) > maxID || r.Window <= 0 {
 		return nil, errGarbage
 	}
-	r.Namespaces = registrationsFromWire(m.GetRegistrations())
 	return r, nil
-}
-
-func registrationsFromWire(list []*spanwirev1.Registration) (all []sio.Registration) {
-	for _, n := range list {
-		all = append(all, sio.Registration{
-			Namespace: namespaceFromWire(n.GetNamespace()), Pattern: n.GetPattern(), Events: n.GetEvents(), CatchAll: n.GetCatchAll(),
-			Connect: n.GetConnect(), ConnectOrder: int(n.GetConnectOrder()), Disconnect: n.GetDisconnect(), RoomEvents: n.GetRoomEvents(),
-			Messages: n.GetMessages(), Advisory: n.GetConnectAdvisory(), Concurrent: n.GetConcurrentEvents(),
-		})
-	}
-	return all
 }
 
 func dispatchesFromWire(m *backplanev1.DispatchBatch) (*DispatchBatch, error) {
 	b := &DispatchBatch{
 		Instance: sio.InstanceID(m.GetInstanceId()), Generation: m.GetGeneration(), Loan: m.GetLoan(), Sequence: m.GetSequence(),
-		Dispatches: make([]Dispatch, len(m.GetDispatches())), Released: fromStrings[sio.SocketID](m.GetReleased()),
+		Dispatches: make([]Dispatch, len(m.GetDispatches())), Released: contract.FromStrings[sio.SocketID](m.GetReleased()),
 	}
 	for i, d := range m.GetDispatches() {
 		if err := dispatchFromWire(d, &b.Dispatches[i]); err != nil {
@@ -195,46 +156,34 @@ func dispatchesFromWire(m *backplanev1.DispatchBatch) (*DispatchBatch, error) {
 
 func dispatchFromWire(m *spanwirev1.Dispatch, d *Dispatch) error {
 	*d = Dispatch{
-		ID: sio.DispatchID(m.GetId()), Socket: sio.SocketID(m.GetSocketId()), Namespace: namespaceFromWire(m.GetNamespace()),
+		ID: sio.DispatchID(m.GetId()), Socket: sio.SocketID(m.GetSocketId()), Namespace: contract.NamespaceFromProto(m.GetNamespace()),
 		WantsAck: m.GetWantsAck(), Redeliveries: int(m.GetRedeliveries()),
 	}
 	switch k := m.GetKind().(type) {
 	case *spanwirev1.Dispatch_Event:
-		event := eventFromWire(k.Event)
+		event := contract.EventFromProto(k.Event)
 		d.Kind, d.Event = KindEvent, &event
 	case *spanwirev1.Dispatch_Connect:
 		d.Kind, d.Recovered = KindConnect, k.Connect.GetRecovered()
 	case *spanwirev1.Dispatch_Disconnected:
 		d.Kind, d.Reason = KindDisconnected, sio.Reason(k.Disconnected.GetReason())
-		d.Rooms = fromStrings[sio.Room](k.Disconnected.GetRooms())
+		d.Rooms = contract.FromStrings[sio.Room](k.Disconnected.GetRooms())
 	case *spanwirev1.Dispatch_RoomEvent:
-		change := k.RoomEvent.GetChange()
-		if change <= spanwirev1.RoomChange_ROOM_CHANGE_UNSPECIFIED || change > spanwirev1.RoomChange_ROOM_CHANGE_LEFT {
+		change, ok := contract.RoomEventFromProto(k.RoomEvent)
+		if !ok {
 			return errGarbage
 		}
-		d.Kind, d.RoomEvent = KindRoomEvent, sio.RoomEvent{Change: sio.RoomChange(change), Room: sio.Room(k.RoomEvent.GetRoom())}
+		d.Kind, d.RoomEvent = KindRoomEvent, change
 	default:
 		return errUnknown
 	}
 	if i := m.GetIntroduction(); i != nil {
 		d.Introduction = &Introduction{
-			Handshake: handshakeFromWire(i.GetHandshake()), Auth: i.GetHandshake().GetAuth(),
+			Handshake: contract.HandshakeFromProto(i.GetHandshake()), Auth: i.GetHandshake().GetAuth(),
 			Data: sio.Data{Value: i.GetData(), Version: i.GetDataVersion()},
 		}
 	}
 	return nil
-}
-
-func handshakeFromWire(m *spanwirev1.Handshake) *sio.Handshake {
-	h := &sio.Handshake{
-		Method: m.GetMethod(), URL: m.GetUrl(), Host: m.GetHost(), Address: m.GetAddress(), Secure: m.GetSecure(),
-		CrossDomain: m.GetCrossDomain(), IssuedMs: m.GetIssuedMs(), Transport: m.GetTransport(),
-		EngineProtocol: int(m.GetEngineProtocol()),
-	}
-	for _, header := range m.GetHeaders() {
-		h.Headers = append(h.Headers, sio.Header{Name: header.GetName(), Value: header.GetValue()})
-	}
-	return h
 }
 
 func resultsFromWire(m *backplanev1.ResultBatch) *ResultBatch {
@@ -247,29 +196,10 @@ func resultsFromWire(m *backplanev1.ResultBatch) *ResultBatch {
 	return b
 }
 
-func resultFromWire(m *backplanev1.Result) Result {
-	r := Result{ID: sio.DispatchID(m.GetResult().GetDispatchId())}
-	switch o := m.GetResult().GetOutcome().(type) {
-	case *spanwirev1.Result_Ack:
-		r.Result = sio.Result{Outcome: sio.Answered, Ack: ackFromWire(o.Ack)}
-	case *spanwirev1.Result_Refusal:
-		r.Result = sio.Result{Outcome: sio.Refused, Message: o.Refusal.GetMessage(), Data: o.Refusal.GetData()}
-	case *spanwirev1.Result_Failure:
-		r.Result = sio.Result{Outcome: sio.Failed, Message: o.Failure.GetMessage()}
-	}
+func resultFromWire(m *backplanev1.Result) (r Result) {
+	r.ID, r.Result = contract.ResultFromProto(m.GetResult())
 	if m.GetAbandoned() {
 		r.Result.Outcome = sio.Abandoned
 	}
 	return r
-}
-
-func fromStrings[S ~string](s []string) []S {
-	if len(s) == 0 {
-		return nil
-	}
-	list := make([]S, len(s))
-	for i := range s {
-		list[i] = S(s[i])
-	}
-	return list
 }

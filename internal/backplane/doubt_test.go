@@ -69,7 +69,7 @@ func TestPublisher_Publish_Partial(t *testing.T) {
 func TestPublisher_Send_Kept(t *testing.T) {
 	p, b := newPublisher()
 	join := &Command{Command: &sio.Join{Target: sio.Target{Namespace: "/"}, Rooms: []sio.Room{"r"}}}
-	volatile := &Command{Command: &sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "e"}, Volatile: true}}
+	volatile := &Command{Command: &sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "e"}, EmitFlags: sio.EmitFlags{Volatile: true}}}
 	for i, step := range []struct {
 		body     Body
 		err      error

@@ -4,29 +4,23 @@ package backplane
 
 import (
 	backplanev1 "github.com/spanwire/spanwire/api/gen/spanwire/backplane/v1"
-	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 func queryToWire(r *QueryRequest) *backplanev1.QueryRequest {
-	m := &backplanev1.QueryRequest{Id: r.ID, TimeoutMs: toMilliseconds(r.Timeout)}
+	m := &backplanev1.QueryRequest{Id: r.ID, TimeoutMs: contract.MillisecondsToProto(r.Timeout)}
 	switch q := r.Query.(type) {
 	case *sio.FetchSockets:
 		m.Credentials = q.Credentials
-		m.Query = &backplanev1.QueryRequest_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{
-			Target: targetToWire(&q.Target), Limit: uint32(q.Limit),
-		}}
+		m.Query = &backplanev1.QueryRequest_FetchSockets{FetchSockets: contract.FetchSocketsToProto(q)}
 	case *sio.ListRooms:
 		m.Limit = uint32(q.Limit)
-		m.Query = &backplanev1.QueryRequest_ListRooms{ListRooms: &spanwirev1.ListRooms{
-			Namespace: string(q.Namespace), IncludeOwn: q.IncludeOwn, Local: q.Local,
-		}}
+		m.Query = &backplanev1.QueryRequest_ListRooms{ListRooms: contract.ListRoomsToProto(q)}
 	case *sio.SetData:
-		m.Query = &backplanev1.QueryRequest_SetData{SetData: &spanwirev1.SetData{
-			Namespace: string(q.Namespace), SocketId: string(q.Socket), Data: q.Data, IfVersion: q.IfVersion,
-		}}
+		m.Query = &backplanev1.QueryRequest_SetData{SetData: contract.SetDataToProto(q)}
 	case *sio.FindCall:
-		m.Query = &backplanev1.QueryRequest_FindCall{FindCall: &backplanev1.FindCall{Caller: utf8(q.Key.Caller), Key: utf8(q.Key.Key)}}
+		m.Query = &backplanev1.QueryRequest_FindCall{FindCall: &backplanev1.FindCall{Caller: contract.ValidText(q.Key.Caller), Key: contract.ValidText(q.Key.Key)}}
 	case *sio.Counted:
 		m.Query = &backplanev1.QueryRequest_Command{Command: commandToWire(q.Command)}
 	case *sio.RetireService:
@@ -45,14 +39,8 @@ func queryToWire(r *QueryRequest) *backplanev1.QueryRequest {
 
 func messageToWire(x *sio.Message) *backplanev1.Message {
 	m := &backplanev1.Message{
-		DispatchId: uint64(x.ID), Namespace: string(x.Namespace), Event: eventToWire(&x.Event), WantAcks: x.WantAcks,
-		Sender: addresseeToWire(x.Sender),
-	}
-	for _, s := range x.Services {
-		m.Services = append(m.Services, string(s))
-	}
-	for _, i := range x.Served {
-		m.Served = append(m.Served, string(i))
+		DispatchId: uint64(x.ID), Namespace: string(x.Namespace), Event: contract.EventToProto(&x.Event), WantAcks: x.WantAcks,
+		Sender: addresseeToWire(x.Sender), Services: contract.ToStrings(x.Services), Served: contract.ToStrings(x.Served),
 	}
 	return m
 }
@@ -84,14 +72,12 @@ func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 		Sockets: uint32(a.Found.Reached),
 	}
 	for i := range a.Found.Sockets {
-		m.Found = append(m.Found, socketToWire(&a.Found.Sockets[i]))
+		m.Found = append(m.Found, contract.SocketToProto(&a.Found.Sockets[i], contract.WithCredentials))
 	}
 	if len(a.Found.Calls) > 0 { // a replica knows one call of a key
 		m.Call = callToWire(&a.Found.Calls[0])
 	}
-	for _, r := range a.Found.Rooms {
-		m.Rooms = append(m.Rooms, &spanwirev1.RoomInfo{Name: string(r.Name), Sockets: uint32(r.Sockets)})
-	}
+	m.Rooms = contract.RoomsToProto(a.Found.Rooms)
 	if set := a.Found.Set; set != nil {
 		m.Set = &backplanev1.Data{Value: set.Value, Version: set.Version}
 	}
@@ -99,51 +85,26 @@ func queryAnswerToWire(a *QueryAnswer) *backplanev1.QueryAnswer {
 		m.Asked = append(m.Asked, addresseeToWire(x))
 	}
 	absenceToWire(m, &a.Found)
-	for i := range a.Acks {
-		x := &a.Acks[i]
-		m.Acks = append(m.Acks, &spanwirev1.InstanceAck{
-			Service: string(x.Service), InstanceId: string(x.Instance), Ack: ackToWire(&x.Ack),
-		})
-	}
+	m.Acks = contract.InstanceAcksToProto(a.Acks)
 	return m
 }
 
-func socketToWire(s *sio.SocketInfo) *spanwirev1.SocketInfo {
-	x := &spanwirev1.SocketInfo{
-		SocketId: string(s.ID), Rooms: toStrings(s.Rooms), Handshake: handshakeToWire(s.Handshake, s.Auth),
-		Data: s.Data.Value, DataVersion: s.Data.Version, Replica: string(s.Replica), Transport: s.Transport,
-	}
-	for _, w := range s.Waiting {
-		x.Waiting = append(x.Waiting, &spanwirev1.SocketWait{Service: string(w.Service), Events: uint32(w.Events), Unread: w.Unread})
-	}
-	return x
-}
-
-func waitingFromWire(list []*spanwirev1.SocketWait) (all []sio.Wait) {
-	for _, w := range list {
-		all = append(all, sio.Wait{Service: sio.ServiceName(w.GetService()), Events: int(w.GetEvents()), Unread: w.GetUnread()})
-	}
-	return all
-}
-
 func queryFromWire(m *backplanev1.QueryRequest) (*QueryRequest, error) {
-	r := &QueryRequest{ID: m.GetId(), Timeout: milliseconds(m.GetTimeoutMs())}
+	r := &QueryRequest{ID: m.GetId(), Timeout: contract.MillisecondsFromProto(m.GetTimeoutMs())}
 	switch q := m.GetQuery().(type) {
 	case *backplanev1.QueryRequest_FetchSockets:
-		t, err := targetFromWire(q.FetchSockets.GetTarget())
-		r.Query = &sio.FetchSockets{Target: t, Limit: int(q.FetchSockets.GetLimit()), Credentials: m.GetCredentials()}
+		fetch := contract.FetchSocketsFromProto(q.FetchSockets)
+		fetch.Credentials = m.GetCredentials()
+		r.Query = fetch
+		_, err := targeted(fetch, q.FetchSockets.GetTarget())
 		return r, err
 	case *backplanev1.QueryRequest_ListRooms:
-		r.Query = &sio.ListRooms{
-			Namespace: namespaceFromWire(q.ListRooms.GetNamespace()), IncludeOwn: q.ListRooms.GetIncludeOwn(), Local: q.ListRooms.GetLocal(),
-			Limit: int(m.GetLimit()),
-		}
+		list := contract.ListRoomsFromProto(q.ListRooms)
+		list.Limit = int(m.GetLimit())
+		r.Query = list
 		return r, nil
 	case *backplanev1.QueryRequest_SetData:
-		r.Query = &sio.SetData{
-			Namespace: namespaceFromWire(q.SetData.GetNamespace()), Socket: sio.SocketID(q.SetData.GetSocketId()), Data: q.SetData.GetData(),
-			IfVersion: q.SetData.GetIfVersion(),
-		}
+		r.Query = contract.SetDataFromProto(q.SetData)
 		return r, nil
 	case *backplanev1.QueryRequest_FindCall:
 		r.Query = &sio.FindCall{Key: sio.CallKey{Caller: q.FindCall.GetCaller(), Key: q.FindCall.GetKey()}}
@@ -176,14 +137,9 @@ func messageFromWire(m *backplanev1.Message) (*sio.Message, error) {
 		return nil, errGarbage
 	}
 	x := &sio.Message{
-		ID: sio.DispatchID(m.GetDispatchId()), Namespace: namespaceFromWire(m.GetNamespace()), Event: eventFromWire(m.GetEvent()),
+		ID: sio.DispatchID(m.GetDispatchId()), Namespace: contract.NamespaceFromProto(m.GetNamespace()), Event: contract.EventFromProto(m.GetEvent()),
 		WantAcks: m.GetWantAcks(), Sender: addresseeFromWire(m.GetSender()),
-	}
-	for _, s := range m.GetServices() {
-		x.Services = append(x.Services, sio.ServiceName(s))
-	}
-	for _, i := range m.GetServed() {
-		x.Served = append(x.Served, sio.InstanceID(i))
+		Services: contract.FromStrings[sio.ServiceName](m.GetServices()), Served: contract.FromStrings[sio.InstanceID](m.GetServed()),
 	}
 	return x, nil
 }
@@ -196,15 +152,9 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 	a := &QueryAnswer{ID: m.GetId(), Last: m.GetLast(), Refused: m.GetRefused()}
 	a.Found.Truncated, a.Found.Conflict, a.Found.Reached = m.GetTruncated(), m.GetConflict(), int(m.GetSockets())
 	for _, s := range m.GetFound() {
-		a.Found.Sockets = append(a.Found.Sockets, sio.SocketInfo{
-			ID: sio.SocketID(s.GetSocketId()), Rooms: fromStrings[sio.Room](s.GetRooms()), Handshake: handshakeFromWire(s.GetHandshake()),
-			Auth: s.GetHandshake().GetAuth(), Data: sio.Data{Value: s.GetData(), Version: s.GetDataVersion()},
-			Replica: sio.ReplicaID(s.GetReplica()), Waiting: waitingFromWire(s.GetWaiting()), Transport: s.GetTransport(),
-		})
+		a.Found.Sockets = append(a.Found.Sockets, contract.SocketFromProto(s))
 	}
-	for _, r := range m.GetRooms() {
-		a.Found.Rooms = append(a.Found.Rooms, sio.RoomInfo{Name: sio.Room(r.GetName()), Sockets: int(r.GetSockets())})
-	}
+	a.Found.Rooms = contract.RoomsFromProto(m.GetRooms())
 	if m.GetCall() != nil {
 		a.Found.Calls = []sio.Call{callFromWire(m.GetCall())}
 	}
@@ -215,11 +165,6 @@ func queryAnswerFromWire(m *backplanev1.QueryAnswer) *QueryAnswer {
 		a.Asked = append(a.Asked, addresseeFromWire(x))
 	}
 	absenceFromWire(&a.Found, m)
-	for _, x := range m.GetAcks() {
-		a.Acks = append(a.Acks, sio.InstanceAck{
-			Addressee: sio.Addressee{Service: sio.ServiceName(x.GetService()), Instance: sio.InstanceID(x.GetInstanceId())},
-			Ack:       ackFromWire(x.GetAck()),
-		})
-	}
+	a.Acks = contract.InstanceAcksFromProto(m.GetAcks())
 	return a
 }

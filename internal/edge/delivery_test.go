@@ -28,7 +28,7 @@ func TestSocket_DeliverNoCompress(t *testing.T) {
 			}
 			for _, plain := range []bool{false, true} {
 				w.hub.Emit(&sio.Emit{
-					Target: sio.Target{Namespace: "/"}, NoCompress: plain, Event: sio.Event{Name: "news", Args: []byte(`["` + strings.Repeat("x", 2000) + `"]`)},
+					Target: sio.Target{Namespace: "/"}, EmitFlags: sio.EmitFlags{NoCompress: plain}, Event: sio.Event{Name: "news", Args: []byte(`["` + strings.Repeat("x", 2000) + `"]`)},
 				})
 				synctest.Wait()
 				for _, path := range paths {

@@ -134,7 +134,7 @@ func (h *Hub) Restore(a *Absence, s Socket, offset string, maxBytes int) (missed
 	missed = make([]*Delivery, len(rest.found))
 	for i, e := range rest.found {
 		missed[i] = &Delivery{
-			Namespace: a.namespace, Event: &e.event, NoCompress: e.noCompress, Receivers: 1, Offset: h.offset(e.sequence),
+			Namespace: a.namespace, Event: &e.event, EmitFlags: e.flags, Receivers: 1, Offset: h.offset(e.sequence),
 		}
 	}
 	return missed, LossNone

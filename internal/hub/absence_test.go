@@ -404,7 +404,7 @@ func TestHub_VolatileOffsets(t *testing.T) {
 		args string
 		want bool
 	}{{``, true}, {`[ ]`, true}, {`["text"]`, true}, {`[1, "text" ]`, true}, {`[1]`, false}, {`["a",{}]`, false}, {`["a",[]]`, false}} {
-		h.Deliver(&sio.Emit{Target: sio.Target{Namespace: main}, Event: sio.Event{Name: "e", Args: []byte(c.args)}, Volatile: true})
+		h.Deliver(&sio.Emit{Target: sio.Target{Namespace: main}, Event: sio.Event{Name: "e", Args: []byte(c.args)}, EmitFlags: sio.EmitFlags{Volatile: true}})
 		if d := s.got[i]; (d.Offset != "") != c.want {
 			t.Errorf("%s: offset %q", c.args, d.Offset)
 		}

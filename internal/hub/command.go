@@ -196,7 +196,7 @@ func (h *Hub) receivers(t *sio.Target) (one Socket, all []Socket) {
 }
 
 func newDelivery(e *sio.Emit) *Delivery {
-	return &Delivery{Namespace: e.Target.Namespace, Event: &e.Event, Volatile: e.Volatile, NoCompress: e.NoCompress, tally: e.Tally}
+	return &Delivery{Namespace: e.Target.Namespace, Event: &e.Event, EmitFlags: e.EmitFlags, tally: e.Tally}
 }
 
 func (h *Hub) deliver(d *Delivery, one Socket, all []Socket) int {

@@ -14,13 +14,12 @@ const Kinds = 4
 // Delivery is one event on its way to local sockets. All receivers share it, and none may change
 // it. A socket may keep it for as long as it likes.
 type Delivery struct {
-	Namespace  sio.Namespace
-	Event      *sio.Event
-	Volatile   bool
-	NoCompress bool
-	WantsAck   bool
-	AckID      sio.AckID // with WantsAck: one id for all receivers, unique on this replica
-	Receivers  int       // how many sockets share it; a lone receiver need not keep its encoding
+	Namespace sio.Namespace
+	Event     *sio.Event
+	sio.EmitFlags
+	WantsAck  bool
+	AckID     sio.AckID // with WantsAck: one id for all receivers, unique on this replica
+	Receivers int       // how many sockets share it; a lone receiver need not keep its encoding
 	// Offset is told to browsers that may come back, in the event that Marked gives; empty when
 	// there is nothing to tell.
 	Offset string

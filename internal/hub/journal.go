@@ -47,13 +47,13 @@ func (h *Hub) newJournal() *journal {
 
 // entry is one event and for whom it was. It never changes.
 type entry struct {
-	sequence   uint64
-	at         time.Time
-	rooms      []sio.Room
-	except     []sio.Room
-	event      sio.Event
-	noCompress bool
-	size       int
+	sequence uint64
+	at       time.Time
+	rooms    []sio.Room
+	except   []sio.Room
+	event    sio.Event
+	flags    sio.EmitFlags
+	size     int
 }
 
 // entryOverhead is what an entry costs beside its event and its rooms, for the limit.
@@ -61,7 +61,7 @@ const entryOverhead = 256
 
 func newEntry(sequence uint64, e *sio.Emit) *entry {
 	n := &entry{
-		sequence: sequence, at: time.Now(), event: e.Event, noCompress: e.NoCompress,
+		sequence: sequence, at: time.Now(), event: e.Event, flags: e.EmitFlags,
 		rooms: append([]sio.Room(nil), e.Target.Rooms...), except: append([]sio.Room(nil), e.Target.Except...),
 	}
 	n.size = entryOverhead + e.Event.Size()

@@ -22,17 +22,23 @@ type Command interface {
 
 // Emit sends an event.
 type Emit struct {
-	Target     Target
-	Event      Event
-	Volatile   bool // drop it for a browser that cannot take it right now
-	NoCompress bool
-	Origin     Addressee // the instance that emits; known on its replica only
+	Target Target
+	Event  Event
+	EmitFlags
+	Origin Addressee // the instance that emits; known on its replica only
 	// Tally is told what becomes of the emit on the replica that carries it out; nil when nobody
 	// asks.
 	Tally *Tally
 	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked
 	// for anything.
 	CountOnly bool
+}
+
+// EmitFlags are the options of an emit that travel with it to each browser. They are one value, so
+// that a new one needs no change between the contract and the transport.
+type EmitFlags struct {
+	Volatile   bool // drop it for a browser that cannot take it right now
+	NoCompress bool // compression would gain nothing
 }
 
 // Join adds the target's sockets to rooms.

@@ -186,13 +186,13 @@ func (m *Emitter) observe(*Target, string, []any) {}
 // message gives the emit as a message of the generated code.
 func (c *command) message() *spanwirev1.Emit {
 	t := &c.target
-	return &spanwirev1.Emit{
+	m := &spanwirev1.Emit{
 		Target:       t.message(),
 		Event:        &spanwirev1.Event{Name: c.event, Args: c.payload.args.Bytes(), Attachments: c.payload.attachments},
-		Volatile:     t.volatile,
-		NoCompress:   t.noCompress,
 		WantAcks:     c.wantAcks,
 		WantCount:    c.wantCount,
 		AckTimeoutMs: uint32(c.timeoutMs()),
 	}
+	t.emitFlags.toProto(m)
+	return m
 }

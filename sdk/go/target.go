@@ -28,16 +28,15 @@ type executor interface {
 // Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and
 // used often.
 type Target struct {
-	via        executor
-	namespace  string
-	rooms      []string
-	except     []string
-	pattern    bool // namespace is one
-	local      bool
-	volatile   bool
-	noCompress bool
-	timeout    time.Duration // zero when none was named
-	key        string
+	via       executor
+	namespace string
+	rooms     []string
+	except    []string
+	pattern   bool // namespace is one
+	local     bool
+	emitFlags
+	timeout time.Duration // zero when none was named
+	key     string
 }
 
 // maxKey bounds the bytes of an idempotency key. Source: spanwire.v1.ExecuteRequest.

@@ -25,7 +25,7 @@ func testPayload(t *testing.T, args ...any) *payload {
 func TestWire_write(t *testing.T) {
 	p := testPayload(t, "text", []byte("binary"), []byte(""))
 	message := &spanwirev1.Ack{Args: p.args.Bytes(), Attachments: p.attachments}
-	target := Target{namespace: "/n", rooms: []string{"a", "b"}, except: []string{"c"}, local: true, pattern: true, volatile: true, noCompress: true}
+	target := Target{namespace: "/n", rooms: []string{"a", "b"}, except: []string{"c"}, local: true, pattern: true, emitFlags: emitFlags{volatile: true, noCompress: true}}
 	wire := &spanwirev1.Target{Namespace: "/n", Rooms: target.rooms, Except: target.except, Local: true, Pattern: true}
 	event := &spanwirev1.Event{Name: "e", Args: p.args.Bytes(), Attachments: p.attachments}
 	var buf []byte

@@ -138,8 +138,8 @@ func (c *command) layout() (l commandLayout) {
 	switch c.kind {
 	case commandEmit:
 		l.event = wire.OptionalSize(len(c.event)) + c.payload.size()
-		l.arm += wire.BytesSize(l.event)
-		for _, flag := range [...]bool{c.target.volatile, c.target.noCompress, c.wantAcks, c.wantCount} {
+		l.arm += wire.BytesSize(l.event) + c.target.emitFlags.size()
+		for _, flag := range [...]bool{c.wantAcks, c.wantCount} {
 			if flag {
 				l.arm += wire.BoolSize
 			}
@@ -187,8 +187,7 @@ func (c *command) append(b []byte, l *commandLayout) []byte {
 		b = wire.AppendHead(b, wire.EmitEvent, l.event)
 		b = wire.AppendOptional(b, wire.EventName, c.event)
 		b = c.payload.append(b, wire.EventArgs)
-		b = wire.AppendBool(b, wire.EmitVolatile, c.target.volatile)
-		b = wire.AppendBool(b, wire.EmitNoCompress, c.target.noCompress)
+		b = c.target.emitFlags.append(b)
 		b = wire.AppendBool(b, wire.EmitWantAcks, c.wantAcks)
 		if ms := c.timeoutMs(); ms > 0 {
 			b = wire.AppendNumber(b, wire.EmitAckTimeout, ms)
