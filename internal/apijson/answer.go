@@ -53,8 +53,8 @@ type Event struct {
 	Text string `json:"args_cut,omitempty"`
 }
 
-// Occurrence is one thing that happened.
-type Occurrence struct {
+// TraceEvent is one thing that happened.
+type TraceEvent struct {
 	Time       time.Time `json:"time"`
 	Kind       string    `json:"kind"`
 	Namespace  string    `json:"namespace,omitempty"`
@@ -143,9 +143,9 @@ func Rooms(list []*spanwirev1.RoomInfo) []Room {
 	return all
 }
 
-// OccurrenceOf translates what happened at the replica.
-func OccurrenceOf(o *spanwirev1.Occurrence, replica string) Occurrence {
-	x := Occurrence{
+// TraceEventFromProto translates what happened at the replica.
+func TraceEventFromProto(o *spanwirev1.Occurrence, replica string) TraceEvent {
+	x := TraceEvent{
 		Time: time.UnixMicro(o.GetTimeUs()).UTC(), Kind: Kind(o.GetKind()), Namespace: o.GetNamespace(), SocketID: o.GetSocketId(),
 		Rooms: o.GetRooms(), Service: o.GetService(), InstanceID: o.GetInstanceId(), DispatchID: o.GetDispatchId(), Detail: o.GetDetail(),
 		Missed: o.GetMissed(), Replica: replica,
@@ -161,7 +161,7 @@ func OccurrenceOf(o *spanwirev1.Occurrence, replica string) Occurrence {
 	return x
 }
 
-// Kind names a kind of occurrence: "connected".
+// Kind names a kind of traceEvent: "connected".
 func Kind(k spanwirev1.OccurrenceKind) string {
 	return strings.ToLower(strings.TrimPrefix(k.String(), "OCCURRENCE_KIND_"))
 }

@@ -25,9 +25,9 @@ func (in *Instance) answer(a *spanwirev1.Answer) {
 	}
 }
 
-// partsOf gives what is to be answered to the command. When no answer is wanted, a fault is told
-// and counted.
-func (in *Instance) partsOf(m *spanwirev1.Command, a *spanwirev1.Answer) [][]byte {
+// answerParts writes the answer to the command. When no answer is wanted, it reports and counts a
+// fault.
+func (in *Instance) answerParts(m *spanwirev1.Command, a *spanwirev1.Answer) [][]byte {
 	if m.GetId() == 0 {
 		in.conclude(m, a)
 		return nil

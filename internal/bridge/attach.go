@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,6 +17,8 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/api/wire"
+	"github.com/spanwire/spanwire/internal/commands"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -29,10 +30,10 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		s.metrics.Rejected.Inc()
 		return err
 	}
-	if err := callerIn(stream.Context()).MayRegister(reg.Service, reg.Namespaces); err != nil {
+	if err := callerFromContext(stream.Context()).MayRegister(reg.Service, reg.Namespaces); err != nil {
 		s.metrics.Unauthorized.Inc()
 		s.metrics.Rejected.Inc()
-		return grpcError(err)
+		return commands.GRPCError(err)
 	}
 	in := newInstance(s, stream, reg)
 	defer in.cancel()
@@ -44,7 +45,7 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 	// who may call may have changed since, and from now on CallersChanged sees this stream
 	if err := in.identify(); err != nil {
 		s.metrics.Rejected.Inc()
-		return grpcError(err)
+		return commands.GRPCError(err)
 	}
 	a, err := in.welcome()
 	if err != nil {
@@ -107,7 +108,7 @@ func (in *Instance) welcome() (*dispatch.Attachment, error) {
 	in.out.mu.Unlock()
 	a, err := in.server.dispatcher.Attach(in.register, in, dispatch.Local)
 	if err != nil {
-		return nil, grpcError(err)
+		return nil, commands.GRPCError(err)
 	}
 	o := &in.server.o
 	err = in.stream.SendMsg(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Welcome{Welcome: &spanwirev1.Welcome{
@@ -121,7 +122,7 @@ func (in *Instance) welcome() (*dispatch.Attachment, error) {
 		Topology:         in.server.topology(),
 		PublicUrl:        o.PublicURL,
 
-		RefusesSocketIdRooms: !o.AllowSocketIDRooms,
+		RefusesSocketIdRooms: !o.Commands.AllowSocketIDRooms,
 		ReplicaTimeoutMs:     uint32(max(o.ReplicaTimeout, 0).Milliseconds()),
 	}}})
 	if err != nil {
@@ -165,7 +166,7 @@ func (s *Server) awaitRegister(stream grpc.ServerStream) (*sio.Register, error) 
 	if m.GetRegister() == nil {
 		return nil, status.Error(codes.InvalidArgument, "the first frame must be register")
 	}
-	reg, err := registerOf(m.GetRegister())
+	reg, err := registerFromProto(m.GetRegister())
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -249,7 +250,7 @@ func (r reader) take(frame []byte) error {
 func (r reader) declare(data []byte) {
 	answer := new(spanwirev1.Registered)
 	if err := r.redeclare(data); err != nil {
-		answer.Fault = faultOf(err)
+		answer.Fault = commands.FaultFromError(err)
 		r.log.Warn("an instance declared what cannot be taken; nothing was changed", "error", err)
 	}
 	r.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Registered{Registered: answer}})
@@ -260,11 +261,11 @@ func (r reader) redeclare(data []byte) error {
 	if err := proto.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("registrations cannot be read: %w", err)
 	}
-	namespaces, err := registrationsOf("registrations", m.GetRegistrations())
+	namespaces, err := registrationsFromProto("registrations", m.GetRegistrations())
 	if err != nil {
 		return err
 	}
-	if err := r.asker.caller.Load().MayRegister(r.register.Service, namespaces); err != nil {
+	if err := r.caller.Identity().MayRegister(r.register.Service, namespaces); err != nil {
 		r.server.metrics.Unauthorized.Inc()
 		return err
 	}
@@ -340,10 +341,10 @@ func (r reader) resolve(data []byte) error {
 	if err != nil {
 		return err
 	}
-	depth := r.server.o.MaxDepth
+	depth := r.server.o.Commands.MaxDepth
 	switch result.Outcome {
 	case sio.Answered:
-		if result.Ack.Args, err = payload(result.Ack.Args, result.Ack.Attachments, depth); err != nil {
+		if result.Ack.Args, err = contract.CheckPayload(result.Ack.Args, result.Ack.Attachments, depth); err != nil {
 			r.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the ack of dispatch %d %v; it counts as a failure", id, err))
 			result = sio.Result{Outcome: sio.Failed, Message: "its ack " + err.Error()}
 		}
@@ -351,12 +352,12 @@ func (r reader) resolve(data []byte) error {
 		if len(result.Data) == 0 {
 			break
 		}
-		if result.Data, err = jsonValue(result.Data, depth); err != nil {
+		if result.Data, err = contract.CheckJSON(result.Data, depth); err != nil {
 			r.fault(spanwirev1.FaultCode_FAULT_CODE_INVALID, fmt.Sprintf("the refusal's data of dispatch %d %v; it was left out", id, err))
 			result.Data = nil
 		}
 	case sio.Failed:
-		result.Message = clip(result.Message, maxFailure)
+		result.Message = contract.Clip(result.Message, maxFailure)
 	}
 	if err := r.attachment.Resolve(id, result); err != nil {
 		r.unresolved(id, err)
@@ -368,7 +369,7 @@ func (r reader) resolve(data []byte) error {
 // its protocol: it was slow, which the dispatcher has logged and counted.
 func (r reader) unresolved(id sio.DispatchID, err error) {
 	if sio.CodeOf(err) != sio.CodeDeadline {
-		r.fault(faultOf(err).GetCode(), fmt.Sprintf("the result of dispatch %d was dropped: %v", id, err))
+		r.fault(commands.FaultFromError(err).GetCode(), fmt.Sprintf("the result of dispatch %d was dropped: %v", id, err))
 		return
 	}
 	r.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{
@@ -378,31 +379,3 @@ func (r reader) unresolved(id sio.DispatchID, err error) {
 
 // maxFailure bounds the text of a failure, which only goes to logs.
 const maxFailure = 2000
-
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
-}
-
-// grpcError is this door's table of codes.
-func grpcError(err error) error {
-	table := map[sio.Code]codes.Code{
-		sio.CodeInvalid:     codes.InvalidArgument,
-		sio.CodeTooLarge:    codes.ResourceExhausted,
-		sio.CodeNotFound:    codes.NotFound,
-		sio.CodeConflict:    codes.AlreadyExists,
-		sio.CodeUnavailable: codes.Unavailable,
-		sio.CodeDeadline:    codes.DeadlineExceeded,
-		sio.CodeClosed:      codes.Unavailable,
-
-		sio.CodeUnauthenticated: codes.Unauthenticated,
-		sio.CodeDenied:          codes.PermissionDenied,
-	}
-	code, ok := table[sio.CodeOf(err)]
-	if !ok {
-		code = codes.Internal
-	}
-	return status.Error(code, err.Error())
-}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/commands"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -196,7 +197,7 @@ func TestServer_Attach_registerTimeout(t *testing.T) {
 
 // Results and commands that make no sense are told, counted, and harm nobody.
 func TestServer_Attach_badActions(t *testing.T) {
-	h := newHouse(t, Options{MaxDepth: 5}, dispatch.Options{})
+	h := newHouse(t, Options{Commands: commands.Options{MaxDepth: 5}}, dispatch.Options{})
 	p := h.attach(nil)
 	b := h.connect("socket1")
 	fault := func(code spanwirev1.FaultCode, words string, actions ...*spanwirev1.Action) {

@@ -19,10 +19,10 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/auth"
+	"github.com/spanwire/spanwire/internal/commands"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/idempotency"
-	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 	"github.com/spanwire/spanwire/internal/trace"
@@ -49,10 +49,10 @@ type Options struct {
 	// Rejected is told of calls that were rejected, for who made them or for what they register.
 	// Nil tells nobody.
 	Rejected func(ctx context.Context, method string, err error)
+	// Commands bounds what one command may ask.
+	Commands commands.Options
 	// MaxFrame bounds one frame in bytes. Default 4 MiB.
 	MaxFrame int
-	// AckTimeout is how long an emit waits for acks when it names no time. Default 10 s.
-	AckTimeout time.Duration
 	// StallTimeout is how long an instance may leave its frame window full. Default 10 s.
 	StallTimeout time.Duration
 	// RegisterTimeout bounds the wait for the first frame. Default 10 s.
@@ -64,22 +64,12 @@ type Options struct {
 	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas.
 	// Default 1,024.
 	MaxAckWaits int
-	// QueryTimeout is how long a query waits for other replicas when it names no time. Default 5 s.
-	QueryTimeout time.Duration
-	// MaxQueryResults bounds the sockets or rooms in the answer to a query. Default 10,000.
-	MaxQueryResults int
-	// MaxSocketData bounds the data kept with one socket, in bytes. Default 64 KiB.
-	MaxSocketData int
 	// MaxAnswers bounds the bytes of answers that an instance leaves unread before its stream is
 	// ended. Default 16 MiB.
 	MaxAnswers int
 	// Keepalive is how long an instance or caller may be silent before it is asked whether it
 	// lives, and how long the answer may take. At least 1 s; default 5 s.
 	Keepalive time.Duration
-	// MaxDepth bounds the nesting of the JSON that services send. Default 512.
-	MaxDepth int
-	// AllowSocketIDRooms lets sockets join rooms that have the form of another socket's id.
-	AllowSocketIDRooms bool
 	// MaxStreams bounds the calls of one connection. Default 100.
 	MaxStreams int
 }
@@ -91,16 +81,12 @@ type Replica struct {
 }
 
 func (o Options) withDefaults() Options {
+	o.Commands = o.Commands.WithDefaults()
 	o.MaxFrame = cmp.Or(o.MaxFrame, 4<<20)
-	o.AckTimeout = cmp.Or(o.AckTimeout, 10*time.Second)
 	o.StallTimeout = cmp.Or(o.StallTimeout, 10*time.Second)
 	o.RegisterTimeout = cmp.Or(o.RegisterTimeout, 10*time.Second)
 	o.MaxAckWaits = cmp.Or(o.MaxAckWaits, 1024)
-	o.QueryTimeout = cmp.Or(o.QueryTimeout, 5*time.Second)
-	o.MaxQueryResults = cmp.Or(o.MaxQueryResults, 10_000)
-	o.MaxSocketData = cmp.Or(o.MaxSocketData, 64<<10)
 	o.MaxAnswers = cmp.Or(o.MaxAnswers, 16<<20)
-	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
 	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
 	o.Keepalive = cmp.Or(o.Keepalive, 5*time.Second)
 	if o.Board == nil {
@@ -122,7 +108,7 @@ func (o Options) withDefaults() Options {
 // its frames, and who may call.
 func (o Options) ServerOptions() []grpc.ServerOption {
 	o = o.withDefaults()
-	who := porter{o.Callers, o.Rejected}
+	who := authInterceptor{o.Callers, o.Rejected}
 	const window = 1 << 20 // bytes that a peer may send ahead
 	return []grpc.ServerOption{
 		grpc.ForceServerCodecV2(codec{}),
@@ -149,10 +135,9 @@ type Server struct {
 	o          Options
 	dispatcher *dispatch.Dispatcher
 	hub        *hub.Hub
+	commands   *commands.Executor
 	metrics    *metrics.Bridge
 	log        *slog.Logger
-
-	socketIDRooms loglimit.Limiter
 
 	// life ends with Drain: what is carried out for callers that may have left ends with it.
 	life context.Context
@@ -168,6 +153,7 @@ type Server struct {
 func New(o Options, d *dispatch.Dispatcher, h *hub.Hub, m *metrics.Bridge, log *slog.Logger) *Server {
 	s := &Server{o: o.withDefaults(), dispatcher: d, hub: h, metrics: m, log: log, instances: make(map[*Instance]struct{})}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.commands = commands.New(s.life, s.o.Commands, h, d, s.o.Calls, m, log)
 	return s
 }
 

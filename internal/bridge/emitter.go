@@ -5,10 +5,8 @@ package bridge
 import (
 	"context"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/commands"
 )
 
 // Emit implements spanwire.v1.EmitterService.
@@ -16,14 +14,14 @@ func (s *Server) Emit(ctx context.Context, m *spanwirev1.EmitRequest) (*spanwire
 	s.metrics.Emits.Inc()
 	a, replayed, err := s.execute(ctx, m.GetIdempotencyKey(), &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: m.GetEmit()}})
 	if err != nil {
-		return nil, grpcError(err)
+		return nil, commands.GRPCError(err)
 	}
 	// What did nothing has no other place than the status. A status would say nothing of what a
 	// partial delivery did, and callers, and proxies on their way, take UNAVAILABLE for a call that
 	// may be made again.
 	partial := a.GetFault()
 	if code := partial.GetCode(); partial != nil && code != spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE && len(a.GetSilentReplicas()) == 0 {
-		return nil, status.Error(codeOf(code), partial.GetMessage())
+		return nil, commands.GRPCErrorFromFault(partial)
 	}
 	return &spanwirev1.EmitResponse{
 		Sockets: a.GetSockets(), Acks: a.GetAcks(), Missing: a.GetMissing(), SilentReplicas: a.GetSilentReplicas(),
@@ -36,38 +34,12 @@ func (s *Server) Execute(ctx context.Context, m *spanwirev1.ExecuteRequest) (*sp
 	s.metrics.Emits.Inc()
 	a, replayed, err := s.execute(ctx, m.GetIdempotencyKey(), m.GetCommand())
 	if err != nil {
-		return nil, grpcError(err)
+		return nil, commands.GRPCError(err)
 	}
 	return &spanwirev1.ExecuteResponse{Answer: a, Replayed: replayed}, nil
 }
 
-// execute carries out a command of somebody without a stream, who has asked for no credentials;
-// under an idempotency key, once. An error means that the command makes no sense, or that it could
-// not be waited for.
+// execute carries out a command of a caller without a stream, which has asked for no credentials.
 func (s *Server) execute(ctx context.Context, key string, m *spanwirev1.Command) (a *spanwirev1.Answer, replayed bool, err error) {
-	o, err := s.orderOf(m, s.askerIn(ctx))
-	switch {
-	case err != nil:
-		return nil, false, err
-	case key == "":
-		return s.carryOut(ctx, &o), false, nil
-	}
-	return s.keyed(ctx, key, m, &o)
-}
-
-// codeOf is the status for a fault that has no other place.
-func codeOf(f spanwirev1.FaultCode) codes.Code {
-	switch f {
-	case spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE:
-		return codes.Unavailable
-	case spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE:
-		return codes.ResourceExhausted
-	case spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND:
-		return codes.NotFound
-	case spanwirev1.FaultCode_FAULT_CODE_CONFLICT:
-		return codes.AlreadyExists
-	case spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED:
-		return codes.PermissionDenied
-	}
-	return codes.InvalidArgument
+	return s.commands.Execute(ctx, key, m, commands.NewCaller(callerFromContext(ctx)))
 }

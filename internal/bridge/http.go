@@ -24,13 +24,13 @@ type HTTPOptions struct {
 
 // HTTP makes the handler that offers EmitterService by HTTP and JSON under httpapi.Prefix.
 func (s *Server) HTTP(o HTTPOptions) http.Handler {
-	who := porter{s.o.Callers, s.o.Rejected}
+	who := authInterceptor{s.o.Callers, s.o.Rejected}
 	x := httpapi.Options{
 		Emitter: s, Open: !who.callers.Asked(), Host: o.Host, MaxBody: o.MaxBody, BodyTimeout: o.BodyTimeout,
 		Authenticate: func(r *http.Request) (context.Context, error) {
 			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			ctx, err := who.admitAs(r.Context(), credential{token, r.TLS})
-			who.tell(r.Context(), r.Method+" "+r.URL.Path, err)
+			ctx, err := who.authenticateAs(r.Context(), credential{token, r.TLS})
+			who.report(r.Context(), r.Method+" "+r.URL.Path, err)
 			return ctx, err
 		},
 	}

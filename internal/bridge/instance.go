@@ -17,6 +17,7 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/api/wire"
+	"github.com/spanwire/spanwire/internal/commands"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -29,7 +30,7 @@ type Instance struct {
 	stream   grpc.ServerStream
 	register *sio.Register
 	log      *slog.Logger
-	asker    asker
+	caller   commands.Caller
 	declared atomic.Pointer[[]sio.Registration] // what it may handle
 	ackWaits chan struct{}                      // one for each command whose answer takes a while
 	// ends with the stream, or when it is about to end: this type is the stream's life
@@ -48,26 +49,26 @@ type Instance struct {
 	stallMu sync.Mutex // guards the timer
 	stall   *time.Timer
 
-	odd      loglimit.Limiter
-	partials loglimit.Limiter
+	violations loglimit.Limiter
+	partials   loglimit.Limiter
 }
 
-// oddLinesPerSecond keeps the log readable when an instance does many odd things.
-const oddLinesPerSecond = 5
+// violationLinesPerSecond keeps the log readable when an instance violates the protocol often.
+const violationLinesPerSecond = 5
 
 func newInstance(s *Server, stream grpc.ServerStream, reg *sio.Register) *Instance {
 	in := &Instance{
 		server: s, stream: stream, register: reg,
-		log:      s.log.With("service", reg.Service, "instance", reg.Instance),
-		asker:    asker{credentials: reg.Credentials, sender: sio.Addressee{Service: reg.Service, Instance: reg.Instance}},
-		ackWaits: make(chan struct{}, s.o.MaxAckWaits),
-		out:      outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
-		ended:    make(chan struct{}),
-		odd:      loglimit.Limiter{PerSecond: oddLinesPerSecond},
-		partials: loglimit.Limiter{PerSecond: 1},
+		log:        s.log.With("service", reg.Service, "instance", reg.Instance),
+		ackWaits:   make(chan struct{}, s.o.MaxAckWaits),
+		out:        outbox{maxItem: s.o.MaxFrame - batchOverhead, maxAnswers: s.o.MaxAnswers},
+		ended:      make(chan struct{}),
+		violations: loglimit.Limiter{PerSecond: violationLinesPerSecond},
+		partials:   loglimit.Limiter{PerSecond: 1},
 	}
 	in.declared.Store(&reg.Namespaces)
-	in.asker.caller.Store(callerIn(stream.Context()))
+	in.caller.Credentials, in.caller.Sender = reg.Credentials, sio.Addressee{Service: reg.Service, Instance: reg.Instance}
+	in.caller.Identify(callerFromContext(stream.Context()))
 	in.ctx, in.cancel = context.WithCancel(stream.Context())
 	return in
 }
@@ -122,17 +123,17 @@ func (in *Instance) notice(m *spanwirev1.AttachResponse) {
 
 // fault tells the instance about something that no answer can carry.
 func (in *Instance) fault(code spanwirev1.FaultCode, message string) {
-	in.tellFault(&spanwirev1.Fault{Code: code, Message: message})
+	in.reportFault(&spanwirev1.Fault{Code: code, Message: message})
 }
 
-func (in *Instance) tellFault(f *spanwirev1.Fault) {
+func (in *Instance) reportFault(f *spanwirev1.Fault) {
 	in.server.metrics.Violations.Inc()
-	if ok, missed := in.odd.Allow(); ok {
-		args := []any{"code", f.GetCode().String(), "message", f.GetMessage(), "lines_left_out", missed}
+	if ok, suppressed := in.violations.Allow(); ok {
+		args := []any{"status", faultName(f.GetCode()), "reason", f.GetMessage(), "suppressed", suppressed}
 		if f.GetBytes() > 0 {
 			args = append(args, "event", f.GetEvent(), "namespace", f.GetNamespace(), "bytes", f.GetBytes())
 		}
-		in.log.Warn("an instance did something odd", args...)
+		in.log.Warn("protocol violation by handler instance", args...)
 	}
 	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: f}})
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/commands"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -83,7 +84,7 @@ func TestServer_FetchSockets(t *testing.T) {
 
 // A limit is kept and told; what makes no sense is a fault.
 func TestServer_FetchSockets_limit(t *testing.T) {
-	h := newHouse(t, Options{MaxQueryResults: 3}, dispatch.Options{})
+	h := newHouse(t, Options{Commands: commands.Options{MaxQueryResults: 3}}, dispatch.Options{})
 	p := h.attach(nil)
 	for i := range 5 {
 		h.connect(sio.SocketID(fmt.Sprint("socket", i)))
@@ -157,7 +158,7 @@ func TestServer_ListRooms(t *testing.T) {
 // Data is kept under a version: who knows an older one is told the present, and a socket that is
 // gone is not found.
 func TestServer_SetData(t *testing.T) {
-	h := newHouse(t, Options{MaxSocketData: 20}, dispatch.Options{})
+	h := newHouse(t, Options{Commands: commands.Options{MaxSocketData: 20}}, dispatch.Options{})
 	p := h.attach(nil)
 	b := h.connect("socket1")
 	for i, tc := range []struct {

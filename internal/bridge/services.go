@@ -13,15 +13,17 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/auth"
+	"github.com/spanwire/spanwire/internal/commands"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // ListServices implements spanwire.v1.EmitterService.
 func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesRequest) (*spanwirev1.ListServicesResponse, error) {
-	if err := callerIn(ctx).Everywhere(auth.Query); err != nil {
+	if err := callerFromContext(ctx).Everywhere(auth.Query); err != nil {
 		s.metrics.Unauthorized.Inc()
-		return nil, grpcError(err)
+		return nil, commands.GRPCError(err)
 	}
 	elsewhere := s.o.Whereabouts()
 	r := &spanwirev1.ListServicesResponse{Replica: string(s.o.Replica), Topology: s.topology()}
@@ -31,9 +33,7 @@ func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesReq
 		if !v.Absent.IsZero() {
 			service.AbsentSinceMs = v.Absent.UnixMilli()
 		}
-		for i := range v.Declared {
-			service.Registrations = append(service.Registrations, registrationInfo(&v.Declared[i]))
-		}
+		service.Registrations = contract.RegistrationsToProto(v.Declared)
 		for i := range v.Instances {
 			x := &v.Instances[i]
 			service.Instances = append(service.Instances, s.instanceInfo(x, elsewhere[x.Register.Instance]))
@@ -53,7 +53,7 @@ func (s *Server) addAbsent(ctx context.Context, r *spanwirev1.ListServicesRespon
 	ctx, cancel := context.WithTimeout(ctx, absentTimeout)
 	defer cancel()
 	all, silent := s.dispatcher.AbsentElsewhere(ctx)
-	r.SilentReplicas = stringsOf(silent)
+	r.SilentReplicas = contract.ToStrings(silent)
 	for _, x := range all {
 		i := slices.IndexFunc(r.GetServices(), func(known *spanwirev1.ServiceInfo) bool { return known.GetService() == string(x.Service) })
 		if i < 0 {
@@ -71,30 +71,30 @@ func (s *Server) RetireService(ctx context.Context, m *spanwirev1.RetireServiceR
 	if name == "" {
 		return nil, status.Error(codes.InvalidArgument, "retire: it names no service")
 	}
-	caller := callerIn(ctx)
+	caller := callerFromContext(ctx)
 	if err := caller.MayRetire(name); err != nil {
 		s.metrics.Unauthorized.Inc()
-		return nil, grpcError(err)
+		return nil, commands.GRPCError(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.o.QueryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.o.Commands.QueryTimeout)
 	defer cancel()
 	r, silent, err := s.dispatcher.RetireEverywhere(ctx, name)
 	switch {
 	case sio.CodeOf(err) == sio.CodeConflict:
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	case err != nil:
-		return nil, grpcError(err)
+		return nil, commands.GRPCError(err)
 	}
 	s.log.Info("service retired in the cluster by a call", "service", name, "caller", caller.Name(), "count", r.Connects, "dropped", r.Dropped,
-		"peer", strings.Join(stringsOf(silent), ", "))
+		"peer", strings.Join(contract.ToStrings(silent), ", "))
 	return &spanwirev1.RetireServiceResponse{
-		Connects: uint32(r.Connects), Dropped: uint32(r.Dropped), SilentReplicas: stringsOf(silent),
+		Connects: uint32(r.Connects), Dropped: uint32(r.Dropped), SilentReplicas: contract.ToStrings(silent),
 	}, nil
 }
 
 // retireElsewhere tells the other replicas that a service has left with the instance.
 func (s *Server) retireElsewhere(in *Instance) {
-	ctx, cancel := context.WithTimeout(s.life, s.o.QueryTimeout)
+	ctx, cancel := context.WithTimeout(s.life, s.o.Commands.QueryTimeout)
 	finish := s.dispatcher.RetireElsewhere(ctx, in.register.Service, in.register.Instance)
 	s.running.Add(1)
 	go func() { // ends when the others have answered, after the timeout, or with the replica
@@ -105,7 +105,7 @@ func (s *Server) retireElsewhere(in *Instance) {
 }
 
 func (s *Server) instanceInfo(x *dispatch.InstanceSurvey, elsewhere []sio.ReplicaID) *spanwirev1.InstanceInfo {
-	replicas := stringsOf(elsewhere)
+	replicas := contract.ToStrings(elsewhere)
 	if x.Distance == dispatch.Local {
 		replicas = append(replicas, string(s.o.Replica))
 	}
@@ -114,13 +114,5 @@ func (s *Server) instanceInfo(x *dispatch.InstanceSurvey, elsewhere []sio.Replic
 		InstanceId: string(x.Register.Instance), Sdk: strings.TrimSpace(x.Register.SDKName + " " + x.Register.SDKVersion), Replicas: replicas,
 		Window: uint32(x.Window), Open: uint32(x.Open), Sockets: uint32(x.Sockets), WaitingSockets: uint32(x.Waiting), Draining: x.Draining,
 		WaitingEvents: uint32(x.Queued), UnreadSockets: uint32(x.Unread),
-	}
-}
-
-func registrationInfo(r *sio.Registration) *spanwirev1.Registration {
-	return &spanwirev1.Registration{
-		Namespace: string(r.Namespace), Pattern: r.Pattern, Events: r.Events, CatchAll: r.CatchAll, Connect: r.Connect,
-		ConnectOrder: uint32(r.ConnectOrder), ConnectAdvisory: r.Advisory, Disconnect: r.Disconnect, RoomEvents: r.RoomEvents, Messages: r.Messages,
-		ConcurrentEvents: r.Concurrent,
 	}
 }

@@ -12,18 +12,20 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/auth"
+	"github.com/spanwire/spanwire/internal/commands"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/sio"
 	"github.com/spanwire/spanwire/internal/trace"
 )
 
-// mostOccurrences bounds those in one response: each has some KiB at most.
-const mostOccurrences = 64
+// maxTraceEvents bounds those in one response: each has some KiB at most.
+const maxTraceEvents = 64
 
 // Tail implements spanwire.v1.EmitterService.
 func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServer[spanwirev1.TailResponse]) error {
 	if ns := m.GetNamespace(); ns != "" {
-		if err := checkNamespace("tail", sio.Namespace(ns)); err != nil {
-			return grpcError(err)
+		if err := contract.CheckNamespace("tail", sio.Namespace(ns)); err != nil {
+			return commands.GRPCError(err)
 		}
 	}
 	if err := s.mayFollow(stream.Context(), sio.Namespace(m.GetNamespace())); err != nil {
@@ -34,7 +36,7 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 		Namespace: sio.Namespace(m.GetNamespace()), Socket: sio.SocketID(m.GetSocketId()), Room: room, Service: sio.ServiceName(m.GetService()),
 	})
 	if err != nil {
-		return grpcError(err)
+		return commands.GRPCError(err)
 	}
 	defer follower.Close()
 	if err := stream.Send(&spanwirev1.TailResponse{}); err != nil {
@@ -56,7 +58,7 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 		if err := s.mayFollow(ctx, sio.Namespace(m.GetNamespace())); err != nil {
 			return err
 		}
-		for part := range slices.Chunk(entries, mostOccurrences) {
+		for part := range slices.Chunk(entries, maxTraceEvents) {
 			if err := stream.Send(tailResponse(part)); err != nil {
 				return err
 			}
@@ -67,18 +69,18 @@ func (s *Server) Tail(m *spanwirev1.TailRequest, stream grpc.ServerStreamingServ
 // mayFollow tells whether the caller may see what happens, by what is said of it now. The error is
 // a status.
 func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
-	ctx, err := porter{callers: s.o.Callers}.again(ctx)
+	ctx, err := authInterceptor{callers: s.o.Callers}.reauthenticate(ctx)
 	if err != nil {
 		return err
 	}
 	if ns == "" {
-		err = callerIn(ctx).Everywhere(auth.Query)
+		err = callerFromContext(ctx).Everywhere(auth.Query)
 	} else {
-		err = callerIn(ctx).May(auth.Query, ns, false)
+		err = callerFromContext(ctx).May(auth.Query, ns, false)
 	}
 	if err != nil {
 		s.metrics.Unauthorized.Inc()
-		return grpcError(err)
+		return commands.GRPCError(err)
 	}
 	return nil
 }
@@ -103,15 +105,8 @@ func tailResponse(entries []trace.Entry) *spanwirev1.TailResponse {
 	r := &spanwirev1.TailResponse{Occurrences: make([]*spanwirev1.Occurrence, len(entries))}
 	for i := range entries {
 		e := &entries[i]
-		o := &spanwirev1.Occurrence{
-			TimeUs: e.Time.UnixMicro(), Kind: spanwirev1.OccurrenceKind(e.Kind), Namespace: string(e.Namespace), SocketId: string(e.Socket),
-			Rooms: stringsOf(e.Rooms), Service: string(e.Service), InstanceId: string(e.Instance), DispatchId: uint64(e.Dispatch),
-			Detail: e.Detail, Missed: e.Missed,
-		}
-		if e.Event.Name != "" || len(e.Event.Args) > 0 {
-			o.Event = &spanwirev1.Event{Name: e.Event.Name, Args: e.Event.Args, Attachments: e.Event.Attachments}
-		}
-		r.Occurrences[i] = o
+		r.Occurrences[i] = contract.TraceEventToProto(&e.TraceEvent, e.Time)
+		r.Occurrences[i].Missed = e.Missed
 	}
 	return r
 }

@@ -64,7 +64,7 @@ func TestServer_Tail_callers(t *testing.T) {
 		t.Fatal(err)
 	}
 	happened := func(name string) {
-		board.Happened(&sio.Occurrence{Kind: sio.Emitted, Namespace: "/n", Event: sio.Event{Name: name}, Reaches: func(sio.SocketID) bool { return false }})
+		board.Happened(&sio.TraceEvent{Kind: sio.Emitted, Namespace: "/n", Event: sio.Event{Name: name}, Reaches: func(sio.SocketID) bool { return false }})
 	}
 	happened("before")
 	if m, err := stream.Recv(); err != nil || m.GetOccurrences()[0].GetEvent().GetName() != "before" {
@@ -80,14 +80,14 @@ func TestServer_Tail_callers(t *testing.T) {
 	}
 }
 
-// What is missed before an occurrence that is left out is told with the next that is not.
+// What is missed before an traceEvent that is left out is told with the next that is not.
 func TestServer_inRoom(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	h.hub.Add("/", &browser{id: "in"})
 	h.hub.Apply(&sio.Join{Target: sio.Target{Namespace: "/"}, Rooms: []sio.Room{"r"}})
 	h.hub.Add("/", &browser{id: "out"})
 	entry := func(id sio.SocketID, missed uint64) trace.Entry {
-		return trace.Entry{Occurrence: sio.Occurrence{Namespace: "/", Socket: id}, Missed: missed, Uncertain: true}
+		return trace.Entry{TraceEvent: sio.TraceEvent{Namespace: "/", Socket: id}, Missed: missed, Uncertain: true}
 	}
 	kept, missed := h.server.inRoom([]trace.Entry{entry("out", 2), entry("in", 1), entry("in", 0), entry("gone", 4)}, "r", 1)
 	if len(kept) != 2 || kept[0].Missed != 4 || kept[1].Missed != 0 || missed != 4 {

@@ -3,13 +3,12 @@
 package bridge
 
 import (
-	"strings"
-
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/api/wire"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -147,31 +146,12 @@ func appendFrameAck(b []byte, answered uint64) []byte {
 // asked for them. Browsers write what they like into headers, and protobuf takes only UTF-8, so
 // anything else is replaced.
 func introduction(i dispatch.Introduction, credentials bool) []byte {
-	m := handshakeOf(i.Handshake, i.Auth, credentials)
-	data, err := proto.Marshal(&spanwirev1.Introduction{Handshake: m, Data: i.Data.Value, DataVersion: i.Data.Version})
+	data, err := proto.Marshal(contract.IntroductionToProto(i.Handshake, i.Auth, i.Data, contract.Credentials(credentials)))
 	if err != nil { // impossible, since all text is UTF-8; an empty introduction still introduces
 		return []byte{}
 	}
 	return data
 }
-
-func handshakeOf(h *sio.Handshake, auth []byte, credentials bool) *spanwirev1.Handshake {
-	m := &spanwirev1.Handshake{Auth: auth}
-	if h != nil {
-		m.Url, m.Address, m.Method, m.Host = text(h.URL), text(h.Address), text(h.Method), text(h.Host)
-		m.Secure, m.CrossDomain, m.IssuedMs = h.Secure, h.CrossDomain, h.IssuedMs
-		m.Transport, m.EngineProtocol = h.Transport, uint32(h.EngineProtocol)
-		for _, x := range h.Headers {
-			if !credentials && x.Secret() {
-				continue
-			}
-			m.Headers = append(m.Headers, &spanwirev1.Header{Name: text(x.Name), Value: text(x.Value)})
-		}
-	}
-	return m
-}
-
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // readResult reads a Result. Its bytes are those of the frame.
 func readResult(b []byte) (id sio.DispatchID, r sio.Result, err error) {

@@ -10,6 +10,7 @@ import (
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/api/wire"
+	"github.com/spanwire/spanwire/internal/contract"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -69,7 +70,7 @@ func generated(d *dispatch.Dispatch) *spanwirev1.Dispatch {
 	case dispatch.Connect:
 		m.Kind = &spanwirev1.Dispatch_Connect{Connect: &spanwirev1.Connect{Recovered: d.Socket.Introduction().Recovered}}
 	case dispatch.Disconnected:
-		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{Reason: string(d.Reason), Rooms: stringsOf(d.Rooms)}}
+		m.Kind = &spanwirev1.Dispatch_Disconnected{Disconnected: &spanwirev1.Disconnected{Reason: string(d.Reason), Rooms: contract.ToStrings(d.Rooms)}}
 	case dispatch.Message:
 		m.Kind = &spanwirev1.Dispatch_Message{Message: &spanwirev1.Message{
 			Event:   &spanwirev1.Event{Name: d.Event.Name, Args: d.Event.Args, Attachments: d.Event.Attachments},

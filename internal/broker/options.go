@@ -9,6 +9,7 @@ import (
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/bridge"
+	"github.com/spanwire/spanwire/internal/commands"
 	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge"
@@ -192,19 +193,17 @@ func (b *Broker) bridgeOptions() bridge.Options {
 		PublicURL:   scheme(b.secured.http) + b.HTTPAddress(),
 		MaxFrame:    c.MaxFrame,
 
-		AllowSocketIDRooms: c.AllowSocketIDRooms,
+		Commands: commands.Options{
+			AckTimeout: c.AckTimeout, QueryTimeout: c.QueryTimeout, MaxQueryResults: c.MaxQueryResults, MaxSocketData: c.MaxSocketData,
+			MaxDepth: b.config.Socket.MaxJSONDepth, AllowSocketIDRooms: c.AllowSocketIDRooms,
+		},
 
-		AckTimeout:      c.AckTimeout,
 		StallTimeout:    c.StallTimeout,
 		RegisterTimeout: c.RegisterTimeout,
 		HandlerTimeout:  c.HandlerTimeout,
 		ReplicaTimeout:  b.config.Cluster.ReplicaTimeout,
 		MaxAckWaits:     c.MaxAckWaits,
-		QueryTimeout:    c.QueryTimeout,
-		MaxQueryResults: c.MaxQueryResults,
-		MaxSocketData:   c.MaxSocketData,
 		MaxAnswers:      c.MaxAnswers,
-		MaxDepth:        b.config.Socket.MaxJSONDepth,
 		MaxStreams:      c.MaxStreams,
 		Callers:         b.callers,
 		Keepalive:       c.Keepalive,

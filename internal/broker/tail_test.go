@@ -177,7 +177,7 @@ func TestTail(t *testing.T) {
 	want(t, "the room at last", room(3), append([]string{"emitted seen chat: 1 socket"}, last...)...)
 }
 
-// Tails are bounded; by HTTP each occurrence is a line; and a replica that stops ends them.
+// Tails are bounded; by HTTP each traceEvent is a line; and a replica that stops ends them.
 func TestTail_HTTP(t *testing.T) {
 	c := brokertest.Config(func(c *config.Config) { c.Services.MaxTails = 1 })
 	b, err := broker.Start(c, quiet())

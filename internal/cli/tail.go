@@ -21,7 +21,7 @@ import (
 
 const tailUsage = `broker tail [flags] follows what happens to sockets, live, at all replicas of a cluster.
 
-Each occurrence is a line: when, what, the namespace, the socket or the rooms, the service and the instance, the event with its arguments, and an
+Each traceEvent is a line: when, what, the namespace, the socket or the rooms, the service and the instance, the event with its arguments, and an
 explanation. What fits all of --namespace, --socket, --room and --service is followed; without any, everything. With --json each is a
 JSON object. It goes on until it is interrupted (exit code 130). Replicas that come are followed too, and those that go are looked for
 again; by a caller that may not see the replicas, only those of --address are. What happens faster than it can be read is left out, and
@@ -54,7 +54,7 @@ func (t *terminal) tail(args []string) int {
 	flags.StringVar(&f.filter.SocketId, "socket", "", "only what happens to the socket with the id")
 	flags.StringVar(&f.filter.Room, "room", "", "only what is emitted to the room, and what happens to its sockets")
 	flags.StringVar(&f.filter.Service, "service", "", "only what the service is handed, and what it resolves and emits")
-	flags.BoolVar(&f.asJSON, "json", false, "print a JSON object for each occurrence, on a line of its own")
+	flags.BoolVar(&f.asJSON, "json", false, "print a JSON object for each traceEvent, on a line of its own")
 	if code, ok := t.parseAlone(flags, tailUsage, args); !ok {
 		return code
 	}
@@ -191,7 +191,7 @@ func (f *following) stream(ctx context.Context, replica, address string) error {
 			f.say("following replica %s at %s", replica, address)
 		}
 		for _, o := range m.GetOccurrences() {
-			if err := f.show(apijson.OccurrenceOf(o, replica)); err != nil {
+			if err := f.show(apijson.TraceEventFromProto(o, replica)); err != nil {
 				f.cancel(err) // nobody reads any more
 				return err
 			}
@@ -200,7 +200,7 @@ func (f *following) stream(ctx context.Context, replica, address string) error {
 	return err
 }
 
-func (f *following) show(o apijson.Occurrence) error {
+func (f *following) show(o apijson.TraceEvent) error {
 	f.printing.Lock()
 	defer f.printing.Unlock()
 	if f.asJSON {
@@ -210,8 +210,8 @@ func (f *following) show(o apijson.Occurrence) error {
 	return err
 }
 
-// lineOf writes an occurrence for people.
-func lineOf(o *apijson.Occurrence) string {
+// lineOf writes an traceEvent for people.
+func lineOf(o *apijson.TraceEvent) string {
 	parts := []string{o.Time.Local().Format("15:04:05.000"), fmt.Sprintf("%-12s", o.Kind), harmless(o.Namespace)}
 	if o.SocketID != "" {
 		parts = append(parts, harmless(o.SocketID))

@@ -202,7 +202,7 @@ func (s *Services) settings() []Setting {
 		{Name: "max-query-results", value: number(&s.MaxQueryResults), Doc: "Most sockets or rooms in the answer to one query. An answer that " +
 			"leaves some out says so."},
 		{Name: "max-tails", value: number(&s.MaxTails), Doc: "Most callers that follow what happens (`broker tail`) at a time."},
-		{Name: "tail-backlog", value: number(&s.TailBacklog), Doc: "Most occurrences that wait for one caller that follows; beyond, it misses " +
+		{Name: "tail-backlog", value: number(&s.TailBacklog), Doc: "Most trace events that wait for one caller that follows; beyond, it misses " +
 			"some, which are counted."},
 		{Name: "max-call-body", value: size(&s.MaxCallBody), Doc: "Most bytes in the body of a call to the HTTP API at operator-address."},
 		{Name: "idempotency-window", value: duration(&s.IdempotencyWindow), Doc: "How long the idempotency key of a call is remembered with its " +

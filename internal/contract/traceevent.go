@@ -10,7 +10,7 @@ import (
 )
 
 // TraceEventToProto writes one step of what happened. The numbers of its kinds are the contract's.
-func TraceEventToProto(e *sio.Occurrence, at time.Time) *spanwirev1.Occurrence {
+func TraceEventToProto(e *sio.TraceEvent, at time.Time) *spanwirev1.Occurrence {
 	m := &spanwirev1.Occurrence{
 		TimeUs: at.UnixMicro(), Kind: spanwirev1.OccurrenceKind(e.Kind), Namespace: string(e.Namespace), SocketId: string(e.Socket),
 		Rooms: ToStrings(e.Rooms), Service: string(e.Service), InstanceId: string(e.Instance), DispatchId: uint64(e.Dispatch),

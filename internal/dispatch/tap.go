@@ -14,7 +14,7 @@ type Tap interface {
 	// Following tells whether anybody listens. Only then Happened is called.
 	Following() bool
 	// Happened tells one thing. It keeps nothing of o.
-	Happened(o *sio.Occurrence)
+	Happened(o *sio.TraceEvent)
 }
 
 // listened tells whether the dispatch is told of here: what another replica forwarded, that tells.
@@ -26,7 +26,7 @@ func (d *Dispatcher) listened(dp *Dispatch) bool {
 // noteUnhandled tells that no service registered for the event of a socket.
 func (b *Binding) noteUnhandled(ev *sio.Event) {
 	if t := b.d.options.Tap; t != nil && t.Following() {
-		t.Happened(&sio.Occurrence{Kind: sio.Unhandled, Namespace: b.socket.Namespace(), Socket: b.socket.ID(), Event: *ev,
+		t.Happened(&sio.TraceEvent{Kind: sio.Unhandled, Namespace: b.socket.Namespace(), Socket: b.socket.ID(), Event: *ev,
 			Detail: "no service registered for the event"})
 	}
 }
@@ -43,7 +43,7 @@ func (a *Attachment) noteResult(dp *Dispatch, r *sio.Result) {
 	if !a.d.listened(dp) {
 		return
 	}
-	o := a.occurrence(sio.Resolved, dp)
+	o := a.traceEvent(sio.Resolved, dp)
 	o.Event.Args, o.Event.Attachments = nil, nil
 	switch r.Outcome {
 	case sio.Answered:
@@ -65,28 +65,28 @@ func (d *Dispatcher) noteDrop(a *Attachment, dp *Dispatch, why string) {
 	case a != nil:
 		a.note(sio.Dropped, dp, why)
 	default:
-		o := occurrence(sio.Dropped, dp, why)
+		o := traceEvent(sio.Dropped, dp, why)
 		d.options.Tap.Happened(&o)
 	}
 }
 
-func (a *Attachment) note(kind sio.OccurrenceKind, dp *Dispatch, detail string) {
-	o := a.occurrence(kind, dp)
+func (a *Attachment) note(kind sio.TraceEventKind, dp *Dispatch, detail string) {
+	o := a.traceEvent(kind, dp)
 	if detail != "" {
 		o.Detail += ": " + detail
 	}
 	a.d.options.Tap.Happened(&o)
 }
 
-func (a *Attachment) occurrence(kind sio.OccurrenceKind, dp *Dispatch) sio.Occurrence {
-	o := occurrence(kind, dp, "")
+func (a *Attachment) traceEvent(kind sio.TraceEventKind, dp *Dispatch) sio.TraceEvent {
+	o := traceEvent(kind, dp, "")
 	o.Service, o.Instance = a.service.name, a.register.Instance
 	return o
 }
 
-// occurrence describes the dispatch.
-func occurrence(kind sio.OccurrenceKind, dp *Dispatch, detail string) sio.Occurrence {
-	o := sio.Occurrence{Kind: kind, Namespace: dp.Socket.Namespace(), Socket: dp.Socket.ID(), Dispatch: dp.ID, Detail: dp.what()}
+// traceEvent describes the dispatch.
+func traceEvent(kind sio.TraceEventKind, dp *Dispatch, detail string) sio.TraceEvent {
+	o := sio.TraceEvent{Kind: kind, Namespace: dp.Socket.Namespace(), Socket: dp.Socket.ID(), Dispatch: dp.ID, Detail: dp.what()}
 	if dp.lane != nil {
 		o.Service = dp.lane.service.name
 	}

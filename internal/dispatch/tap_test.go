@@ -14,7 +14,7 @@ type tap struct{ told []string }
 
 func (t *tap) Following() bool { return true }
 
-func (t *tap) Happened(o *sio.Occurrence) {
+func (t *tap) Happened(o *sio.TraceEvent) {
 	t.told = append(t.told, fmt.Sprintf("%d %s %s/%s %s%s %s", o.Kind, o.Socket, o.Service, o.Instance, o.Event.Name, o.Event.Args, o.Detail))
 }
 

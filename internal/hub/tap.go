@@ -14,7 +14,7 @@ type Tap interface {
 	// Following tells whether anybody listens. Only then Happened is called.
 	Following() bool
 	// Happened tells one thing. It keeps nothing of o.
-	Happened(o *sio.Occurrence)
+	Happened(o *sio.TraceEvent)
 }
 
 // WithTap gives the hub its tap, before anybody uses it.
@@ -38,7 +38,7 @@ func (h *Hub) tellEmit(e *sio.Emit, one Socket, all []Socket) {
 	if len(all) == 0 && e.Origin == (sio.Addressee{}) {
 		return // a replica of the receivers tells
 	}
-	o := sio.Occurrence{
+	o := sio.TraceEvent{
 		Kind: sio.Emitted, Namespace: e.Target.Namespace, Rooms: e.Target.Rooms, Event: e.Event,
 		Service: e.Origin.Service, Instance: e.Origin.Instance, Detail: fmt.Sprintf("%d sockets", len(all)),
 	}

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	// MaxTails bounds the followers. Default 16 (setting max-tails).
 	MaxTails int
-	// Backlog bounds what waits for one of them. Default 1,024 occurrences (setting tail-backlog).
+	// Backlog bounds what waits for one of them. Default 1,024 trace events (setting tail-backlog).
 	Backlog int
 }
 
@@ -48,7 +48,7 @@ func New(o Options, m *metrics.Trace) *Board {
 func (b *Board) Following() bool { return b.followers.Load() != nil }
 
 // Happened tells the followers. It keeps nothing of o.
-func (b *Board) Happened(o *sio.Occurrence) {
+func (b *Board) Happened(o *sio.TraceEvent) {
 	now := time.Now()
 	for _, f := range b.all() {
 		if wanted, certain := f.filter.wants(o); wanted {
@@ -72,9 +72,9 @@ type Filter struct {
 	Service   sio.ServiceName
 }
 
-// wants tells whether the occurrence fits. It is not certain when the socket must be looked for in
+// wants tells whether the traceEvent fits. It is not certain when the socket must be looked for in
 // the room yet.
-func (f *Filter) wants(o *sio.Occurrence) (wanted, certain bool) {
+func (f *Filter) wants(o *sio.TraceEvent) (wanted, certain bool) {
 	switch {
 	case f.Namespace != "" && f.Namespace != o.Namespace,
 		f.Service != "" && f.Service != o.Service,
@@ -101,7 +101,7 @@ type Follower struct {
 
 // Entry is what happened, with bytes of its own.
 type Entry struct {
-	sio.Occurrence
+	sio.TraceEvent
 	Time   time.Time
 	Missed uint64 // before this one
 	// Uncertain says that the socket is to be looked for in the filter's room.
@@ -150,7 +150,7 @@ func (f *Follower) Next(ctx context.Context) ([]Entry, error) {
 	return all, nil
 }
 
-func (f *Follower) push(o *sio.Occurrence, now time.Time, certain bool) {
+func (f *Follower) push(o *sio.TraceEvent, now time.Time, certain bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.queue) >= f.board.o.Backlog {
@@ -159,7 +159,7 @@ func (f *Follower) push(o *sio.Occurrence, now time.Time, certain bool) {
 		return
 	}
 	f.board.metrics.Queued.Inc()
-	f.queue = append(f.queue, Entry{Occurrence: owned(o), Time: now, Missed: f.missed, Uncertain: !certain})
+	f.queue = append(f.queue, Entry{TraceEvent: owned(o), Time: now, Missed: f.missed, Uncertain: !certain})
 	f.missed = 0
 	select {
 	case f.wake <- struct{}{}:
@@ -167,7 +167,7 @@ func (f *Follower) push(o *sio.Occurrence, now time.Time, certain bool) {
 	}
 }
 
-// maxPayload bounds what is kept of the payload of one occurrence, maxRooms the rooms that are
+// maxPayload bounds what is kept of the payload of one traceEvent, maxRooms the rooms that are
 // told.
 const (
 	maxPayload = 4 << 10
@@ -175,7 +175,7 @@ const (
 )
 
 // owned is a copy, cut to what is told.
-func owned(o *sio.Occurrence) sio.Occurrence {
+func owned(o *sio.TraceEvent) sio.TraceEvent {
 	x := *o
 	x.Reaches, x.In = nil, nil
 	x.Rooms = slices.Clone(o.Rooms[:min(len(o.Rooms), maxRooms)])

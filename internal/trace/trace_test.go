@@ -50,7 +50,7 @@ func next(t *testing.T, f *Follower) []Entry {
 func TestBoard_Happened_filters(t *testing.T) {
 	reaches := func(id sio.SocketID) bool { return id == "s" }
 	in := func(r sio.Room) bool { return r == "r" }
-	happened := []sio.Occurrence{
+	happened := []sio.TraceEvent{
 		0: {Kind: sio.Connected, Namespace: "/", Socket: "s"},
 		1: {Kind: sio.Dispatched, Namespace: "/n", Socket: "s", Service: "chat"},
 		2: {Kind: sio.Emitted, Namespace: "/", Rooms: []sio.Room{"r"}, Reaches: reaches, In: in},
@@ -102,15 +102,15 @@ func TestFollower_Next(t *testing.T) {
 		f := follow(t, b, Filter{})
 		args := []byte(`["` + strings.Repeat("x", 5000) + `"]`)
 		for range 5 {
-			b.Happened(&sio.Occurrence{Event: sio.Event{Name: "e", Args: args, Attachments: [][]byte{{1}}}})
+			b.Happened(&sio.TraceEvent{Event: sio.Event{Name: "e", Args: args, Attachments: [][]byte{{1}}}})
 		}
 		args[2] = 'y'
 		all := next(t, f)
 		if e := all[0].Event; len(all) != 2 || len(e.Args)+len(e.Name) != maxPayload || e.Args[2] != 'x' || e.Attachments != nil {
 			t.Errorf("%d, of %d bytes, %v", len(all), len(e.Args), e.Attachments)
 		}
-		b.Happened(&sio.Occurrence{})
-		b.Happened(&sio.Occurrence{})
+		b.Happened(&sio.TraceEvent{})
+		b.Happened(&sio.TraceEvent{})
 		if all = next(t, f); len(all) != 2 || all[0].Missed != 3 || all[1].Missed != 0 {
 			t.Errorf("then %+v", all)
 		}
@@ -138,7 +138,7 @@ func TestBoard_Follow(t *testing.T) {
 	}
 	one.Close()
 	three := follow(t, b, Filter{})
-	b.Happened(&sio.Occurrence{})
+	b.Happened(&sio.TraceEvent{})
 	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || value(t, b.metrics.Rejected) != 1 {
 		t.Error("those that are left were not told")
 	}

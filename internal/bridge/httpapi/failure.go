@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"strings"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/commands"
 )
 
 // failure is an error with its status.
@@ -44,24 +44,7 @@ func (c *call) fail(err error) {
 // failureOf turns a status of the contract into one of HTTP.
 func failureOf(err error) *failure {
 	s := status.Convert(err)
-	table := map[codes.Code]int{
-		codes.InvalidArgument:  http.StatusBadRequest,
-		codes.Unauthenticated:  http.StatusUnauthorized,
-		codes.PermissionDenied: http.StatusForbidden,
-		codes.NotFound:         http.StatusNotFound,
-		codes.AlreadyExists:    http.StatusConflict,
-
-		codes.FailedPrecondition: http.StatusConflict,
-		codes.ResourceExhausted:  http.StatusRequestEntityTooLarge,
-		codes.Unimplemented:      http.StatusNotImplemented,
-		codes.Unavailable:        http.StatusServiceUnavailable,
-		codes.DeadlineExceeded:   http.StatusGatewayTimeout,
-	}
-	code, known := table[s.Code()]
-	if !known {
-		code = http.StatusInternalServerError
-	}
-	return &failure{code, screaming(s.Code().String()), strings.ReplaceAll(s.Message(), "metadata `authorization`", "header Authorization")}
+	return &failure{commands.HTTPStatus(s.Code()), screaming(s.Code().String()), strings.ReplaceAll(s.Message(), "metadata `authorization`", "header Authorization")}
 }
 
 // screaming turns InvalidArgument into INVALID_ARGUMENT.
@@ -79,20 +62,7 @@ func screaming(name string) string {
 // problemOf is nil without a fault; the status is that of an answer with it.
 func problemOf(f *spanwirev1.Fault) (p *problem, status int) {
 	if f == nil {
-		return nil, http.StatusOK
+		return nil, commands.HTTPStatusFromFault(nil)
 	}
-	table := map[spanwirev1.FaultCode]int{
-		spanwirev1.FaultCode_FAULT_CODE_INVALID:               http.StatusBadRequest,
-		spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE:             http.StatusRequestEntityTooLarge,
-		spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED:         http.StatusNotImplemented,
-		spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE: http.StatusServiceUnavailable,
-		spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND:             http.StatusNotFound,
-		spanwirev1.FaultCode_FAULT_CODE_CONFLICT:              http.StatusConflict,
-		spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED:     http.StatusForbidden,
-	}
-	status, known := table[f.GetCode()]
-	if !known {
-		status = http.StatusInternalServerError
-	}
-	return &problem{strings.TrimPrefix(f.GetCode().String(), "FAULT_CODE_"), f.GetMessage()}, status
+	return &problem{strings.TrimPrefix(f.GetCode().String(), "FAULT_CODE_"), f.GetMessage()}, commands.HTTPStatusFromFault(f)
 }

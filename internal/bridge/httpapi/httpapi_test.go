@@ -260,7 +260,7 @@ func TestNew_retire(t *testing.T) {
 	}
 }
 
-// A tail writes a line for each occurrence as it comes, and ends with its caller; one too many is
+// A tail writes a line for each traceEvent as it comes, and ends with its caller; one too many is
 // told to wait.
 func TestNew_tail(t *testing.T) {
 	e := &emitter{}

@@ -126,7 +126,7 @@ func (c *call) retire() error {
 	return c.answer(code, body)
 }
 
-// tail writes what happens, one line for each occurrence, until the caller goes away.
+// tail writes what happens, one line for each traceEvent, until the caller goes away.
 func (c *call) tail() error {
 	var b struct {
 		Namespace string `json:"namespace"`
@@ -167,7 +167,7 @@ func (t *tailing) Send(m *spanwirev1.TailResponse) error {
 	}
 	lines := json.NewEncoder(t.w)
 	for _, o := range m.GetOccurrences() {
-		if err := lines.Encode(apijson.OccurrenceOf(o, "")); err != nil {
+		if err := lines.Encode(apijson.TraceEventFromProto(o, "")); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package bridge
+package contract
 
 import (
 	"encoding/json"
@@ -12,14 +12,14 @@ import (
 	"github.com/spanwire/spanwire/internal/jsonscan"
 )
 
-// jsonValue agrees with encoding/json on everything that is UTF-8 and not too deep.
-func FuzzJSONValue(f *testing.F) {
+// CheckJSON agrees with encoding/json on everything that is UTF-8 and not too deep.
+func FuzzCheckJSON(f *testing.F) {
 	for _, s := range []string{``, `[]`, ` [ 1 , -0.5e+7 ] `, `{"a":{"b":[null,true,false]}}`, `"\u00e9\"\\"`, `"\u00g0"`, `01`, `1.`, `-`, `[1,]`,
 		"\"\x01\"", "\"\xff\"", `[[[[[[[[[[]]]]]]]]]]`, `{"a" :1,"b":2}`, `{a:1}`, `nul`, `"`, `[`, `{"a"`, `1e`, `[}`, `tru`, `[1 2]`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := jsonValue(b, 1000)
+		got, err := CheckJSON(b, 1000)
 		if want := json.Valid(b) && utf8.Valid(b); (err == nil) != want && strings.Count(string(b), "[")+strings.Count(string(b), "{") < 1000 {
 			t.Fatalf("%q: %v, want %v", b, err, want)
 		}

@@ -2,12 +2,12 @@
 
 package sio
 
-// OccurrenceKind is the closed list of what may be followed. The numbers are the contract's.
-type OccurrenceKind uint8
+// TraceEventKind is the closed list of what may be followed. The numbers are the contract's.
+type TraceEventKind uint8
 
 const (
 	// Connected means that a socket connected.
-	Connected OccurrenceKind = iota + 1
+	Connected TraceEventKind = iota + 1
 	// Disconnected means that a socket disconnected.
 	Disconnected
 	// Dispatched means that an event of a socket was handed to an instance.
@@ -25,10 +25,10 @@ const (
 	ConnectRefused
 )
 
-// Occurrence is one thing that happened, for those who follow. Whoever is told of it keeps none of
+// TraceEvent is one thing that happened, for those who follow. Whoever is told of it keeps none of
 // it without a copy.
-type Occurrence struct {
-	Kind      OccurrenceKind
+type TraceEvent struct {
+	Kind      TraceEventKind
 	Namespace Namespace
 	Socket    SocketID // empty for an emit to many
 	Rooms     []Room   // that an emit went to

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package bridge
+package contract
 
 import "testing"
 
 // A placeholder must name an attachment that is there, however deep it stands; without attachments
 // it is ordinary data.
-func TestPayload(t *testing.T) {
+func TestCheckPayload(t *testing.T) {
 	one := [][]byte{{1}}
 	for _, c := range []struct {
 		args        string
@@ -24,7 +24,7 @@ func TestPayload(t *testing.T) {
 		{`[{"_placeholder":true,"num":7}]`, nil, true},
 		{`[]`, one, true},
 	} {
-		if _, err := payload([]byte(c.args), c.attachments, 10); (err == nil) != c.ok {
+		if _, err := CheckPayload([]byte(c.args), c.attachments, 10); (err == nil) != c.ok {
 			t.Errorf("%s with %d attachments: %v", c.args, len(c.attachments), err)
 		}
 	}
