@@ -11,7 +11,8 @@ import flask
 import pytest
 
 import spanwire.flask
-from spanwire import Emitter, Service, Target
+from spanwire import Emitter, Service, Socket, Target
+from spanwire._records import SocketState
 
 
 def nothing(*_: Any) -> None:
@@ -21,6 +22,8 @@ def nothing(*_: Any) -> None:
 def handler(*_: Any) -> None:
     """Another handler, passed where a name belongs."""
 
+
+SOCKET = Socket(Service("s"), None, SocketState("s1", "/", 1))  # type: ignore[arg-type]
 
 WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     # Events.
@@ -39,6 +42,7 @@ WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda s: s.emit("e", to=["r", None]), "room: got NoneType None", "or socket ids"),
     (lambda s: s.emit("e", to="r", except_=5), "room: got int 5", "or socket ids"),
     (lambda s: s.to(7), "room: got int 7", "or socket ids"),
+    (lambda s: s.emit("e", to=SOCKET), "room: got Socket", "socket.id"),
     (lambda s: s.to(Target("r")), "room: got Target", "pass a target alone"),
     (lambda s: s.emit("e", to=[Target("r")]), "room: got Target", "pass a target alone"),
     (lambda s: s.except_([1]), "room: got int 1", "or socket ids"),

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.metadata
+import inspect
 import pathlib
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 import spanwire
 import spanwire.flask
+from spanwire._target import PLAIN, EmitFlags, emit_flags
 
 SOURCE = pathlib.Path(spanwire.__file__).parent
 
@@ -127,6 +130,19 @@ def test_files(path: pathlib.Path) -> None:
     text = path.read_text()
     assert text.startswith('# SPDX-License-Identifier: Apache-2.0\n"""')
     assert len(text.splitlines()) <= 500
+
+
+# Each flag of emits is a keyword of every public emit, in the order of the fields, and a method of
+# targets. A new one that is missing somewhere fails here.
+def test_emit_flags() -> None:
+    flags = [field.name for field in dataclasses.fields(EmitFlags)]
+    for emit in (spanwire.Service.emit, spanwire.Emitter.emit, spanwire.Socket.emit, spanwire.Socket.broadcast):
+        keywords = [p for p in inspect.signature(emit).parameters.values() if p.name in flags]
+        assert [p.name for p in keywords] == flags
+        assert [p.default for p in keywords] == [field.default for field in dataclasses.fields(EmitFlags)]
+    for kind in (spanwire.Target, spanwire.Service, spanwire.Emitter):
+        assert all(callable(getattr(kind, flag)) for flag in flags)
+    assert emit_flags(*(field.default for field in dataclasses.fields(EmitFlags))) is PLAIN
 
 
 # The circles of modules, each closed by an import for annotations only, with the reason why it

@@ -71,7 +71,6 @@ class Conversation(Outbox):
         self.sockets = memory.sockets
         self.skipped = 0  # unknown frames and arms, and dispatches of lost streams
         self._parts: dict[int, command_pb2.Answer] = {}  # of answers that are larger than a frame
-        self._drained = False
         self._lost = LostFrames()  # of the stream before this one
 
     # The life of a stream.
@@ -411,33 +410,3 @@ class Conversation(Outbox):
         self._waiters.pop(number, None)
         self._in_flight.discard(number)
         self._parts.pop(number, None)
-
-    # Frames out.
-
-    def registrations_frame(self, registrations: list[handler_pb2.Registration]) -> bytes | None:
-        """Returns the frame that changes the registrations of the instance.
-
-        Args:
-            registrations: All registrations.
-
-        Returns:
-            The frame, or None when there is no stream.
-        """
-        if self.state is not State.ATTACHED:
-            return None
-        changed = handler_pb2.Registrations(registrations=registrations)
-        return handler_pb2.AttachRequest(registrations=changed).SerializeToString()
-
-    def drain_frame(self, *, retire: bool = False) -> bytes | None:
-        """Returns the frame that asks for no new dispatches, once per stream.
-
-        Args:
-            retire: Whether the service retires with its last instance.
-
-        Returns:
-            The frame, or None when it was sent before or there is no stream.
-        """
-        if self._drained or self.state is not State.ATTACHED:
-            return None
-        self._drained = True
-        return handler_pb2.AttachRequest(drain=handler_pb2.Drain(retire=retire)).SerializeToString()

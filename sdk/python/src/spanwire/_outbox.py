@@ -42,6 +42,7 @@ class Outbox:
         self._waiters = waiters
         # The ids of commands that were sent and wait for their answer.
         self._in_flight: set[int] = set()
+        self._drained = False  # whether the drain was sent on this stream
         # Two counters with one writer each, so that no update is lost.
         self._commanded_bytes = 0
         self._sent_bytes = 0
@@ -151,6 +152,34 @@ class Outbox:
             return None
         self._received_answered = self._received
         return handler_pb2.AttachRequest(frame_ack=handler_pb2.FrameAck(answered=self._received)).SerializeToString()
+
+    def registrations_frame(self, registrations: list[handler_pb2.Registration]) -> bytes | None:
+        """Returns the frame that changes the registrations of the instance.
+
+        Args:
+            registrations: All registrations.
+
+        Returns:
+            The frame, or None when there is no stream.
+        """
+        if self.state is not State.ATTACHED:
+            return None
+        changed = handler_pb2.Registrations(registrations=registrations)
+        return handler_pb2.AttachRequest(registrations=changed).SerializeToString()
+
+    def drain_frame(self, *, retire: bool = False) -> bytes | None:
+        """Returns the frame that asks for no new dispatches, once per stream.
+
+        Args:
+            retire: Whether the service retires with its last instance.
+
+        Returns:
+            The frame, or None when it was sent before or there is no stream.
+        """
+        if self._drained or self.state is not State.ATTACHED:
+            return None
+        self._drained = True
+        return handler_pb2.AttachRequest(drain=handler_pb2.Drain(retire=retire)).SerializeToString()
 
     def _answered(self, sequence: int) -> bool:
         if sequence <= self._sent_answered:

@@ -6,15 +6,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import builtins
-import contextlib
-import functools
 import os
 import secrets
 import signal
 import socket as stdlib_socket
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from . import _log
@@ -27,6 +25,7 @@ from ._proto import handler_pb2
 from ._registering import Registering
 from ._routes import Routes
 from ._settings import Settings, Token
+from ._signals import drain_at, stopping_on_signals
 from ._verbs import Verbs, on_loop
 from ._version import __version__
 from .exceptions import RegistrationError
@@ -155,7 +154,7 @@ class Service(Registering, Verbs):
             RegistrationError: The broker rejected the registrations.
         """
         with _log.to_standard_error():
-            with self._signals():
+            with stopping_on_signals(self._stop):
                 links = self.start()
                 while not self._stop.wait(0.5):
                     if links.error is not None:
@@ -259,19 +258,7 @@ class Service(Registering, Verbs):
             ValueError: This is not the main thread.
         """
         for number in numbers or (signal.SIGTERM,):
-            before = signal.getsignal(number)
-            signal.signal(number, functools.partial(self._drain_and_pass, before))
-
-    def _drain_and_pass(self, before: Any, number: int, frame: Any) -> None:
-        def drain() -> None:
-            self.stop()
-            if before == signal.SIG_DFL:
-                os.kill(os.getpid(), number)
-
-        signal.signal(number, before if before is not None else signal.SIG_DFL)
-        threading.Thread(target=drain, name="spanwire-drain").start()
-        if callable(before):
-            before(number, frame)
+            drain_at(number, self.stop)
 
     @property
     def stopped(self) -> bool:
@@ -321,26 +308,6 @@ class Service(Registering, Verbs):
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.stop)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turns the first SIGINT or SIGTERM into a drain; the second one has its usual effect."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def handle(number: int, _frame: object) -> None:
-            self._stop.set()
-            signal.signal(number, before[signal.Signals(number)] or signal.SIG_DFL)
-
-        for number in before:
-            signal.signal(number, handle)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _renew(self) -> None:
         """Schedules an update of the registrations at the brokers."""

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service of the interoperability suite in Python; main.go is the same in Go.
 
-Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of
-which it handles connects, disconnects and the event "small", and nothing else; with ADVISORY=1 its
-connects are advisory, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a kill
-finds it open. APART=NAME makes it another service, named so, which handles no connects: the event
-NAME answers its arguments, "NAME slow" does so after as many milliseconds as its first argument
-says, and so does "NAME beside", beside other events of its socket. With arguments it is no service,
-but emits once, emit ROOM EVENT JSON..., or retires one: retire SERVICE.
+Its environment:
+
+- SERVICE is the name of the service, "interop" by default.
+- ONLY names a namespace: the service handles its connects, its disconnects and the event "small",
+  and nothing else. With ADVISORY=1 its connects are advisory, and with REFUSE=1 it refuses them.
+- HOLD=1 makes the event "work" hang, so that a kill finds it open.
+- APART=NAME makes it another service with that name, which handles no connects: the event NAME
+  answers its arguments; "NAME slow" does so after as many milliseconds as its first argument says,
+  and so does "NAME beside", which is concurrent.
+
+With arguments it runs no service: `emit ROOM EVENT JSON...` emits once, and `retire SERVICE` retires
+one.
 """
 
 import json

@@ -119,6 +119,8 @@ def close_room(room: str, namespace: str | None = None) -> None:
 def rooms(sid: str | None = None, namespace: str | None = None) -> list[str]:
     """Lists the rooms that a socket is in, its own first.
 
+    The function asks the broker; the wait cannot be cancelled.
+
     Args:
         sid: The socket's id; by default that of the current socket.
         namespace: The namespace.
