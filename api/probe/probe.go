@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package probe finds out what listens at an address where a broker's service-address was expected.
-// Handlers, emitters and the command line ask it when a call failed, since what gRPC says of a
-// wrong port or of TLS names neither.
+// Package probe finds out what listens at an address that was expected to be a broker's
+// service-address. Handlers, emitters and the command line use it after a failed call, since the
+// errors of gRPC name neither a wrong port nor TLS.
 package probe
 
 import (
@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// Listener is what answers at an address.
+// Listener is the kind of server at an address.
 type Listener int
 
 // The kinds.
 const (
-	// Unknown means that nothing can be said.
+	// Unknown means that the probe found no kind.
 	Unknown Listener = iota
 	// Nobody means that the connection was refused.
 	Nobody
@@ -30,23 +30,23 @@ const (
 	HTTP1
 	// HTTPS is a web server with TLS.
 	HTTPS
-	// TLS is anything else with TLS: of a broker, the service-address with service-tls-cert.
+	// TLS is any other server with TLS; of a broker, the service-address with service-tls-cert.
 	TLS
-	// HTTP2 is HTTP/2 without TLS: of a broker, the service-address without service-tls-cert.
+	// HTTP2 is HTTP/2 without TLS; of a broker, the service-address without service-tls-cert.
 	HTTP2
 )
 
 // limit bounds each of the two connections that a probe makes.
 const limit = 2 * time.Second
 
-// preface begins a connection of HTTP/2: the words of RFC 9113, and settings that change nothing.
+// preface opens a connection of HTTP/2: the preface of RFC 9113 and an empty settings frame.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// settingsFrame is the type of the frame that answers it.
+// settingsFrame is the type of the frame that a server answers with.
 const settingsFrame = 4
 
-// Look asks what listens at the address, a host and a port. The first question is in HTTP/2, which
-// is what the caller will have spoken, unless it used TLS.
+// Look probes the address, a host and a port. It first speaks as the caller did: HTTP/2, with TLS
+// if usedTLS.
 func Look(ctx context.Context, address string, usedTLS bool) Listener {
 	first, second := plain, secured
 	if usedTLS {
@@ -68,11 +68,11 @@ func dial(ctx context.Context, address string) (net.Conn, Listener) {
 	case err != nil:
 		return nil, Unknown
 	}
-	_ = conn.SetDeadline(time.Now().Add(limit)) // a connection that is gone fails in the next call
+	_ = conn.SetDeadline(time.Now().Add(limit)) // a closed connection fails in the next call
 	return conn, Unknown
 }
 
-// plain asks without TLS.
+// plain probes without TLS.
 func plain(ctx context.Context, address string) Listener {
 	conn, found := dial(ctx, address)
 	if conn == nil {
@@ -92,7 +92,7 @@ func plain(ctx context.Context, address string) Listener {
 func listenerFromBytes(head []byte) Listener {
 	const frameType = 3
 	switch {
-	case bytes.HasPrefix(head, []byte("HTTP/")), head[0] == '<': // some refuse a version that they do not know with a page alone
+	case bytes.HasPrefix(head, []byte("HTTP/")), head[0] == '<': // some servers answer an unknown version with a page alone
 		return HTTP1
 	case head[0] == 0 && head[frameType] == settingsFrame:
 		return HTTP2
@@ -100,8 +100,7 @@ func listenerFromBytes(head []byte) Listener {
 	return Unknown
 }
 
-// secured asks with TLS. Whether the certificate can be trusted is none of its business: it sends
-// nothing.
+// secured probes with TLS. It does not verify the certificate, since it sends no data.
 func secured(ctx context.Context, address string) Listener {
 	conn, found := dial(ctx, address)
 	if conn == nil {
@@ -123,8 +122,8 @@ func secured(ctx context.Context, address string) Listener {
 	return Unknown
 }
 
-// Advice says in a clause what listens at the address and what to do, or is empty when the caller's
-// way to speak is not what is wrong.
+// Advice returns what listens at the address and what to do, as a clause for an error message. It
+// returns "" when the listener matches the way in which the caller spoke.
 func Advice(ctx context.Context, address string, usedTLS bool) string {
 	switch found := Look(ctx, address, usedTLS); {
 	case found == Nobody:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package querystring reads the query of a browser's request. The broker and the Go SDK use it, the
-// Python SDK does the same, and testdata/vectors/queries.json holds the cases. The rules are those
-// of Node's module querystring, which the reference server uses: no pair is dropped, and an escape
-// that is none stays as it is written. The standard library drops such pairs instead.
+// Package querystring parses the query of a browser's request. The broker and the Go SDK use it,
+// the Python SDK does the same, and testdata/vectors/queries.json holds the cases. The rules are
+// those of Node's module querystring, which the reference server uses: it drops no pair, and leaves
+// a malformed escape as written. The standard library drops such pairs.
 package querystring
 
 import (
@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a raw query, without its question mark. A key without "=" has the value "". Bytes
-// that are no UTF-8 become U+FFFD.
+// Parse parses a raw query, without its question mark. A key without "=" has the value "". Bytes
+// that are not UTF-8 become U+FFFD.
 func Parse(raw string) url.Values {
 	values := make(url.Values)
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -27,11 +27,11 @@ func Parse(raw string) url.Values {
 	return values
 }
 
-// Unescape reads one key or value of a query: "+" is a space, "%41" is "A", and "%" without two
-// hexadecimal digits is itself. Bytes that are no UTF-8 become U+FFFD.
+// Unescape decodes one key or value of a query: "+" is a space, "%41" is "A", and "%" without two
+// hexadecimal digits is itself. Bytes that are not UTF-8 become U+FFFD.
 func Unescape(text string) string { return valid(UnescapeBytes(text)) }
 
-// UnescapeBytes is Unescape, but leaves bytes as they are that are no UTF-8.
+// UnescapeBytes is Unescape, but keeps bytes that are not UTF-8.
 func UnescapeBytes(text string) string {
 	if !strings.ContainsAny(text, "+%") {
 		return text
@@ -60,8 +60,7 @@ func unhex(c byte) byte {
 	return c | 0x20 - 'a' + 10
 }
 
-// valid puts one U+FFFD in place of each longest beginning of a character that does not go on, as
-// Node and Python do.
+// valid replaces each longest incomplete character by one U+FFFD, as Node and Python do.
 func valid(text string) string {
 	if utf8.ValidString(text) {
 		return text
@@ -78,10 +77,10 @@ func valid(text string) string {
 	return out.String()
 }
 
-// brokenLength is the length of the beginning of a character at the start of the text, which does
-// not go on. It is 1 for a byte that begins none.
+// brokenLength returns the length of the incomplete character at the start of the text. It is 1 for
+// a byte that starts none.
 func brokenLength(text string) int {
-	// the range of the second byte, and how many bytes follow the first
+	// the range of the second byte, and the number of bytes after the first
 	low, high, follow := byte(0x80), byte(0xbf), 0
 	switch c := text[0]; {
 	case c >= 0xc2 && c <= 0xdf:

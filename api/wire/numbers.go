@@ -2,8 +2,8 @@
 
 package wire
 
-// Field numbers of spanwire.v1, each named by its message and its field; a test compares them with
-// the contract.
+// The field numbers of spanwire.v1, named by message and field. A test compares them with the
+// contract.
 const (
 	FrameRegister      = 1 // AttachRequest
 	FrameBatch         = 2 // AttachRequest and AttachResponse

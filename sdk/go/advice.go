@@ -13,15 +13,15 @@ import (
 	"github.com/spanwire/spanwire/api/probe"
 )
 
-// What gRPC says of a wrong port, or of TLS on one side only, names neither. So when a broker
-// cannot be reached, it is found out what listens there.
+// The errors of gRPC name neither a wrong port nor TLS on one side only. When a broker cannot be
+// reached, the adviser therefore probes what listens at the address.
 
 const (
 	adviceTimeout = 2 * time.Second
-	adviceAge     = 30 * time.Second // for which an advice is given again without looking
+	adviceAge     = 30 * time.Second // for which an advice is repeated without a probe
 )
 
-// adviser remembers what it found out about an address.
+// adviser remembers the result of the last probe of an address.
 type adviser struct {
 	options *Options
 	address string
@@ -29,7 +29,7 @@ type adviser struct {
 	asked   time.Time
 }
 
-// about says what is wrong with the address, or nothing: then the error says what there is to say.
+// about returns what is wrong with the address. It returns "" when the error says enough.
 func (a *adviser) about(err error) string {
 	switch code := status.Code(err); {
 	case len(a.options.DialOptions) > 0: // they may dial somewhere else
@@ -39,12 +39,12 @@ func (a *adviser) about(err error) string {
 	case !a.asked.IsZero() && time.Since(a.asked) < adviceAge:
 		return a.advice
 	}
-	// The caller's time may be over; this is for who reads what became of it.
+	// The deadline of the caller may have passed. The advice is for the reader of the error.
 	ctx, cancel := context.WithTimeout(context.Background(), adviceTimeout)
 	defer cancel()
 	config := a.options.TLS
 	if config == nil {
-		config, _ = a.options.environmentTLS() // dial has said what is wrong with it
+		config, _ = a.options.environmentTLS() // dial has reported its error
 	}
 	a.advice, a.asked = probe.Advice(ctx, a.address, config != nil), time.Now()
 	return a.advice

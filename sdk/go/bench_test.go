@@ -84,11 +84,11 @@ func (b *echoBroker) attach(_ any, g grpc.ServerStream) error {
 		}
 		return chunk[n]
 	}
-	var sequence, answered, toldUs uint64
+	var sequence, answered, confirmed uint64
 	credit, sent, got, owed := b.outstanding, 0, 0, false
 	first := b.dispatches(0, b.outstanding)
 	for got < b.total {
-		for credit > 0 && sequence-toldUs < 2 && sent < b.total {
+		for credit > 0 && sequence-confirmed < 2 && sent < b.total {
 			n := min(credit, b.total-sent)
 			data := first
 			if sent > 0 || n != b.outstanding {
@@ -120,11 +120,11 @@ func (b *echoBroker) attach(_ any, g grpc.ServerStream) error {
 			data = rest
 			switch {
 			case f.Key == 3<<3|wire.Length:
-				toldUs = f2.Number
+				confirmed = f2.Number
 			case f2.Key == 1<<3|wire.Varint && f.Key == 2<<3|wire.Length:
 				answered, owed = f2.Number, true
 			case f2.Key == 2<<3|wire.Varint:
-				toldUs = f2.Number
+				confirmed = f2.Number
 			case f2.Key == 3<<3|wire.Length:
 				if f2.Data[0] == 0x0a { // a result, not a command
 					credit++

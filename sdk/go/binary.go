@@ -37,8 +37,7 @@ const (
 	bytesMaybe
 )
 
-// typesWithBytes remembers for each type whether a value of it can hold bytes. It is a cache: the
-// answer never changes.
+// typesWithBytes caches for each type whether its values can hold bytes. An answer never changes.
 var typesWithBytes sync.Map // reflect.Type -> bytesIn
 
 func mayHoldBytes(t reflect.Type) bool {
@@ -76,7 +75,7 @@ func searchType(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// opaque tells whether the type writes its JSON itself.
+// opaque reports whether the type writes its own JSON.
 func opaque(t reflect.Type) bool {
 	if t.Implements(jsonMarshalerType) || t.Implements(textMarshalerType) {
 		return true
@@ -85,7 +84,7 @@ func opaque(t reflect.Type) bool {
 	return t.Kind() != reflect.Interface && (p.Implements(jsonMarshalerType) || p.Implements(textMarshalerType))
 }
 
-// holdsBytes tells whether the value holds bytes, which become attachments.
+// holdsBytes reports whether the value holds bytes, which become attachments.
 func holdsBytes(v reflect.Value, depth int) bool {
 	if !v.IsValid() || depth > maxDepth || !mayHoldBytes(v.Type()) {
 		return false
@@ -123,7 +122,7 @@ func fieldsHoldBytes(v reflect.Value, depth int) bool {
 	return false
 }
 
-// marker copies values and puts marks in the place of bytes.
+// marker copies values with marks in place of bytes.
 type marker struct {
 	random [markRandom]byte
 	found  [][]byte
@@ -182,8 +181,8 @@ func (m *marker) copy(v reflect.Value, depth int) reflect.Value {
 	return c
 }
 
-// replaceMarks writes text with a placeholder for each mark. Numbers are given in the order of the
-// text.
+// replaceMarks writes text with a placeholder for each mark. Placeholders are numbered in the order
+// of the text.
 func (p *payload) replaceMarks(text []byte, m *marker) {
 	prefix := append([]byte{'"'}, base64.StdEncoding.EncodeToString(m.random[:])...)
 	width := base64.StdEncoding.EncodedLen(markSize)

@@ -56,7 +56,7 @@ func (c *chaos) handle(ctx context.Context, e *Event) error {
 		_, _ = e.Socket.EmitWithAck(ctx, "ask") // nobody answers
 	case 3:
 		// fails when the stream has broken and the queue's patience is over
-		_ = e.Socket.Emit("told", e.ID)
+		_ = e.Socket.Emit("notified", e.ID)
 	case 4:
 		panic("chaos")
 	}

@@ -10,11 +10,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxNamespace is the longest name of a namespace that a broker takes, in bytes.
+// maxNamespace is the longest name of a namespace that a broker accepts, in bytes.
 const maxNamespace = 255
 
-// check tells what is wrong with a command that no broker would carry out. A frame with text that
-// is not UTF-8 would even end the stream.
+// check returns the error of a command that every broker would reject. A frame with text that is
+// not UTF-8 would even end the stream.
 func (c *command) check() error {
 	if c.kind == commandOther {
 		if _, err := proto.Marshal(c.rare); err != nil {
@@ -36,12 +36,12 @@ func (c *command) check() error {
 		}
 	}
 	if c.target.pattern {
-		return nil // it was compiled
+		return nil // the pattern compiled
 	}
 	return checkNamespace(c.target.namespace)
 }
 
-// checkNamespace tells why no namespace can have the name.
+// checkNamespace returns why a namespace cannot have the name.
 func checkNamespace(name string) error {
 	switch {
 	case name == "" || name == mainNamespace:

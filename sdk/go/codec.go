@@ -7,16 +7,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec hands frames to gRPC as bytes and takes them as bytes; see wire_read.go for why.
+// codec passes frames to and from gRPC as bytes; wire_read.go says why.
 type codec struct{}
 
-// inFrame is one AttachResponse as it came. Its bytes belong to whoever received it.
+// inFrame is one AttachResponse as received. The receiver owns its bytes.
 type inFrame struct{ data []byte }
 
-// outFrame is one AttachRequest. Its bytes may be reused as soon as SendMsg returned.
+// outFrame is one AttachRequest. Its bytes may be reused when SendMsg has returned.
 type outFrame struct{ head, body []byte }
 
-// Name implements encoding.CodecV2: on the wire the frames are what any other gRPC program sends.
+// Name implements encoding.CodecV2. The frames on the wire are those of any gRPC program.
 func (codec) Name() string { return "proto" }
 
 // Marshal implements encoding.CodecV2.
@@ -32,8 +32,8 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(buffer, pool)}, nil
 }
 
-// Unmarshal implements encoding.CodecV2. gRPC takes its buffers back, so the frame is copied: once
-// for all of its events.
+// Unmarshal implements encoding.CodecV2. It copies the frame once for all of its events, since gRPC
+// reuses its buffers.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	v.(*inFrame).data = data.Materialize()
 	return nil

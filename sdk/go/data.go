@@ -11,7 +11,7 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// socketData is what the broker keeps with a socket, as this process knows it.
+// socketData is the data that the broker keeps with a socket, as this process knows it.
 type socketData struct {
 	json    json.RawMessage
 	version uint64
@@ -19,7 +19,7 @@ type socketData struct {
 
 var noData = &socketData{}
 
-// keepData remembers the data unless something later is known.
+// keepData stores the data unless a later version is known.
 func (s *Socket) keepData(d *socketData) {
 	for {
 		old := s.data.Load()
@@ -36,12 +36,12 @@ func (s *Socket) knownData() *socketData {
 	return noData
 }
 
-// Data gives what handlers keep with the socket, one JSON value, as it was when the socket was
-// introduced to this instance or set by it last. It is nil when there is nothing.
+// Data returns the data of the socket, one JSON value, or nil for none. It is the data at the
+// introduction of the socket to this instance, or that which this instance set last. Use it for
+// state that must follow the socket to other instances, such as a user id.
 func (s *Socket) Data() json.RawMessage { return s.knownData().json }
 
-// BindData decodes what handlers keep with the socket. Without anything it leaves the target as it
-// is.
+// BindData decodes the data of the socket into target. Without data it leaves target unchanged.
 func (s *Socket) BindData(target any) error {
 	if d := s.Data(); len(d) > 0 {
 		return json.Unmarshal(d, target)
@@ -49,15 +49,17 @@ func (s *Socket) BindData(target any) error {
 	return nil
 }
 
-// SetData keeps a value with the socket, whatever was there: for as long as the socket lives,
-// across instances and recovery. Nil takes it away. FetchSockets tells it to everyone.
+// SetData replaces the data of the socket. The broker keeps it for the life of the socket, across
+// instances and recovery, and includes it in the result of FetchSockets. Nil removes it.
+//
+// Use UpdateData when several instances change the data.
 func (s *Socket) SetData(ctx context.Context, value any) error {
 	return s.setData(ctx, value, 0)
 }
 
-// UpdateData changes what is kept with the socket without losing what others set meanwhile: change
-// is given the present value and returns the new one; it is called again when the value was changed
-// by somebody else before the new one arrived. An error of change ends the update and is returned.
+// UpdateData changes the data of the socket without losing concurrent changes. It calls change with
+// the present data and stores the result; it calls change again when the data changed meanwhile. An
+// error of change ends the update and is returned.
 func (s *Socket) UpdateData(ctx context.Context, change func(present json.RawMessage) (any, error)) error {
 	for {
 		known := s.knownData()
@@ -84,7 +86,7 @@ func (s *Socket) setData(ctx context.Context, value any, ifVersion uint64) error
 	switch {
 	case err == nil:
 		s.keepData(&socketData{data, a.GetDataVersion()})
-	case a.GetDataVersion() > 0: // a conflict tells what is there
+	case a.GetDataVersion() > 0: // a conflict carries the present data
 		s.keepData(&socketData{a.GetData(), a.GetDataVersion()})
 	}
 	return err
@@ -99,7 +101,7 @@ func dataJSON(value any) ([]byte, error) {
 	if err := p.json(value); err != nil {
 		return nil, err
 	}
-	if !utf8.Valid(p.args.Bytes()) { // a json.RawMessage can bring that
+	if !utf8.Valid(p.args.Bytes()) { // a json.RawMessage may hold any bytes
 		return nil, errBadRaw
 	}
 	return append([]byte(nil), p.args.Bytes()...), nil

@@ -18,7 +18,7 @@ var (
 	errNoAttachment  = errors.New("a placeholder names an attachment that is missing")
 )
 
-// splitArray cuts a well-formed JSON array into its elements, without copying them.
+// splitArray cuts a well-formed JSON array into its elements, without a copy.
 func splitArray(data []byte) ([]json.RawMessage, error) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 {
@@ -42,7 +42,7 @@ func splitArray(data []byte) ([]json.RawMessage, error) {
 	}
 }
 
-// elementEnd gives the length of the first element: up to the comma after it or to the end.
+// elementEnd returns the length of the first element: up to the comma after it, or to the end.
 func elementEnd(data []byte) int {
 	depth := 0
 	for i := 0; i < len(data); i++ {
@@ -110,7 +110,7 @@ func bindOne(element json.RawMessage, attachments [][]byte, target any) error {
 	return nil
 }
 
-// placeholder is how an attachment stands in JSON.
+// placeholder represents an attachment in JSON.
 type placeholder struct {
 	Placeholder bool `json:"_placeholder"`
 	Num         *int `json:"num"`
@@ -132,7 +132,7 @@ func bindBytes(element json.RawMessage, attachments [][]byte, data *[]byte) erro
 	return nil
 }
 
-// bindTree decodes into a target without a type of its own and puts the attachments in.
+// bindTree decodes into a target of no concrete type and inserts the attachments.
 func bindTree(element json.RawMessage, attachments [][]byte, target any) (err error) {
 	var tree any
 	if err := json.Unmarshal(element, &tree); err != nil {
@@ -185,8 +185,7 @@ func substitute(tree any, attachments [][]byte) (any, error) {
 	return tree, nil
 }
 
-// inlineAttachments writes the element with each placeholder replaced by the attachment as a base64
-// string.
+// inlineAttachments returns the element with a base64 string in place of each placeholder.
 func inlineAttachments(element []byte, attachments [][]byte) ([]byte, error) {
 	var out []byte
 	from := 0
@@ -218,8 +217,8 @@ func inlineAttachments(element []byte, attachments [][]byte) ([]byte, error) {
 	return append(out, element[from:]...), nil
 }
 
-// objectSize gives the length of a flat object at the start of data, and more than data holds when
-// it is not flat.
+// objectSize returns the length of the flat object at the start of data, and a number above the
+// length of data when the object is not flat.
 func objectSize(data []byte) int {
 	for i := 1; i < len(data) && i < 64; i++ {
 		switch data[i] {

@@ -22,9 +22,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// dial makes a connection to one address. It does not wait for it.
+// dial creates a connection to one address, without waiting for it.
 func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientConn, error) {
-	// bytes in flight; batches are large, and the default would make them wait for the round trip
+	// Bytes in flight. Batches are large; with the default they would wait for the round trip.
 	const window = 4 << 20
 	secrecy, err := o.transportCredentials(address)
 	if err != nil {
@@ -37,8 +37,8 @@ func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientCon
 		grpc.WithReadBufferSize(64 << 10),
 		grpc.WithWriteBufferSize(64 << 10),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32), grpc.MaxCallSendMsgSize(math.MaxInt32)),
-		// A stream is attached again by the link, never replayed by gRPC, which would have to keep
-		// what was sent.
+		// The link attaches again. gRPC must not replay a stream, for which it would keep what was
+		// sent.
 		grpc.WithDisableRetry(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 20 * time.Second}),
@@ -54,7 +54,7 @@ func (o *Options) dial(address string, more ...grpc.DialOption) (*grpc.ClientCon
 	return grpc.NewClient(address, append(append(options, more...), o.DialOptions...)...)
 }
 
-// transportCredentials follows the options, then the environment.
+// transportCredentials returns what the options configure, then what the environment does.
 func (o *Options) transportCredentials(address string) (credentials.TransportCredentials, error) {
 	config := o.TLS
 	if config == nil {
@@ -70,7 +70,7 @@ func (o *Options) transportCredentials(address string) (credentials.TransportCre
 		return insecure.NewCredentials(), nil
 	}
 	if o.CertificateFile != "" {
-		if _, err := o.certificate(nil); err != nil { // said now rather than with every attempt
+		if _, err := o.certificate(nil); err != nil { // fails now, not with every attempt
 			return nil, err
 		}
 		config = config.Clone()
@@ -79,7 +79,8 @@ func (o *Options) transportCredentials(address string) (credentials.TransportCre
 	return credentials.NewTLS(config), nil
 }
 
-// environmentTLS gives nil when nothing asks for TLS.
+// environmentTLS returns the configuration of the environment variables, and nil when none asks for
+// TLS.
 func (o *Options) environmentTLS() (*tls.Config, error) {
 	ca := os.Getenv("SPANWIRE_TLS_CA")
 	asked := ca != "" || o.CertificateFile != ""
@@ -104,7 +105,7 @@ func (o *Options) environmentTLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// certificate reads what is shown to the broker.
+// certificate reads the client certificate for a handshake.
 func (o *Options) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	c, err := tls.LoadX509KeyPair(o.CertificateFile, o.CertificateKeyFile)
 	if err != nil {
@@ -113,7 +114,7 @@ func (o *Options) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, er
 	return &c, nil
 }
 
-// loopback tells whether nobody outside of this machine can read what is sent to the address.
+// loopback reports whether nobody outside this machine can read what is sent to the address.
 func loopback(address string) bool {
 	if strings.HasPrefix(address, "unix:") || strings.HasPrefix(address, "unix-abstract:") {
 		return true
@@ -146,6 +147,6 @@ func (b bearer) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials. The options decide whether to
-// do without.
+// RequireTransportSecurity implements credentials.PerRPCCredentials. transportCredentials decides
+// whether TLS is required.
 func (bearer) RequireTransportSecurity() bool { return false }

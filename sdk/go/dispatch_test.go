@@ -74,8 +74,8 @@ func TestScheduler_slow(t *testing.T) {
 		s.dispatch(event(5, "s1", "quick", "[5]"))
 		time.Sleep(5 * time.Millisecond)
 		s.mu.Lock()
-		if s.told != s.sent {
-			t.Errorf("%d frames of %d are answered", s.told, s.sent)
+		if s.confirmed != s.sent {
+			t.Errorf("%d frames of %d are answered", s.confirmed, s.sent)
 		}
 		s.mu.Unlock()
 		close(release)
@@ -190,7 +190,7 @@ func TestSocket_commands(t *testing.T) {
 			svc.On("x", func(_ context.Context, e *Event) error {
 				return errors.Join(
 					e.Socket.Join("r1", "r2"),
-					e.Socket.To("r1").Except("r3").Volatile().Compress(false).Local().Emit("told", 1, []byte{2}),
+					e.Socket.To("r1").Except("r3").Volatile().Compress(false).Local().Emit("moved", 1, []byte{2}),
 					e.Socket.Emit("me"),
 					e.Socket.Broadcast().Send("all"),
 					e.Socket.Leave("r2"),
@@ -209,7 +209,7 @@ func TestSocket_commands(t *testing.T) {
 			!emit.GetNoCompress() || !emit.GetTarget().GetLocal() || list[1].GetCommand().GetId() != 0 {
 			t.Errorf("emit = %v", emit)
 		}
-		if e := emit.GetEvent(); e.GetName() != "told" || string(e.GetArgs()) != `[1,{"_placeholder":true,"num":0}]` ||
+		if e := emit.GetEvent(); e.GetName() != "moved" || string(e.GetArgs()) != `[1,{"_placeholder":true,"num":0}]` ||
 			e.GetAttachments()[0][0] != 2 {
 			t.Errorf("event = %v", e)
 		}

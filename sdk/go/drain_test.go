@@ -71,7 +71,7 @@ func TestService_drain_retire(t *testing.T) {
 	}
 }
 
-// A handler that does not finish is told through its context, and Run says so.
+// A handler that does not finish has its context cancelled, and Run returns an error.
 func TestService_drain_timeout(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		_, s, run := attached(t, func(svc *Service) {

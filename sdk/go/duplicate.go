@@ -11,37 +11,38 @@ import (
 	"time"
 )
 
-// Deduplicator makes events take effect once that are handed out more than once: because a stream
-// broke before their result arrived, whether they come again over the same stream, over that of
-// another replica, or to another instance. It is given to handlers with Once, and may serve many of
-// them.
+// Deduplicator makes an event that is dispatched more than once take effect once. An event is
+// dispatched again when a stream broke before its result arrived: over the same stream, over that
+// of another replica, or to another instance. Pass a Deduplicator to handlers with Once; several
+// handlers may share one.
 //
-// An event whose first run is under way waits for it, and one that was handled is answered as it
-// was then, without the handler. A run that returned an error or panicked does not count: the event
-// is run again.
+// While the first run of an event is under way, a second dispatch waits for it. A dispatch after
+// the run gets the ack of that run, without a call of the handler. A run that returned an error or
+// panicked does not count, and the event runs again.
 //
-// In this process that holds for the last events, as many as Remember says. Without a Store it says
-// nothing about other processes, nor about this one after it was started anew.
+// Without a Store this holds in one process, for the last events that Remember allows. With a Store
+// it also holds between processes and across restarts.
 //
-// What it cannot do: a process that dies after the handler's effect, and before the Store was told,
-// leaves the effect without its mark, and the event is run again when the Lease is over. Where that
-// must not be, the effect and the mark have to be written together: in one transaction of the
-// database that the effect is in, under Event.ID. What the first run emitted over a stream that
-// broke may not have arrived, and is not emitted again.
+// One case remains: a process that dies after the effect of the handler and before it updated the
+// Store leaves no mark, and the event runs again when the Lease is over. To exclude it, write the
+// effect and the mark under Event.ID in one transaction of your database. Emits of the first run
+// over a stream that broke may be lost, and are not repeated.
 //
 // The zero value is usable.
 type Deduplicator struct {
-	// Remember bounds the events that are remembered in this process. Zero means 16384.
+	// Remember bounds the number of events that this process remembers. Zero means 16384.
 	Remember int
-	// RememberBytes bounds their answers, the oldest of which go first. Zero means 16 MiB.
+	// RememberBytes bounds the bytes of their acks; the oldest go first. Zero means 16 MiB.
 	RememberBytes int
-	// Store remembers for all processes that share it. Nil means that this process remembers alone.
+	// Store is shared by all processes that must not run an event twice. Nil means this process
+	// alone.
 	Store DuplicateStore
-	// Lease is for how long a run keeps others from running the event, so it has to be longer than
-	// a run takes, and is how long a process that died holds the event up. Zero means a minute.
+	// Lease is the time for which a run keeps other processes from running the event. It must
+	// exceed the duration of a run; after the death of a process the event waits for it. Zero means
+	// a minute.
 	Lease time.Duration
-	// Keep is for how long the Store is asked to remember. It has to be longer than a stream can
-	// stay broken. Zero means an hour.
+	// Keep is the time for which the Store remembers an event. It must exceed the time for which a
+	// stream can stay broken. Zero means an hour.
 	Keep time.Duration
 
 	mu    sync.Mutex // guards what follows
@@ -50,24 +51,24 @@ type Deduplicator struct {
 	bytes int
 }
 
-// DuplicateStore is a key-value store that several processes share, for example Redis. Its methods
-// may be called at the same time.
+// DuplicateStore is a key-value store that several processes share, such as Redis. Its methods may
+// be called concurrently.
 type DuplicateStore interface {
-	// SetIfAbsent keeps the value for the time unless the key has one. It returns the value that
-	// the key had, and "" when it had none. In Redis: SET key value NX GET PX milliseconds.
+	// SetIfAbsent stores the value for the duration unless the key has one. It returns the value
+	// that the key had, or "" for none. In Redis: SET key value NX GET PX milliseconds.
 	SetIfAbsent(ctx context.Context, key, value string, keep time.Duration) (present string, err error)
-	// Set keeps the value for the time, whatever the key had.
+	// Set stores the value for the duration, in place of any other.
 	Set(ctx context.Context, key, value string, keep time.Duration) error
-	// Delete takes the key away.
+	// Delete removes the key.
 	Delete(ctx context.Context, key string) error
 }
 
-// Once runs the handler once for each event, as the Deduplicator says. It is for handlers of
-// events.
+// Once makes the handler of an event run once for each event, as d defines it. Use it for handlers
+// whose effect must not be repeated, such as a payment.
 func Once(d *Deduplicator) HandlerOption { return func(h *handler) { h.once = d } }
 
-// dispatchKey tells events apart. The socket's id, which is drawn at random, is part of it for the
-// case that a broker gives out ids again that it gave out before it was started anew.
+// dispatchKey identifies an event. It includes the random id of the socket, since a broker may
+// assign the ids of events again after a restart.
 type dispatchKey struct {
 	id     uint64
 	socket string
@@ -75,12 +76,12 @@ type dispatchKey struct {
 
 // firstRun is a run of a handler, under way or remembered.
 type firstRun struct {
-	over chan struct{} // closed when the run is over; what follows is written before
+	over chan struct{} // closed when the run is over; the fields below are written before
 	good bool
 	ack  keptAck
 }
 
-// keptAck is the answer of a run. Its fields are those that a Store keeps.
+// keptAck is the ack of a run, with the fields that a Store keeps.
 type keptAck struct {
 	Given       bool            `json:"given,omitempty"`
 	Args        json.RawMessage `json:"args,omitempty"`
@@ -88,12 +89,12 @@ type keptAck struct {
 }
 
 const (
-	duplicateRunning = "running" // in the Store, under the key of an event whose run is under way
-	// So often within a lease the Store is asked whether a run is over.
+	duplicateRunning = "running" // the value in the Store while a run is under way
+	// The number of times within a lease that the Store is asked whether the run is over.
 	duplicatePolls = 20
 )
 
-// wrap gives the handler that runs once.
+// wrap returns a handler that runs h once.
 func (d *Deduplicator) wrap(h EventHandler) EventHandler {
 	return func(ctx context.Context, e *Event) error {
 		key := dispatchKey{e.ID, e.Socket.id}
@@ -114,7 +115,7 @@ func (d *Deduplicator) wrap(h EventHandler) EventHandler {
 	}
 }
 
-// begin gives the run of the event, and true when it is the caller's to carry out.
+// begin returns the run of the event. It returns true when the caller must carry it out.
 func (d *Deduplicator) begin(key dispatchKey) (*firstRun, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -150,11 +151,11 @@ func (d *Deduplicator) run(ctx context.Context, e *Event, key dispatchKey, run *
 		run.good = true
 		return e.repeat(&run.ack)
 	}
-	// The event's own end must not keep the mark from being written.
+	// The end of the event's context must not prevent the write of the mark.
 	after := context.WithoutCancel(ctx)
 	defer func() {
 		if !run.good {
-			d.tell(e, d.Store.Delete(after, name))
+			d.report(e, d.Store.Delete(after, name))
 		}
 	}()
 	if err = h(ctx, e); err != nil {
@@ -165,12 +166,12 @@ func (d *Deduplicator) run(ctx context.Context, e *Event, key dispatchKey, run *
 	if err == nil {
 		err = d.Store.Set(after, name, string(mark), d.keep())
 	}
-	d.tell(e, err)
+	d.report(e, err)
 	return nil
 }
 
-// claim waits until the event is this process's to run, and returns "", or until another has run
-// it, and returns what came of it.
+// claim waits until this process may run the event, and returns "", or until another process has
+// run it, and returns the mark of that run.
 func (d *Deduplicator) claim(ctx context.Context, name string) (present string, err error) {
 	lease := d.Lease
 	setDefault(&lease, time.Minute)
@@ -195,15 +196,15 @@ func (d *Deduplicator) keep() time.Duration {
 	return keep
 }
 
-// tell logs that the store was not told: the handler's work is done, so its event does not fail.
-func (d *Deduplicator) tell(e *Event, err error) {
+// report logs an error of the Store. The handler has done its work, so the event does not fail.
+func (d *Deduplicator) report(e *Event, err error) {
 	if err != nil {
 		e.Socket.namespace.service.options.Logger.Error("storing the mark of a handled event failed; the event may run again", "event", e.Name,
 			"socket", e.Socket.id, "err", err)
 	}
 }
 
-// end remembers a good run and forgets one that failed.
+// end remembers a successful run and forgets a failed one.
 func (d *Deduplicator) end(key dispatchKey, run *firstRun) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -233,7 +234,7 @@ func (a *keptAck) size() int {
 	return n
 }
 
-// kept copies the answer that the handler gave.
+// kept copies the ack of the handler.
 func (e *Event) kept() keptAck {
 	if e.ack == nil {
 		return keptAck{}
@@ -243,7 +244,7 @@ func (e *Event) kept() keptAck {
 	return a
 }
 
-// repeat answers the event as it was answered before.
+// repeat acknowledges the event with the ack of the first run.
 func (e *Event) repeat(a *keptAck) error {
 	if !a.Given || !e.WantsAck || e.acked {
 		return nil

@@ -13,16 +13,16 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Emitter emits from a program that handles nothing: a script, a cron job, a web application. It
-// may be used from many goroutines at once. Each emit is one call that returns when the broker has
-// served its sockets and told the other replicas; when those may not have been reached it fails
-// with a PartialDeliveryError.
+// Emitter emits from a program that handles no events, such as a script, a cron job or a web
+// application. It is safe for concurrent use. Each emit is one call, which returns when the broker
+// has delivered to its own sockets and has notified the other replicas. It fails with a
+// PartialDeliveryError when some replicas may not have been reached.
 //
-// With several addresses a call goes to the one that answered last, and to the next where none took
-// it. A call that a broker may have taken and did not answer is not made again, and fails with
-// ErrBrokerUnavailable, unless Target.IdempotencyKey makes that safe.
+// With several addresses, a call goes to the one that answered last, and to the next one when no
+// broker accepted it. A call that a broker may have accepted without answering is not repeated. It
+// fails with ErrBrokerUnavailable, unless Target.IdempotencyKey makes the repetition safe.
 //
-// The methods without a namespace stand for the main one, "/".
+// Methods without a namespace address the main namespace, "/".
 type Emitter struct {
 	options Options
 	peers   []*peer
@@ -30,7 +30,7 @@ type Emitter struct {
 	close   sync.Once
 }
 
-// NewEmitter makes an emitter. It connects when it is used first, and again whenever it has to.
+// NewEmitter creates an emitter. It connects on first use, and again when a connection is lost.
 func NewEmitter(options Options) (*Emitter, error) {
 	m := &Emitter{options: options.withDefaults()}
 	for _, address := range m.options.addresses() {
@@ -46,7 +46,7 @@ func NewEmitter(options Options) (*Emitter, error) {
 	return m, nil
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (m *Emitter) Close() error {
 	var err error
 	m.close.Do(func() {
@@ -57,7 +57,7 @@ func (m *Emitter) Close() error {
 	return err
 }
 
-// Namespace chooses every socket of a namespace; the slash at its front may be left out.
+// Namespace returns the target of all sockets of a namespace. The leading slash is optional.
 func (m *Emitter) Namespace(name string) Target {
 	if len(name) == 0 || name[0] != '/' {
 		name = "/" + name
@@ -65,11 +65,11 @@ func (m *Emitter) Namespace(name string) Target {
 	return Target{via: m, namespace: name}
 }
 
-// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a
-// room too.
+// To returns the target of the sockets of the main namespace in any of the rooms. The id of a
+// socket is a room too.
 func (m *Emitter) To(rooms ...string) Target { return m.Namespace(mainNamespace).To(rooms...) }
 
-// Except chooses the sockets of the main namespace that are in none of the rooms.
+// Except returns the target of the sockets of the main namespace in none of the rooms.
 func (m *Emitter) Except(rooms ...string) Target { return m.Namespace(mainNamespace).Except(rooms...) }
 
 // Emit sends an event to every socket of the main namespace. It waits for the broker, at most
@@ -81,14 +81,14 @@ func (m *Emitter) Emit(event string, args ...any) error {
 // Send sends the event "message" to every socket of the main namespace.
 func (m *Emitter) Send(args ...any) error { return m.Emit("message", args...) }
 
-// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see
+// EmitWithAck sends an event to every socket of the main namespace and collects their acks; see
 // Target.EmitWithAck.
 func (m *Emitter) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	return m.Namespace(mainNamespace).EmitWithAck(ctx, event, args...)
 }
 
-// Instances chooses the instances of the services that registered for a message in the main
-// namespace; see Target.Instances.
+// Instances selects the instances that registered for a message in the main namespace; see
+// Target.Instances.
 func (m *Emitter) Instances(services ...string) Instances {
 	return m.Namespace(mainNamespace).Instances(services...)
 }
@@ -99,16 +99,18 @@ func (m *Emitter) ServerSideEmit(name string, args ...any) error {
 }
 
 // ServerSideEmitWithAck sends a message to every instance that registered for it in the main
-// namespace and gathers their acks; see Instances.EmitWithAck.
+// namespace, and collects their acks; see Instances.EmitWithAck.
 func (m *Emitter) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	return m.Instances().EmitWithAck(ctx, name, args...)
 }
 
-// RetireService forgets a service without instances in the whole cluster: connects that wait for it
-// go on without it, and events that wait for it are dropped. It returns the replicas that did not
-// answer in time; they may still know the service. The error is a CommandError: with FaultNotFound
-// if no replica knows the service, with FaultConflict if it has instances, with
-// FaultPermissionDenied without the right `retire`.
+// RetireService removes a service without instances in the whole cluster: connects no longer wait
+// for it, and its queued events are dropped. It returns the replicas that did not answer in time
+// and may still know the service.
+//
+// The error is a CommandError: with FaultNotFound if no replica knows the service, with
+// FaultConflict if it has instances, with FaultPermissionDenied without the right `retire`. Use it
+// after a service was renamed or removed.
 func (m *Emitter) RetireService(ctx context.Context, service string) (silent []string, err error) {
 	var out *spanwirev1.RetireServiceResponse
 	err = m.call(ctx, "", func(ctx context.Context, p *peer) (err error) {
@@ -126,7 +128,8 @@ func (m *Emitter) execute(c *command) error {
 	return err
 }
 
-// query carries out a command: an emit as a call of its own, which brokers of every age know.
+// query carries out a command. An emit is a call of its own, which brokers of every version
+// support.
 func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -135,7 +138,7 @@ func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, er
 		return m.emit(ctx, c)
 	}
 	var out *spanwirev1.ExecuteResponse
-	request := &spanwirev1.ExecuteRequest{Command: c.generated(), IdempotencyKey: c.target.key}
+	request := &spanwirev1.ExecuteRequest{Command: c.toProto(), IdempotencyKey: c.target.key}
 	err := m.call(ctx, c.target.key, func(ctx context.Context, p *peer) (err error) {
 		out, err = p.client.Execute(ctx, request)
 		return err
@@ -148,7 +151,7 @@ func (m *Emitter) query(ctx context.Context, c *command) (*spanwirev1.Answer, er
 
 func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, error) {
 	var out *spanwirev1.EmitResponse
-	request := &spanwirev1.EmitRequest{Emit: c.message(), IdempotencyKey: c.target.key}
+	request := &spanwirev1.EmitRequest{Emit: c.emitToProto(), IdempotencyKey: c.target.key}
 	err := m.call(ctx, c.target.key, func(ctx context.Context, p *peer) (err error) {
 		out, err = p.client.Emit(ctx, request)
 		return err
@@ -163,12 +166,12 @@ func (m *Emitter) emit(ctx context.Context, c *command) (*spanwirev1.Answer, err
 	return a, errorFromProto(a)
 }
 
-// generated gives the command as a message of the generated code.
-func (c *command) generated() *spanwirev1.Command {
-	t := c.target.message()
+// toProto returns the command as a message of the contract.
+func (c *command) toProto() *spanwirev1.Command {
+	t := c.target.toProto()
 	switch c.kind {
 	case commandEmit:
-		return &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: c.message()}}
+		return &spanwirev1.Command{Command: &spanwirev1.Command_Emit{Emit: c.emitToProto()}}
 	case commandJoin:
 		return &spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: t, Rooms: c.rooms, WantCount: c.wantCount}}}
 	case commandLeave:
@@ -183,11 +186,11 @@ func (c *command) generated() *spanwirev1.Command {
 
 func (m *Emitter) observe(*Target, string, []any) {}
 
-// message gives the emit as a message of the generated code.
-func (c *command) message() *spanwirev1.Emit {
+// emitToProto returns the emit as a message of the contract.
+func (c *command) emitToProto() *spanwirev1.Emit {
 	t := &c.target
 	m := &spanwirev1.Emit{
-		Target:       t.message(),
+		Target:       t.toProto(),
 		Event:        &spanwirev1.Event{Name: c.event, Args: c.payload.args.Bytes(), Attachments: c.payload.attachments},
 		WantAcks:     c.wantAcks,
 		WantCount:    c.wantCount,

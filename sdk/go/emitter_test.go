@@ -96,7 +96,7 @@ func TestEmitter_Emit(t *testing.T) {
 	})
 }
 
-// A broker that cannot be reached is told as such.
+// A broker that cannot be reached is reported as such.
 func TestEmitter_unavailable(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		o := fakeOptions(newFakeBroker(t, "a"))
@@ -182,7 +182,7 @@ func TestEmitter_failover(t *testing.T) {
 			return nil, errors.New("stopped")
 		}
 		refuses := func(*spanwirev1.Emit) (*spanwirev1.EmitResponse, error) {
-			return nil, status.Error(codes.Unavailable, "the other replicas cannot be told")
+			return nil, status.Error(codes.Unavailable, "the other replicas cannot be reached")
 		}
 		emitter := func(addresses string) *Emitter {
 			o := fakeOptions(a, b)

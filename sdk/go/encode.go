@@ -12,15 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// payload is the arguments of an event or an ack on their way out: one JSON array and its
-// attachments. Payloads are pooled.
+// payload holds the encoded arguments of an event or an ack: one JSON array and its attachments.
+// Payloads are pooled.
 type payload struct {
 	args        bytes.Buffer
 	encoder     *json.Encoder // writes to args
 	attachments [][]byte
 }
 
-// maxPooledPayload keeps one large event from holding memory for ever.
+// maxPooledPayload bounds the memory that a large event leaves in the pool.
 const maxPooledPayload = 64 << 10
 
 var payloads = sync.Pool{New: func() any {
@@ -32,7 +32,7 @@ var payloads = sync.Pool{New: func() any {
 
 func newPayload() *payload { return payloads.Get().(*payload) }
 
-// release gives the payload back. A nil payload is fine.
+// release returns the payload to the pool. A nil payload is allowed.
 func (p *payload) release() {
 	if p == nil {
 		return
@@ -46,7 +46,7 @@ func (p *payload) release() {
 	payloads.Put(p)
 }
 
-// encode writes the arguments. No arguments write nothing, which means the empty array.
+// encode writes the arguments. It writes nothing for no arguments, which means the empty array.
 func (p *payload) encode(args []any) error {
 	if len(args) == 0 {
 		return nil
@@ -89,7 +89,7 @@ func (p *payload) value(arg any) error {
 	return nil
 }
 
-// text writes a string, without a detour when nothing in it needs escaping.
+// text writes a string, directly when no character needs an escape.
 func (p *payload) text(s string) error {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {

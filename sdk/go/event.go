@@ -7,52 +7,55 @@ import (
 	"slices"
 )
 
-// Event is one event that a browser emitted. It is valid after the handler returned too, but an ack
-// is not sent any more then.
+// Event is an event that a browser emitted. It remains valid after the handler returned, but its
+// ack is not sent from then on.
 type Event struct {
-	// ID is unique in the cluster and the same when the event is handed out again, so that
-	// duplicates can be told.
+	// ID identifies the event in the cluster. It is the same when the event is dispatched again, so
+	// that a handler can recognize duplicates.
 	ID uint64
 	// Name is the event's name.
 	Name string
 	// Socket is the socket that emitted it.
 	Socket *Socket
-	// Redeliveries counts how often the event was handed out before.
+	// Redeliveries counts the earlier dispatches of the event.
 	Redeliveries int
-	// WantsAck says that the browser waits for an ack. It gets an empty one if the handler gives
-	// none and returns nil.
+	// WantsAck reports whether the browser waits for an ack. The browser gets an empty ack when the
+	// handler returns nil and gave none.
 	WantsAck bool
 
 	args        []byte
 	attachments [][]byte
 	ack         *payload // nil until Ack
 	acked       bool
-	// why an answer that the handler gave cannot be sent; nil when a later one can
+	// the error of the last call of Ack; nil when it succeeded
 	ackErr error
 }
 
-// Args gives the arguments, each as raw JSON. An attachment stands in them as
-// {"_placeholder":true,"num":N}. They must not be changed.
+// Args returns the arguments, each as raw JSON. An attachment is represented as
+// {"_placeholder":true,"num":N}. The caller must not change them.
 func (e *Event) Args() []json.RawMessage {
 	args, _ := splitArray(e.args) // the broker has checked it
 	return args
 }
 
-// Raw gives the arguments as one JSON array, as the browser wrote it. It must not be changed.
+// Raw returns the arguments as one JSON array, as the browser wrote it. The caller must not change
+// it.
 func (e *Event) Raw() json.RawMessage { return rawArray(e.args) }
 
-// Attachments gives the binary parts in the order of their numbers. They must not be changed.
+// Attachments returns the binary parts in the order of their numbers. The caller must not change
+// them.
 func (e *Event) Attachments() [][]byte { return e.attachments }
 
-// Bind decodes the arguments into the targets, as encoding/json does, with attachments put where
-// they belong: into []byte, also inside structs, slices and maps. Further arguments are ignored; a
-// missing one is a BindError.
+// Bind decodes the arguments into the targets as encoding/json does, and puts attachments into
+// targets of type []byte, also in structs, slices and maps. It ignores further arguments. A missing
+// argument is a BindError.
 func (e *Event) Bind(targets ...any) error { return bind(e.args, e.attachments, targets) }
 
-// Ack gives the answer for the browser's callback. It is sent when the handler returns nil, after
-// everything that the handler emitted, and ignored if the browser waits for none. An answer that
-// cannot be encoded is an error here, and fails the event if the handler neither returns an error
-// nor gives another answer.
+// Ack sets the ack for the browser's callback. The ack is sent when the handler returns nil, after
+// everything that the handler emitted. It is ignored when the browser waits for none.
+//
+// Ack returns an error for arguments that cannot be encoded. The event then fails, unless the
+// handler returns an error or calls Ack again.
 func (e *Event) Ack(args ...any) error {
 	if e.acked {
 		return ErrAcked
@@ -67,7 +70,7 @@ func (e *Event) Ack(args ...any) error {
 		e.ackErr = err
 		return err
 	}
-	// The caller may reuse its bytes as soon as Ack returned, but they are sent later.
+	// The caller may reuse its bytes when Ack has returned. They are sent later.
 	for i, a := range p.attachments {
 		p.attachments[i] = slices.Clone(a)
 	}
@@ -75,37 +78,37 @@ func (e *Event) Ack(args ...any) error {
 	return nil
 }
 
-// Ack is the answer of one socket to an emit.
+// Ack is the ack of one socket to an emit.
 type Ack struct {
-	// SocketID names the socket that answered.
+	// SocketID is the socket that acknowledged.
 	SocketID string
 
 	args        []byte
 	attachments [][]byte
 }
 
-// Args gives the answer's arguments, each as raw JSON; see Event.Args.
+// Args returns the arguments of the ack, each as raw JSON; see Event.Args.
 func (a *Ack) Args() []json.RawMessage {
 	args, _ := splitArray(a.args) // the broker has checked it
 	return args
 }
 
-// Raw gives the arguments as one JSON array, as the browser wrote it.
+// Raw returns the arguments as one JSON array, as the browser wrote it.
 func (a *Ack) Raw() json.RawMessage { return rawArray(a.args) }
 
-// Attachments gives the binary parts in the order of their numbers.
+// Attachments returns the binary parts in the order of their numbers.
 func (a *Ack) Attachments() [][]byte { return a.attachments }
 
-// Bind decodes the answer's arguments; see Event.Bind.
+// Bind decodes the arguments of the ack; see Event.Bind.
 func (a *Ack) Bind(targets ...any) error { return bind(a.args, a.attachments, targets) }
 
-// Acks are the answers to an emit.
+// Acks holds the acks to an emit.
 type Acks struct {
-	// Acks holds one answer for each socket that gave one. The order means nothing.
+	// Acks holds one ack for each socket that sent one, in no particular order.
 	Acks []Ack
-	// Sockets counts the sockets that the emit reached on the replica that took it.
+	// Sockets counts the sockets that the emit reached on the replica which accepted it.
 	Sockets int
-	// Missing counts the sockets that were asked and did not answer: in time, or since they left.
+	// Missing counts the sockets that did not acknowledge in time, or left.
 	Missing int
 	// Dropped counts, of Sockets, those for which the event was dropped; see Count.
 	Dropped int

@@ -111,12 +111,12 @@ type fakeStream struct {
 	gone     chan struct{}                  // closed when the instance ended the stream
 	finish   chan error                     // what Attach returns
 
-	mu       sync.Mutex
-	sent     uint64 // sequence of our last batch
-	told     uint64 // the highest of ours that the instance answered
-	received uint64 // sequence of the instance's last batch
-	answered uint64 // the highest of the instance's that we answered
-	auto     bool   // answer each batch at once
+	mu        sync.Mutex
+	sent      uint64 // sequence of our last batch
+	confirmed uint64 // the highest of ours that the instance answered
+	received  uint64 // sequence of the instance's last batch
+	answered  uint64 // the highest of the instance's that we answered
+	auto      bool   // answer each batch at once
 }
 
 // Attach implements the contract's server side.
@@ -203,7 +203,7 @@ func (s *fakeStream) noteAnswered(n uint64) {
 	if n > s.sent {
 		s.broker.violate("frame %d was answered and never sent", n)
 	}
-	s.told = max(s.told, n)
+	s.confirmed = max(s.confirmed, n)
 }
 
 func (s *fakeStream) send(m *spanwirev1.AttachResponse) {

@@ -8,37 +8,39 @@ import (
 )
 
 // EventHandler handles an event. The context ends when the service stops without waiting any
-// longer. When the handler returns nil the event is resolved, and acked if the browser waits for
-// that; an error is logged, and the browser is told nothing.
+// longer. When the handler returns nil, the event is resolved, and acknowledged if the browser
+// waits for an ack. An error is logged; the browser gets no ack.
 type EventHandler func(ctx context.Context, e *Event) error
 
-// ConnectHandler is asked whether a socket may connect. An error refuses it: one made by Refuse
-// tells the browser why, any other is logged and the browser gets a general message.
+// ConnectHandler decides whether a socket may connect. Nil accepts it. An error made by Refuse
+// refuses it with a message for the browser; any other error is logged, and the browser gets a
+// general message.
 type ConnectHandler func(ctx context.Context, s *Socket) error
 
-// DisconnectHandler is told that a socket is gone. The reason is from the list that Socket.IO users
-// know, for example "transport close", "ping timeout" or "client namespace disconnect".
+// DisconnectHandler handles the disconnect of a socket. The reason is one of the Socket.IO reasons,
+// for example "transport close", "ping timeout" or "client namespace disconnect".
 type DisconnectHandler func(ctx context.Context, s *Socket, reason string)
 
-// HandlerOption changes how the events of one handler are run.
+// HandlerOption changes how the events of one handler run.
 type HandlerOption func(*handler)
 
-// Concurrent lets the handler's events run at any time, also beside other events of the same socket
-// and out of their order.
+// Concurrent lets the events of the handler run at the same time as other events of their socket,
+// and out of order. Use it for slow handlers whose events are independent.
 func Concurrent() HandlerOption { return func(h *handler) { h.concurrent = true } }
 
-// ConnectOrder says when this service is asked about a connect that several services handle: those
-// with a lower order first, those with the same at the same time. The first refusal ends the
-// asking. It is for connect handlers; 0 is the default, and it cannot be negative.
+// ConnectOrder sets the position of this service among the services that handle the connects of a
+// namespace. The broker asks services of lower order first, and those of equal order at the same
+// time; the first refusal ends it. The default is 0; a negative order is an error. It is for
+// connect handlers.
 func ConnectOrder(order int) HandlerOption { return func(h *handler) { h.order = order } }
 
-// Advisory says that the service is told of connects and that nothing waits for it: it hears of a
-// socket when the other services have accepted it, and neither an error of the handler nor the
-// absence of the service holds or refuses a connect. It is for connect handlers.
+// Advisory makes the connect handler an observer. The service is notified of a socket when the
+// other services have accepted it. Neither an error of the handler nor the absence of the service
+// delays or refuses a connect.
 func Advisory() HandlerOption { return func(h *handler) { h.advisory = true } }
 
-// handler is what a service registered for one event name, or for the connects or disconnects of a
-// namespace.
+// handler is what a service registered for one event or message name, or for the connects,
+// disconnects or room changes of a namespace.
 type handler struct {
 	name       string
 	concurrent bool
@@ -50,16 +52,17 @@ type handler struct {
 	order      int  // of a connect handler among services
 	advisory   bool // of a connect handler: nothing waits for it
 	once       *Deduplicator
-	// off is the declaration without the handler, which stays in use until all brokers have taken
-	// that; 0 while it is wanted. It is guarded as Namespace.own is.
+	// off is the number of the declaration that removed the handler; 0 while it is registered. The
+	// handler stays in use until all brokers have accepted that declaration. It is guarded as
+	// Namespace.own is.
 	off uint64
-	// slow is above zero while the handler is known to block: its events then get goroutines of
-	// their own at once.
+	// slow is above zero while the handler is known to block. Each of its events then gets a
+	// goroutine of its own.
 	slow atomic.Int32
 }
 
-// slowFor is the number of quick runs in a row after which a handler that blocked counts as quick
-// again.
+// slowFor is the number of consecutive quick runs after which a handler that blocked counts as
+// quick.
 const slowFor = 64
 
 func newHandler(name string, options []HandlerOption) *handler {
@@ -70,16 +73,16 @@ func newHandler(name string, options []HandlerOption) *handler {
 	return h
 }
 
-// None is the argument or answer of a typed handler that takes or gives none.
+// None is the type of the argument or the result of a typed handler without one.
 type None struct{}
 
-// Registrar is a Service, which stands for its main namespace, or a Namespace.
+// Registrar is a Namespace, or a Service, which represents its main namespace.
 type Registrar interface {
 	On(event string, h EventHandler, options ...HandlerOption)
 }
 
-// On registers a typed handler: the event's first argument is decoded into In, and what the handler
-// returns is the ack. None stands for no argument and for an empty ack.
+// On registers a typed handler. It decodes the first argument of the event into In, and
+// acknowledges with the Out that the handler returns. None means no argument, and an empty ack.
 func On[In, Out any](r Registrar, event string, h func(ctx context.Context, e *Event, in In) (Out, error), options ...HandlerOption) {
 	r.On(event, func(ctx context.Context, e *Event) error {
 		var in In

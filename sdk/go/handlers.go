@@ -4,7 +4,7 @@ package spanwire
 
 import "maps"
 
-// handlers is what is called for what happens in a namespace.
+// handlers holds the handlers of a namespace.
 type handlers struct {
 	events, messages               map[string]*handler
 	any, connect, disconnect, room *handler
@@ -14,7 +14,7 @@ func newHandlers() handlers {
 	return handlers{events: map[string]*handler{}, messages: map[string]*handler{}}
 }
 
-// inUse tells whether the handler is there and wanted.
+// inUse reports whether the handler exists and is not removed.
 func inUse(h *handler) bool { return h != nil && h.off == 0 }
 
 func namesInUse(list map[string]*handler) (names []string) {
@@ -34,7 +34,7 @@ func (hs *handlers) empty() bool {
 	return len(hs.events)+len(hs.messages) == 0 && hs.any == nil && hs.connect == nil && hs.disconnect == nil && hs.room == nil
 }
 
-// with gives these handlers and the other's where there is none.
+// with returns these handlers, completed by those of other.
 func (hs handlers) with(other *handlers) handlers {
 	events, messages := maps.Clone(other.events), maps.Clone(other.messages)
 	maps.Copy(events, hs.events)
@@ -48,7 +48,7 @@ func (hs handlers) with(other *handlers) handlers {
 	return hs
 }
 
-// retire marks the handler as not wanted from the declaration on. It tells whether there was one.
+// retire marks the handler as removed by the declaration. It reports whether there was one.
 func retire(h *handler, declaration uint64) bool {
 	if !inUse(h) {
 		return false
@@ -57,8 +57,7 @@ func retire(h *handler, declaration uint64) bool {
 	return true
 }
 
-// forget takes out the handlers that are not wanted since a declaration that all brokers have
-// taken.
+// forget deletes the handlers that a declaration removed which all brokers have accepted.
 func (hs *handlers) forget(taken uint64) {
 	gone := func(h *handler) bool { return h != nil && h.off != 0 && h.off <= taken }
 	for _, list := range [...]map[string]*handler{hs.events, hs.messages} {

@@ -15,25 +15,25 @@ import (
 	"github.com/spanwire/spanwire/api/querystring"
 )
 
-// Handshake is what a browser sent when it opened its session, and with its connect to the
-// namespace. It must not be changed.
+// Handshake is the request with which a browser opened its session, and the auth payload of its
+// connect to the namespace. The caller must not change it.
 type Handshake struct {
 	Method string // of the opening request: "GET"
 	URL    string // its path and raw query, as sent
-	// the query: every pair of it, also one with a wrong escape such as "100%"
+	// every pair of the query, also one with a malformed escape such as "100%"
 	Query          url.Values
 	Host           string      // its Host header
 	Headers        http.Header // Cookie and Authorization only with Options.Credentials
-	Address        string      // the client's, without a port
-	Secure         bool        // whether the browser used TLS, as far as the broker can know
-	CrossDomain    bool        // whether the request carried an Origin of another site
+	Address        string      // of the client, without its port
+	Secure         bool        // whether the browser used TLS, as far as the broker knows
+	CrossDomain    bool        // whether the request had the Origin of another site
 	Issued         time.Time
 	Transport      string          // "polling" or "websocket"
 	EngineProtocol int             // the revision of Engine.IO
 	Auth           json.RawMessage // a JSON object; nil when the client sent none
 }
 
-// BindAuth decodes the auth payload. Without one it leaves the target as it is.
+// BindAuth decodes the auth payload into target. Without one it leaves target unchanged.
 func (h *Handshake) BindAuth(target any) error {
 	if len(h.Auth) == 0 {
 		return nil
@@ -41,7 +41,7 @@ func (h *Handshake) BindAuth(target any) error {
 	return json.Unmarshal(h.Auth, target)
 }
 
-// Cookie gives the value of a cookie of the opening request, and "" when it has none. It needs
+// Cookie returns the value of a cookie of the opening request, or "" for none. It needs
 // Options.Credentials.
 func (h *Handshake) Cookie(name string) string {
 	c, err := (&http.Request{Header: h.Headers}).Cookie(name)
@@ -51,7 +51,7 @@ func (h *Handshake) Cookie(name string) string {
 	return c.Value
 }
 
-// parseIntroduction reads the introduction of a dispatch.
+// parseIntroduction decodes the introduction of a dispatch.
 func parseIntroduction(data []byte) (*Handshake, *socketData, error) {
 	var in spanwirev1.Introduction
 	if err := proto.Unmarshal(data, &in); err != nil {

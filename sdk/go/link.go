@@ -20,20 +20,20 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// A service attaches to every replica: to the addresses it was given, and to those that the brokers
-// tell of. A link is the wish to be attached to one address, kept until the service leaves. Two
-// addresses may lead to one replica. A broker lets the newer stream of an instance take the place
-// of the older, so the link that came first is parked then, until the other has lost the replica.
+// A service attaches to every replica: to the configured addresses, and to those that the brokers
+// announce. A link keeps the service attached to one address until the service stops. Two addresses
+// may lead to one replica. A broker replaces the older stream of an instance by the newer one. The
+// link of the older stream is then parked until the other link loses the replica.
 
 // link keeps the service attached to one address. Its fields are guarded by the service's mu.
 type link struct {
 	// fixed at birth
 	service *Service
 	address string
-	learned bool // told of by a broker, so it ends when no broker tells of it any more
+	learned bool // announced by a broker; it ends when no broker announces it
 	cancel  context.CancelFunc
 
-	replica string // where the address led last
+	replica string // the replica of the last stream
 	stream  *stream
 }
 
@@ -47,7 +47,7 @@ func (svc *Service) linkLocked(l *link) {
 	l.cancel = cancel
 	svc.links = append(svc.links, l)
 	svc.linked.Add(1)
-	go func() { // ends when the service leaves, or when the replica is not told of any more
+	go func() { // ends when the service stops, or when no broker announces the replica
 		defer svc.linked.Done()
 		defer cancel()
 		l.run(ctx)
@@ -77,7 +77,7 @@ func (l *link) run(ctx context.Context) {
 		case errors.As(err, &refused) && l.service.stats.attached.Load() == 0:
 			select {
 			case l.service.fatal <- err:
-			default: // another link was first
+			default: // another link has reported its error
 			}
 			return
 		case attached:
@@ -94,8 +94,8 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// pause waits a random time, longer with each attempt that failed, so that the instances of a
-// service do not come back all at once.
+// pause waits for a random time, which grows with each failed attempt, so that the instances of a
+// service do not attach at the same time.
 func (l *link) pause(ctx context.Context, attempt int) {
 	o := &l.service.options
 	most := min(o.MinBackoff<<min(attempt, 20), o.MaxBackoff)
@@ -110,7 +110,7 @@ func (l *link) pause(ctx context.Context, attempt int) {
 	}
 }
 
-// park waits until no other link is attached to the replica that this one's address leads to.
+// park waits while another link is attached to the replica of this address.
 func (l *link) park(ctx context.Context) {
 	svc := l.service
 	for {
@@ -128,14 +128,14 @@ func (l *link) park(ctx context.Context) {
 	}
 }
 
-// takenLocked tells whether another link is attached to the replica. The service's mu is held.
+// takenLocked reports whether another link is attached to the replica. The service's mu is held.
 func (svc *Service) takenLocked(l *link, replica string) bool {
 	return replica != "" && slices.ContainsFunc(svc.links, func(other *link) bool {
 		return other != l && other.replica == replica && other.stream != nil && !other.stream.ended.Load()
 	})
 }
 
-// attach dials, registers, and stays until the stream ends.
+// attach dials, registers, and returns when the stream has ended.
 func (l *link) attach(ctx context.Context) (attached bool, err error) {
 	svc := l.service
 	conn, err := svc.options.dial(l.address)
@@ -143,7 +143,7 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 		return false, err
 	}
 	defer conn.Close()
-	// The stream outlives ctx, which only asks to leave. It ends with what handlers are given.
+	// The stream outlives ctx, whose end starts a drain. It ends with the context of the handlers.
 	streamCtx, cancel := context.WithCancel(svc.scheduler.ctx)
 	defer cancel()
 	d := svc.declaration()
@@ -168,7 +168,7 @@ func (l *link) attach(ctx context.Context) (attached bool, err error) {
 		s.leave(svc.options.Retire)
 		<-s.done // the broker ends it, or the drain timeout does
 	case <-s.replaced:
-		cancel() // the broker has ended it, or is about to
+		cancel() // the broker ends it
 		<-s.done
 	case <-s.outdated:
 		s.leave(false)
@@ -220,7 +220,7 @@ func (l *link) register(ctx context.Context, conn *grpc.ClientConn, d declaratio
 	if err != nil {
 		return nil, nil, err
 	}
-	// When sending fails, RecvMsg says why.
+	// When sending fails, RecvMsg returns the error.
 	_ = g.SendMsg(first)
 	var in inFrame
 	if err := g.RecvMsg(&in); err != nil {
@@ -236,7 +236,7 @@ func (l *link) register(ctx context.Context, conn *grpc.ClientConn, d declaratio
 	return g, m.GetWelcome(), nil
 }
 
-// adopt makes the stream the link's own.
+// adopt makes the stream the stream of the link.
 func (l *link) adopt(s *stream, d declaration) {
 	l.service.mu.Lock()
 	defer l.service.mu.Unlock()
@@ -259,7 +259,7 @@ func (l *link) dropStream() {
 	l.stream = nil
 }
 
-// redeclare is called when a link attached or detached.
+// redeclare sends the last declaration to streams that need it, after a link attached or detached.
 func (svc *Service) redeclare() {
 	svc.mu.Lock()
 	svc.settleLocked()
@@ -271,13 +271,14 @@ func (svc *Service) redeclare() {
 	}
 }
 
-// notifyLocked tells those who wait that a link attached or detached, or what is in force.
+// notifyLocked wakes the goroutines that wait for a change of a link or of a declaration.
 func (svc *Service) notifyLocked() {
 	close(svc.changed)
 	svc.changed = make(chan struct{})
 }
 
-// learn follows the list of replicas that a broker tells of.
+// learn starts links to the replicas that a broker announces, and ends those to replicas that it no
+// longer announces.
 func (svc *Service) learn(t *spanwirev1.Topology) {
 	if t == nil || svc.options.OneReplica {
 		return

@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// listeners is a list that is read by everyone and rarely written.
+// listeners is a list that is often read and rarely written.
 type listeners[F any] struct {
-	mu   sync.Mutex // taken by those who write
+	mu   sync.Mutex // taken for writes
 	list atomic.Pointer[[]F]
 }
 
@@ -28,12 +28,14 @@ func (l *listeners[F]) all() []F {
 	return nil
 }
 
-// OnAny calls the function with every event that is handed to this process, before its handler. It
-// must not block. It is for logs and measurements; to handle events of any name, use On with "*".
+// OnAny registers a function that is called with every event of this process before its handler. It
+// must not block.
+//
+// Use it for logs and measurements. To handle events of any name, use On with "*".
 func (svc *Service) OnAny(listen func(e *Event)) { svc.incoming.add(listen) }
 
-// OnAnyOutgoing calls the function with every event that this process emits, before it is sent. It
-// must not block.
+// OnAnyOutgoing registers a function that is called with every event that this process emits,
+// before the event is sent. It must not block.
 func (svc *Service) OnAnyOutgoing(listen func(t Target, event string, args []any)) {
 	svc.outgoing.add(listen)
 }

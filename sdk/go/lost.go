@@ -10,34 +10,34 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// What becomes of sockets when a stream breaks. While their replica lives, the replica gives them
-// to instances that are attached, and tells one of them of each disconnect. When it is dead, nobody
-// else knows which sockets this instance served, so it tells its own handlers. The rules:
+// Sockets of a broken stream. While their replica lives, it assigns them to attached instances, and
+// notifies one of these of each disconnect. When it is dead, no other process knows which sockets
+// this instance served, so the instance calls its own disconnect handlers. The rules:
 //
-// 1. A stream that breaks leaves the sockets behind that its replica owns and whose handlers ran
-// here: the replica is lost. 2. A lost replica is found when a stream to it opens, over whichever
-// address. Nothing is said then, and the sockets go on with that stream:
-//     the replica releases those that it gave to other instances meanwhile.
-// 3. It is dead when another replica that knew it does not any more; when another one listens at
-// its address; or when it was lost for
-//     as long as its setting replica-timeout says, and no attached replica knows it.
-// 4. Handlers of a dead replica's sockets are told of the disconnect, behind what still runs of the
-// socket. 5. A socket that comes over another stream is not left behind any more. A disconnect that
-// comes over another stream of a socket whose
-//     handler was told is dropped.
-// 6. A service that leaves tells what it would not live to tell, unless an attached replica knows
-// the lost one.
+//  1. When a stream breaks, its replica is lost. The scheduler tracks the sockets that the replica
+//     owns and whose handlers ran here.
+//  2. A lost replica is found when a stream to it opens, over any address. Its sockets continue on
+//     that stream; the replica releases those that it has assigned to other instances.
+//  3. A lost replica is dead when another replica that knew it no longer does, when another replica
+//     listens at its address, or when it was lost for its setting replica-timeout and no attached
+//     replica knows it.
+//  4. The disconnect handler of each socket of a dead replica runs, after the events of the socket
+//     that are under way.
+//  5. A socket that arrives over another stream is no longer tracked. A disconnect that arrives
+//     over another stream is dropped when the handler of the socket has run.
+//  6. A service that stops declares its lost replicas dead, except those that an attached replica
+//     knows.
 
 const (
-	reasonLost = "transport error" // what surviving replicas say of a dead one's sockets
-	// fallbackReplicaTimeout is for brokers that do not tell theirs.
+	reasonLost = "transport error" // the reason that surviving replicas report
+	// fallbackReplicaTimeout is for brokers that do not announce theirs.
 	fallbackReplicaTimeout = 10 * time.Second
 	// lostBackoff bounds the pause between attempts to attach to a lost replica.
 	lostBackoff = time.Second
-	// latest is by how much a timer may be late in a process that runs. One that was paused has not
-	// tried to attach meanwhile.
+	// latest is the delay of a timer in a running process that still counts as in time. A process
+	// that was paused for longer has not tried to attach meanwhile.
 	latest = time.Second
-	// maxNotified bounds the ids of sockets whose handlers were told.
+	// maxNotified bounds the number of sockets that are remembered as notified.
 	maxNotified = 1 << 16
 )
 
@@ -45,17 +45,17 @@ const (
 type lostReplica struct {
 	id       string
 	via      string // the address that was dialled
-	address  string // the one that it told the others
+	address  string // the one that it announces
 	alone    bool   // it knew no other replica
 	timeout  time.Duration
 	due      time.Time
 	overdue  bool
 	timer    *time.Timer
 	sockets  map[string]*Socket
-	watchers map[*stream]struct{} // of replicas that have known it since
+	watchers map[*stream]struct{} // to replicas that have known it since
 }
 
-// addressesFromProto gives the addresses of a topology by the replicas' names.
+// addressesFromProto returns the addresses of a topology by replica.
 func addressesFromProto(t *spanwirev1.Topology) map[string]string {
 	all := make(map[string]string, len(t.GetReplicas()))
 	for _, r := range t.GetReplicas() {
@@ -64,7 +64,7 @@ func addressesFromProto(t *spanwirev1.Topology) map[string]string {
 	return all
 }
 
-// trackLostLocked follows the loss of a stream.
+// trackLostLocked tracks the sockets of a stream that broke.
 func (p *scheduler) trackLostLocked(s *stream) {
 	id := s.welcome.GetReplica()
 	if id == "" || p.closed {
@@ -86,7 +86,7 @@ func (p *scheduler) trackLostLocked(s *stream) {
 	if len(sockets) == 0 {
 		return
 	}
-	if before := p.lost[id]; before != nil { // no stream opened in between
+	if before := p.lost[id]; before != nil { // lost twice, without a stream between
 		before.timer.Stop()
 	}
 	timeout := cmp.Or(time.Duration(s.welcome.GetReplicaTimeoutMs())*time.Millisecond, fallbackReplicaTimeout)
@@ -111,7 +111,7 @@ func (p *scheduler) eachNamespaceLocked(f func(n *Namespace)) {
 	}
 }
 
-// lossTimedOut is called when a replica was lost for its timeout.
+// lossTimedOut runs when a replica was lost for its timeout.
 func (p *scheduler) lossTimedOut(l *lostReplica) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +127,7 @@ func (p *scheduler) lossTimedOut(l *lostReplica) {
 	p.judgeLocked(l)
 }
 
-// topologyChanged follows the list of replicas that a stream told.
+// topologyChanged stores the replicas that a broker announced on a stream.
 func (p *scheduler) topologyChanged(s *stream, replicas map[string]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *scheduler) topologyChanged(s *stream, replicas map[string]string) {
 	}
 }
 
-// judgeLocked finds out whether a lost replica is dead.
+// judgeLocked checks whether a lost replica is dead.
 func (p *scheduler) judgeLocked(l *lostReplica) {
 	known, denied := false, false
 	for _, s := range p.streams {
@@ -157,11 +157,12 @@ func (p *scheduler) judgeLocked(l *lostReplica) {
 	}
 }
 
-// introducedLocked follows a stream that opened.
+// introducedLocked handles a stream that opened: it may belong to a lost replica, or prove that one
+// is dead.
 func (p *scheduler) introducedLocked(s *stream) {
 	id := s.welcome.GetReplica()
 	for _, other := range p.streams {
-		if other != s && other.welcome.GetReplica() == id { // this stream takes its place
+		if other != s && other.welcome.GetReplica() == id { // this stream replaces it
 			p.eachNamespaceLocked(func(n *Namespace) {
 				for _, socket := range n.sockets {
 					socket.stream.CompareAndSwap(other, s)
@@ -186,7 +187,7 @@ func (p *scheduler) introducedLocked(s *stream) {
 	}
 }
 
-// restoreLocked has a socket of a replica that was found go on.
+// restoreLocked moves a socket of a replica that was found to its new stream.
 func (p *scheduler) restoreLocked(socket *Socket, s *stream) {
 	n := socket.namespace
 	if other := n.sockets[socket.id]; other != nil && other != socket {
@@ -203,7 +204,8 @@ func (p *scheduler) restoreLocked(socket *Socket, s *stream) {
 	socket.stream.Store(s)
 }
 
-// declareDeadAll tells of all lost replicas that no attached one knows, since the service leaves.
+// declareDeadAll declares the lost replicas dead that no attached replica knows, when the service
+// stops.
 func (p *scheduler) declareDeadAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,7 +215,7 @@ func (p *scheduler) declareDeadAll() {
 	}
 }
 
-// declareDeadLocked has handlers told that the sockets of a dead replica are gone.
+// declareDeadLocked queues the disconnects of the sockets of a dead replica.
 func (p *scheduler) declareDeadLocked(l *lostReplica) {
 	l.timer.Stop()
 	delete(p.lost, l.id)
@@ -239,7 +241,8 @@ func (p *scheduler) declareDeadLocked(l *lostReplica) {
 	}
 }
 
-// reclaimLocked takes a socket back that was left behind; it gives nil when it was not.
+// reclaimLocked returns a tracked socket to its namespace. It returns nil for a socket that is not
+// tracked.
 func (p *scheduler) reclaimLocked(n *Namespace, id string) *Socket {
 	for _, l := range p.lost {
 		if socket := l.sockets[id]; socket != nil {
@@ -254,21 +257,22 @@ func (p *scheduler) reclaimLocked(n *Namespace, id string) *Socket {
 	return nil
 }
 
-// dropLostLocked forgets that a socket was left behind.
+// dropLostLocked stops tracking a socket.
 func (p *scheduler) dropLostLocked(id string) {
 	for _, l := range p.lost {
 		delete(l.sockets, id)
 	}
 }
 
-// hasLost tells whether sockets of the replica wait for it to be found.
+// hasLost reports whether the replica is lost with sockets of this instance.
 func (p *scheduler) hasLost(replica string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lost[replica] != nil
 }
 
-// notifiedSockets remembers the sockets whose handlers were told without the broker.
+// notifiedSockets remembers the sockets whose disconnect handlers ran without a message from the
+// broker.
 type notifiedSockets struct {
 	ids  map[string]struct{}
 	ring []string // oldest first from next on

@@ -27,7 +27,7 @@ func (b *disconnectBook) String() string {
 	return fmt.Sprint(b.list)
 }
 
-func (b *disconnectBook) told(_ context.Context, s *Socket, reason string) {
+func (b *disconnectBook) disconnected(_ context.Context, s *Socket, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.list = append(b.list, s.ID()+" "+reason)
@@ -41,7 +41,7 @@ func cluster(brokers ...*fakeBroker) *spanwirev1.Topology {
 	return t
 }
 
-// lossy is a service with disconnects written down, attached to brokers that told each other.
+// lossy is a service with disconnects written down, attached to brokers that know each other.
 func lossy(t *testing.T, book *disconnectBook, brokers ...*fakeBroker) (*Service, *fakeRun, []*fakeStream) {
 	t.Helper()
 	for _, b := range brokers {
@@ -54,7 +54,7 @@ func lossy(t *testing.T, book *disconnectBook, brokers ...*fakeBroker) (*Service
 	o.OneReplica = true
 	svc := NewService("test", o)
 	svc.OnConnect(func(context.Context, *Socket) error { return nil })
-	svc.OnDisconnect(book.told)
+	svc.OnDisconnect(book.disconnected)
 	svc.On("x", echo)
 	run := runService(svc)
 	var streams []*fakeStream
@@ -98,7 +98,7 @@ func TestScheduler_lost(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		got := book.String()
 		if strings.Count(got, "transport error") != 2 || !strings.Contains(got, "a1") || !strings.Contains(got, "a2") {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		run.stop()
 		<-run.ended
@@ -121,7 +121,7 @@ func TestScheduler_lost_found(t *testing.T) {
 		second.batch(&spanwirev1.DispatchBatch{Released: []string{"a2"}})
 		time.Sleep(time.Minute)
 		if got := book.String(); got != "[]" {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		n := svc.main()
 		svc.scheduler.mu.Lock()
@@ -133,7 +133,7 @@ func TestScheduler_lost_found(t *testing.T) {
 		a.die(second)
 		time.Sleep(time.Minute)
 		if got := book.String(); got != "[a1 transport error]" {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		run.stop()
 		<-run.ended
@@ -152,27 +152,27 @@ func TestScheduler_lost_judged(t *testing.T) {
 		a.die(s[0])
 		time.Sleep(time.Minute)
 		if got := book.String(); got != "[]" {
-			t.Errorf("told %v while the other replica knows it", got)
+			t.Errorf("disconnected %v while the other replica knows it", got)
 		}
 		s[1].dispatch(event(3, "a2", "x", "")) // lent
 		s[1].actions(t, 1)
 		s[1].topology(b)
 		synctest.Wait()
 		if got := book.String(); got != "[a1 transport error]" {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		// What the other replica says of it is nothing new.
 		s[1].dispatch(disconnected(4, "a1", "transport error"), disconnected(5, "a2", "transport error"))
 		s[1].actions(t, 2)
 		if got := book.String(); got != "[a1 transport error a2 transport error]" {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		run.stop()
 		<-run.ended
 	})
 }
 
-// A replica that is started anew at the address of another is proof that the other is dead.
+// A replica that starts at the address of another is proof that the other is dead.
 func TestScheduler_lost_replaced(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var book disconnectBook
@@ -188,7 +188,7 @@ func TestScheduler_lost_replaced(t *testing.T) {
 		second := <-a.streams
 		synctest.Wait()
 		if got := book.String(); got != "[a1 transport error]" {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		run.leave(t, second)
 	})
@@ -207,10 +207,10 @@ func TestScheduler_lost_order(t *testing.T) {
 			if s.ID() == "a2" {
 				return Refuse("no", nil)
 			}
-			book.told(context.Background(), s, "connected")
+			book.disconnected(context.Background(), s, "connected")
 			return nil
 		})
-		svc.OnDisconnect(book.told)
+		svc.OnDisconnect(book.disconnected)
 		run := runService(svc)
 		s := <-a.streams
 		s.dispatch(connect(1, "a1"), connect(2, "a2"), disconnected(3, "a1", "ping timeout"))
@@ -218,12 +218,12 @@ func TestScheduler_lost_order(t *testing.T) {
 		a.die(s)
 		time.Sleep(time.Minute)
 		if got := book.String(); got != "[]" {
-			t.Errorf("told %v before the handler had returned", got)
+			t.Errorf("disconnected %v before the handler had returned", got)
 		}
 		close(release)
 		synctest.Wait()
 		if got := book.String(); got != "[a1 connected a1 transport error]" && got != "[a1 connected a1 ping timeout]" {
-			t.Errorf("told %v", got)
+			t.Errorf("disconnected %v", got)
 		}
 		run.stop()
 		<-run.ended
@@ -254,7 +254,7 @@ func TestScheduler_lost_leaving(t *testing.T) {
 				}
 				<-run.ended
 				if got := book.String(); got != want {
-					t.Errorf("told %v", got)
+					t.Errorf("disconnected %v", got)
 				}
 			})
 		})

@@ -13,8 +13,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Message is what another instance, of this service or another, sent with ServerSideEmit. Browsers
-// see nothing of it.
+// Message is a message that another instance, of this service or another, sent with ServerSideEmit.
+// Browsers do not see it.
 type Message struct {
 	Name       string
 	Service    string // of the sender
@@ -23,32 +23,35 @@ type Message struct {
 	event *Event
 }
 
-// Args gives the arguments, each as raw JSON; see Event.Args.
+// Args returns the arguments, each as raw JSON; see Event.Args.
 func (m *Message) Args() []json.RawMessage { return m.event.Args() }
 
-// Raw gives the arguments as one JSON array, as the sender wrote it.
+// Raw returns the arguments as one JSON array, as the sender wrote it.
 func (m *Message) Raw() json.RawMessage { return m.event.Raw() }
 
-// Attachments gives the binary parts in the order of their numbers.
+// Attachments returns the binary parts in the order of their numbers.
 func (m *Message) Attachments() [][]byte { return m.event.Attachments() }
 
 // Bind decodes the arguments; see Event.Bind.
 func (m *Message) Bind(targets ...any) error { return m.event.Bind(targets...) }
 
-// WantsAck says that the sender waits for an ack. It gets an empty one if the handler gives none
-// and returns nil.
+// WantsAck reports whether the sender waits for an ack. The sender gets an empty ack when the
+// handler returns nil and gave none.
 func (m *Message) WantsAck() bool { return m.event.WantsAck }
 
-// Ack gives the answer for the sender; see Event.Ack.
+// Ack sets the ack for the sender; see Event.Ack.
 func (m *Message) Ack(args ...any) error { return m.event.Ack(args...) }
 
-// MessageHandler handles a message. When it returns nil the message is acked if the sender waits
-// for that; an error is logged here, and the sender is told nothing. Messages are handled at the
-// same time as others and as events.
+// MessageHandler handles a message. When it returns nil, the message is acknowledged if the sender
+// waits for an ack. An error is logged here, and the sender gets no ack. Messages run at the same
+// time as other messages and as events.
 type MessageHandler func(ctx context.Context, m *Message) error
 
-// OnMessage registers a handler for messages of other instances, by name; "*" stands for all that
-// have no handler of their own.
+// OnMessage registers a handler for messages of other instances, by name; "*" handles all names
+// without a handler of their own.
+//
+// Use it to notify the instances of a service of something that concerns all of them, such as a
+// changed configuration.
 func (n *Namespace) OnMessage(name string, h MessageHandler) {
 	entry := newHandler(name, nil)
 	entry.message = h
@@ -69,29 +72,29 @@ func (n *Namespace) OnMessage(name string, h MessageHandler) {
 // OnMessage registers a handler for messages of the main namespace; see Namespace.OnMessage.
 func (svc *Service) OnMessage(name string, h MessageHandler) { svc.main().OnMessage(name, h) }
 
-// Instances chooses other instances, to send messages to.
+// Instances selects other instances as receivers of messages.
 type Instances struct {
 	target   Target // for its namespace
 	services []string
 }
 
-// Instances chooses the other instances of the services that registered for a message, anywhere in
-// the cluster; without names, of all services.
+// Instances selects the other instances in the cluster that registered for a message, of the named
+// services or of all.
 func (n *Namespace) Instances(services ...string) Instances { return n.All().Instances(services...) }
 
-// Instances chooses the other instances of the services that registered for a message in the
-// target's namespace, whatever else the target says; without names, of all services. To an Emitter
-// all instances are others.
+// Instances selects the other instances in the cluster that registered for a message in the
+// target's namespace, of the named services or of all. It uses nothing else of the target. For an
+// Emitter every instance is another one.
 func (t Target) Instances(services ...string) Instances { return Instances{t, services} }
 
-// ServerSideEmit sends a message to every other instance that registered for it. See Instances for
-// fewer.
+// ServerSideEmit sends a message to every other instance that registered for it. Use Instances to
+// select some of them.
 func (n *Namespace) ServerSideEmit(name string, args ...any) error {
 	return n.Instances().Emit(name, args...)
 }
 
-// ServerSideEmitWithAck sends a message to every other instance that registered for it and gathers
-// their acks; see Instances.EmitWithAck.
+// ServerSideEmitWithAck sends a message to every other instance that registered for it, and
+// collects their acks; see Instances.EmitWithAck.
 func (n *Namespace) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	return n.Instances().EmitWithAck(ctx, name, args...)
 }
@@ -101,7 +104,7 @@ func (svc *Service) ServerSideEmit(name string, args ...any) error {
 	return svc.main().ServerSideEmit(name, args...)
 }
 
-// ServerSideEmitWithAck sends a message in the main namespace and gathers the acks; see
+// ServerSideEmitWithAck sends a message in the main namespace and collects the acks; see
 // Instances.EmitWithAck.
 func (svc *Service) ServerSideEmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	return svc.main().ServerSideEmitWithAck(ctx, name, args...)
@@ -116,24 +119,24 @@ func (i Instances) Emit(name string, args ...any) error {
 	return i.target.via.execute(c)
 }
 
-// InstanceAck is the answer of one instance to a message.
+// InstanceAck is the ack of one instance to a message.
 type InstanceAck struct {
 	Service    string
 	InstanceID string
 	Ack
 }
 
-// InstanceAcks are the answers to a message.
+// InstanceAcks holds the acks to a message.
 type InstanceAcks struct {
 	Acks    []InstanceAck
-	Missing int // instances that were asked and did not answer: in time, or since they left
-	// SilentReplicas did not say in time what their instances answered.
+	Missing int // instances that did not acknowledge in time, or left
+	// SilentReplicas names the replicas that did not report the acks of their instances in time.
 	SilentReplicas []string
 }
 
-// EmitWithAck sends a message and gathers the acks. The wait ends when all came, or when the
-// context's deadline, and without one the broker's setting ack-timeout, has passed;
-// InstanceAcks.Missing then says how many did not come.
+// EmitWithAck sends a message and collects the acks. It returns when all acks have arrived, or at
+// the deadline of the context, or without a deadline after the broker's setting ack-timeout.
+// InstanceAcks.Missing counts the acks that did not arrive.
 func (i Instances) EmitWithAck(ctx context.Context, name string, args ...any) (*InstanceAcks, error) {
 	c, err := i.command(name, args)
 	if err != nil {
@@ -188,10 +191,11 @@ func (i Instances) command(name string, args []any) (*command, error) {
 
 func otherCommand(m *spanwirev1.Command) *command { return &command{kind: commandOther, rare: m} }
 
-// sender is who sent a message.
+// sender is the instance that sent a message.
 type sender struct{ service, instance string }
 
-// fillFromProto reads what the generated code reads. What cannot be read has no handler.
+// fillFromProto decodes the dispatches that the generated code reads. One that cannot be decoded
+// has no handler.
 func (t *task) fillFromProto(n *Namespace, d *inDispatch) {
 	if d.kind == kindRoomEvent {
 		var m spanwirev1.RoomEvent
@@ -211,7 +215,7 @@ func (t *task) fillFromProto(n *Namespace, d *inDispatch) {
 	}
 }
 
-// recent remembers the ids of the last messages: an instance that is attached to several replicas
+// recent remembers the ids of the last messages. An instance that is attached to several replicas
 // gets a message over each.
 type recent struct {
 	ids  map[uint64]struct{}
@@ -219,7 +223,7 @@ type recent struct {
 	next int
 }
 
-// seen tells whether the id came before, and remembers it.
+// seen reports whether the id was seen before, and remembers it.
 func (r *recent) seen(id uint64) bool {
 	if _, ok := r.ids[id]; ok {
 		return true

@@ -10,7 +10,8 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Namespace is a separate world of events. Its handlers may come and go while Service.Run runs; see
+// Namespace registers handlers for one namespace, or for all namespaces that a pattern matches, and
+// emits to its sockets. Handlers may be added and removed while Service.Run runs; see
 // Service.Registered.
 type Namespace struct {
 	// fixed at birth
@@ -18,13 +19,13 @@ type Namespace struct {
 	service *Service
 	pattern *regexp.Regexp // nil for one namespace
 
-	// own is what was registered here. It is written under the service's mu, and while Run runs
-	// under the scheduler's too.
+	// own holds the handlers that are registered here. It is written under the service's mu, and
+	// while Run runs under the scheduler's mu too.
 	own handlers
 
 	// guarded by the scheduler's mu
-	live    handlers // what is called: own, and what patterns that match add
-	dynamic bool     // made for a name that a pattern matches; forgotten with its last socket
+	live    handlers // own, completed by the handlers of matching patterns
+	dynamic bool     // created for a name that a pattern matches; removed with its last socket
 	sockets map[string]*Socket
 }
 
@@ -32,13 +33,13 @@ func newNamespace(svc *Service, name string) *Namespace {
 	return &Namespace{name: name, service: svc, own: newHandlers(), sockets: map[string]*Socket{}}
 }
 
-// Name gives the namespace's name, with its slash.
+// Name returns the name of the namespace with its leading slash.
 func (n *Namespace) Name() string { return n.name }
 
-// catchAll stands for every event that has no handler of its own.
+// catchAll is the name of the handler of all events without a handler of their own.
 const catchAll = "*"
 
-// On registers a handler for an event. "*" stands for every event of the namespace that no service
+// On registers a handler for an event. "*" handles every event of the namespace that no service
 // registered by name.
 func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	entry := newHandler(event, options)
@@ -59,8 +60,8 @@ func (n *Namespace) On(event string, h EventHandler, options ...HandlerOption) {
 	})
 }
 
-// OnConnect registers a handler that is asked whether a socket may connect. What it emits to the
-// socket reaches the browser after the connect was confirmed.
+// OnConnect registers the handler that accepts or refuses sockets. What it emits to the socket
+// reaches the browser after the connect was confirmed.
 func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
 	entry := newHandler("connect", options)
 	entry.connect = h
@@ -72,14 +73,14 @@ func (n *Namespace) OnConnect(h ConnectHandler, options ...HandlerOption) {
 	})
 }
 
-// OnDisconnect registers a handler that is told that a socket is gone.
+// OnDisconnect registers the handler of disconnects.
 func (n *Namespace) OnDisconnect(h DisconnectHandler) {
 	entry := newHandler("disconnect", nil)
 	entry.disconnect = h
 	n.service.change(n, func(n *Namespace) error { return put(&n.own.disconnect, entry, n, "disconnect handler") })
 }
 
-// put sets a handler of which a namespace has one at most.
+// put registers a handler of which a namespace has at most one.
 func put(place **handler, entry *handler, n *Namespace, what string) error {
 	if inUse(*place) {
 		return fmt.Errorf("spanwire: namespace %s already has a %s", n.name, what)
@@ -88,15 +89,16 @@ func put(place **handler, entry *handler, n *Namespace, what string) error {
 	return nil
 }
 
-// All chooses every socket of the namespace, or of all namespaces that the pattern matches.
+// All returns the target of all sockets of the namespace, or of all namespaces that the pattern
+// matches.
 func (n *Namespace) All() Target {
 	return Target{via: n.service, namespace: n.name, pattern: n.pattern != nil}
 }
 
-// To chooses the sockets that are in any of the rooms. A socket's id is a room too.
+// To returns the target of the sockets in any of the rooms. The id of a socket is a room too.
 func (n *Namespace) To(rooms ...string) Target { return n.All().To(rooms...) }
 
-// Except chooses the sockets that are in none of the rooms.
+// Except returns the target of the sockets in none of the rooms.
 func (n *Namespace) Except(rooms ...string) Target { return n.All().Except(rooms...) }
 
 // Emit sends an event to every socket of the namespace.
@@ -105,13 +107,13 @@ func (n *Namespace) Emit(event string, args ...any) error { return n.All().Emit(
 // Send sends the event "message" to every socket of the namespace.
 func (n *Namespace) Send(args ...any) error { return n.All().Send(args...) }
 
-// EmitWithAck sends an event to every socket of the namespace and gathers their acks; see
+// EmitWithAck sends an event to every socket of the namespace and collects their acks; see
 // Target.EmitWithAck.
 func (n *Namespace) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	return n.All().EmitWithAck(ctx, event, args...)
 }
 
-// eventHandler gives the handler of an event, nil for none. The scheduler's mu is held.
+// eventHandler returns the handler of an event, nil for none. The scheduler's mu is held.
 func (n *Namespace) eventHandler(event []byte) *handler {
 	if h := n.live.events[string(event)]; h != nil {
 		return h
@@ -119,8 +121,8 @@ func (n *Namespace) eventHandler(event []byte) *handler {
 	return n.live.any
 }
 
-// registration declares the namespace, and is nil when there is nothing to declare. The disconnects
-// are always asked for: without them this package could never forget a socket.
+// registration returns the declaration of the namespace, nil without handlers. It always asks for
+// disconnects: without them this package could never forget a socket.
 func (n *Namespace) registration() *spanwirev1.Registration {
 	r := &spanwirev1.Registration{
 		Namespace:  n.name,

@@ -15,78 +15,77 @@ import (
 	"google.golang.org/grpc"
 )
 
-// DeliveryMode says what happens to an event whose instance went away before it answered.
+// DeliveryMode selects what happens to an event whose instance detached before it answered.
 type DeliveryMode int
 
 const (
-	// AtLeastOnce gives the event to another instance, or to this one when it is back, with
-	// Event.Redeliveries counted up.
+	// AtLeastOnce dispatches the event again, to another instance or to this one when it is
+	// attached again. Event.Redeliveries counts the dispatches before.
 	AtLeastOnce DeliveryMode = iota
 	// AtMostOnce drops the event. The broker counts it.
 	AtMostOnce
 )
 
-// Options shapes a Service or an Emitter. The zero value is usable.
+// Options configures a Service or an Emitter. The zero value is usable.
 type Options struct {
-	// Address is where the broker takes services, "host:port"; several are separated by commas.
-	// Empty means the environment variable SPANWIRE_ADDRESS, and 127.0.0.1:50051 when that is empty
-	// too.
+	// Address is the broker's service-address, "host:port", or several separated by commas. Empty
+	// means the environment variable SPANWIRE_ADDRESS, and 127.0.0.1:50051 without it.
 	Address string
 	// Token is sent to the broker as "authorization: Bearer". Empty means the environment variable
 	// SPANWIRE_TOKEN.
 	Token string
-	// TokenSource gives the token in place of Token. It is asked for each call and each attempt to
-	// attach, at the same time from several goroutines, so a token may change while the program
-	// runs.
+	// TokenSource returns the token, in place of Token. It is called for each call and each attempt
+	// to attach, also concurrently. Use it for tokens that expire.
 	TokenSource func(ctx context.Context) (string, error)
-	// TLS is used to dial the broker. Nil means what the environment says: SPANWIRE_TLS=true asks
-	// for TLS, SPANWIRE_TLS_CA names a file with the certificates to trust in place of the
-	// system's. Without any of them the stream is not encrypted, token included, which suits a
-	// network that nobody else can read.
+	// TLS is the configuration for connections to the broker. Nil means the environment:
+	// SPANWIRE_TLS=true enables TLS, and SPANWIRE_TLS_CA names a file with the certificates to
+	// trust in place of the system's. Without either the stream is not encrypted, and neither is
+	// the token: use that in a trusted network only.
 	TLS *tls.Config
-	// CertificateFile and CertificateKeyFile name the certificate to show to the broker, and its
-	// key, in PEM; they ask for TLS too. They are read for each connection, so they may be replaced
-	// while the program runs.
+	// CertificateFile and CertificateKeyFile name the client certificate and its key, in PEM. They
+	// enable TLS too. They are read for each connection, so they may be replaced while the program
+	// runs.
 	CertificateFile, CertificateKeyFile string
-	// DialOptions are added to those of this package.
+	// DialOptions are appended to those of this package.
 	DialOptions []grpc.DialOption
 
-	// InstanceID names this process in the cluster. Empty means the host's name and a random part.
+	// InstanceID identifies this process in the cluster. Empty means the host name and a random
+	// part.
 	InstanceID string
-	// Window bounds the events that are open in this process at a time. Zero means the broker's
-	// default.
+	// Window bounds the number of events that are open in this process at a time. Zero means the
+	// default of the broker.
 	Window int
-	// Delivery says what happens to open events when the stream breaks.
+	// Delivery selects what happens to open events when the stream breaks.
 	Delivery DeliveryMode
-	// Credentials asks for the headers Cookie and Authorization of the handshake, which are
-	// withheld otherwise.
+	// Credentials requests the headers Cookie and Authorization of the handshake, which the broker
+	// withholds otherwise.
 	Credentials bool
-	// OneReplica attaches to the given addresses only, not to the other replicas that the broker
-	// tells of.
+	// OneReplica attaches to the configured addresses only, not to the replicas that the broker
+	// announces.
 	OneReplica bool
 
-	// Retire says, when Run ends, that the service retires: if no other instance of it remains in
-	// the cluster, connects no longer wait for it and its queued events are dropped. It is for
-	// services that are renamed or removed, and for development. False means what the environment
-	// variable SPANWIRE_RETIRE says.
+	// Retire retires the service when Run ends: if no other instance of it remains in the cluster,
+	// connects no longer wait for it and its queued events are dropped. Use it for services that
+	// are renamed or removed, and for development. False means the environment variable
+	// SPANWIRE_RETIRE.
 	Retire bool
 
-	// DrainTimeout bounds how long Run goes on after its context ended, so that open handlers
-	// finish. Zero means 10 s.
+	// DrainTimeout bounds the time for which Run waits for open handlers after its context ended.
+	// Zero means 10 s.
 	DrainTimeout time.Duration
-	// EmitTimeout bounds the wait of an emit that finds no broker attached or the queue to it full,
-	// and of an Emitter's call. Zero means 10 s.
+	// EmitTimeout bounds the wait of an emit while no broker is attached or the queue to it is
+	// full, and the call of an Emitter. Zero means 10 s.
 	EmitTimeout time.Duration
 	// AttachTimeout bounds one attempt to attach. Zero means 10 s.
 	AttachTimeout time.Duration
 	// MinBackoff and MaxBackoff bound the random pause between attempts to attach. Zero means 100
 	// ms and 5 s.
 	MinBackoff, MaxBackoff time.Duration
-	// MaxQueue bounds the bytes that wait to be sent to one replica. An emit that does not fit
-	// waits. Zero means 8 MiB.
+	// MaxQueue bounds the bytes that are queued for one replica. An emit that does not fit waits.
+	// Zero means 8 MiB.
 	MaxQueue int
 
-	// Logger is told what goes on. Nil means slog.Default.
+	// Logger receives the log lines of this package. Nil means slog.Default.
 	Logger *slog.Logger
 }
 
@@ -148,7 +147,7 @@ func newInstanceID() string {
 	return id[:min(len(id), 100)] + "-" + hex.EncodeToString(random[:])
 }
 
-// idRune tells whether the broker takes the character in the name of a service or an instance.
+// idRune reports whether the broker accepts the character in the name of a service or an instance.
 func idRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.'
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// outbox is a stream's bounded queue to the broker. Actions are written into chunks, each of which
-// will be one frame. Results always fit, since the window bounds them; a command that does not fit
-// waits for room. Whoever finds something to send and a free place in the frame window sends it;
-// meanwhile others only append, so frames grow with load.
+// outbox is the bounded queue of a stream to the broker. Actions are written into chunks; each
+// chunk becomes one frame. Results always fit, since the window bounds them. A command that does
+// not fit waits for space. The goroutine that finds something to send and a free place in the frame
+// window sends it. Others append meanwhile, so frames grow with load.
 type outbox struct {
 	// fixed at birth
 	window   uint64 // frames that may be unanswered
@@ -20,22 +20,22 @@ type outbox struct {
 
 	mu       sync.Mutex // guards what follows
 	chunks   [][]byte   // oldest first; only the last one grows
-	spare    []byte     // a chunk to be used again
+	spare    []byte     // a chunk for reuse
 	queued   int
 	sending  bool
 	closed   bool
-	sent     uint64 // sequence of our last batch frame
-	answered uint64 // highest of ours that the broker answered
-	received uint64 // sequence of the broker's last batch frame
-	// highest of the broker's that has been worked on, so far as to make it worth an answer
+	sent     uint64 // sequence number of the last batch frame sent
+	answered uint64 // highest sequence number that the broker answered
+	received uint64 // sequence number of the last batch frame received
+	// highest sequence number received whose work is done, or far enough to be answered
 	worked    uint64
-	confirmed uint64 // highest of the broker's that we answered
+	confirmed uint64 // highest sequence number received that is answered
 	overdue   uint64 // value of received at the last tick
 	ackNow    bool   // answer without a batch
 	drain     drainState
-	retire    bool          // the drain says that the service retires
+	retire    bool          // the drain retires the service
 	frame     []byte        // neither batch nor answer; overtakes the chunks
-	room      chan struct{} // closed when room was made; nil unless somebody waits
+	room      chan struct{} // closed when space was freed; nil while no command waits
 }
 
 type drainState uint8
@@ -49,7 +49,7 @@ const (
 // flushAt is the number of queued bytes at which a runner sends although it has more to run.
 const flushAt = 64 << 10
 
-// tailLocked gives the index of the chunk that has room for an action of n bytes.
+// tailLocked returns the index of the chunk that has space for an action of n bytes.
 func (o *outbox) tailLocked(n int) int {
 	last := len(o.chunks) - 1
 	if last < 0 || len(o.chunks[last])+n > o.maxChunk {
@@ -61,7 +61,7 @@ func (o *outbox) tailLocked(n int) int {
 	return last
 }
 
-// result queues a result and tells whether it is time to send.
+// result queues a result and reports whether it is time to send.
 func (o *outbox) result(id uint64, out *outcome, size int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,7 +74,7 @@ func (o *outbox) result(id uint64, out *outcome, size int) bool {
 	return o.queued >= flushAt
 }
 
-// command queues a command, and waits for room at most for the given time.
+// command queues a command. It waits for space, at most for the given time.
 func (o *outbox) command(c *command, patience time.Duration) error {
 	l := c.layout()
 	if l.whole > o.maxChunk {
@@ -95,8 +95,8 @@ func (o *outbox) command(c *command, patience time.Duration) error {
 	return nil
 }
 
-// control queues a frame that is not windowed. It tells whether it will be sent: what leaves
-// declares nothing any more.
+// control queues a frame outside the window. It reports whether the frame will be sent: a stream
+// that drains declares nothing.
 func (o *outbox) control(frame []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -130,8 +130,8 @@ func (o *outbox) waitLocked(n int, patience time.Duration) error {
 	return nil
 }
 
-// takeLocked gives the next frame to send, and false when there is nothing to send or no place in
-// the window. head is scratch.
+// takeLocked returns the next frame to send. It returns false when nothing is queued or the window
+// is full. head is scratch space.
 func (o *outbox) takeLocked(head []byte) (f outFrame, ok bool) {
 	switch {
 	case o.closed:
@@ -165,15 +165,15 @@ func (o *outbox) takeLocked(head []byte) (f outFrame, ok bool) {
 	return f, false
 }
 
-// reuseLocked keeps a sent chunk for later.
+// reuseLocked keeps a sent chunk for reuse.
 func (o *outbox) reuseLocked(chunk []byte) {
 	if cap(chunk) > cap(o.spare) && cap(chunk) <= 4*flushAt {
 		o.spare = chunk[:0]
 	}
 }
 
-// arrived notes a frame of the broker: its sequence, what it answers, and whether it brings work,
-// whose first result will answer it.
+// arrived notes a received frame: its sequence number, the number that it answers, and whether it
+// brings dispatches, whose first result will answer it.
 func (o *outbox) arrived(sequence, answered uint64, work bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -184,7 +184,7 @@ func (o *outbox) arrived(sequence, answered uint64, work bool) {
 	o.answered = min(max(o.answered, answered), o.sent)
 }
 
-// tick tells whether something is to be sent now, and whether something is still owed.
+// tick reports whether something can be sent now, and whether an answer is still due.
 func (o *outbox) tick() (send, more bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// What may not have reached everyone is told with what is known, and what came is given beside it.
+// A partial delivery returns an error with the known facts, and the results that arrived.
 func TestEmitter_Partial(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")
@@ -25,7 +25,7 @@ func TestEmitter_Partial(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = m.Close() })
-		told := func(err error) {
+		partial := func(err error) {
 			t.Helper()
 			var partial *PartialDeliveryError
 			want := &PartialDeliveryError{Sockets: 3, SilentReplicas: []string{"r2"}, Message: "the backplane is down"}
@@ -37,13 +37,13 @@ func TestEmitter_Partial(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		told(m.Emit("x"))
+		partial(m.Emit("x"))
 		acks, err := m.EmitWithAck(t.Context(), "x")
-		if told(err); acks == nil || len(acks.Acks) != 1 {
+		if partial(err); acks == nil || len(acks.Acks) != 1 {
 			t.Errorf("what came: %+v", acks)
 		}
 		count, err := m.Namespace("/").EmitWithCount(t.Context(), "x")
-		if told(err); count == nil || count.Sockets != 3 || len(count.SilentReplicas) != 1 {
+		if partial(err); count == nil || count.Sockets != 3 || len(count.SilentReplicas) != 1 {
 			t.Errorf("what is known: %+v", count)
 		}
 	})

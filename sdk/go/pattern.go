@@ -7,10 +7,12 @@ import (
 	"regexp"
 )
 
-// NamespacePattern gives the handlers of every namespace whose whole name, slash included, the
-// regular expression matches (RE2, as in package regexp). Such a namespace exists as soon as a
-// browser connects to it; Socket.Namespace tells its name. What it emits goes to all namespaces
-// that match.
+// NamespacePattern returns the handlers of every namespace whose whole name, slash included,
+// matches the regular expression (RE2, as in package regexp). Such a namespace exists when a
+// browser connects to it; Socket.Namespace returns it. An emit to the pattern reaches all
+// namespaces that match.
+//
+// Use it for namespaces that are not known in advance, such as one for each customer.
 func (svc *Service) NamespacePattern(expr string) *Namespace {
 	svc.mu.Lock()
 	n := svc.patternLocked(expr)
@@ -42,8 +44,8 @@ func (svc *Service) patternLocked(expr string) *Namespace {
 	return nil
 }
 
-// namespaceLocked finds the namespace of a dispatch; empty means the main one. One that only
-// patterns match is made when it is met first.
+// namespaceLocked returns the namespace of a dispatch; an empty name means the main one. It creates
+// a namespace that only patterns match.
 func (p *scheduler) namespaceLocked(name []byte) *Namespace {
 	if len(name) == 0 {
 		name = []byte(mainNamespace)
@@ -69,9 +71,8 @@ func (p *scheduler) namespaceLocked(name []byte) *Namespace {
 	return child
 }
 
-// bindLocked works out what is called in the namespace: its own handlers come first, then those of
-// the patterns that match, in the order they were made. The scheduler's mu is held, unless nothing
-// runs yet.
+// bindLocked sets the handlers in use: those of the namespace, then those of matching patterns in
+// the order of their creation. The scheduler's mu is held, unless Run has not started.
 func (n *Namespace) bindLocked() {
 	n.live = n.own
 	for _, p := range n.service.patterns {
@@ -81,8 +82,7 @@ func (n *Namespace) bindLocked() {
 	}
 }
 
-// forgetLocked lets go of a namespace that was made for its sockets, when the last of them is gone.
-// The scheduler's mu is held.
+// forgetLocked removes a dynamic namespace with its last socket. The scheduler's mu is held.
 func (n *Namespace) forgetLocked() {
 	if children := n.service.scheduler.children; n.dynamic && len(n.sockets) == 0 && children[n.name] == n {
 		delete(children, n.name)

@@ -19,10 +19,10 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// How an emitter's call finds a broker. What decides is whether a broker may have taken the call,
-// which gRPC's codes do not tell: they say "unavailable" of a broker that cannot be reached, of one
-// that was lost on the way, and of one that says so itself. So each attempt notes whether the
-// request left, and whether anything came back.
+// How the call of an emitter finds a broker. A call may be repeated only if no broker has accepted
+// it. The codes of gRPC do not say that: they are "unavailable" for a broker that cannot be
+// reached, for one that was lost during the call, and for one that answers so. Each attempt
+// therefore records whether the request was sent and whether anything was received.
 
 // peer is one of an emitter's addresses.
 type peer struct {
@@ -31,12 +31,12 @@ type peer struct {
 	client  spanwirev1.EmitterServiceClient
 }
 
-// attempt is what became of a call on its way. It is filled by callWatch.
+// attempt records the progress of a call. callWatch fills it.
 type attempt struct{ left, answered atomic.Bool }
 
 type attemptKey struct{}
 
-// callWatch notes what becomes of calls whose context carries an attempt.
+// callWatch records the progress of calls whose context carries an attempt.
 type callWatch struct{}
 
 // TagRPC implements stats.Handler.
@@ -62,7 +62,7 @@ func (callWatch) TagConn(ctx context.Context, _ *rpc.ConnTagInfo) context.Contex
 // HandleConn implements stats.Handler.
 func (callWatch) HandleConn(context.Context, rpc.ConnStats) {}
 
-// call makes a call until a broker took it, at most until ctx ends.
+// call makes a call until a broker has accepted it, or ctx ends.
 func (m *Emitter) call(ctx context.Context, key string, do func(ctx context.Context, p *peer) error) error {
 	if len(key) > maxKey {
 		return fmt.Errorf("spanwire: the idempotency key has %d bytes; at most %d are allowed", len(key), maxKey)
@@ -98,7 +98,7 @@ func (m *Emitter) call(ctx context.Context, key string, do func(ctx context.Cont
 	}
 }
 
-// advice says what is wrong with the first address of which anything can be said.
+// advice returns the advice about the first address that has one.
 func (m *Emitter) advice() string {
 	for _, p := range m.peers {
 		a := adviser{options: &m.options, address: p.address}
@@ -109,8 +109,8 @@ func (m *Emitter) advice() string {
 	return ""
 }
 
-// ready waits until the peer is connected, or cannot be. The time is shared among the peers, so
-// that one that does not even refuse leaves some to the others.
+// ready waits until the peer is connected, or cannot be reached. The peers share the time, so that
+// one that does not answer leaves time for the others.
 func (m *Emitter) ready(ctx context.Context, p *peer) bool {
 	if p.conn.GetState() == connectivity.Ready {
 		return true
@@ -132,7 +132,7 @@ func (m *Emitter) ready(ctx context.Context, p *peer) bool {
 	}
 }
 
-// explain turns a status into the errors that a Service's emits give.
+// explain converts a status into the errors that the emits of a Service return.
 func explain(ctx context.Context, err error) error {
 	st := status.Convert(err)
 	switch st.Code() {
@@ -142,7 +142,7 @@ func explain(ctx context.Context, err error) error {
 		return &CommandError{Code: FaultInvalid, Message: st.Message()}
 	case codes.ResourceExhausted:
 		message := st.Message()
-		if strings.Contains(message, "larger than max") { // gRPC says so, which knows no settings
+		if strings.Contains(message, "larger than max") { // the text of gRPC, which does not name the setting
 			message += " (the broker's setting max-frame)"
 		}
 		return &CommandError{Code: FaultTooLarge, Message: message}
@@ -153,14 +153,14 @@ func explain(ctx context.Context, err error) error {
 	case codes.Unimplemented:
 		return &CommandError{Code: FaultUnimplemented, Message: st.Message()}
 	case codes.Unavailable:
-		return &PartialDeliveryError{Message: st.Message()} // a broker that is older than this
+		return &PartialDeliveryError{Message: st.Message()} // a broker older than this package
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return &CommandError{Code: FaultPermissionDenied, Message: st.Message()}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case st.Code() == codes.DeadlineExceeded: // the broker knows the deadline too, and may be a moment ahead of the own clock
+	case st.Code() == codes.DeadlineExceeded: // the broker's clock may be ahead
 		return context.DeadlineExceeded
 	}
 	return err

@@ -11,16 +11,16 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// SocketInfo is what the cluster knows of one socket, wherever it lives. Its methods reach the
-// socket, as those of Socket do.
+// SocketInfo describes one socket of the cluster. Its methods reach the socket as those of Socket
+// do.
 type SocketInfo struct {
 	ID          string
 	Rooms       []string // its own first
 	Handshake   *Handshake
-	Data        json.RawMessage // what handlers keep with it; nil for nothing
+	Data        json.RawMessage // the data of the socket; nil for none
 	DataVersion uint64
 	Replica     string
-	Transport   string // the present one; that of the handshake is the first
+	Transport   string // the present transport; Handshake has the first one
 
 	target Target
 }
@@ -36,32 +36,31 @@ func (s *SocketInfo) EmitWithAck(ctx context.Context, event string, args ...any)
 // Join adds the socket to rooms.
 func (s *SocketInfo) Join(rooms ...string) error { return s.target.Join(rooms...) }
 
-// Leave takes the socket out of rooms.
+// Leave removes the socket from rooms.
 func (s *SocketInfo) Leave(rooms ...string) error { return s.target.Leave(rooms...) }
 
 // Disconnect ends the socket; see Socket.Disconnect.
 func (s *SocketInfo) Disconnect(closeSession bool) error { return s.target.Disconnect(closeSession) }
 
-// Sockets is the answer to FetchSockets.
+// Sockets is the result of FetchSockets.
 type Sockets struct {
-	Sockets []SocketInfo // in no order
-	// SilentReplicas did not answer in time; their sockets are missing.
+	Sockets []SocketInfo // in no particular order
+	// SilentReplicas names the replicas that did not answer in time. Their sockets are missing.
 	SilentReplicas []string
-	// Truncated says that there are more sockets than the broker's setting max-query-results lets
-	// it tell.
+	// Truncated reports that the broker's setting max-query-results cut the list.
 	Truncated bool
 }
 
-// FetchSockets asks which sockets the target has, in the whole cluster unless it is local. The
-// context's deadline, Timeout, or the broker's setting query-timeout bounds the wait; what came
-// until then is returned, and says what is missing.
+// FetchSockets lists the sockets of the target, in the whole cluster unless the target is local.
+// The deadline of the context, Timeout, or the broker's setting query-timeout bounds the wait. It
+// then returns what has arrived, with the replicas that did not answer.
 func (t Target) FetchSockets(ctx context.Context) (*Sockets, error) {
 	patience, err := t.patience(ctx)
 	if err != nil {
 		return nil, err
 	}
 	a, err := t.via.query(ctx, otherCommand(&spanwirev1.Command{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{
-		Target: t.message(), TimeoutMs: milliseconds(patience - margin(patience)),
+		Target: t.toProto(), TimeoutMs: milliseconds(patience - margin(patience)),
 	}}}))
 	if err != nil {
 		return nil, err
@@ -77,17 +76,17 @@ func (t Target) FetchSockets(ctx context.Context) (*Sockets, error) {
 	return found, nil
 }
 
-// FetchSockets asks which sockets the namespace has; see Target.FetchSockets.
+// FetchSockets lists the sockets of the namespace; see Target.FetchSockets.
 func (n *Namespace) FetchSockets(ctx context.Context) (*Sockets, error) {
 	return n.All().FetchSockets(ctx)
 }
 
-// FetchSockets asks which sockets the main namespace has; see Target.FetchSockets.
+// FetchSockets lists the sockets of the main namespace; see Target.FetchSockets.
 func (svc *Service) FetchSockets(ctx context.Context) (*Sockets, error) {
 	return svc.All().FetchSockets(ctx)
 }
 
-// Rooms tells the rooms that the socket is in, its own first. A socket that is gone is in none.
+// Rooms lists the rooms that the socket is in, its own first. A socket that is gone is in none.
 func (s *Socket) Rooms(ctx context.Context) ([]string, error) {
 	found, err := s.self().FetchSockets(ctx)
 	if err != nil || len(found.Sockets) == 0 {
@@ -96,7 +95,8 @@ func (s *Socket) Rooms(ctx context.Context) ([]string, error) {
 	return found.Sockets[0].Rooms, nil
 }
 
-// LeftRooms tells the rooms that the socket was in when it disconnected. It is nil before.
+// LeftRooms returns the rooms that the socket was in when it disconnected, and nil before. Use it
+// in a disconnect handler.
 func (s *Socket) LeftRooms() []string {
 	if rooms := s.left.Load(); rooms != nil {
 		return *rooms
@@ -104,31 +104,30 @@ func (s *Socket) LeftRooms() []string {
 	return nil
 }
 
-// RoomsOptions shapes Namespace.Rooms.
+// RoomsOptions configures Namespace.Rooms.
 type RoomsOptions struct {
 	Own   bool // include each socket's own room
-	Local bool // ask one replica only
-	// where the context has no deadline; zero means the broker's setting query-timeout
+	Local bool // of one replica only
+	// for a context without a deadline; zero means the broker's setting query-timeout
 	Timeout time.Duration
 }
 
-// Rooms is the answer to Namespace.Rooms.
+// Rooms is the result of Namespace.Rooms.
 type Rooms struct {
-	Sockets map[string]int // how many sockets each room has
-	// SilentReplicas did not answer in time; their rooms and sockets are missing.
+	Sockets map[string]int // the number of sockets in each room
+	// SilentReplicas names the replicas that did not answer in time. Their rooms are missing.
 	SilentReplicas []string
-	// Truncated says that there are more rooms than the broker's setting max-query-results lets it
-	// tell.
+	// Truncated reports that the broker's setting max-query-results cut the list.
 	Truncated bool
 }
 
-// Rooms asks which rooms the namespace has, in the whole cluster.
+// Rooms lists the rooms of the namespace, in the whole cluster.
 func (n *Namespace) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
 	return n.All().Rooms(ctx, o)
 }
 
-// Rooms asks which rooms the target's namespace has, in the whole cluster, whatever else the target
-// says.
+// Rooms lists the rooms of the target's namespace, in the whole cluster. It uses nothing else of
+// the target.
 func (t Target) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
 	if o.Timeout > 0 {
 		t = t.Timeout(o.Timeout)
@@ -152,8 +151,8 @@ func (t Target) Rooms(ctx context.Context, o RoomsOptions) (*Rooms, error) {
 	return rooms, nil
 }
 
-// message gives the target as a message of the generated code.
-func (t *Target) message() *spanwirev1.Target {
+// toProto returns the target as a message of the contract.
+func (t *Target) toProto() *spanwirev1.Target {
 	return &spanwirev1.Target{Namespace: t.namespace, Rooms: t.rooms, Except: t.except, Local: t.local, Pattern: t.pattern}
 }
 

@@ -13,41 +13,42 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// What a service handles may change while it runs. The rules:
+// The handlers of a service may change while it runs. The rules:
 //
-// 1. Each change makes a declaration of all that is handled, with a number. A stream opens with the
-// last one; a stream that is older is
-//     sent the last one, and again when that was answered and there is a newer one, so many changes in a row make few frames.
-// 2. A new handler is called as soon as a broker hands out an event for it. One that was taken away
-// is called until every attached broker
-//     has taken a declaration without it, since events of it may be on their way until then.
-// 3. A declaration that a broker refuses is kept for the next change to mend. Streams open with the
-// last that was taken meanwhile. 4. A broker that does not know of changes says so, or nothing. The
-// stream is drained then, and attached anew.
+//  1. Each change makes a declaration of all handlers, with a number. A stream opens with the last
+//     declaration. A stream with an older one is sent the last one, and again when that was
+//     answered and a newer one exists. Many changes in a row therefore need few frames.
+//  2. A new handler runs as soon as a broker dispatches an event for it. A removed handler runs
+//     until every attached broker has accepted a declaration without it, since its events may be on
+//     their way until then.
+//  3. A declaration that a broker rejects stays for the next change to correct. Streams open with
+//     the last accepted one meanwhile.
+//  4. A broker that does not support changes says so, or does not answer. Its stream is drained and
+//     opened again.
 
-// declarations are what was declared to brokers. They are guarded by the service's mu.
+// declarations are the declarations of a service. They are guarded by the service's mu.
 type declarations struct {
 	declared declaration        // the last
-	taken    declaration        // the last that a broker took
-	refused  *RegistrationError // why declared was not taken; nil while nobody refused it
-	// the number of the last without a handler that is still kept; 0 for none
+	taken    declaration        // the last that a broker accepted
+	refused  *RegistrationError // why a broker rejected declared; nil if none did
+	// the number of the last declaration that removed a handler which is still kept; 0 for none
 	retired uint64
-	none    bool // nothing is wanted any more, which cannot be declared
+	none    bool // every handler was removed, which cannot be declared
 }
 
-// declaration is all that a service handles at a time.
+// declaration lists all handlers of a service at one time.
 type declaration struct {
 	number uint64
 	list   []*spanwirev1.Registration
 }
 
-// declaredTo is how far a stream got. Its fields are guarded by the service's mu.
+// declaredTo is the progress of one stream. Its fields are guarded by the service's mu.
 type declaredTo struct {
 	taken    uint64 // the number of the declaration in force
-	answered uint64 // the number of the last that was answered, taken or refused
+	answered uint64 // the number of the last that the broker accepted or rejected
 	asked    declaration
-	late     *time.Timer // while asked is not answered
-	outdated bool        // the broker does not know of changes, so the stream is being drained
+	late     *time.Timer // set while asked is not answered
+	outdated bool        // the broker does not support changes, so the stream drains
 }
 
 var (
@@ -55,7 +56,7 @@ var (
 	errOutdated    = errors.New("the broker accepts changed registrations only when a stream opens")
 )
 
-// change carries out a change of the namespace's own handlers, and declares it if the service runs.
+// change applies a change of the namespace's own handlers, and declares it if the service runs.
 func (svc *Service) change(n *Namespace, apply func(n *Namespace) error) {
 	svc.mu.Lock()
 	if !svc.running {
@@ -87,8 +88,8 @@ func (svc *Service) change(n *Namespace, apply func(n *Namespace) error) {
 	}
 }
 
-// keptLocked gives the namespace that the service keeps under the name, which may be another than
-// the program has.
+// keptLocked returns the namespace that the service keeps under the name. The program may hold
+// another one.
 func (svc *Service) keptLocked(n *Namespace) *Namespace {
 	if n.pattern != nil {
 		if kept := svc.patternLocked(n.name); kept != nil {
@@ -111,8 +112,8 @@ func (svc *Service) keptLocked(n *Namespace) *Namespace {
 	return n
 }
 
-// bindLocked works out what is called in each namespace, and lets go of the sockets of those where
-// nothing is. The scheduler's mu is held, unless nothing runs yet.
+// bindLocked sets the handlers in use of each namespace, and forgets the sockets of namespaces
+// without any. The scheduler's mu is held, unless Run has not started.
 func (svc *Service) bindLocked() {
 	bind := func(list map[string]*Namespace) {
 		for _, n := range list {
@@ -120,7 +121,7 @@ func (svc *Service) bindLocked() {
 				continue
 			}
 			for _, socket := range n.sockets {
-				if !socket.lane.claimed { // a claimed one is let go of when its events are done
+				if !socket.lane.claimed { // a claimed one is forgotten after its events
 					socket.forgetLocked()
 				}
 			}
@@ -132,7 +133,7 @@ func (svc *Service) bindLocked() {
 	}
 }
 
-// declareLocked makes a declaration of what is registered.
+// declareLocked makes a declaration of the registered handlers.
 func (svc *Service) declareLocked() error {
 	var list []*spanwirev1.Registration
 	add := func(n *Namespace) {
@@ -153,7 +154,7 @@ func (svc *Service) declareLocked() error {
 	return nil
 }
 
-// declaration gives what a stream opens with.
+// declaration returns the declaration to open a stream with.
 func (svc *Service) declaration() declaration {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
@@ -163,7 +164,7 @@ func (svc *Service) declaration() declaration {
 	return svc.declared
 }
 
-// opened notes the declaration that a stream opened with. The service's mu is held.
+// openedLocked notes the declaration that a stream opened with. The service's mu is held.
 func (svc *Service) openedLocked(s *stream, d declaration) {
 	s.declared = declaredTo{taken: d.number, answered: d.number}
 	if svc.refused != nil {
@@ -178,8 +179,8 @@ func (svc *Service) tookLocked(d declaration) {
 	}
 }
 
-// askLocked puts the last declaration into the queues of the streams that have an older one, and
-// gives those streams, to be flushed without the lock.
+// askLocked queues the last declaration on the streams that have an older one. It returns those
+// streams, to be flushed without the lock.
 func (svc *Service) askLocked() (asked []*stream) {
 	for _, l := range svc.links {
 		s := l.stream
@@ -189,7 +190,7 @@ func (svc *Service) askLocked() (asked []*stream) {
 		frame, err := proto.Marshal(&spanwirev1.AttachRequest{Frame: &spanwirev1.AttachRequest_Registrations{
 			Registrations: &spanwirev1.Registrations{Registrations: svc.declared.list},
 		}})
-		if err != nil || !s.out.control(frame) { // text that is no UTF-8, or the stream is leaving
+		if err != nil || !s.out.control(frame) { // text that is not UTF-8, or a stream that drains
 			s.declared.answered = svc.declared.number
 			if err != nil {
 				svc.refused = &RegistrationError{Message: err.Error()}
@@ -205,8 +206,8 @@ func (svc *Service) askLocked() (asked []*stream) {
 	return asked
 }
 
-// registered works on what a broker says to a declaration; number is 0 for the one that was asked
-// last. It tells whether the stream waited for that.
+// registered handles the answer of a broker to a declaration; number is 0 for the last one sent. It
+// reports whether the stream waited for it.
 func (svc *Service) registered(s *stream, number uint64, fault *spanwirev1.Fault) bool {
 	svc.mu.Lock()
 	at := &s.declared
@@ -243,7 +244,7 @@ func (svc *Service) registered(s *stream, number uint64, fault *spanwirev1.Fault
 	return true
 }
 
-// refuse notes that a broker ended the opening of a stream because of a declaration.
+// refuse notes that a broker rejected a declaration at the opening of a stream.
 func (svc *Service) refuse(number uint64, err *RegistrationError) {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
@@ -253,8 +254,8 @@ func (svc *Service) refuse(number uint64, err *RegistrationError) {
 	}
 }
 
-// settleLocked forgets handlers and namespaces that were taken away and that no broker asks for any
-// more. The service's mu is held.
+// settleLocked deletes removed handlers and namespaces that no broker uses. The service's mu is
+// held.
 func (svc *Service) settleLocked() {
 	if svc.retired == 0 {
 		return
@@ -288,7 +289,7 @@ func (svc *Service) settleLocked() {
 		if !n.own.empty() {
 			continue
 		}
-		delete(svc.namespaces, name) // a handler that is registered later brings it back
+		delete(svc.namespaces, name) // a later registration creates it again
 		if len(n.sockets) > 0 {
 			n.dynamic = true
 			if svc.scheduler.children == nil {
@@ -299,12 +300,13 @@ func (svc *Service) settleLocked() {
 	}
 }
 
-// Registered waits until what was registered and taken away so far is in force at every broker that
-// the service is attached to, one at least. It is for programs whose handlers come and go while Run
-// runs, and returns what was wrong with the changes since it was called last: the program's own
-// mistakes, which are ignored otherwise, or a RegistrationError if a broker refused, and what was
-// in force before is in force still. A service cannot be left without any handler: the last one
-// stays until there is another.
+// Registered waits until all changes of handlers so far are in force at every attached broker, and
+// at one at least. It returns the errors of the changes since the last call: invalid registrations,
+// which are ignored, and a RegistrationError if a broker rejected the change, after which the
+// previous handlers stay in force. The last handler of a service cannot be removed; it stays in
+// force until another is registered.
+//
+// Use it in programs that add and remove handlers while Run runs.
 func (svc *Service) Registered(ctx context.Context) error {
 	for {
 		svc.mu.Lock()
@@ -335,7 +337,7 @@ func (svc *Service) Registered(ctx context.Context) error {
 	}
 }
 
-// inForceLocked tells whether every stream has answered the last declaration.
+// inForceLocked reports whether every stream has answered the last declaration.
 func (svc *Service) inForceLocked() bool {
 	attached := false
 	for _, l := range svc.links {
@@ -351,8 +353,8 @@ func (svc *Service) inForceLocked() bool {
 	return attached
 }
 
-// Off takes the handler of an event away, also "*". It is called until every attached broker has
-// been told; the events that come after that go to other services, or to nobody.
+// Off removes the handler of an event, also "*". The handler runs until every attached broker has
+// accepted the change. Later events go to other services, or are dropped.
 func (n *Namespace) Off(event string) {
 	n.off("handler for event "+fmt.Sprintf("%q", event), func(hs *handlers, number uint64) bool {
 		if event == catchAll {
@@ -362,29 +364,29 @@ func (n *Namespace) Off(event string) {
 	})
 }
 
-// OffConnect takes the connect handler away: this service is not asked about connects any more.
+// OffConnect removes the connect handler: the broker no longer asks this service about connects.
 func (n *Namespace) OffConnect() {
 	n.off("connect handler", func(hs *handlers, number uint64) bool { return retire(hs.connect, number) })
 }
 
-// OffDisconnect takes the disconnect handler away.
+// OffDisconnect removes the disconnect handler.
 func (n *Namespace) OffDisconnect() {
 	n.off("disconnect handler", func(hs *handlers, number uint64) bool { return retire(hs.disconnect, number) })
 }
 
-// OffRoom takes the room handler away.
+// OffRoom removes the room handler.
 func (n *Namespace) OffRoom() {
 	n.off("room handler", func(hs *handlers, number uint64) bool { return retire(hs.room, number) })
 }
 
-// OffMessage takes the handler of a message away, also "*".
+// OffMessage removes the handler of a message, also "*".
 func (n *Namespace) OffMessage(name string) {
 	n.off("handler for message "+fmt.Sprintf("%q", name), func(hs *handlers, number uint64) bool {
 		return retire(hs.messages[name], number)
 	})
 }
 
-// OffAll takes all handlers of the namespace away: the service has nothing to do with it any more.
+// OffAll removes all handlers of the namespace: the service no longer takes part in it.
 func (n *Namespace) OffAll() {
 	n.off("handler", func(hs *handlers, number uint64) (found bool) {
 		for _, list := range [...]map[string]*handler{hs.events, hs.messages} {
@@ -412,17 +414,17 @@ func (n *Namespace) off(what string, take func(hs *handlers, number uint64) bool
 	})
 }
 
-// Off takes the handler of an event of the main namespace away; see Namespace.Off.
+// Off removes the handler of an event of the main namespace; see Namespace.Off.
 func (svc *Service) Off(event string) { svc.main().Off(event) }
 
-// OffConnect takes the connect handler of the main namespace away.
+// OffConnect removes the connect handler of the main namespace.
 func (svc *Service) OffConnect() { svc.main().OffConnect() }
 
-// OffDisconnect takes the disconnect handler of the main namespace away.
+// OffDisconnect removes the disconnect handler of the main namespace.
 func (svc *Service) OffDisconnect() { svc.main().OffDisconnect() }
 
-// OffRoom takes the room handler of the main namespace away.
+// OffRoom removes the room handler of the main namespace.
 func (svc *Service) OffRoom() { svc.main().OffRoom() }
 
-// OffMessage takes the handler of a message of the main namespace away.
+// OffMessage removes the handler of a message of the main namespace.
 func (svc *Service) OffMessage(name string) { svc.main().OffMessage(name) }

@@ -105,8 +105,8 @@ func TestService_On_running(t *testing.T) {
 	})
 }
 
-// A handler that was taken away is called until every broker was told; then nobody keeps it, nor
-// the sockets of its namespace.
+// A removed handler is called until every broker has accepted the change; then nothing keeps it,
+// nor the sockets of its namespace.
 func TestService_Off(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		a, b := newFakeBroker(t, "a"), newFakeBroker(t, "b")
@@ -247,7 +247,7 @@ func TestNamespace_OffAll(t *testing.T) {
 	})
 }
 
-// What a broker refuses is told, changes nothing, and does not keep the service from attaching
+// What a broker rejects is reported, changes nothing, and does not keep the service from attaching
 // again.
 func TestService_Registered_refused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestService_Registered_refusedOnAttach(t *testing.T) {
 	})
 }
 
-// A broker that does not know of changes, whether it says so or not, is left and attached to anew.
+// A broker that does not know of changes, whether it says so or not, is left and attached again.
 func TestService_Registered_olderBroker(t *testing.T) {
 	unimplemented := &spanwirev1.Fault{Code: spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED, Message: "unknown frame"}
 	for name, answer := range map[string]func(s *fakeStream){
@@ -370,8 +370,8 @@ func TestService_Registered_olderBroker(t *testing.T) {
 	}
 }
 
-// A handler that never returns does not keep a stream that is to be attached anew for longer than a
-// drain takes.
+// A handler that never returns does not keep a stream that is to be attached again for longer than
+// a drain takes.
 func TestService_Registered_olderBrokerStuck(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")
@@ -388,7 +388,7 @@ func TestService_Registered_olderBrokerStuck(t *testing.T) {
 		start := time.Now()
 		s = <-b.streams
 		if waited := time.Since(start); waited < svc.options.DrainTimeout || waited > svc.options.DrainTimeout+time.Second {
-			t.Errorf("attached anew after %v", waited)
+			t.Errorf("attached again after %v", waited)
 		}
 		close(release)
 		run.leave(t, s)
@@ -460,7 +460,7 @@ func TestService_On_flood(t *testing.T) {
 				for j := range 50 {
 					name := fmt.Sprint("e", i, "-", j)
 					svc.On(name, echo)
-					svc.Emit("told", name)
+					svc.Emit("notified", name)
 					svc.Off(name)
 				}
 			}()

@@ -9,11 +9,11 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// RoomChange says what happened to a room.
+// RoomChange is the kind of a change of a room.
 type RoomChange int
 
-// What happens to rooms. Created and deleted are seen from one replica: a room that has members on
-// two is created on each.
+// The changes. Created and deleted are those of one replica: a room with members on two replicas is
+// created on each.
 const (
 	RoomCreated = RoomChange(spanwirev1.RoomChange_ROOM_CHANGE_CREATED)
 	RoomDeleted = RoomChange(spanwirev1.RoomChange_ROOM_CHANGE_DELETED)
@@ -21,7 +21,7 @@ const (
 	RoomLeft    = RoomChange(spanwirev1.RoomChange_ROOM_CHANGE_LEFT)
 )
 
-// String names the change.
+// String returns the name of the change.
 func (c RoomChange) String() string {
 	switch c {
 	case RoomCreated:
@@ -36,18 +36,19 @@ func (c RoomChange) String() string {
 	return fmt.Sprintf("RoomChange(%d)", int(c))
 }
 
-// RoomHandler is told what happened to a room, and which socket made it happen. It runs in order
-// with the socket's events.
+// RoomHandler handles a change of a room, with the socket that caused it. It runs in order with the
+// events of the socket.
 type RoomHandler func(ctx context.Context, s *Socket, change RoomChange, room string)
 
-// OnRoom registers a handler that is told what happens to rooms: that they are created and deleted,
-// and that sockets join and leave them. A socket's own room, named by its id, is told of too.
+// OnRoom registers the handler of room changes: rooms are created and deleted, and sockets join and
+// leave them. They include a socket's own room, which is named by its id.
+//
+// Use it to open and close subscriptions to other systems with their first and last member.
 func (n *Namespace) OnRoom(h RoomHandler) {
 	entry := newHandler("room", nil)
 	entry.room = h
 	n.service.change(n, func(n *Namespace) error { return put(&n.own.room, entry, n, "room handler") })
 }
 
-// OnRoom registers a handler that is told what happens to rooms of the main namespace; see
-// Namespace.OnRoom.
+// OnRoom registers the handler of room changes of the main namespace; see Namespace.OnRoom.
 func (svc *Service) OnRoom(h RoomHandler) { svc.main().OnRoom(h) }

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// How events find a goroutine. The rules:
+// How events get a goroutine. The rules:
 //
-// 1. A socket's events stand in its lane and are run one after another. A lane with events that
-// nobody runs is ready. 2. The goroutine that reads a stream's frames runs the ready lanes itself
-// when nobody else does. So in the usual case, quick
-//     handlers, no event changes its goroutine, and a batch's results leave in one frame.
-// 3. While somebody runs handlers, a tick comes every millisecond. A runner that is in the same
-// handler as at the tick before is
-//     stuck: it does not count any more, and another one is started for the lanes that are ready. A goroutine that should
-//     read and has been running handlers since the tick before loses the reader's role to a new goroutine.
-// 4. A handler that got stuck is remembered as slow; its events get goroutines of their own until
-// it was quick often enough. 5. Lanes that stay ready for several ticks bring further runners, up
-// to one for each processor.
+//  1. The events of a socket are in its lane and run one after another. A lane with events that no
+//     goroutine runs is ready.
+//  2. The goroutine that reads the frames of a stream runs the ready lanes itself unless another
+//     runner is busy. With quick handlers, the usual case, no event changes its goroutine, and the
+//     results of a batch leave in one frame.
+//  3. While handlers run, a tick comes every millisecond. A runner that is in the same handler as
+//     at the previous tick is stuck: it no longer counts as busy, and another one starts for the
+//     ready lanes. A reader that has run handlers since the previous tick loses the reader's role
+//     to a new goroutine.
+//  4. A handler that got stuck is marked as slow. Each of its events gets a goroutine of its own,
+//     until it was quick often enough.
+//  5. Lanes that stay ready for several ticks start further runners, up to one for each processor.
 //
-// The numbers of goroutines are bounded by the window: each runs at least one open dispatch, or
-// reads.
+// The window bounds the number of goroutines: each runs at least one open dispatch, or reads.
 
 const (
 	tickEvery    = time.Millisecond
@@ -38,9 +38,9 @@ type task struct {
 	kind      dispatchKind
 	change    RoomChange // of a room event
 	refused   bool       // a connect that the handler did not accept
-	dropped   bool       // it came over a stream that is gone, and was not run
-	orphaned  bool       // a disconnect that no broker told, so there is nothing to resolve
-	handler   *handler   // nil when there is nothing to call
+	dropped   bool       // its stream ended, and it did not run
+	orphaned  bool       // a disconnect of this process, with nothing to resolve
+	handler   *handler   // nil for none
 	namespace *Namespace
 	stream    *stream
 	reason    string  // of a disconnect; the room of a room event
@@ -49,7 +49,7 @@ type task struct {
 	lane      *lane
 }
 
-// lane holds tasks that are run one after another.
+// lane is a queue of tasks that run one after another.
 type lane struct {
 	first, last *task
 	next        *lane // in the ready list
@@ -76,11 +76,11 @@ func (l *lane) pop() *task {
 	return t
 }
 
-// runner is a goroutine that reads a stream or runs lanes, or both in turn. Its fields are guarded
-// by the scheduler's mu.
+// runner is a goroutine that reads a stream, runs lanes, or both in turn. Its fields are guarded by
+// the scheduler's mu.
 type runner struct {
-	reads   *stream // whose reader's role it holds
-	away    int     // ticks since it read last
+	reads   *stream // the stream that it reads; nil for none
+	away    int     // ticks since its last read
 	current *task
 	turns   uint64 // tasks taken so far
 	seen    uint64 // turns at the last tick
@@ -91,10 +91,10 @@ type runner struct {
 type scheduler struct {
 	// fixed at birth
 	service *Service
-	// what handlers are given; it ends when the service does not wait any longer
+	// the context of handlers; it ends when the service stops waiting for them
 	ctx   context.Context
 	limit int            // of busy runners
-	wait  sync.WaitGroup // for every goroutine that this package starts for streams and handlers
+	wait  sync.WaitGroup // for every goroutine of streams and handlers
 
 	// busy counts the runners that are neither stuck nor finished. It is written under mu.
 	busy atomic.Int32
@@ -103,8 +103,8 @@ type scheduler struct {
 	first, last *lane      // the ready list
 	runners     []*runner
 	streams     []*stream             // attached; copied when changed
-	children    map[string]*Namespace // made for names that patterns match
-	messages    recent                // that came
+	children    map[string]*Namespace // created for names that patterns match
+	messages    recent                // that were received
 	lost        map[string]*lostReplica
 	notified    notifiedSockets
 	open        int // tasks accepted and not finished
@@ -119,7 +119,8 @@ func newScheduler(ctx context.Context, service *Service) *scheduler {
 	return &scheduler{service: service, ctx: ctx, limit: max(runtime.GOMAXPROCS(0), 2)}
 }
 
-// read is the reader's goroutine of a stream. It ends with the stream or when it lost the role.
+// read is the goroutine that reads a stream. It ends with the stream, or when it lost the reader's
+// role.
 func (p *scheduler) read(s *stream, r *runner) {
 	defer p.wait.Done()
 	for {
@@ -141,7 +142,7 @@ func (p *scheduler) read(s *stream, r *runner) {
 	}
 }
 
-// enter makes the reader a runner if there is something to run and nobody does.
+// enter makes the reader a runner if a lane is ready and no runner is busy.
 func (p *scheduler) enter(r *runner) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,11 +166,11 @@ func (p *scheduler) keeps(r *runner, s *stream) bool {
 	return r.reads == s
 }
 
-// run works through the ready lanes until none is left, then sends what came of it.
+// run runs the ready lanes until none is left, then flushes the streams.
 func (p *scheduler) run(r *runner) {
 	p.mu.Lock()
 	for {
-		if r.stuck { // it was; it is back
+		if r.stuck { // the handler that got stuck has returned
 			r.stuck = false
 			p.busy.Add(1)
 		}
@@ -183,8 +184,8 @@ func (p *scheduler) run(r *runner) {
 		p.doneLocked(t)
 		r.current = nil
 	}
-	// Not busy any more, but still watched, since sending can wait for the broker. Whoever queues
-	// something from here on sends it himself.
+	// The runner is no longer busy, but it is still watched, since a send can wait for the broker.
+	// A goroutine that queues something from here on sends it itself.
 	p.busy.Add(-1)
 	r.stuck = true
 	streams := p.streams
@@ -202,7 +203,7 @@ func (p *scheduler) run(r *runner) {
 	p.mu.Unlock()
 }
 
-// nextLocked takes the next task that is to be run by r itself.
+// nextLocked returns the next task that r runs itself.
 func (p *scheduler) nextLocked(r *runner) *task {
 	for p.first != nil && int(p.busy.Load()) <= p.limit {
 		l := p.first
@@ -255,20 +256,20 @@ func (t *task) beginLocked() {
 	}
 }
 
-// dropLocked finishes a task that is not run.
+// dropLocked finishes a task that does not run.
 func (p *scheduler) dropLocked(t *task) {
 	t.dropped = true
 	if t.kind == kindDisconnected {
-		t.Socket.reason = t.reason // if the broker cannot say it again
+		t.Socket.reason = t.reason // in case the broker cannot send it again
 	}
 	p.doneLocked(t)
 }
 
-// doneLocked finishes a task and makes its lane ready again if more is in it.
+// doneLocked finishes a task, and makes its lane ready again if it holds more.
 func (p *scheduler) doneLocked(t *task) {
 	l := t.lane
 	if l.socket != nil {
-		// nothing of the socket follows
+		// no event of the socket follows
 		if !t.dropped && (t.kind == kindDisconnected || t.refused) {
 			l.socket.disconnected = true
 			p.dropLostLocked(l.socket.id)
@@ -316,9 +317,9 @@ func (p *scheduler) attach(s *stream) {
 	go p.read(s, &runner{reads: s}) // ends with the stream
 }
 
-// detach forgets an ended stream and the sockets that only it knew. Sockets that are being served
-// are forgotten when they are done. With lost the stream broke, and nobody may be left who tells of
-// the sockets' end.
+// detach removes an ended stream and the sockets that only it knew. Sockets with tasks are
+// forgotten after these. lost reports that the stream broke, so that possibly no broker reports the
+// disconnects of its sockets.
 func (p *scheduler) detach(s *stream, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -345,7 +346,7 @@ func (n *Namespace) detachLocked(s *stream) {
 	}
 }
 
-// done gives a channel that is closed when no task is open.
+// done returns a channel that is closed when no task is open.
 func (p *scheduler) done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,14 +14,14 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Service is one instance of a named kind of handler. Instances with the same name share its
-// events. The methods that a Namespace has too stand for the main namespace, "/".
+// Service is one instance of a named kind of handler. Instances with the same name share the events
+// of the service. Methods that Namespace has too address the main namespace, "/".
 type Service struct {
 	// fixed at birth
 	name    string
 	options Options
 	stats   stats
-	over    chan struct{} // closed when Run does not attach any more
+	over    chan struct{} // closed when Run no longer attaches
 
 	incoming listeners[func(*Event)]
 	outgoing listeners[func(t Target, event string, args []any)]
@@ -29,24 +29,24 @@ type Service struct {
 	// written by Run before anything else runs
 	scheduler *scheduler
 
-	// written under mu, and while Run runs under the scheduler's too, which is taken second; read
-	// under either
+	// Written under mu, and while Run runs also under the scheduler's mu, which is locked second.
+	// Read under either.
 	namespaces map[string]*Namespace
 	patterns   []*Namespace
 
 	mu      sync.Mutex // guards what follows
-	misuses []error    // until Run, or Registered while it runs, returns them
+	misuses []error    // returned by Run, or by Registered while Run runs
 	declarations
 	running bool
 	links   []*link
-	linkCtx context.Context // ends when the service is to leave; for links that are learned later
+	linkCtx context.Context // of links; its end starts the drain
 	linked  sync.WaitGroup
 	fatal   chan error
-	// closed and replaced when a link attaches or detaches, and when what is declared changes
+	// closed and replaced when a link attaches or detaches, and when a declaration changes
 	changed chan struct{}
 }
 
-// NewService makes a service. Its name has 1 to 128 letters, digits, "-", "_" and ".".
+// NewService creates a service. Its name has 1 to 128 letters, digits, "-", "_" and ".".
 func NewService(name string, options Options) *Service {
 	return &Service{
 		name:       name,
@@ -58,8 +58,8 @@ func NewService(name string, options Options) *Service {
 	}
 }
 
-// Namespace gives the namespace with the name; the slash at its front may be left out. It is made
-// known to the broker if a handler is registered in it.
+// Namespace returns the namespace with the name; the leading slash is optional. The broker learns
+// about it when a handler is registered in it.
 func (svc *Service) Namespace(name string) *Namespace {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + name
@@ -69,7 +69,7 @@ func (svc *Service) Namespace(name string) *Namespace {
 	n := svc.namespaces[name]
 	if n == nil {
 		n = newNamespace(svc, name)
-		if !svc.running { // while it runs, only one with handlers is kept: programs emit to many
+		if !svc.running { // while Run runs, only namespaces with handlers are kept
 			svc.namespaces[name] = n
 		}
 	}
@@ -81,22 +81,22 @@ func (svc *Service) On(event string, h EventHandler, options ...HandlerOption) {
 	svc.main().On(event, h, options...)
 }
 
-// OnConnect registers a handler that is asked whether a socket may connect to the main namespace.
+// OnConnect registers the handler that accepts or refuses sockets of the main namespace.
 func (svc *Service) OnConnect(h ConnectHandler, options ...HandlerOption) {
 	svc.main().OnConnect(h, options...)
 }
 
-// OnDisconnect registers a handler that is told that a socket of the main namespace is gone.
+// OnDisconnect registers the handler of disconnects in the main namespace.
 func (svc *Service) OnDisconnect(h DisconnectHandler) { svc.main().OnDisconnect(h) }
 
-// All chooses every socket of the main namespace.
+// All returns the target of all sockets of the main namespace.
 func (svc *Service) All() Target { return Target{via: svc, namespace: mainNamespace} }
 
-// To chooses the sockets of the main namespace that are in any of the rooms. A socket's id is a
-// room too.
+// To returns the target of the sockets of the main namespace in any of the rooms. The id of a
+// socket is a room too.
 func (svc *Service) To(rooms ...string) Target { return svc.All().To(rooms...) }
 
-// Except chooses the sockets of the main namespace that are in none of the rooms.
+// Except returns the target of the sockets of the main namespace in none of the rooms.
 func (svc *Service) Except(rooms ...string) Target { return svc.All().Except(rooms...) }
 
 // Emit sends an event to every socket of the main namespace.
@@ -105,16 +105,20 @@ func (svc *Service) Emit(event string, args ...any) error { return svc.All().Emi
 // Send sends the event "message" to every socket of the main namespace.
 func (svc *Service) Send(args ...any) error { return svc.All().Send(args...) }
 
-// EmitWithAck sends an event to every socket of the main namespace and gathers their acks; see
+// EmitWithAck sends an event to every socket of the main namespace and collects their acks; see
 // Target.EmitWithAck.
 func (svc *Service) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	return svc.All().EmitWithAck(ctx, event, args...)
 }
 
-// Run attaches to the broker and handles events until ctx ends. A lost stream is attached again,
-// for ever. When ctx ends, Run takes nothing new, lets open handlers finish, sends what is queued,
-// and returns nil; after Options.DrainTimeout it gives up with ErrDrainTimeout. Other errors mean
-// that the service was put together wrongly: a RegistrationError if the broker said so.
+// Run attaches to the broker and handles events until ctx ends. It attaches again whenever a stream
+// ends, without a limit. When ctx ends, Run drains: it accepts nothing new, waits for open
+// handlers, sends what is queued, and returns nil. After Options.DrainTimeout it returns
+// ErrDrainTimeout.
+//
+// Any other error reports an invalid service; a RegistrationError if the broker found it.
+//
+// Use RunUntilSignal in a program of its own, and Run where the program handles signals itself.
 func (svc *Service) Run(ctx context.Context) error {
 	base, stop, err := svc.start(ctx)
 	if err != nil {
@@ -150,7 +154,7 @@ func (svc *Service) Run(ctx context.Context) error {
 	return errors.Join(err, svc.finish(base, stop))
 }
 
-// start checks what was registered and makes the scheduler.
+// start checks the registrations and creates the scheduler.
 func (svc *Service) start(ctx context.Context) (base context.Context, stop context.CancelFunc, err error) {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
@@ -167,13 +171,13 @@ func (svc *Service) start(ctx context.Context) (base context.Context, stop conte
 	return base, stop, nil
 }
 
-// finish ends what is left and waits for it a moment: handlers that heed their context return now.
+// finish cancels the context of handlers that are still running, and waits a second for them.
 func (svc *Service) finish(base context.Context, stop context.CancelFunc) error {
 	late := base.Err() != nil
 	stop()
 	svc.scheduler.close()
 	ended := make(chan struct{})
-	go func() { // ends with the last handler, which nobody can force
+	go func() { // ends with the last handler
 		svc.scheduler.wait.Wait()
 		close(ended)
 	}()
@@ -232,8 +236,7 @@ func (svc *Service) Attached(ctx context.Context) error {
 
 func (svc *Service) main() *Namespace { return svc.Namespace(mainNamespace) }
 
-// misuse keeps a fault of the program for Run, or Registered while it runs, which is where errors
-// are looked at.
+// misuse keeps a registration error for Run, or for Registered while Run runs.
 func (svc *Service) misuse(err error) {
 	svc.mu.Lock()
 	svc.misuses = append(svc.misuses, err)
@@ -244,7 +247,7 @@ func (svc *Service) misuse(err error) {
 	}
 }
 
-// register says what this instance is; the link adds what it handles.
+// register returns the description of this instance, to which the link adds the registrations.
 func (svc *Service) register() *spanwirev1.Register {
 	r := &spanwirev1.Register{
 		ProtocolVersion: protocolVersion,
@@ -262,10 +265,10 @@ func (svc *Service) register() *spanwirev1.Register {
 	return r
 }
 
-// execute implements executor: on any stream, for commands that belong to no event.
+// execute implements executor. It uses any stream, since the command belongs to no event.
 func (svc *Service) execute(c *command) error { return svc.executeOn(nil, c) }
 
-// executeOn queues a command on the stream if it lives, and on any other if not.
+// executeOn queues a command on the stream, or on any other when that has ended.
 func (svc *Service) executeOn(s *stream, c *command) error {
 	if err := c.check(); err != nil {
 		return err
@@ -283,8 +286,8 @@ func (svc *Service) executeOn(s *stream, c *command) error {
 	if err := s.out.command(c, svc.options.EmitTimeout); err != nil {
 		return err
 	}
-	// While a runner is busy, which may be the caller itself, the command leaves with its results,
-	// after a millisecond at the latest.
+	// While a runner is busy, which may be the caller, the command is sent with its results, after a
+	// millisecond at the latest.
 	if svc.scheduler.busy.Load() == 0 {
 		s.flush()
 	}
@@ -295,8 +298,8 @@ func (svc *Service) query(ctx context.Context, c *command) (*spanwirev1.Answer, 
 	return svc.queryOn(ctx, nil, c)
 }
 
-// queryOn waits for the answer to a command. The answer is valid also beside an error that the
-// broker told.
+// queryOn sends a command and waits for the answer. The answer is valid even with an error that the
+// broker reported.
 func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwirev1.Answer, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -317,7 +320,7 @@ func (svc *Service) queryOn(ctx context.Context, s *stream, c *command) (*spanwi
 
 var errKey = errors.New("spanwire: only an Emitter sends idempotency keys")
 
-// margin is by how much the broker is to stop waiting earlier than the caller.
+// margin is the time by which the broker stops waiting before the caller does.
 func margin(timeout time.Duration) time.Duration { return min(timeout/10, ackMargin) }
 
 func acksFromProto(list []*spanwirev1.SocketAck, sockets, missing uint32) *Acks {
@@ -328,7 +331,7 @@ func acksFromProto(list []*spanwirev1.SocketAck, sockets, missing uint32) *Acks 
 	return acks
 }
 
-// alive gives the stream if it lives, else any other, and waits a while for one.
+// alive returns the stream unless it has ended. It then returns any other, and waits for one.
 func (svc *Service) alive(ctx context.Context, s *stream) (*stream, error) {
 	if s != nil && !s.ended.Load() {
 		return s, nil
@@ -347,19 +350,19 @@ func (svc *Service) alive(ctx context.Context, s *stream) (*stream, error) {
 	return s, nil
 }
 
-// anyStream gives an attached stream, rather one whose replica stays.
+// anyStream returns an attached stream, preferably of a replica that does not drain.
 func (svc *Service) anyStream() *stream {
 	svc.mu.Lock()
 	defer svc.mu.Unlock()
-	var leaving *stream
+	var draining *stream
 	for _, l := range svc.links {
 		switch s := l.stream; {
 		case s == nil || s.ended.Load():
 		case s.drains.Load():
-			leaving = s
+			draining = s
 		default:
 			return s
 		}
 	}
-	return leaving
+	return draining
 }

@@ -147,7 +147,7 @@ func TestService_reconnect(t *testing.T) {
 	})
 }
 
-// A broker that cannot be reached is tried for ever, with pauses between.
+// A broker that cannot be reached is tried without a limit, with pauses.
 func TestService_backoff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newFakeBroker(t, "a")
@@ -167,7 +167,7 @@ func TestService_backoff(t *testing.T) {
 	})
 }
 
-// The service attaches to the replicas that the broker tells of, once each, and leaves them with
+// The service attaches to the replicas that the broker announces, once each, and leaves them with
 // the rest.
 func TestService_topology(t *testing.T) {
 	bubble(t, func(t *testing.T) {

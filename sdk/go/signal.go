@@ -10,11 +10,10 @@ import (
 	"syscall"
 )
 
-// RunUntilSignal is Run for programs: SIGTERM or an interrupt, or the signals that are named
-// instead, end it in good order, as the end of ctx does. Every broker is asked for nothing new,
-// open handlers finish within Options.DrainTimeout, and what they answer is sent. A second signal
-// does what it does to any program, which is to end it at once; the brokers then hand out again
-// what was open.
+// RunUntilSignal is Run for a program of its own. SIGTERM, an interrupt, or the named signals drain
+// the service as the end of ctx does: it accepts nothing new, open handlers finish within
+// Options.DrainTimeout, and their results are sent. A second signal has its default effect and ends
+// the program at once; the brokers then dispatch its open events again.
 func (svc *Service) RunUntilSignal(ctx context.Context, signals ...os.Signal) error {
 	if len(signals) == 0 {
 		signals = []os.Signal{syscall.SIGTERM, os.Interrupt}
@@ -45,7 +44,7 @@ func (svc *Service) RunUntilSignal(ctx context.Context, signals ...os.Signal) er
 	return err
 }
 
-// endBy lets the signal do what it does when nobody listens.
+// endBy sends the signal to this process with its default effect.
 func endBy(s os.Signal) {
 	signal.Reset(s)
 	if self, err := os.FindProcess(os.Getpid()); err != nil || self.Signal(s) != nil {

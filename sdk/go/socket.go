@@ -9,15 +9,15 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// Socket is one client in one namespace. Handlers may keep it and use it later, from any goroutine;
-// emits to a socket that is gone reach nobody, silently.
+// Socket is one client in one namespace. Handlers may keep it and use it later, from any goroutine.
+// An emit to a socket that is gone has no effect and returns no error.
 type Socket struct {
 	// fixed at birth
 	id        string
 	namespace *Namespace
 
 	handshake atomic.Pointer[Handshake]
-	// stream is where the socket was introduced last; commands go there as long as it lives.
+	// stream is the stream of the last introduction. Commands go there until it ends.
 	stream atomic.Pointer[stream]
 
 	data atomic.Pointer[socketData]
@@ -27,23 +27,23 @@ type Socket struct {
 
 	// guarded by the scheduler's mu
 	lane         lane
-	gone         bool   // not in the namespace's table any more
-	released     bool   // it went to another instance
+	gone         bool   // no longer in the namespace's table
+	released     bool   // assigned to another instance
 	served       bool   // a handler ran for it
-	disconnected bool   // the one for its disconnect did
-	reason       string // of a disconnect that was told over a stream that is gone, and not handled
+	disconnected bool   // its disconnect handler ran
+	reason       string // of a disconnect whose stream ended before it was handled
 }
 
-// noHandshake stands in for a socket that was never introduced.
+// noHandshake is the handshake of a socket that was never introduced.
 var noHandshake = &Handshake{}
 
-// ID gives the socket's id. It is also the name of the room that only this socket is in.
+// ID returns the id of the socket. It is also the name of the room of this socket alone.
 func (s *Socket) ID() string { return s.id }
 
-// Namespace gives the namespace that the socket is in.
+// Namespace returns the namespace of the socket.
 func (s *Socket) Namespace() *Namespace { return s.namespace }
 
-// Handshake gives what the browser sent when it connected.
+// Handshake returns the request and the auth payload with which the browser connected.
 func (s *Socket) Handshake() *Handshake {
 	if h := s.handshake.Load(); h != nil {
 		return h
@@ -51,11 +51,11 @@ func (s *Socket) Handshake() *Handshake {
 	return noHandshake
 }
 
-// Recovered tells that the client resumed this socket after a loss of its connection: it has the
-// id, rooms and data that it had.
+// Recovered reports whether the client resumed this socket after a loss of its connection, with its
+// id, rooms and data.
 func (s *Socket) Recovered() bool { return s.recovered.Load() }
 
-// Connected tells whether the socket is there, as far as this process knows.
+// Connected reports whether the socket is connected, as far as this process knows.
 func (s *Socket) Connected() bool {
 	p := s.namespace.service.scheduler
 	p.mu.Lock()
@@ -70,9 +70,9 @@ func (s *Socket) Emit(event string, args ...any) error { return s.self().Emit(ev
 // Send sends the event "message" to the socket.
 func (s *Socket) Send(args ...any) error { return s.self().Send(args...) }
 
-// EmitWithAck sends an event to the socket and waits for its ack. The context's deadline, or
-// without one the broker's setting ack-timeout, bounds the wait; ErrAckTimeout says that the socket
-// did not answer or is gone.
+// EmitWithAck sends an event to the socket and waits for its ack. The deadline of the context, or
+// without one the broker's setting ack-timeout, bounds the wait. ErrAckTimeout reports that the
+// socket did not acknowledge in time, or is gone.
 func (s *Socket) EmitWithAck(ctx context.Context, event string, args ...any) (*Ack, error) {
 	return s.self().emitForOneAck(ctx, event, args)
 }
@@ -88,36 +88,38 @@ func (t Target) emitForOneAck(ctx context.Context, event string, args []any) (*A
 	return &acks.Acks[0], nil
 }
 
-// Volatile chooses the socket, but only if it can take an event right now.
+// Volatile returns the target of the socket, for an event that is dropped when the browser cannot
+// take it at once.
 func (s *Socket) Volatile() Target { return s.self().Volatile() }
 
-// Broadcast chooses every other socket of the namespace.
+// Broadcast returns the target of all other sockets of the namespace.
 func (s *Socket) Broadcast() Target {
 	return Target{via: s, namespace: s.namespace.name}.Except(s.id)
 }
 
-// To chooses the other sockets that are in any of the rooms. Namespace.To includes this socket.
+// To returns the target of the other sockets in any of the rooms. Namespace.To includes this
+// socket.
 func (s *Socket) To(rooms ...string) Target { return s.Broadcast().To(rooms...) }
 
-// Except chooses the other sockets that are in none of the rooms.
+// Except returns the target of the other sockets in none of the rooms.
 func (s *Socket) Except(rooms ...string) Target { return s.Broadcast().Except(rooms...) }
 
-// Join adds the socket to rooms. An emit after it, by the same handler, reaches the socket there.
+// Join adds the socket to rooms. Later emits of the same handler to these rooms reach it.
 func (s *Socket) Join(rooms ...string) error { return s.self().Join(rooms...) }
 
-// Leave takes the socket out of rooms. Its own room, its id, cannot be left.
+// Leave removes the socket from rooms. It cannot leave its own room, which is named by its id.
 func (s *Socket) Leave(rooms ...string) error { return s.self().Leave(rooms...) }
 
-// Disconnect ends the socket; the browser does not reconnect by itself. With closeSession the whole
-// session is closed, and with it the client's sockets of other namespaces.
+// Disconnect disconnects the socket. The browser does not reconnect by itself. closeSession closes
+// the whole session, with the client's sockets of other namespaces.
 func (s *Socket) Disconnect(closeSession bool) error { return s.self().Disconnect(closeSession) }
 
 func (s *Socket) self() Target {
 	return Target{via: s, namespace: s.namespace.name, rooms: []string{s.id}}
 }
 
-// execute implements executor: on the stream that knows the socket, so that commands and results
-// keep their order.
+// execute implements executor. It uses the stream of the socket, so that commands and results keep
+// their order.
 func (s *Socket) execute(c *command) error { return s.namespace.service.executeOn(s.stream.Load(), c) }
 
 func (s *Socket) query(ctx context.Context, c *command) (*spanwirev1.Answer, error) {

@@ -89,7 +89,7 @@ func TestNamespace_OnConnect(t *testing.T) {
 	})
 }
 
-// asked is what became of an emit that asked for an ack.
+// asked is the outcome of an emit with an ack.
 type asked struct {
 	answer string
 	err    error

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// namesSocket tells that a room has the form of a socket's id: 30 characters of URL-safe base64, of
-// which the sixth ends the replica's id and carries two bits.
+// namesSocket reports whether a room has the form of a socket's id: 30 characters of URL-safe
+// base64, of which the sixth ends the replica's id and carries two bits.
 func namesSocket(room string) bool {
 	const (
 		length  = 30
@@ -25,8 +25,8 @@ func namesSocket(room string) bool {
 	return true
 }
 
-// checkRooms refuses a join to another socket's own room, as the broker would: it does not answer
-// joins of handlers.
+// checkRooms rejects a join to the own room of another socket. The broker rejects it too, but does
+// not answer the joins of handlers.
 func (s *stream) checkRooms(c *command) error {
 	if c.kind != commandJoin || !s.welcome.GetRefusesSocketIdRooms() {
 		return nil

@@ -4,19 +4,19 @@ package spanwire
 
 import "sync/atomic"
 
-// Stats counts what a service did since its birth.
+// Stats holds the counters of a service.
 type Stats struct {
-	// connects, events and disconnects that the broker handed out to this instance
+	// connects, events and disconnects that the broker dispatched to this instance
 	Dispatches uint64
 	Failed     uint64 // handlers that returned an error or panicked
-	Faults     uint64 // faults that the broker reported without an answer
-	Unknown    uint64 // frames and dispatches that this package does not know
-	Attached   uint64 // times that a stream was opened
+	Faults     uint64 // faults that the broker reported outside of answers
+	Unknown    uint64 // frames and dispatches of unknown kinds
+	Attached   uint64 // streams that were opened
 }
 
 type stats struct{ dispatches, failed, faults, unknown, attached atomic.Uint64 }
 
-// Stats gives the counters.
+// Stats returns the counters.
 func (svc *Service) Stats() Stats {
 	c := &svc.stats
 	return Stats{

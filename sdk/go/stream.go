@@ -25,23 +25,23 @@ type stream struct {
 	grpc    grpc.ClientStream
 	welcome *spanwirev1.Welcome
 	log     *slog.Logger
-	via     string // the address that was dialled
+	via     string // the address of the connection
 	out     outbox
 
 	// guarded by the scheduler's mu
-	detached bool              // the scheduler knows it no more
-	replicas map[string]string // the addresses of the cluster's replicas, as told last
+	detached bool              // removed from the scheduler
+	replicas map[string]string // the addresses of the replicas, as announced last
 
 	ended atomic.Bool
-	// drains is set when the broker said that it is about to stop.
+	// drains is set when the broker announced that it will stop.
 	drains atomic.Bool
 	done   chan struct{} // closed when the stream has ended
-	// outdated is closed when the stream is to make room for one that declares what is handled now.
+	// outdated is closed when the stream must be replaced by one with the last declaration.
 	outdated chan struct{}
 	// replace is called when another link attached to the same replica. It closes replaced.
 	replace  func()
 	replaced chan struct{}
-	err      error // why; written before done is closed
+	err      error // why the stream ended; written before done is closed
 
 	declared declaredTo
 
@@ -52,14 +52,14 @@ type stream struct {
 	pending map[uint64]*pendingAnswer // commands without an answer yet
 }
 
-// pendingAnswer waits for an answer, which may come in parts.
+// pendingAnswer waits for an answer, which may arrive in parts.
 type pendingAnswer struct {
-	whole chan *spanwirev1.Answer // has room for the one
-	part  *spanwirev1.Answer      // what came so far; nil before
+	whole chan *spanwirev1.Answer // buffers the answer
+	part  *spanwirev1.Answer      // what has arrived; nil before
 }
 
 func newStream(service *Service, via string, g grpc.ClientStream, welcome *spanwirev1.Welcome) *stream {
-	const fallback = 1 << 20 // bytes of a frame, for a broker that names no bound
+	const fallback = 1 << 20 // bytes of a frame, for a broker that announces no limit
 	limit := int(welcome.GetMaxFrameBytes())
 	if limit <= 2*batchOverhead {
 		limit = fallback
@@ -92,7 +92,7 @@ func (s *stream) receive() ([]byte, error) {
 	return f.data, err
 }
 
-// take works on a frame. An error means that the broker does not speak the protocol.
+// take handles a frame. An error is a protocol violation by the broker.
 func (s *stream) take(frame []byte, r *runner) error {
 	data, ok := batchFromFrame(frame)
 	if !ok {
@@ -111,12 +111,12 @@ func (s *stream) take(frame []byte, r *runner) error {
 	s.service.stats.dispatches.Add(uint64(len(b.dispatches)))
 	s.service.scheduler.accept(s, b)
 	if len(b.dispatches) == 0 {
-		s.flush() // the answer may have freed a place for a waiting frame
+		s.flush() // the answer may have freed a place in the window
 	}
 	return nil
 }
 
-// handleOther works on a frame that is not a batch.
+// handleOther handles a frame that is not a batch.
 func (s *stream) handleOther(data []byte) error {
 	var m spanwirev1.AttachResponse
 	if err := proto.Unmarshal(data, &m); err != nil {
@@ -148,7 +148,7 @@ func (s *stream) handleOther(data []byte) error {
 	return nil
 }
 
-// answer hands an answer to whoever waits for it.
+// answer passes an answer to the command that waits for it.
 func (s *stream) answer(raw []byte) error {
 	var a spanwirev1.Answer
 	if err := proto.Unmarshal(raw, &a); err != nil {
@@ -215,8 +215,8 @@ func (s *stream) ask(ctx context.Context, c *command) (*spanwirev1.Answer, error
 	}
 }
 
-// flush sends what is queued, as far as the frame window allows. It returns at once when somebody
-// else is sending: that goroutine sees what was queued meanwhile.
+// flush sends what is queued, as far as the frame window allows. It returns at once when another
+// goroutine is sending, which also sends what was queued meanwhile.
 func (s *stream) flush() {
 	o := &s.out
 	o.mu.Lock()
@@ -231,7 +231,7 @@ func (s *stream) flush() {
 		}
 		o.sending = true
 		o.mu.Unlock()
-		// An error here means that the stream has ended; the reader is told why.
+		// An error means that the stream has ended; the reader gets the reason.
 		err := s.grpc.SendMsg(&f)
 		o.mu.Lock()
 		o.sending = false
@@ -243,11 +243,11 @@ func (s *stream) flush() {
 	o.mu.Unlock()
 }
 
-// tick tells whether something is to be sent now, and whether the tick is needed again.
+// tick reports whether something can be sent now, and whether the next tick is needed.
 func (s *stream) tick() (send, more bool) { return s.out.tick() }
 
-// leave asks the broker for nothing new, and to retire the service with its last instance if
-// wanted. The stream ends when the last open dispatch is resolved.
+// leave starts the drain of the stream, and retires the service if wanted. The broker sends nothing
+// new, and ends the stream when the last open dispatch is resolved.
 func (s *stream) leave(retire bool) {
 	s.out.mu.Lock()
 	s.out.drain, s.out.retire = drainWanted, retire
@@ -255,7 +255,7 @@ func (s *stream) leave(retire bool) {
 	s.flush()
 }
 
-// end is called once, by the reader. It wakes everyone who waits for the stream.
+// end is called once, by the reader. It wakes all goroutines that wait for the stream.
 func (s *stream) end(err error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
@@ -266,8 +266,8 @@ func (s *stream) end(err error) {
 	close(s.done)
 }
 
-// faultFacts is what a line tells of a fault. One that is about a result names the event in its
-// message only.
+// faultFacts returns the facts of a fault for a log line. A fault of a result names the event in
+// its message only.
 func faultFacts(f *spanwirev1.Fault) []any {
 	facts := []any{"code", f.GetCode().String(), "err", f.GetMessage()}
 	if f.GetEvent() == "" && f.GetNamespace() == "" && f.GetBytes() == 0 {

@@ -100,7 +100,7 @@ func TestNamespace_Rooms(t *testing.T) {
 	})
 }
 
-// Data is known from the introduction; an update that somebody else was quicker with is made anew
+// Data is known from the introduction; an update that lost a race runs again
 // from what is there.
 func TestSocket_UpdateData(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -219,17 +219,17 @@ func TestInstances_EmitWithAck(t *testing.T) {
 // connect says so.
 func TestNamespace_OnRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		var told []string
+		var seen []string
 		_, s, run := attached(t, func(svc *Service) {
 			svc.OnRoom(func(_ context.Context, sock *Socket, change RoomChange, room string) {
-				told = append(told, fmt.Sprint(sock.ID(), " ", change, " ", room))
+				seen = append(seen, fmt.Sprint(sock.ID(), " ", change, " ", room))
 			})
 			svc.OnConnect(func(_ context.Context, sock *Socket) error {
-				told = append(told, fmt.Sprint("recovered ", sock.Recovered()))
+				seen = append(seen, fmt.Sprint("recovered ", sock.Recovered()))
 				return nil
 			})
 			svc.OnDisconnect(func(_ context.Context, sock *Socket, _ string) {
-				told = append(told, fmt.Sprint("was in ", sock.LeftRooms()))
+				seen = append(seen, fmt.Sprint("was in ", sock.LeftRooms()))
 			})
 		})
 		room := func(id uint64, change spanwirev1.RoomChange) *spanwirev1.Dispatch {
@@ -243,8 +243,8 @@ func TestNamespace_OnRoom(t *testing.T) {
 		gone.GetDisconnected().Rooms = []string{"s1", "r"}
 		s.dispatch(c, room(2, spanwirev1.RoomChange_ROOM_CHANGE_CREATED), room(3, spanwirev1.RoomChange_ROOM_CHANGE_JOINED), gone)
 		s.actions(t, 4)
-		if want := []string{"recovered true", "s1 created r", "s1 joined r", "was in [s1 r]"}; !slices.Equal(told, want) {
-			t.Errorf("told %q, want %q", told, want)
+		if want := []string{"recovered true", "s1 created r", "s1 joined r", "was in [s1 r]"}; !slices.Equal(seen, want) {
+			t.Errorf("seen %q, want %q", seen, want)
 		}
 		run.leave(t, s)
 	})

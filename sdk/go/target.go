@@ -11,89 +11,98 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// ackMargin is how much earlier than the caller the broker stops waiting for acks, so that those
-// that came are not lost with a wait that ended a moment too soon.
+// ackMargin is the time by which the broker stops waiting for acks before the caller does, so that
+// the acks that arrived reach the caller.
 const ackMargin = 100 * time.Millisecond
 
 // executor carries out commands: a Service, a Socket or an Emitter.
 type executor interface {
-	// execute may wait while a queue is full. It does not keep the command.
+	// execute sends a command without waiting for an answer. It may wait while a queue is full. It
+	// does not keep the command.
 	execute(c *command) error
-	// query waits for the whole answer, bounded by ctx.
+	// query sends a command and waits for the whole answer, bounded by ctx.
 	query(ctx context.Context, c *command) (*spanwirev1.Answer, error)
-	// observe tells listeners of an emit.
+	// observe calls the listeners of outgoing events.
 	observe(t *Target, event string, args []any)
 }
 
-// Target chooses sockets. It is a value: each method gives a new one, so a target can be kept and
-// used often.
+// Target selects the sockets that an emit or a command reaches. It is a value: each method returns
+// a new target, so a target can be kept and used many times.
+//
+// Start with All, To or Except of a Service, a Namespace, a Socket or an Emitter, and narrow the
+// selection from there.
 type Target struct {
 	via       executor
 	namespace string
 	rooms     []string
 	except    []string
-	pattern   bool // namespace is one
+	pattern   bool // namespace is a pattern
 	local     bool
 	emitFlags
-	timeout time.Duration // zero when none was named
+	timeout time.Duration // zero for none
 	key     string
 }
 
 // maxKey bounds the bytes of an idempotency key. Source: spanwire.v1.ExecuteRequest.
 const maxKey = 128
 
-// To adds the sockets of rooms. A socket that is in several of them is chosen once.
+// To adds the sockets in the rooms. A socket in several of them is selected once.
 func (t Target) To(rooms ...string) Target {
 	t.rooms = append(t.rooms[:len(t.rooms):len(t.rooms)], rooms...)
 	return t
 }
 
-// Except leaves out the sockets of rooms. A socket's id is a room too.
+// Except excludes the sockets in the rooms. The id of a socket is a room too.
 func (t Target) Except(rooms ...string) Target {
 	t.except = append(t.except[:len(t.except):len(t.except)], rooms...)
 	return t
 }
 
-// Local limits the target to the sockets of the replica that takes the command.
+// Local restricts the target to the sockets of the replica that gets the command.
 func (t Target) Local() Target {
 	t.local = true
 	return t
 }
 
-// Volatile lets the event be dropped for a browser that cannot take it right now.
+// Volatile drops the event for browsers that cannot take it at once. Use it for events that the
+// next one replaces, such as positions.
 func (t Target) Volatile() Target {
 	t.volatile = true
 	return t
 }
 
-// Compress says whether the event may be compressed. It may unless told otherwise.
+// Compress sets whether the event may be compressed. The default is true.
 func (t Target) Compress(compress bool) Target {
 	t.noCompress = !compress
 	return t
 }
 
-// Timeout bounds the wait for acks and answers where the context has no deadline.
+// Timeout bounds the wait for acks and answers when the context has no deadline.
 func (t Target) Timeout(d time.Duration) Target {
 	t.timeout = d
 	return t
 }
 
-// IdempotencyKey makes it safe to ask an Emitter's target twice: what is asked under the key of an
-// earlier call is not carried out again, and answered as that was, for as long as the broker's
-// setting idempotency-window says. So a call whose answer was lost is made again by itself, to
-// another address if there is one. The key has at most 128 bytes and belongs to one intent, for
-// example "order-17-paid". A Service has no use for it: a target of one says so.
+// IdempotencyKey makes it safe to repeat a call of an Emitter's target. The broker carries out one
+// call for each key, and answers another one with the outcome of the first, for as long as its
+// setting idempotency-window says. The emitter then repeats a call whose answer was lost by itself,
+// at another address if there is one.
+//
+// The key has at most 128 bytes and identifies one intent, for example "order-17-paid". Targets of
+// a Service return an error for it.
 func (t Target) IdempotencyKey(key string) Target {
 	t.key = key
 	return t
 }
 
-// Namespace names the namespace of the target, or its pattern.
+// Namespace returns the name of the target's namespace, or its pattern.
 func (t Target) Namespace() string { return t.namespace }
 
-// Emit sends an event to the target. Arguments are encoded as JSON before Emit returns; each
-// []byte, however deep, becomes an attachment; a json.RawMessage is sent as it is. The command is
-// queued in order, and Emit waits only while the queue to the broker is full.
+// Emit sends an event to the target. It encodes the arguments as JSON before it returns. Each
+// []byte, at any depth, becomes an attachment. A json.RawMessage is sent as it is.
+//
+// Emits of one goroutine stay in order. Emit does not wait for the browsers; it waits only while
+// the queue to the broker is full.
 func (t Target) Emit(event string, args ...any) error {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -106,10 +115,10 @@ func (t Target) Emit(event string, args ...any) error {
 // Send sends the event "message" to the target.
 func (t Target) Send(args ...any) error { return t.Emit("message", args...) }
 
-// EmitWithAck sends an event to the target and gathers the acks. The wait ends when all came, or
-// when the context's deadline, and without one the broker's setting ack-timeout, has passed;
-// Acks.Missing then says how many did not come. What came is returned also beside an error of the
-// broker, such as a PartialDeliveryError.
+// EmitWithAck sends an event to the target and collects the acks. It returns when all acks have
+// arrived, or at the deadline of the context, or without a deadline after the broker's setting
+// ack-timeout. Acks.Missing counts the acks that did not arrive. With an error of the broker, such
+// as a PartialDeliveryError, it also returns the acks that arrived.
 func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Acks, error) {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -120,8 +129,7 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	if c.ackTimeout, err = t.patience(ctx); err != nil {
 		return nil, err
 	}
-	// The broker's answer should come before the caller stops waiting, since it holds the acks that
-	// did come.
+	// The broker must answer before the caller stops waiting, since the answer holds the acks.
 	c.ackTimeout -= margin(c.ackTimeout)
 	a, err := t.via.query(ctx, c)
 	if a == nil {
@@ -132,23 +140,23 @@ func (t Target) EmitWithAck(ctx context.Context, event string, args ...any) (*Ac
 	return acks, err
 }
 
-// Count is how many sockets an emit or a command reached in the whole cluster.
+// Count is the number of sockets that an emit or a command reached in the whole cluster.
 type Count struct {
 	Sockets int
-	// Dropped counts, of Sockets, those for which an event was dropped: their queues at the broker
-	// were full (setting max-outbound), they were about to disconnect, or it was volatile and their
-	// browsers could not take it at once. For the others it was queued.
+	// Dropped counts, of Sockets, those for which the event was dropped: their queue at the broker
+	// was full (setting max-outbound), they were about to disconnect, or the event was volatile and
+	// the browser could not take it at once. For the others the event was queued.
 	Dropped int
-	// SilentReplicas did not say in time how many they reached, or were lost meanwhile: the event
-	// may have reached their sockets or not.
+	// SilentReplicas names the replicas that did not report in time, or were lost meanwhile. The
+	// event may have reached their sockets.
 	SilentReplicas []string
 }
 
 // EmitWithCount sends an event to the target and counts the sockets that it reached, in the whole
-// cluster unless the target is local. The wait ends when all replicas have said it, or when the
-// context's deadline, and without one the broker's setting ack-timeout, has passed. A broker that
-// is older than this counts its own sockets. What is known is returned also beside a
-// PartialDeliveryError.
+// cluster unless the target is local. It returns when all replicas have reported, or at the
+// deadline of the context, or without a deadline after the broker's setting ack-timeout. A broker
+// older than this method counts its own sockets. With a PartialDeliveryError it also returns the
+// known count.
 func (t Target) EmitWithCount(ctx context.Context, event string, args ...any) (*Count, error) {
 	c, err := t.emit(event, args)
 	if err != nil {
@@ -171,7 +179,7 @@ func (t Target) counted(ctx context.Context, c *command) (*Count, error) {
 	return &Count{Sockets: int(a.GetSockets()), Dropped: int(a.GetDropped()), SilentReplicas: a.GetSilentReplicas()}, err
 }
 
-// patience is how long to wait at most; zero leaves it to the broker.
+// patience returns the longest wait; zero leaves it to the broker.
 func (t Target) patience(ctx context.Context) (time.Duration, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -189,29 +197,29 @@ func (t Target) Join(rooms ...string) error {
 	return t.move(commandJoin, rooms)
 }
 
-// Leave takes the target's sockets out of rooms.
+// Leave removes the target's sockets from rooms.
 func (t Target) Leave(rooms ...string) error {
 	return t.move(commandLeave, rooms)
 }
 
-// JoinWithCount is Join, and returns when every replica has carried it out, or the broker's setting
-// query-timeout has passed.
+// JoinWithCount is Join with a count. It returns when every replica has carried it out, or after
+// the broker's setting query-timeout.
 func (t Target) JoinWithCount(ctx context.Context, rooms ...string) (*Count, error) {
 	return t.moveCounted(ctx, commandJoin, rooms)
 }
 
-// LeaveWithCount is Leave, and returns as JoinWithCount does.
+// LeaveWithCount is Leave with a count; see JoinWithCount.
 func (t Target) LeaveWithCount(ctx context.Context, rooms ...string) (*Count, error) {
 	return t.moveCounted(ctx, commandLeave, rooms)
 }
 
-// DisconnectWithCount is Disconnect, and returns as JoinWithCount does.
+// DisconnectWithCount is Disconnect with a count; see JoinWithCount.
 func (t Target) DisconnectWithCount(ctx context.Context, closeSession bool) (*Count, error) {
 	return t.counted(ctx, &command{kind: commandDisconnect, target: t, closeSession: closeSession})
 }
 
-// Disconnect ends the target's sockets; their browsers do not reconnect by themselves. With
-// closeSession each session is closed, and with it the client's sockets of other namespaces.
+// Disconnect disconnects the target's sockets. Their browsers do not reconnect by themselves.
+// closeSession closes each whole session, with the client's sockets of other namespaces.
 func (t Target) Disconnect(closeSession bool) error {
 	return t.via.execute(&command{kind: commandDisconnect, target: t, closeSession: closeSession})
 }
@@ -255,7 +263,7 @@ const (
 	commandOther
 )
 
-// command is what a target asks of the broker.
+// command is one request to the broker.
 type command struct {
 	kind         commandKind
 	closeSession bool
@@ -267,7 +275,7 @@ type command struct {
 	rooms        []string
 	event        string
 	payload      *payload            // nil unless commandEmit
-	rare         *spanwirev1.Command // of commandOther, which the generated code writes
+	rare         *spanwirev1.Command // of commandOther; the generated code encodes it
 }
 
 func (c *command) release() { c.payload.release() }

@@ -9,8 +9,8 @@ import (
 	"runtime/debug"
 )
 
-// accept turns the dispatches of a batch into tasks, in order. Tasks are allocated a few at a time:
-// one that is kept by a handler then keeps only its neighbours alive.
+// accept turns the dispatches of a batch into tasks, in order. It allocates a few tasks at a time,
+// so that a task which a handler keeps holds only its neighbours in memory.
 func (p *scheduler) accept(s *stream, b *inBatch) {
 	const slab = 16
 	var tasks []task
@@ -40,8 +40,8 @@ func (p *scheduler) accept(s *stream, b *inBatch) {
 	}
 }
 
-// laneLocked finishes the task with the state of the scheduler, and returns the lane that it runs
-// in: that of its socket, or one of its own.
+// laneLocked completes the task from the state of the scheduler. It returns the lane of the task:
+// that of its socket, or a new one.
 func (p *scheduler) laneLocked(t *task, s *stream, n *Namespace, d *inDispatch) *lane {
 	switch {
 	case t.kind == kindDisconnected && p.notified.has(d.socketID):
@@ -89,7 +89,8 @@ func (t *task) fill(s *stream, n *Namespace, d *inDispatch) {
 	}
 }
 
-// socketLocked finds the socket of a dispatch, or makes it. The scheduler's mu is held.
+// socketLocked returns the socket of a dispatch, and creates it if needed. The scheduler's mu is
+// held.
 func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *Socket {
 	socket := n.sockets[string(d.socketID)]
 	if socket == nil {
@@ -127,8 +128,7 @@ func (n *Namespace) socketLocked(s *stream, d *inDispatch, service *Service) *So
 	return socket
 }
 
-// releaseLocked forgets a socket that went to another instance, as soon as its last task here is
-// done.
+// releaseLocked forgets a socket that is assigned to another instance, after its last task here.
 func (p *scheduler) releaseLocked(s *stream, id []byte) {
 	in := func(n *Namespace) {
 		socket := n.sockets[string(id)]
@@ -142,7 +142,7 @@ func (p *scheduler) releaseLocked(s *stream, id []byte) {
 	p.eachNamespaceLocked(in)
 }
 
-// forgetLocked takes the socket out of the table. The scheduler's mu is held.
+// forgetLocked removes the socket from the table. The scheduler's mu is held.
 func (s *Socket) forgetLocked() {
 	if !s.gone {
 		s.gone = true
@@ -151,11 +151,11 @@ func (s *Socket) forgetLocked() {
 	}
 }
 
-// stale tells whether the task came over a stream that is gone, so that its result would go nowhere
-// and the broker will hand it out again.
+// stale reports whether the stream of the task has ended, so that its result would be lost and the
+// broker dispatches it again.
 func (t *task) stale() bool {
 	if t.orphaned {
-		return t.Socket.disconnected // a disconnect that was told before has run meanwhile
+		return t.Socket.disconnected // another disconnect has run meanwhile
 	}
 	return t.stream.ended.Load() && t.stream.service.options.Delivery == AtLeastOnce
 }
@@ -179,7 +179,7 @@ func (t *task) work(ctx context.Context) {
 	t.ack = nil
 }
 
-// outcome runs the handler, and fails when its answer cannot be sent.
+// outcome runs the handler. It fails when the ack cannot be sent.
 func (t *task) outcome(ctx context.Context) error {
 	if err := t.call(ctx); err != nil {
 		return err
@@ -190,7 +190,7 @@ func (t *task) outcome(ctx context.Context) error {
 	return t.checkAck()
 }
 
-// checkAck tells that the answer is too large to be sent.
+// checkAck fails when the ack is too large to be sent.
 func (t *task) checkAck() error {
 	if t.ack == nil || t.orphaned {
 		return nil
@@ -230,7 +230,7 @@ func (t *task) call(ctx context.Context) (err error) {
 	}
 }
 
-// failure turns a handler's error into what the broker is told, and logs it.
+// failure logs the error of a handler and converts it to the outcome for the broker.
 func (t *task) failure(err error) outcome {
 	service := t.stream.service
 	var refusal *RefusalError

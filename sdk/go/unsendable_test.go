@@ -119,7 +119,7 @@ func TestEvent_Ack_unsendable(t *testing.T) {
 					_ = e.Ack(v)
 					return nil
 				})
-				svc.Namespace("/n").On("mends", func(_ context.Context, e *Event) error {
+				svc.Namespace("/n").On("repairs", func(_ context.Context, e *Event) error {
 					if e.Ack(v) != nil {
 						return e.Ack("instead")
 					}
@@ -129,9 +129,9 @@ func TestEvent_Ack_unsendable(t *testing.T) {
 				svc.On("x", echo)
 				run := runService(svc)
 				s := <-b.streams
-				ignores, mends := event(1, "s1", "ignores", ""), event(2, "s1", "mends", "")
-				ignores.Namespace, mends.Namespace = "/n", "/n"
-				s.dispatch(ignores, mends, connect(3, "s2"))
+				ignores, repairs := event(1, "s1", "ignores", ""), event(2, "s1", "repairs", "")
+				ignores.Namespace, repairs.Namespace = "/n", "/n"
+				s.dispatch(ignores, repairs, connect(3, "s2"))
 				results := map[uint64]*spanwirev1.Result{}
 				for _, a := range s.actions(t, 3) {
 					results[a.GetResult().GetDispatchId()] = a.GetResult()
@@ -141,7 +141,7 @@ func TestEvent_Ack_unsendable(t *testing.T) {
 				}
 				// what is large can be encoded
 				if large := strings.HasPrefix(name, "large"); large != (results[2].GetFailure() != nil) {
-					t.Errorf("the answer that is mended gives %v", results[2])
+					t.Errorf("the repaired answer gives %v", results[2])
 				}
 				if encodes := name == "large bytes"; !encodes && results[3].GetFailure() == nil {
 					t.Errorf("the refusal gives %v", results[3])

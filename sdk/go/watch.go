@@ -4,9 +4,9 @@ package spanwire
 
 import "time"
 
-// What the tick does; the rules stand in scheduler.go.
+// The tick of the scheduler. The rules are in scheduler.go.
 
-// handOverLocked gives the reader's role to a new goroutine.
+// handOverLocked passes the reader's role to a new goroutine.
 func (p *scheduler) handOverLocked(r *runner) {
 	s := r.reads
 	r.reads = nil
@@ -14,8 +14,8 @@ func (p *scheduler) handOverLocked(r *runner) {
 	go p.read(s, &runner{reads: s}) // ends with the stream
 }
 
-// yield is told that the caller, perhaps a handler, is going to wait for something that only the
-// reader of s can bring.
+// yield prepares the wait of the caller, perhaps a handler, for something that only the reader of s
+// can bring.
 func (p *scheduler) yield(s *stream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,8 +44,8 @@ func (p *scheduler) armLocked() {
 	}
 }
 
-// tick looks after runners that are stuck, readers that are away, results that wait and answers
-// that are owed.
+// tick finds runners that are stuck, readers that are away, results that wait and answers that are
+// due.
 func (p *scheduler) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

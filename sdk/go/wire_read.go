@@ -9,9 +9,9 @@ import (
 	"github.com/spanwire/spanwire/api/wire"
 )
 
-// The frames of dispatches are read by hand, for the reason given in package wire. Everything else,
-// the rare frames, goes through the generated code. What is read here points into the frame, which
-// nobody changes or reuses.
+// Frames with dispatches are decoded by hand, for the reason given in package wire. All other
+// frames are rare and use the generated code. The decoded fields point into the frame, which is
+// neither changed nor reused.
 
 var errBadFrame = errors.New("spanwire: protocol violation by the broker: malformed frame")
 
@@ -31,7 +31,7 @@ type inBatch struct {
 	sequence, answered uint64
 	dispatches         []inDispatch // reused by the reader
 	answers            [][]byte     // each an Answer
-	released           [][]byte     // ids of sockets that go to another instance
+	released           [][]byte     // ids of sockets that are assigned to another instance
 }
 
 // inDispatch is a Dispatch.
@@ -49,16 +49,16 @@ type inDispatch struct {
 	introduced   bool
 	recovered    bool
 	rooms        []string // that a disconnected socket was in
-	rare         []byte   // a RoomEvent or a Message, which the generated code reads
+	rare         []byte   // a RoomEvent or a Message; the generated code decodes it
 }
 
-// batchFromFrame gives the batch of an AttachResponse, and false when the frame is something else.
+// batchFromFrame returns the batch of an AttachResponse. It returns false for any other frame.
 func batchFromFrame(frame []byte) ([]byte, bool) {
 	f, rest, err := wire.Next(frame)
 	return f.Data, err == nil && f.Key == wire.FrameBatch<<3|wire.Length && len(rest) == 0
 }
 
-// read parses a batch. Its lists are reused.
+// read decodes a batch. It reuses the lists of the previous one.
 func (b *inBatch) read(data []byte) error {
 	b.sequence, b.answered = 0, 0
 	clear(b.dispatches)

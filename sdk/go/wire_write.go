@@ -12,10 +12,10 @@ import (
 	"github.com/spanwire/spanwire/api/wire"
 )
 
-// Actions are written by hand, straight into the frame that will carry them, for the reason given
-// in package wire. Lengths are computed before the bytes are written, so nothing is moved.
+// Actions are written by hand, directly into their frame, for the reason given in package wire.
+// Lengths are computed before the bytes are written, so no byte moves.
 
-// outcome is how a dispatch ended. At most one of its fields is set.
+// outcome is the end of a dispatch. At most one of its fields is set.
 type outcome struct {
 	acked   bool
 	ack     *payload // nil for an empty ack
@@ -36,7 +36,7 @@ func (p *payload) size() int {
 	return n
 }
 
-// append writes the fields args and attachments, whose numbers follow one another in Event and in
+// append writes the fields args and attachments, which have consecutive numbers in Event and in
 // Ack.
 func (p *payload) append(b []byte, args protowire.Number) []byte {
 	if p == nil {
@@ -49,8 +49,8 @@ func (p *payload) append(b []byte, args protowire.Number) []byte {
 	return b
 }
 
-// resultSizes gives the sizes of the outcome's message and of the whole action as it stands in the
-// batch.
+// resultSizes returns the sizes of the outcome's message, of the result, and of the whole action in
+// the batch.
 func resultSizes(o *outcome) (inner, result, whole int) {
 	result = wire.IDSize
 	switch {
@@ -174,7 +174,7 @@ func (c *command) append(b []byte, l *commandLayout) []byte {
 	b = wire.AppendHead(b, wire.BatchItems, wire.BytesSize(l.command))
 	b = wire.AppendHead(b, wire.ActionCommand, l.command)
 	if c.kind == commandOther {
-		// it was measured, and its text is checked
+		// It cannot fail: layout has measured the message, and check has verified its text.
 		b, _ = proto.MarshalOptions{}.MarshalAppend(b, c.rare)
 		return b
 	}
@@ -211,10 +211,10 @@ func (c *command) append(b []byte, l *commandLayout) []byte {
 	return b
 }
 
-// batchOverhead is more than what a frame needs beside its actions.
+// batchOverhead is an upper bound of the bytes of a frame beside its actions.
 const batchOverhead = 64
 
-// appendBatchHead writes what stands before the actions of a batch frame.
+// appendBatchHead writes the part of a batch frame before its actions.
 func appendBatchHead(b []byte, sequence, answered uint64, actions int) []byte {
 	size := wire.TagSize + protowire.SizeVarint(sequence) + actions
 	if answered > 0 {

@@ -27,7 +27,7 @@ type browser struct {
 	t    *testing.T
 	http *http.Client
 	url  string
-	came []string // packets that nobody waited for yet
+	came []string // packets not taken yet
 }
 
 func newBrowser(t *testing.T, address string) *browser {
@@ -162,8 +162,8 @@ func (h *held) ended() error {
 	return h.service.Err()
 }
 
-// SIGTERM ends the service in good order: what is open is answered first, and what comes meanwhile
-// waits for the next instance.
+// SIGTERM drains the service: open events are answered first, and events that arrive meanwhile
+// wait for the next instance.
 func TestService_RunUntilSignal(t *testing.T) {
 	h := startHeld(t)
 	b := newBrowser(t, h.broker.HTTP)
