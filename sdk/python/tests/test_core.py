@@ -568,7 +568,8 @@ def test_repeated_elsewhere(conversation: Conversation) -> None:
     conversation.resolve(one, b"[]")
     conversation.resolve(two, b"[]")
     conversation.next_frame()
-    conversation.resolve(conversation.receive(batch(2, event(3, "s3"))).dispatches[0])  # queued only
+    # This one is queued only.
+    conversation.resolve(conversation.receive(batch(2, event(3, "s3"))).dispatches[0])
     assert not other.receive(batch(1, *(event(n, f"s{n}", redeliveries=1) for n in (1, 2, 3)))).dispatches
     assert names(other.next_frame()) == [1, 2, 3]
     conversation.lost()

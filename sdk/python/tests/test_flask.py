@@ -233,7 +233,8 @@ def test_f7_contexts(app: flask.Flask, socketio: SocketIO, begin: Begin) -> None
 # F8: a socket has its own copy of the session, which lives as long as the socket.
 def test_f8_session(app: flask.Flask, socketio: SocketIO, begin: Begin) -> None:
     with app.test_request_context():
-        cookie = app.session_interface.get_signing_serializer(app).dumps({"name": "anna"})  # type: ignore[attr-defined]
+        sessions: Any = app.session_interface
+        cookie = sessions.get_signing_serializer(app).dumps({"name": "anna"})
 
     @socketio.on("count")
     def count() -> list[Any]:
@@ -285,7 +286,8 @@ def test_f8_unmanaged_session(app: flask.Flask, socketio: SocketIO, begin: Begin
 def test_f9_catch_all(socketio: SocketIO, begin: Begin) -> None:
     socketio.on("exact", namespace="/n")(lambda *a: ["exact", *a])
     socketio.on("*", namespace="/n")(lambda event, *a: ["ns *", event, *a])
-    socketio.on("exact", namespace="*")(lambda *a: ["* exact", flask.request.namespace, *a])  # type: ignore[attr-defined]
+    request: Any = flask.request
+    socketio.on("exact", namespace="*")(lambda *a: ["* exact", request.namespace, *a])
     socketio.on("*", namespace="*")(lambda event, *a: ["* *", event, *a])
     socketio.on("only", namespace="*")(lambda *a: ["* only", *a])
     socketio.on("x", namespace="/m")(lambda: None)
@@ -404,7 +406,8 @@ def test_rooms_of_others(socketio: SocketIO, begin: Begin, broker: FakeBroker) -
 # Handlers of a pattern know the actual namespace, and so do those for their exceptions.
 def test_patterns(socketio: SocketIO, begin: Begin, app: flask.Flask) -> None:
     pattern = re.compile(r"/room-\d+")
-    socketio.on("x", namespace=pattern)(lambda: flask.request.namespace)  # type: ignore[attr-defined]
+    request: Any = flask.request
+    socketio.on("x", namespace=pattern)(lambda: request.namespace)
     socketio.on("bad", namespace=pattern)(lambda: 1 / 0)
     socketio.on("bad")(lambda: 1 / 0)
     socketio.on_error(pattern)(lambda error: "pattern")
@@ -433,7 +436,8 @@ def test_f13_callback(broker: FakeBroker, socketio: SocketIO, begin: Begin, app:
     done = threading.Event()
 
     def callback(*args: Any) -> None:
-        called.append((flask.request.sid, flask.request.namespace, args))  # type: ignore[attr-defined]
+        request: Any = flask.request
+        called.append((request.sid, request.namespace, args))
         emit("after")
         done.set()
 

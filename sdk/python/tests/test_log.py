@@ -10,6 +10,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from fakebroker import WAIT, FakeBroker
@@ -34,7 +35,8 @@ def test_form(caplog: pytest.LogCaptureFixture) -> None:
         'stream lost err="no \\"route\\"\\n" event=""',
         "handler failed event=ä",
     ]
-    assert caplog.records[0].spanwire == {"service": "chat", "address": "127.0.0.1:50051", "count": 3}  # type: ignore[attr-defined]
+    first: Any = caplog.records[0]
+    assert first.spanwire == {"service": "chat", "address": "127.0.0.1:50051", "count": 3}
     assert caplog.records[0].filename == "test_log.py"
     assert "ValueError: x" in caplog.text
 

@@ -213,7 +213,8 @@ def test_flask(broker: FakeBroker) -> None:
     notified: list[tuple[str, str]] = []
     socketio = SocketIO(flask.Flask("tests"), address=broker.address, drain_timeout=5)
     socketio.on("connect")(lambda: None)
-    socketio.on("disconnect")(lambda reason: notified.append((flask.request.sid, reason)))  # type: ignore[attr-defined]
+    request: Any = flask.request
+    socketio.on("disconnect")(lambda reason: notified.append((request.sid, reason)))
     try:
         socketio.attach(WAIT)
         stream = broker.attached()

@@ -98,7 +98,8 @@ def test_pattern_target(attached: tuple[Service, Attachment]) -> None:
     for index in (0, 1):
         target = stream.command("emit", index).emit.target
         assert (target.namespace, target.pattern) == (r"/room-\d+", True)
-    for ask in (s.of(rooms).fetch_sockets, lambda: s.rooms(rooms), lambda: s.server_side_emit("m", namespace=rooms)):  # type: ignore[arg-type]
+    one: Any = rooms
+    for ask in (s.of(rooms).fetch_sockets, lambda: s.rooms(one), lambda: s.server_side_emit("m", namespace=one)):
         with pytest.raises(ValueError, match="not a pattern"):
             ask()
     for bad in (re.compile("/x", re.IGNORECASE), re.compile("(?i)/x")):
@@ -138,7 +139,9 @@ def test_callbacks(attached: tuple[Service, Attachment], broker: FakeBroker, cap
     s.emit("q", to=[], callback=take)
     assert came()[0].acks == []
     broker.answer = acks(("s1", ["yes", 2]))
-    s.called = lambda socket: socket.emit("q", volatile=True, compress=False, callback=take)  # type: ignore[attr-defined]
+    s.called = lambda socket: socket.emit(  # type: ignore[attr-defined]
+        "q", volatile=True, compress=False, callback=take
+    )
     stream.result(stream.dispatch("call"))
     assert came() == ("yes", 2)
     assert s.to("a").timeout(2).emit_with_ack("q").acks[0].args == ["yes", 2]
@@ -221,7 +224,9 @@ def test_rooms(attached: tuple[Service, Attachment], broker: FakeBroker) -> None
 def test_data(attached: tuple[Service, Attachment], broker: FakeBroker) -> None:
     s, stream = attached
     sockets: list[spanwire.Socket] = []
-    s.called = lambda socket: sockets.append(socket) or (socket.data, socket.data_version)  # type: ignore[attr-defined]
+    s.called = lambda socket: (  # type: ignore[attr-defined]
+        sockets.append(socket) or (socket.data, socket.data_version)
+    )
     assert stream.ack(stream.dispatch("call", sid="new")) == [{}, 0]
     assert stream.ack(stream.dispatch("call", data={"user": "anna"}, version=4)) == [{"user": "anna"}, 4]
     socket = sockets[1]
@@ -284,7 +289,11 @@ def test_update_data(attached: tuple[Service, Attachment], broker: FakeBroker) -
 def test_socket(attached: tuple[Service, Attachment], broker: FakeBroker, service: Make) -> None:
     s, stream = attached
     broker.answer = lambda c: Answer(id=c.id, found=[command_pb2.SocketInfo(socket_id="s1", rooms=["s1", "r"])])
-    s.called = lambda socket: (socket.rooms(), socket.connected, socket.recovered)  # type: ignore[attr-defined]
+    s.called = lambda socket: (  # type: ignore[attr-defined]
+        socket.rooms(),
+        socket.connected,
+        socket.recovered,
+    )
     stream.result(stream.connect(recovered=True))
     assert stream.ack(stream.dispatch("call")) == [["s1", "r"], True, True]
     broker.answer = lambda c: Answer(id=c.id)

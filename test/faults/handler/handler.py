@@ -9,7 +9,8 @@ from typing import Any
 
 import spanwire
 
-work = float(os.environ.get("WORK", "0s").removesuffix("ms").removesuffix("s")) / 1000  # milliseconds, or nothing
+# In milliseconds.
+work = float(os.environ.get("WORK", "0s").removesuffix("ms").removesuffix("s")) / 1000
 book = os.open(os.environ["LOG"], os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
 service = spanwire.Service(os.environ.get("SERVICE", "faults"))
 sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -136,7 +136,12 @@ class Client:
         """Emits, and returns a function that waits for the ack's arguments."""
         answers: list[list[Any]] = []
         self.shell.emit(event, args, namespace, lambda *answer: answers.append(list(answer)))
-        return lambda: until(f"the ack of {event!r}", lambda: answers)[0]  # type: ignore[no-any-return]
+
+        def ack() -> list[Any]:
+            arrived: list[list[Any]] = until(f"the ack of {event!r}", lambda: answers)
+            return arrived[0]
+
+        return ack
 
     def ask(self, event: str, *args: Any, namespace: str = "/") -> list[Any]:
         return self.begin(event, *args, namespace=namespace)()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -222,7 +223,7 @@ class Invoker:
                 running[task] = item
                 if watch.parked:
                     watch.wake()
-                task.add_done_callback(lambda task, item=item, lane=lane: end(task, item, lane))  # type: ignore[misc]
+                task.add_done_callback(functools.partial(end, item=item, lane=lane))
 
         def end(task: asyncio.Task[None], item: Any, lane: Any) -> None:
             running.pop(task, None)

@@ -146,7 +146,8 @@ class Service(Registering, Verbs):
 
         The method blocks; cancel it with a signal, or with `stop()` from another thread. A second
         signal ends the process at once. If logging has no handler, the method logs to standard
-        error meanwhile, beginning with the line "attached" and the address for browsers.
+        error meanwhile: when the service is attached, with the address for browsers, and when it
+        is not.
 
         The service never stops dialling, and waits for a broker that is not running yet.
 

@@ -168,5 +168,6 @@ def _translate(error: Any, address: str, *, tls: bool) -> Exception:
         )
     word = "CONFLICT" if code is grpc.StatusCode.FAILED_PRECONDITION else code.name.removesuffix("_ARGUMENT")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (details or ""):
-        details = f"{details} (the broker's setting max-frame)"  # added here, since gRPC's text names no setting
+        # Added here, since gRPC's text names no setting.
+        details = f"{details} (the broker's setting max-frame)"
     return CommandError(f"call: rejected by the broker: {details}", code=word)

@@ -11,8 +11,8 @@ Its environment:
   answers its arguments; "NAME slow" does so after as many milliseconds as its first argument says,
   and so does "NAME beside", which is concurrent.
 
-With arguments it runs no service: `emit ROOM EVENT JSON...` emits once, and `retire SERVICE` retires
-one.
+With arguments it runs no service: `emit ROOM EVENT JSON...` emits once, and `retire SERVICE`
+retires one.
 """
 
 import json

@@ -2,6 +2,7 @@
 """Values that cannot be sent; unsendable.go is the same in Go."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import spanwire
@@ -25,11 +26,11 @@ def unsendable(service: spanwire.Service) -> None:
             silent.append(call)
 
         for name, value in values.items():
-            note(f"emit {name}", lambda value=value: socket.emit("e", value))  # type: ignore[misc]
-            note(f"broadcast {name}", lambda value=value: service.emit("e", value))  # type: ignore[misc]
-            note(f"emit with ack {name}", lambda value=value: socket.emit_with_ack("e", value))  # type: ignore[misc]
-            note(f"message {name}", lambda value=value: service.server_side_emit("m", value))  # type: ignore[misc]
-            note(f"data {name}", lambda value=value: socket.set_data(value))  # type: ignore[misc]
+            note(f"emit {name}", partial(socket.emit, "e", value))
+            note(f"broadcast {name}", partial(service.emit, "e", value))
+            note(f"emit with ack {name}", partial(socket.emit_with_ack, "e", value))
+            note(f"message {name}", partial(service.server_side_emit, "m", value))
+            note(f"data {name}", partial(socket.set_data, value))
         note("namespace", lambda: service.emit("e", namespace="chat"))
         return silent
 
