@@ -55,7 +55,18 @@ type fakeBroker struct {
 }
 
 func newFakeBroker(t *testing.T, replica string) *fakeBroker {
-	b := &fakeBroker{
+	b, stop := startFakeBroker(replica)
+	t.Cleanup(func() {
+		stop()
+		for _, v := range b.violations {
+			t.Error("the instance broke a rule:", v)
+		}
+	})
+	return b
+}
+
+func startFakeBroker(replica string) (b *fakeBroker, stop func()) {
+	b = &fakeBroker{
 		replica: replica, frameWindow: 2, maxFrame: 1 << 20,
 		listener: bufconn.Listen(1 << 20), streams: make(chan *fakeStream, 16), emits: make(chan *spanwirev1.Emit, 16),
 		commands: make(chan *spanwirev1.Command, 16),
@@ -68,14 +79,10 @@ func newFakeBroker(t *testing.T, replica string) *fakeBroker {
 		defer close(served)
 		_ = b.server.Serve(b.listener)
 	}()
-	t.Cleanup(func() {
+	return b, func() {
 		b.server.Stop()
 		<-served
-		for _, v := range b.violations {
-			t.Error("the instance broke a rule:", v)
-		}
-	})
-	return b
+	}
 }
 
 func (b *fakeBroker) violate(format string, args ...any) {
