@@ -26,8 +26,8 @@ type Inbox struct {
 	secret  *Secret // nil when the replicas share none
 	metrics *metrics.Backplane
 	log     *slog.Logger
-	quiet   loglimit.ByCause
-	rarely  loglimit.ByCause
+	quiet   loglimit.ByReason
+	rarely  loglimit.ByReason
 
 	question atomic.Uint64 // what an origin that is met must answer
 
@@ -68,7 +68,7 @@ func (l Loss) plus(x Loss) Loss {
 func NewInbox(self sio.ReplicaID, secret *Secret, m *metrics.Backplane, log *slog.Logger) *Inbox {
 	return &Inbox{
 		self: self, secret: secret, metrics: m, log: log, streams: make(map[streamKey]*position),
-		quiet: loglimit.ByCause{PerSecond: 1}, rarely: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
+		quiet: loglimit.ByReason{PerSecond: 1}, rarely: loglimit.ByReason{PerSecond: 1, Window: time.Minute},
 	}
 }
 
@@ -140,7 +140,7 @@ func (i *Inbox) reject(data []byte, sealed bool) (*Envelope, Loss, bool) {
 		if e, err := Decode(data); err == nil {
 			origin = e.Origin
 		}
-		i.log.Warn("unauthenticated envelope rejected: replicas believe each other only with the same secret", "reason", reason, "peer", origin,
+		i.log.Warn("unauthenticated envelope rejected: all replicas need the same secret", "reason", reason, "peer", origin,
 			"setting", "cluster-secret", "suppressed", suppressed)
 	}
 	return nil, Loss{}, false
@@ -177,7 +177,7 @@ func (i *Inbox) Left(origin sio.ReplicaID) {
 func (i *Inbox) ignore(counter metrics.Counter, why string) (*Envelope, Loss, bool) {
 	counter.Inc()
 	if ok, suppressed := i.quiet.Allow(why); ok {
-		i.log.Warn("an envelope was ignored", "why", why, "suppressed", suppressed)
+		i.log.Warn("envelope ignored", "reason", why, "suppressed", suppressed)
 	}
 	return nil, Loss{}, false
 }
@@ -233,7 +233,7 @@ func (i *Inbox) reachLocked(key streamKey, epoch, sequence, commands uint64) (lo
 	i.metrics.Gaps.Inc()
 	i.metrics.Lost.Add(float64(lost.Envelopes))
 	if ok, suppressed := i.quiet.Allow("lost"); ok {
-		i.log.Warn("the backplane lost envelopes: sockets here may have missed events", "origin", key.origin, "lost", lost.Envelopes,
+		i.log.Warn("backplane lost envelopes; local sockets may have missed events", "peer", key.origin, "count", lost.Envelopes,
 			"commands", lost.Commands, "suppressed", suppressed)
 	}
 	return lost

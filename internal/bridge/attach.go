@@ -251,7 +251,7 @@ func (r reader) declare(data []byte) {
 	answer := new(spanwirev1.Registered)
 	if err := r.redeclare(data); err != nil {
 		answer.Fault = commands.FaultFromError(err)
-		r.log.Warn("an instance declared what cannot be taken; nothing was changed", "error", err)
+		r.log.Warn("registrations of a handler instance rejected; the old ones stay in force", "err", err)
 	}
 	r.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Registered{Registered: answer}})
 }
@@ -278,7 +278,7 @@ func (r reader) redeclare(data []byte) error {
 
 // drain lets the instance finish and then ends its stream.
 func (r reader) drain() {
-	r.log.Info("an instance drains")
+	r.log.Info("handler instance draining")
 	empty := r.attachment.Drain()
 	r.server.running.Add(1)
 	go func() { // ends when nothing is open any more, or with the stream

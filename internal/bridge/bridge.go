@@ -59,7 +59,7 @@ type Options struct {
 	RegisterTimeout time.Duration
 	// HandlerTimeout is told to instances; dispatch enforces it.
 	HandlerTimeout time.Duration
-	// ReplicaTimeout is told to instances: after so long a silence a replica is taken for dead.
+	// ReplicaTimeout is told to instances: after so long a silence peer timed out.
 	ReplicaTimeout time.Duration
 	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas.
 	// Default 1,024.

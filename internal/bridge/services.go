@@ -85,7 +85,7 @@ func (s *Server) RetireService(ctx context.Context, m *spanwirev1.RetireServiceR
 	case err != nil:
 		return nil, commands.GRPCError(err)
 	}
-	s.log.Info("service retired in the cluster by a call", "service", name, "caller", caller.Name(), "count", r.Connects, "dropped", r.Dropped,
+	s.log.Info("service retired in the cluster by a call", "service", name, "caller", caller.Name(), "connects", r.Connects, "dispatches", r.Dropped,
 		"peer", strings.Join(contract.ToStrings(silent), ", "))
 	return &spanwirev1.RetireServiceResponse{
 		Connects: uint32(r.Connects), Dropped: uint32(r.Dropped), SilentReplicas: contract.ToStrings(silent),

@@ -37,7 +37,7 @@ type firstBytes struct {
 	wrong   map[protocol]wrongProtocol
 	counter metrics.Counters // by reason
 	log     *slog.Logger
-	quiet   loglimit.ByCause // a line a minute for each protocol
+	quiet   loglimit.ByReason // a line a minute for each protocol
 	guard   *guard
 }
 
@@ -49,7 +49,7 @@ func (b *Broker) listening(name string, l net.Listener, wrong map[protocol]wrong
 func (b *Broker) firstBytes(name string, l net.Listener, wrong map[protocol]wrongProtocol) *firstBytes {
 	return &firstBytes{
 		Listener: l, wrong: wrong, counter: b.listenerMetrics.WrongProtocols.Of("listener", name),
-		log: b.log.With("listener", name), quiet: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
+		log: b.log.With("listener", name), quiet: loglimit.ByReason{PerSecond: 1, Window: time.Minute},
 		guard: b.guard(name),
 	}
 }

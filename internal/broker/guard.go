@@ -20,13 +20,13 @@ type guard struct {
 	listener string
 	rejected metrics.Counters // by reason
 	log      *slog.Logger
-	quiet    loglimit.ByCause // a line a second for each reason
+	quiet    loglimit.ByReason // a line a second for each reason
 }
 
 func (b *Broker) guard(listener string) *guard {
 	return &guard{
 		listener: listener, rejected: b.listenerMetrics.Rejected.Of("listener", listener),
-		log: b.log.With("listener", listener), quiet: loglimit.ByCause{PerSecond: 1},
+		log: b.log.With("listener", listener), quiet: loglimit.ByReason{PerSecond: 1},
 	}
 }
 
@@ -58,7 +58,7 @@ func (g *guard) say(why *refusal, address string, args ...any) {
 	if why.setting != "" {
 		args = append(args, "setting", why.setting)
 	}
-	g.log.Warn("request refused: "+why.text, append(args, "suppressed", suppressed)...)
+	g.log.Warn("request rejected: "+why.text, append(args, "suppressed", suppressed)...)
 }
 
 var wrongMethod = &refusal{status: http.StatusMethodNotAllowed, reason: "method", text: "the methods CONNECT and TRACE are not allowed"}

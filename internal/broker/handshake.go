@@ -27,8 +27,8 @@ func (b *Broker) handshakes(door string) *handshakes {
 
 func (h *handshakes) failed(cause string) {
 	h.counter.Inc()
-	if ok, unlogged := h.quiet.Allow(); ok {
-		h.log.Warn("a TLS handshake came to nothing", "cause", cause, "lines_left_out", unlogged)
+	if ok, suppressed := h.quiet.Allow(); ok {
+		h.log.Warn("TLS handshake failed", "reason", cause, "suppressed", suppressed)
 	}
 }
 

@@ -91,8 +91,8 @@ func (c *proxyConn) begin() {
 		from, c.err = readProxyHeader(c.TCPConn)
 	}
 	if c.err != nil {
-		if ok, unlogged := c.listener.quiet.Allow(); ok {
-			c.listener.log.Warn("connection of a proxy refused", "address", c.remote, "setting", "proxy-protocol", "error", c.err, "unlogged", unlogged)
+		if ok, suppressed := c.listener.quiet.Allow(); ok {
+			c.listener.log.Warn("connection of a proxy rejected", "address", c.remote, "setting", "proxy-protocol", "err", c.err, "suppressed", suppressed)
 		}
 		return
 	}

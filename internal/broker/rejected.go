@@ -17,11 +17,11 @@ import (
 // each reason. What callers show is in none of them.
 type rejections struct {
 	log   *slog.Logger
-	quiet loglimit.ByCause
+	quiet loglimit.ByReason
 }
 
 func (b *Broker) rejections() *rejections {
-	return &rejections{log: b.log, quiet: loglimit.ByCause{PerSecond: 1}}
+	return &rejections{log: b.log, quiet: loglimit.ByReason{PerSecond: 1}}
 }
 
 // rejected is called for each call that was rejected for who made it, or for what it registers.

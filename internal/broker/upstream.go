@@ -36,7 +36,7 @@ type upstream struct {
 	proxy        *httputil.ReverseProxy
 	failures     metrics.Counters
 	log          *slog.Logger
-	quiet        loglimit.ByCause // a line a second for each reason
+	quiet        loglimit.ByReason // a line a second for each reason
 }
 
 // newUpstream makes the handler of the requests that are not Socket.IO. Without a web application
@@ -53,7 +53,7 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error)
 	}
 	u := &upstream{
 		limits: c.Listen.Upstream, writeTimeout: c.Engine.WriteTimeout, proxies: proxies, failures: metrics.NewUpstream(b.registry), log: b.log,
-		quiet: loglimit.ByCause{PerSecond: 1},
+		quiet: loglimit.ByReason{PerSecond: 1},
 	}
 	if u.target, err = url.Parse(u.limits.URL); err != nil {
 		return nil, errors.New("setting upstream: it is no URL")

@@ -127,7 +127,7 @@ func (x *absence) report() {
 	x.timer = time.AfterFunc(holdReminder, x.report)
 	x.mu.Unlock()
 	s := x.service
-	s.d.log.Warn("connects are held, because a service is absent: start the service again, or retire it with the command",
+	s.d.log.Warn("connects held: a service is absent; start it, or retire it with the command",
 		"service", s.name, "namespace", strings.Join(namespaces, " "), "since", since.Format(time.RFC3339), "count", held,
 		"setting", "connect-hold, service-retention", "command", "broker services retire "+string(s.name))
 }

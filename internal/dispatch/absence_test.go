@@ -33,7 +33,7 @@ func TestAbsence_log(t *testing.T) {
 		lines := func() (list []string) {
 			synctest.Wait()
 			for line := range strings.Lines(log.String()) {
-				if strings.Contains(line, "connects are held") {
+				if strings.Contains(line, "connects held") {
 					list = append(list, line)
 				}
 			}

@@ -63,10 +63,15 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	for _, b := range known {
 		d.admit(b)
 	}
-	d.log.Info("instance attached", "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion,
-		"window", a.register.Window, "remote", distance == Remote, "replaces_older_stream", old != nil)
+	line := "instance attached"
+	if distance == Remote {
+		line = "instance of a peer attached"
+	} else if old != nil {
+		line = "instance attached; its older stream ends"
+	}
+	d.log.Info(line, "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion, "limit", a.register.Window)
 	if differs {
-		d.log.Warn("the instance declares other events than its service's other instances; events go to those that declare them",
+		d.log.Warn("registrations differ from those of the service's other instances; events go to the instances that registered them",
 			"service", reg.Service, "instance", reg.Instance)
 	}
 	d.changed(distance)

@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -245,11 +246,11 @@ func (a *Attachment) setAside(poison []*Dispatch) {
 			bytes = dp.Event.Size()
 		}
 		a.d.metrics.DroppedPoison.Inc()
-		a.d.log.Error("dispatch set aside: each instance that had it went away (setting max-redeliveries)", "service", a.service.name,
-			"last_instance", a.register.Instance, "id", dp.ID, "dispatch", dp.what(), "namespace", dp.Socket.Namespace(), "sid", dp.Socket.ID(),
-			"bytes", bytes, "redeliveries", dp.Redeliveries)
-		a.d.noteDrop(a, dp, "set aside: each instance that had it went away")
-		a.d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: "each instance that had it went away"})
+		a.d.log.Error("dispatch set aside: every instance that received it died (setting max-redeliveries)", "service", a.service.name,
+			"instance", a.register.Instance, "dispatch", fmt.Sprintf("%d %s", dp.ID, dp.what()), "namespace", dp.Socket.Namespace(), "socket", dp.Socket.ID(),
+			"bytes", bytes, "count", dp.Redeliveries)
+		a.d.noteDrop(a, dp, "set aside: every instance that received it died")
+		a.d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: "every instance that received it died"})
 	}
 }
 
@@ -391,8 +392,8 @@ func (a *Attachment) emptyLocked() {
 }
 
 func (a *Attachment) logFailure(dp *Dispatch, message string) {
-	if ok, missed := a.d.failures.Allow(); ok {
-		a.d.log.Warn("handler failed", "service", a.service.name, "instance", a.register.Instance, "sid", dp.Socket.ID(),
-			"dispatch", dp.what(), "message", message, "lines_left_out", missed)
+	if ok, suppressed := a.d.failures.Allow(); ok {
+		a.d.log.Warn("handler failed", "service", a.service.name, "instance", a.register.Instance, "socket", dp.Socket.ID(),
+			"dispatch", dp.what(), "reason", message, "suppressed", suppressed)
 	}
 }

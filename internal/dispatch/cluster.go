@@ -46,7 +46,7 @@ func (d *Dispatcher) RetireElsewhere(ctx context.Context, name sio.ServiceName, 
 	collect := d.query(ctx, &sio.RetireService{Service: name, Instance: instance})
 	return func() {
 		if silent := collect().Silent; len(silent) > 0 {
-			d.log.Warn("replicas did not answer that a service was retired, and may still wait for it: repeat it with the command", "service", name,
+			d.log.Warn("retire not confirmed by all peers; repeat the command", "service", name,
 				"peer", joined(silent), "command", "broker services retire "+string(name))
 		}
 	}
@@ -74,7 +74,7 @@ func (d *Dispatcher) query(ctx context.Context, q sio.Query) (collect func() sio
 	return func() sio.Found {
 		found, err := others()
 		if err != nil {
-			d.log.Warn("other replicas could not be asked", "err", err)
+			d.log.Warn("peers not asked", "err", err)
 		}
 		return found
 	}

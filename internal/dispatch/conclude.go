@@ -30,13 +30,13 @@ func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 func (d *Dispatcher) abandon(list []*Dispatch, counter metrics.Counter, why string) {
 	for _, dp := range list {
 		counter.Inc()
-		if ok, missed := d.drops.Allow(); ok {
+		if ok, suppressed := d.drops.Allow(); ok {
 			var service sio.ServiceName
 			if dp.lane != nil {
 				service = dp.lane.service.name
 			}
-			d.log.Warn("dispatch dropped", "service", service, "sid", dp.Socket.ID(), "dispatch", dp.what(), "cause", why,
-				"lines_left_out", missed)
+			d.log.Warn("dispatch dropped", "service", service, "socket", dp.Socket.ID(), "dispatch", dp.what(), "reason", why,
+				"suppressed", suppressed)
 		}
 		d.noteDrop(nil, dp, why)
 		d.conclude(dp, sio.Result{Outcome: sio.Abandoned, Message: why})
@@ -48,9 +48,9 @@ func (d *Dispatcher) logAdvice(dp *Dispatch, r *sio.Result) {
 	if r.Outcome != sio.Refused {
 		return
 	}
-	if ok, missed := d.failures.Allow(); ok {
-		d.log.Warn("refusal of a connect ignored: the connect handler is registered as advisory", "service", dp.lane.service.name,
-			"namespace", dp.Socket.Namespace(), "socket", dp.Socket.ID(), "suppressed", missed)
+	if ok, suppressed := d.failures.Allow(); ok {
+		d.log.Warn("connect rejection ignored: the connect handler is registered as advisory", "service", dp.lane.service.name,
+			"namespace", dp.Socket.Namespace(), "socket", dp.Socket.ID(), "suppressed", suppressed)
 	}
 }
 

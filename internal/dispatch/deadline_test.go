@@ -62,7 +62,7 @@ func TestDeadline_late(t *testing.T) {
 		if sio.CodeOf(err) != sio.CodeDeadline || !strings.Contains(err.Error(), "event slow") || !strings.Contains(err.Error(), "8s") {
 			t.Errorf("the late result: %v", err)
 		}
-		if found := log.with("level=WARN", "too late", "service=a", "instance=1", "socket=s", "event slow", "late=8s", "handler-timeout"); len(found) != 1 {
+		if found := log.with("level=WARN", "arrived after", "service=a", "instance=1", "socket=s", "event slow", "duration=8s", "handler-timeout"); len(found) != 1 {
 			t.Errorf("the log says %q", log.with(""))
 		}
 		time.Sleep(9 * time.Second) // of its own time
@@ -217,7 +217,7 @@ func TestDeadline_guests(t *testing.T) {
 				t.Errorf("late result: %v", err)
 			}
 		}
-		if found := log.with("too late", "socket=far"); len(found) != 2 {
+		if found := log.with("arrived after", "socket=far"); len(found) != 2 {
 			t.Errorf("the log says %q", log.with("late"))
 		}
 		if n := len(i.a.guests.lanes); n != 0 {

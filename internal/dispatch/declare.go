@@ -34,7 +34,7 @@ func (a *Attachment) Declare(namespaces []sio.Registration) error {
 	for _, b := range known {
 		d.admit(b)
 	}
-	d.log.Info("instance declared anew what it handles", "service", s.name, "instance", a.register.Instance)
+	d.log.Info("handler instance changed its registrations", "service", s.name, "instance", a.register.Instance)
 	d.changed(a.distance)
 	return nil
 }

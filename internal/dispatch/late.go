@@ -118,8 +118,8 @@ func (a *Attachment) resolveLate(id sio.DispatchID, r *sio.Result) error {
 	}
 	if a.distance == Local { // or else the replica says it that the instance is attached to
 		if ok, missed := a.d.lates.Allow(); ok {
-			a.d.log.Warn("result dropped: it came too late, after the dispatch had been given up", "service", a.service.name, "instance", a.register.Instance,
-				"namespace", x.namespace, "socket", x.socket, "dispatch", x.what, "late", by, "setting", "handler-timeout", "suppressed", missed)
+			a.d.log.Warn("result dropped: it arrived after the dispatch had timed out", "service", a.service.name, "instance", a.register.Instance,
+				"namespace", x.namespace, "socket", x.socket, "dispatch", x.what, "duration", by, "setting", "handler-timeout", "suppressed", missed)
 		}
 	}
 	return sio.E(sio.CodeDeadline, "resolve", fmt.Sprintf(

@@ -87,6 +87,6 @@ func (s *service) pressureLineLocked(now time.Time) (line string, facts []any) {
 	if p.absent {
 		reason, setting = "it is absent and the byte budget of its events is used up", "absent-service-bytes"
 	}
-	return line, []any{"service", s.name, "reason", reason, "sockets", sockets, "events", s.backlog.events, "absent_bytes", s.budget.charged,
+	return line, []any{"service", s.name, "reason", reason, "sockets", sockets, "count", s.backlog.events, "bytes", s.budget.charged,
 		"setting", setting}
 }

@@ -218,7 +218,7 @@ func (d *Dispatcher) retired(s *service, known []*Binding, reason string) (conne
 		level = slog.LevelWarn
 	}
 	d.log.Log(context.Background(), level, "service retired: connects no longer wait for it, and what was queued for it is dropped",
-		"service", s.name, "reason", reason, "count", connects, "dropped", dropped)
+		"service", s.name, "reason", reason, "connects", connects, "dispatches", dropped)
 	return connects, dropped
 }
 

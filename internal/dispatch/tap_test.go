@@ -45,7 +45,7 @@ func TestTap(t *testing.T) {
 	i.a.Detach()
 	i = f.attach("a", "a2", asking)
 	i.a.Detach()
-	wants("poison", "3 s a/a1 poison event", "3 s a/a2 poison event", "6 s a/a2 poison event: set aside: each instance that had it went away")
+	wants("poison", "3 s a/a1 poison event", "3 s a/a2 poison event", "6 s a/a2 poison event: set aside: every instance that received it died")
 
 	i = f.attach("a", "a3", asking)
 	dp := &Dispatch{ID: 1, Socket: &socket{id: "other", ns: "/"}, Kind: Event, Event: &sio.Event{Name: "x"}}

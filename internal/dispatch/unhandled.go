@@ -51,9 +51,9 @@ func (d *Dispatcher) reportUnhandled(ns sio.Namespace, event string) {
 	if !d.unhandled.news(ns, event) {
 		return
 	}
-	if ok, missed := d.unhandled.Allow(); ok {
+	if ok, suppressed := d.unhandled.Allow(); ok {
 		d.log.Warn("no service registered for the event: register it by name, or register a catch-all; the browser gets no ack",
-			"namespace", ns, "event", event, "lines_left_out", missed)
+			"namespace", ns, "event", event, "suppressed", suppressed)
 	}
 }
 
@@ -61,8 +61,8 @@ func (d *Dispatcher) reportUnhandled(ns sio.Namespace, event string) {
 func (d *Dispatcher) NothingRegistered() bool { return d.routes.Load().empty() }
 
 func (d *Dispatcher) reportFull(ns sio.Namespace) {
-	if ok, missed := d.full.Allow(); ok {
-		d.log.Warn("a connect was refused: as many namespaces by pattern have sockets as the setting max-dynamic-namespaces allows",
-			"namespace", loglimit.Cut(ns), "setting", "max-dynamic-namespaces", "namespaces", d.options.MaxDynamic, "lines_left_out", missed)
+	if ok, suppressed := d.full.Allow(); ok {
+		d.log.Warn("connect rejected: too many dynamic namespaces have sockets",
+			"namespace", loglimit.Cut(ns), "setting", "max-dynamic-namespaces", "limit", d.options.MaxDynamic, "suppressed", suppressed)
 	}
 }

@@ -56,7 +56,7 @@ func (c *client) closeFor(cause string, m message) {
 	c.debug(cause, m)
 	l, limited := c.server.explained[cause]
 	n := &engineio.Notice{Level: slog.LevelWarn, Cause: cause, Setting: l.setting, Text: "the browser broke a rule: " + c.rule(cause)}
-	n.Facts = append(n.Facts, "cause", cause, "sid", c.anySocket())
+	n.Facts = append(n.Facts, "reason", cause, "socket", c.anySocket())
 	if m.data != nil {
 		n.Facts = append(n.Facts, "packet", m.kind(), "bytes", len(m.data))
 	}
@@ -111,7 +111,7 @@ func (c *client) debug(cause string, m message) {
 	if m.packet != nil {
 		m.packet.Restore(m.data)
 	}
-	log.Debug("packet that broke a rule", "cause", cause, "session", c.session.Name(), "packet", c.excerpt(m.data))
+	log.Debug("protocol violation by client", "reason", cause, "session", c.session.Name(), "packet", c.excerpt(m.data))
 }
 
 // anySocket is the id of the client's first socket, or nothing.

@@ -39,8 +39,8 @@ type Server struct {
 
 	// bytes of packets whose attachments have not all come, of all clients
 	unfinished atomic.Int64
-	quiet      loglimit.ByCause // a line a second for each cause
-	minutely   loglimit.ByCause // a line a minute, of what goes on for hours
+	quiet      loglimit.ByReason // a line a second for each cause
+	minutely   loglimit.ByReason // a line a minute, of what goes on for hours
 }
 
 // New makes a Server. The options are those of DefaultOptions with changes that Validate finds no
@@ -56,8 +56,8 @@ func New(o Options, h *hub.Hub, d *dispatch.Dispatcher, m *metrics.Edge, engine 
 		log:        log,
 		bundle:     newBundle(o.Engine.Paths),
 		birth:      time.Now(),
-		quiet:      loglimit.ByCause{PerSecond: 1},
-		minutely:   loglimit.ByCause{PerSecond: 1, Window: time.Minute},
+		quiet:      loglimit.ByReason{PerSecond: 1},
+		minutely:   loglimit.ByReason{PerSecond: 1, Window: time.Minute},
 	}
 	s.recovery = newRecovery(s)
 	s.engine = engineio.NewServer(o.Engine, s.open, engine, log)

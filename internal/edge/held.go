@@ -58,7 +58,7 @@ func (s *Socket) overflow() {
 	c := s.client
 	c.server.metrics.HeldOverflows.Inc()
 	n := *noticeHeld
-	n.Facts = []any{"sid", s.id, "namespace", loglimit.Cut(s.namespace)}
+	n.Facts = []any{"socket", s.id, "namespace", loglimit.Cut(s.namespace)}
 	c.session.CloseNoted(sio.ReasonSlowConsumer, &n)
 }
 

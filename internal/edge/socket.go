@@ -227,7 +227,7 @@ func (s *Socket) take(p *socketio.Packet) {
 		m.Events.Inc()
 		if err := s.binding.Dispatch(life{s.client.session}, &p.Event, p.ID, p.HasID); err != nil {
 			m.EventsFailed.Inc()
-			s.client.server.log.Debug("event not dispatched", "sid", s.id, "namespace", s.namespace, "event", excerpt([]byte(p.Event.Name)), "error", err)
+			s.client.server.log.Debug("event not dispatched", "socket", s.id, "namespace", s.namespace, "event", excerpt([]byte(p.Event.Name)), "err", err)
 		}
 	case socketio.Ack, socketio.BinaryAck:
 		s.acked(p)

@@ -46,7 +46,7 @@ func (s *Socket) issue() {
 			return
 		}
 		server.metrics.Recoveries.With(failure).Inc()
-		server.log.Debug("socket not recovered", "namespace", s.namespace, "session", s.client.session.Name(), "cause", failure)
+		server.log.Debug("socket not recovered", "namespace", s.namespace, "session", s.client.session.Name(), "reason", failure)
 	}
 	s.id = server.newSocketID()
 	s.ticket.record = &record{pid: sio.NewPrivateID(server.options.Engine.Replica), id: s.id, namespace: s.namespace}

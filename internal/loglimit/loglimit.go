@@ -22,14 +22,14 @@ type Limiter struct {
 	// Window is the time in which so many lines pass. Zero stands for a second.
 	Window time.Duration
 
-	mu       sync.Mutex // guards the fields below
-	second   time.Time  // when the present window began
-	lines    int
-	unlogged int
+	mu         sync.Mutex // guards the fields below
+	second     time.Time  // when the present window began
+	lines      int
+	suppressed int
 }
 
 // Allow tells whether a line may be written, and how many were left out before it.
-func (l *Limiter) Allow() (ok bool, unlogged int) {
+func (l *Limiter) Allow() (ok bool, suppressed int) {
 	limit := cmp.Or(l.PerSecond, perSecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,17 +37,17 @@ func (l *Limiter) Allow() (ok bool, unlogged int) {
 		l.second, l.lines = now, 0
 	}
 	if l.lines >= limit {
-		l.unlogged++
+		l.suppressed++
 		return false, 0
 	}
 	l.lines++
-	unlogged, l.unlogged = l.unlogged, 0
-	return true, unlogged
+	suppressed, l.suppressed = l.suppressed, 0
+	return true, suppressed
 }
 
-// ByCause has a Limiter for each cause, so that a flood of one cause hides no other. Causes are of
+// ByReason has a Limiter for each cause, so that a flood of one cause hides no other. Causes are of
 // a closed list: each is kept for ever. Its zero value is ready.
-type ByCause struct {
+type ByReason struct {
 	// PerSecond is how many lines of one cause pass within a second, or within Window. Zero stands
 	// for 10.
 	PerSecond int
@@ -59,7 +59,7 @@ type ByCause struct {
 }
 
 // Allow is Limiter.Allow for the lines of one cause.
-func (b *ByCause) Allow(cause string) (ok bool, unlogged int) {
+func (b *ByReason) Allow(cause string) (ok bool, suppressed int) {
 	b.mu.Lock()
 	l := b.limiters[cause]
 	if l == nil {

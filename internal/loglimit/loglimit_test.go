@@ -18,33 +18,33 @@ func TestLimiter(t *testing.T) {
 	for perSecond, want := range map[int]int{0: 100, 3: 30} {
 		synctest.Test(t, func(t *testing.T) {
 			l := Limiter{PerSecond: perSecond}
-			lines, unlogged := 0, 0
+			lines, suppressed := 0, 0
 			for range 10 {
 				for range 100 {
 					if ok, n := l.Allow(); ok {
 						lines++
-						unlogged += n
+						suppressed += n
 					}
 				}
 				time.Sleep(time.Second)
 			}
-			if lines != want || unlogged != 9*(100-want/10) {
-				t.Errorf("%d a second: %d lines, %d unlogged", perSecond, lines, unlogged)
+			if lines != want || suppressed != 9*(100-want/10) {
+				t.Errorf("%d a second: %d lines, %d suppressed", perSecond, lines, suppressed)
 			}
 		})
 	}
 }
 
 // A flood of one cause must hide no line of another.
-func TestByCause(t *testing.T) {
+func TestByReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := ByCause{PerSecond: 1}
+		b := ByReason{PerSecond: 1}
 		for i, c := range []struct {
-			cause    string
-			ok       bool
-			unlogged int
+			cause      string
+			ok         bool
+			suppressed int
 		}{{"a", true, 0}, {"a", false, 0}, {"a", false, 0}, {"b", true, 0}, {"", true, 0}} {
-			if ok, n := b.Allow(c.cause); ok != c.ok || n != c.unlogged {
+			if ok, n := b.Allow(c.cause); ok != c.ok || n != c.suppressed {
 				t.Errorf("%d: got %v %d", i, ok, n)
 			}
 		}
@@ -58,7 +58,7 @@ func TestByCause(t *testing.T) {
 // With a window of its own a limiter lets lines through once in that time.
 func TestLimiter_Window(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := ByCause{PerSecond: 1, Window: time.Minute}
+		l := ByReason{PerSecond: 1, Window: time.Minute}
 		for i, want := range []bool{true, false, true} {
 			if ok, _ := l.Allow("x"); ok != want {
 				t.Errorf("line %d: %v", i, ok)

@@ -106,14 +106,14 @@ func (m *Mesh) borrowLocked(w *wanted) {
 	}
 	close(b.ready)
 	if err == nil {
-		m.log.Info("an instance of another replica serves here", "instance", b.instance, "service", w.offer.Register.Service, "other", b.replica)
+		m.log.Info("remote instance attached", "instance", b.instance, "service", w.offer.Register.Service, "peer", b.replica)
 		return
 	}
 	m.forgetLocked(b)
 	if !w.offer.refused {
 		w.offer.refused = true
 		m.metrics.Rejected.Inc()
-		m.log.Warn("an instance of another replica cannot serve here", "instance", b.instance, "other", b.replica, "error", err)
+		m.log.Warn("remote instance rejected", "instance", b.instance, "peer", b.replica, "err", err)
 	}
 }
 
@@ -137,7 +137,7 @@ func (b *borrowed) followLocked(w *wanted) (needed bool) {
 	}
 	o.changed = false
 	if err := b.attachment.Declare(o.Register.Namespaces); err != nil {
-		b.mesh.log.Warn("an instance of another replica declares what cannot be taken", "instance", b.instance, "other", b.replica, "error", err)
+		b.mesh.log.Warn("registrations of a remote instance rejected", "instance", b.instance, "peer", b.replica, "err", err)
 	}
 	return true
 }
@@ -149,7 +149,7 @@ func (m *Mesh) giveBackLocked(b *borrowed) {
 	m.forgetLocked(b)
 	m.metrics.Instances.Dec()
 	b.attachment.Detach()
-	m.log.Info("an instance of another replica serves here no more", "instance", b.instance, "other", b.replica)
+	m.log.Info("remote instance detached", "instance", b.instance, "peer", b.replica)
 }
 
 func (m *Mesh) forgetLocked(b *borrowed) {
@@ -172,7 +172,7 @@ func (m *Mesh) reset(replica sio.ReplicaID) {
 	}
 	if some {
 		m.metrics.Resets.Inc()
-		m.log.Warn("envelopes were lost between this replica and another: its dispatches are given anew", "other", replica)
+		m.log.Warn("envelopes lost between this replica and a peer; redelivering its dispatches", "peer", replica)
 		m.reconcileLocked()
 	}
 }
@@ -197,7 +197,7 @@ func (m *Mesh) resolve(origin sio.ReplicaID, batch *backplane.ResultBatch) {
 		r := &batch.Results[i]
 		if err := b.attachment.Resolve(r.ID, r.Result); err != nil {
 			m.metrics.Unresolved.Inc()
-			m.log.Debug("a result of another replica resolves nothing", "dispatch", r.ID, "error", err)
+			m.log.Debug("result of a peer matches no open dispatch", "dispatch", r.ID, "err", err)
 			continue
 		}
 		m.metrics.Resolved.Inc()
@@ -289,7 +289,7 @@ func (b *borrowed) giveUp(id sio.DispatchID, message string) {
 	}
 	b.resolving.Lock()
 	defer b.resolving.Unlock()
-	b.mesh.log.Warn("a dispatch is too large for the backplane", "setting", "max-envelope", "instance", b.instance, "other", b.replica, "error", message)
+	b.mesh.log.Warn("dispatch dropped: too large for the backplane", "setting", "max-envelope", "instance", b.instance, "peer", b.replica, "err", message)
 	if err := b.attachment.Resolve(id, sio.Result{Outcome: sio.Abandoned, Message: message}); err == nil {
 		b.attachment.Flush()
 	}
@@ -301,7 +301,7 @@ func (m *Mesh) breakLocked(b *borrowed, err error) {
 	if m.borrowed[b.instance] != b {
 		return
 	}
-	m.log.Warn("dispatches could not be sent to another replica", "instance", b.instance, "other", b.replica, "error", err)
+	m.log.Warn("dispatches not sent to a peer", "instance", b.instance, "peer", b.replica, "err", err)
 	m.giveBackLocked(b)
 	if x := m.members[b.replica]; x != nil {
 		delete(x.offers, b.instance)

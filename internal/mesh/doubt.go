@@ -138,8 +138,8 @@ func (m *Mesh) gap(origin sio.ReplicaID, reason string, lost backplane.Loss) {
 		return
 	}
 	if ok, suppressed := m.quiet.Allow(reason); ok {
-		m.log.Warn("backplane gap: sockets here may have missed events, and are not recovered when they come back", "peer", origin, "reason", reason,
-			"lost", lost.Commands, "suppressed", suppressed)
+		m.log.Warn("backplane gap: local sockets may have missed events and will not be recovered", "peer", origin, "reason", reason,
+			"count", lost.Commands, "suppressed", suppressed)
 	}
 }
 

@@ -77,7 +77,7 @@ func (m *Mesh) answer(to sio.ReplicaID, request *backplane.GatherRequest, socket
 		last := n == len(rest)
 		err := m.publisher.Send(to, &backplane.GatherAnswer{ID: request.ID, Sockets: sockets, Dropped: dropped, Acks: rest[:n], Last: last})
 		if err != nil {
-			m.log.Warn("acks could not be brought to the replica that asked", "other", to, "acks", n, "error", err)
+			m.log.Warn("acks not delivered to the peer that asked", "peer", to, "count", n, "err", err)
 			if last && sio.CodeOf(err) == sio.CodeTooLarge {
 				m.send(to, &backplane.GatherAnswer{ID: request.ID, Sockets: sockets, Dropped: dropped, Last: true})
 			}

@@ -104,7 +104,7 @@ func (m *Mesh) expireLocked(now time.Time) (died bool) {
 		m.mu.Unlock()
 		if silent >= m.options.Dead {
 			m.metrics.Died.Inc()
-			m.log.Warn("a replica is taken for dead", "other", x.id, "silent", silent)
+			m.log.Warn("peer timed out", "peer", x.id, "duration", silent)
 			m.removeLocked(x, m.publisher.Died)
 			m.diedLocked(x.id)
 			died = true
@@ -151,13 +151,13 @@ func (m *Mesh) beat(to sio.ReplicaID, hello bool, answers uint64) {
 		ForwardAddress: m.options.ForwardAddress, HelloID: m.doubt.hello.Load(), Answers: answers,
 	}
 	if err := m.publisher.Send(to, h); err != nil {
-		m.log.Warn("a heartbeat could not be sent: other replicas may take this one for dead", "error", err)
+		m.log.Warn("heartbeat not sent; peers may consider this replica dead", "err", err)
 	}
 }
 
 func (m *Mesh) send(to sio.ReplicaID, body backplane.Body) {
 	if err := m.publisher.Send(to, body); err != nil {
-		m.log.Debug("an envelope could not be sent", "to", to, "error", err)
+		m.log.Debug("envelope not sent", "peer", to, "err", err)
 	}
 }
 
@@ -179,7 +179,7 @@ func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
 		m.publisher.Joined(origin)
 		m.metrics.Joined.Inc()
 		m.metrics.Peers.Inc()
-		m.log.Info("a replica joined", "other", origin, "http", h.HTTPAddress, "grpc", h.GRPCAddress)
+		m.log.Info("peer joined", "peer", origin, "address", h.GRPCAddress, "url", h.HTTPAddress)
 	}
 	changed := fresh || x.told.GRPCAddress != h.GRPCAddress || x.told.HTTPAddress != h.HTTPAddress || len(x.told.Instances) != len(h.Instances)
 	m.mu.Lock()
@@ -226,7 +226,7 @@ func (m *Mesh) left(origin sio.ReplicaID) {
 		return
 	}
 	m.metrics.Left.Inc()
-	m.log.Info("a replica left", "other", origin)
+	m.log.Info("peer left", "peer", origin)
 	m.inbox.Left(origin)
 	m.guests.forgetAll(origin)
 	m.removeLocked(x, m.publisher.Left)

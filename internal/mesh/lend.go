@@ -133,7 +133,7 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 			m.guests.forget(origin, who)
 		default:
 			m.metrics.Overflowed.Inc()
-			m.log.Warn("a dispatch of another replica was dropped", "instance", batch.Instance, "other", origin, "error", err)
+			m.log.Warn("dispatch of a peer dropped", "instance", batch.Instance, "peer", origin, "err", err)
 			m.bringBack(origin, to, d.ID, sio.Result{Outcome: sio.Abandoned, Message: err.Error()})
 		}
 	}

@@ -75,7 +75,7 @@ type Mesh struct {
 	started    time.Time
 
 	// life ends the goroutines; stop waits for them.
-	quiet      loglimit.ByCause
+	quiet      loglimit.ByReason
 	challenges loglimit.Limiter
 
 	life       context.Context // the mesh is the life of its link to the others
@@ -129,7 +129,7 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 	mesh := &Mesh{
 		options: o, backplane: b, publisher: p, inbox: in, hub: h, dispatcher: d, metrics: m, log: log,
 		life: life, end: end, lifeline: make(chan struct{}, 1),
-		quiet:      loglimit.ByCause{PerSecond: 1},
+		quiet:      loglimit.ByReason{PerSecond: 1},
 		challenges: loglimit.Limiter{PerSecond: 100}, // more than replicas that are new
 		doubt:      doubt{awaited: make(map[sio.ReplicaID]struct{})},
 		members:    make(map[sio.ReplicaID]*member),
@@ -165,7 +165,7 @@ func (m *Mesh) Stop() {
 	m.unlisten() // before the wait: what is received may start goroutines
 	m.goroutines.Wait()
 	if err := m.publisher.Send("", &backplane.Bye{Sent: m.publisher.Sent()}); err != nil {
-		m.log.Warn("other replicas could not be told that this one leaves", "error", err)
+		m.log.Warn("leave not announced to peers", "err", err)
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()

@@ -108,7 +108,7 @@ func (m *Mesh) answerQuery(to sio.ReplicaID, id uint64, found sio.Found) {
 		if err == nil {
 			continue
 		}
-		m.log.Warn("a part of an answer could not be brought to the replica that asked", "other", to, "error", err)
+		m.log.Warn("part of an answer not delivered to the peer that asked", "peer", to, "err", err)
 		if truncated = true; last && sio.CodeOf(err) == sio.CodeTooLarge {
 			m.send(to, &backplane.QueryAnswer{ID: id, Found: sio.Found{Truncated: true}, Last: true})
 		}
@@ -126,7 +126,7 @@ func (m *Mesh) answerAcks(to sio.ReplicaID, id uint64, acks []sio.InstanceAck) {
 		if err == nil {
 			continue
 		}
-		m.log.Warn("acks could not be brought to the replica that asked", "other", to, "acks", n, "error", err)
+		m.log.Warn("acks not delivered to the peer that asked", "peer", to, "count", n, "err", err)
 		if last && sio.CodeOf(err) == sio.CodeTooLarge {
 			m.send(to, &backplane.QueryAnswer{ID: id, Last: true})
 		}

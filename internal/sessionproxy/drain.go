@@ -74,7 +74,7 @@ func (f *Forwarder) wakeAll() {
 // wake asks one owner to answer polling requests.
 func (f *Forwarder) wake(o owner, sessions []string) {
 	if _, err := f.ask(context.Background(), o, noTime, sessions); err != nil {
-		f.log.Debug("another replica was not asked to answer its polling requests", "peer", o.id, "err", err)
+		f.log.Debug("peer not asked to answer its polling requests", "peer", o.id, "err", err)
 	}
 }
 

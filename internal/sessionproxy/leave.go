@@ -139,6 +139,6 @@ func (f *Forwarder) cutLinks() {
 	}
 	f.mu.Unlock()
 	if unanswered > 0 {
-		f.log.Warn("forwarded WebSockets closed before handlers had answered", "count", unanswered, "waited", f.o.DrainSettle, "setting", "drain-timeout")
+		f.log.Warn("forwarded WebSockets closed before handlers had answered", "count", unanswered, "duration", f.o.DrainSettle, "setting", "drain-timeout")
 	}
 }

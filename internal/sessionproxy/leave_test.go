@@ -214,7 +214,7 @@ func TestForwarder_Drain_bound(t *testing.T) {
 			await(t, d.draining(), "the end of the drain")
 			d.near.Close() // nobody writes to the log any more
 			d.near.idle(t)
-			if !strings.Contains(log.String(), `msg="forwarded WebSockets closed before handlers had answered" count=3 waited=1s setting=drain-timeout`) {
+			if !strings.Contains(log.String(), `msg="forwarded WebSockets closed before handlers had answered" count=3 duration=1s setting=drain-timeout`) {
 				t.Errorf("the log says %s", &log)
 			}
 			if failed := strings.Contains(log.String(), "request to drain the sessions of forwarded WebSockets failed"); failed != (address != "") {

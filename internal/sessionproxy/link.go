@@ -142,7 +142,7 @@ func (f *Forwarder) noteStalled(err error, receiver string) {
 	}
 	f.metrics.Stalled.Inc()
 	if ok, suppressed := f.quiet.Allow("stalled"); ok {
-		f.log.Warn("forwarded connection closed: its receiver took nothing within write-timeout", "address", receiver,
+		f.log.Warn("forwarded connection closed: write timed out", "address", receiver,
 			"setting", "write-timeout", "suppressed", suppressed)
 	}
 }

@@ -82,8 +82,8 @@ type Forwarder struct {
 	door      http.Handler
 	metrics   *metrics.SessionProxy
 	log       *slog.Logger
-	quiet     loglimit.ByCause
-	rarely    loglimit.ByCause
+	quiet     loglimit.ByReason
+	rarely    loglimit.ByReason
 	dialer    net.Dialer
 	transport *http.Transport
 	buffers   sync.Pool
@@ -102,8 +102,8 @@ type Forwarder struct {
 // New makes a Forwarder before the browsers' door.
 func New(o Options, door http.Handler, m *metrics.SessionProxy, log *slog.Logger) *Forwarder {
 	f := &Forwarder{
-		o: o, started: time.Now(), door: door, metrics: m, log: log, quiet: loglimit.ByCause{PerSecond: 1},
-		rarely: loglimit.ByCause{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
+		o: o, started: time.Now(), door: door, metrics: m, log: log, quiet: loglimit.ByReason{PerSecond: 1},
+		rarely: loglimit.ByReason{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
 		polls: make(map[*errand]struct{}), quit: make(chan struct{}),
 		dialer:  net.Dialer{Timeout: dialTimeout},
 		buffers: sync.Pool{New: func() any { return new([largeBuffer]byte) }},
@@ -182,7 +182,7 @@ func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
 		if up := time.Since(f.started); up < restartTime {
 			reason += fmt.Sprintf("; or it was restarted, since this one started %v ago: nothing is to be done then", up.Round(time.Millisecond))
 		}
-		f.log.Warn("session unknown: it belongs to a replica that this one does not know, or to one that ended before this one started",
+		f.log.Warn("session unknown: it belongs to an unknown replica, or to one that ended before this one started",
 			"peer", owner, "reason", reason, "setting", "nats-url, nats-listen, cluster, cluster-secret", "cluster", f.o.Cluster, "suppressed", suppressed)
 	}
 }
@@ -234,8 +234,8 @@ const retryAfter = 5
 // elsewhere.
 func (f *Forwarder) refuse(w http.ResponseWriter) {
 	f.metrics.TooMany.Inc()
-	if ok, unlogged := f.quiet.Allow("too many"); ok {
-		f.log.Warn("too many requests of other replicas' sessions", "setting", "max-forwards", "limit", f.o.MaxForwards, "unlogged", unlogged)
+	if ok, suppressed := f.quiet.Allow("too many"); ok {
+		f.log.Warn("request not forwarded: too many are being forwarded", "setting", "max-forwards", "limit", f.o.MaxForwards, "suppressed", suppressed)
 	}
 	unavailable(w, "This server forwards as many requests as its setting max-forwards allows")
 }
@@ -270,9 +270,9 @@ type errand struct {
 // Nothing has been answered yet.
 func (e *errand) fail(w http.ResponseWriter, r *http.Request, counter metrics.Counter, why string, err error) {
 	counter.Inc()
-	if ok, unlogged := e.f.quiet.Allow(why); ok {
-		e.f.log.Warn("a request was not forwarded to the replica of its session", "other", e.owner, "address", e.address, "why", why,
-			"error", err, "unlogged", unlogged)
+	if ok, suppressed := e.f.quiet.Allow(why); ok {
+		e.f.log.Warn("request not forwarded to the replica of its session", "peer", e.owner, "address", e.address, "reason", why,
+			"err", err, "suppressed", suppressed)
 	}
 	e.f.door.ServeHTTP(w, r)
 }

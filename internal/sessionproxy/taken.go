@@ -50,9 +50,9 @@ func (f *Forwarder) Taken() http.Handler {
 		scheme, address, ok := strings.Cut(rest, " ")
 		if !same(shown, expected) || !ok {
 			f.metrics.Unauthenticated.Inc()
-			if ok, unlogged := f.quiet.Allow("denied"); ok {
-				f.log.Warn("a request at forward-address did not show the secret of this replica's cluster", "address", r.RemoteAddr,
-					"setting", "cluster-secret", "unlogged", unlogged)
+			if ok, suppressed := f.quiet.Allow("denied"); ok {
+				f.log.Warn("unauthenticated request at forward-address rejected", "address", r.RemoteAddr,
+					"setting", "cluster-secret", "suppressed", suppressed)
 			}
 			http.Error(w, "This address is for the other replicas of the cluster.", http.StatusForbidden)
 			return

@@ -108,7 +108,7 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 func (e *errand) refuseEarly(w http.ResponseWriter, browser net.Conn) {
 	e.f.metrics.EarlyData.Inc()
 	if ok, suppressed := e.f.quiet.Allow("early"); ok {
-		e.f.log.Info("request refused: "+hijack.ErrEarly.Error(), "address", browser.RemoteAddr(), "peer", e.owner, "suppressed", suppressed)
+		e.f.log.Info("request rejected: "+hijack.ErrEarly.Error(), "address", browser.RemoteAddr(), "peer", e.owner, "suppressed", suppressed)
 	}
 	a := hijack.NewAnswer(browser, w.Header())
 	a.Header().Set("Content-Type", "text/html")

@@ -170,7 +170,7 @@ func TestService_RunUntilSignal(t *testing.T) {
 	b.send(`421["hold"]`)
 	h.printed("began\n")
 	h.signal(syscall.SIGTERM)
-	if err := h.broker.WaitFor("an instance drains", patience); err != nil {
+	if err := h.broker.WaitFor("handler instance draining", patience); err != nil {
 		t.Fatal(err)
 	}
 	b.send(`422["echo"]`)

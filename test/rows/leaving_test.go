@@ -168,7 +168,7 @@ var lateRows = []row{
 		c.send(`421["o30 slow",1600]`, `422["o30","quick"]`)
 		c.want(`432["quick"]`)
 		s.says(t, "dispatch dropped", "service=o30", "event o30 slow", "handler did not finish", "handler-timeout")
-		s.says(t, "level=WARN", "too late", "service=o30", "instance=", "event o30 slow", "late=", "handler-timeout")
+		s.says(t, "level=WARN", "arrived after", "service=o30", "instance=", "event o30 slow", "duration=", "handler-timeout")
 		s.metric(t, 1, "spanwire_dispatch_results_total", `outcome="late"`)
 		s.metric(t, 1, "spanwire_dispatch_dropped_dispatches_total")
 		s.metric(t, 0, "spanwire_bridge_protocol_violations_total")

@@ -158,8 +158,8 @@ var replicaRows = []row{
 	}},
 	{"O27b", "clusters of different names on one NATS name each other, and are counted", func(t *testing.T, w *world) {
 		a, b := w.pair(t, nil, "--cluster", "other")
-		a.saysOnce(t, "level=WARN", "cluster=spanwire", "other_cluster=other", "setting=cluster")
-		b.saysOnce(t, "level=WARN", "cluster=other", "other_cluster=spanwire", "setting=cluster")
+		a.saysOnce(t, "level=WARN", "cluster=spanwire", "peer=other", "setting=cluster")
+		b.saysOnce(t, "level=WARN", "cluster=other", "peer=spanwire", "setting=cluster")
 		for _, s := range []*server{a, b} {
 			s.metric(t, 1, "spanwire_backplane_foreign_clusters")
 		}

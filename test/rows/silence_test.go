@@ -77,10 +77,10 @@ var silenceRows = []row{
 	{"O15", "what a browser sent is logged by kind and length only", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-json-depth", "100")
 		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `42/nope,["login","s3cret-1"]`) },
-			"level=WARN", "broke a rule", "cause=state", "packet=event", "bytes=27", "session=", "address=127.0.0.1")
-		s.provokes(t, breaches, `reason="type"`, func() { s.closes(t, "40", `4s3cret-2`) }, "level=WARN", "cause=type", "packet=unknown", "bytes=8")
-		s.provokes(t, breaches, `reason="json"`, func() { s.closes(t, "40", `42["s3cret-3"`) }, "level=WARN", "cause=json", "packet=event")
-		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `44{"message":"s3cret-4"}`) }, "level=WARN", "cause=state")
+			"level=WARN", "broke a rule", "reason=state", "packet=event", "bytes=27", "session=", "address=127.0.0.1")
+		s.provokes(t, breaches, `reason="type"`, func() { s.closes(t, "40", `4s3cret-2`) }, "level=WARN", "reason=type", "packet=unknown", "bytes=8")
+		s.provokes(t, breaches, `reason="json"`, func() { s.closes(t, "40", `42["s3cret-3"`) }, "level=WARN", "reason=json", "packet=event")
+		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `44{"message":"s3cret-4"}`) }, "level=WARN", "reason=state")
 		if log := s.broker.Log(); strings.Contains(log, "s3cret") {
 			t.Errorf("the log holds what browsers sent: %s", log)
 		}
@@ -100,9 +100,9 @@ var silenceRows = []row{
 	{"O15c", "whoever asks for debugging sees the packet as it came", func(t *testing.T, w *world) {
 		s := w.with(t, "--log-level", "debug")
 		s.closes(t, "40", `42/nope,["echo",1]`)
-		s.says(t, "level=DEBUG", "packet that broke a rule", `2/nope,[\\\"echo\\\",1]`)
+		s.says(t, "level=DEBUG", "protocol violation by client", `2/nope,[\\\"echo\\\",1]`)
 		s.closes(t, "40", `42["echo",1,"`+strings.Repeat("x", 500)+`"`)
-		if line := s.says(t, "level=DEBUG", "packet that broke a rule", "cause=json"); len(line) > 500 {
+		if line := s.says(t, "level=DEBUG", "protocol violation by client", "reason=json"); len(line) > 500 {
 			t.Errorf("%d bytes: %s", len(line), line)
 		}
 	}},
@@ -227,7 +227,7 @@ var silenceRows = []row{
 			if b, _ := io.ReadAll(c); !strings.HasPrefix(string(b), "HTTP/1.1 505") {
 				t.Errorf("answered %.40q", b)
 			}
-			if said := s.broker.Log()[before:]; strings.Contains(said, "request refused") {
+			if said := s.broker.Log()[before:]; strings.Contains(said, "request rejected") {
 				t.Errorf("%s", said)
 			}
 		}
@@ -341,8 +341,8 @@ var silenceRows = []row{
 	{"O29e", "a path that is not served is counted and logged", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "7")
 		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/ws/socket.io/?"+polling4, nil) },
-			"level=WARN", "request refused", "cause=path", "setting=path", "/socket.io/", "path=/ws/socket.io/")
-		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/socket.io?"+polling4, nil) }, "level=WARN", "cause=path", "setting=path")
+			"level=WARN", "request rejected", "reason=path", "setting=path", "/socket.io/", "path=/ws/socket.io/")
+		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/socket.io?"+polling4, nil) }, "level=WARN", "reason=path", "setting=path")
 		time.Sleep(time.Second) // a line a second
 		s.provokes(t, refusals, `reason="path"`, func() { s.doAt(t, "GET", "/foo", nil) }, "level=INFO", "nothing is served at this path", "upstream", "path=/foo")
 	}},
@@ -353,7 +353,7 @@ var silenceRows = []row{
 		s.provokes(t, refusals, `reason="path"`, func() {
 			s.doAt(t, "GET", "/favicon.ico", nil)
 			s.doAt(t, "GET", "/ws/socket.io/?"+polling4, nil)
-		}, "level=WARN", "cause=path", "setting=path", "path=/ws/socket.io/")
+		}, "level=WARN", "reason=path", "setting=path", "path=/ws/socket.io/")
 		if n := s.sample(t, refusals, `reason="path"`); n != 1 {
 			t.Errorf("counted %v: pages are the application's matter", n)
 		}
@@ -389,7 +389,7 @@ var silenceRows = []row{
 				c.send(`42["echo",1]`)
 			}
 			c.closed()
-		}, "level=WARN", "session closed", "cause=event_rate", "setting=max-event-rate")
+		}, "level=WARN", "session closed", "reason=event_rate", "setting=max-event-rate")
 		s.provokes(t, closedSessions, `reason="too_many_packets"`, func() {
 			c := s.websocket(t)
 			for range 500 {
@@ -469,7 +469,7 @@ var silenceRows = []row{
 			if a := s.do(t, "GET", polling4, "", "Cookie", strings.Repeat("c", 200_000)); a.status != 431 {
 				t.Errorf("answered %d", a.status)
 			}
-		}, "level=WARN", "request refused", "setting=max-header", "listener=browsers")
+		}, "level=WARN", "request rejected", "setting=max-header", "listener=browsers")
 	}},
 	{"O30d", "a call that is larger than a frame names the setting", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-payload", "5000", "--max-frame", "80000", "--max-unfinished", "5000")

@@ -213,7 +213,7 @@ var strictRows = []row{
 		if n, err := s.broker.Metric("spanwire_bridge_rejected_joins_total", `reason="socket_id_room"`); err != nil || n != refused {
 			t.Errorf("counted %v %v", n, err)
 		}
-		s.logs(t, "join refused", "room="+other, "setting=allow-socket-id-rooms")
+		s.logs(t, "join rejected", "room="+other, "setting=allow-socket-id-rooms")
 		a.send(fmt.Sprintf(`42["burst to",%q,1]`, other))
 		b.want(`42["burst",0]`)
 		a.echo()

@@ -92,7 +92,7 @@ type Backplane struct {
 	link    link
 	losses  atomic.Uint64
 	changes chan struct{}
-	quiet   loglimit.ByCause
+	quiet   loglimit.ByReason
 
 	presence *presence // nil when nobody else can use the server
 
@@ -107,7 +107,7 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
 	}
 	b := &Backplane{
-		link: link{limit: o.ReconnectBuffer}, options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: loglimit.ByCause{PerSecond: 1},
+		link: link{limit: o.ReconnectBuffer}, options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: loglimit.ByReason{PerSecond: 1},
 	}
 	settings := b.settings()
 	url := o.URL
@@ -132,7 +132,7 @@ func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) 
 		b.connected(conn)
 	} else {
 		b.lost()
-		log.Warn("NATS cannot be reached yet; retrying. Only sockets of this replica are served until then", "setting", "nats-url")
+		log.Warn("NATS unreachable; retrying. Only sockets of this replica are served until it connects", "setting", "nats-url")
 	}
 	if o.URL != "" || o.Listen != "" {
 		b.startPresence()
@@ -276,8 +276,8 @@ func (b *Backplane) connected(conn *client.Conn) {
 	b.link.raise(conn)
 	b.changed()
 	if limit := conn.MaxPayload(); limit < int64(b.options.MaxEnvelope) {
-		b.log.Warn("the NATS server takes smaller envelopes than replicas may want to send: larger ones will be refused; "+
-			"raise its max_payload or lower max-payload here", "max_payload", limit, "max_envelope", b.options.MaxEnvelope)
+		b.log.Warn("the NATS server accepts smaller envelopes than replicas may send; larger ones will be rejected; "+
+			"raise its max_payload or lower max-payload here", "setting", "max-payload", "limit", limit, "value", b.options.MaxEnvelope)
 	}
 }
 
@@ -289,12 +289,12 @@ func (b *Backplane) disconnected(conn *client.Conn, err error) {
 	}
 	b.metrics.Disconnects.Inc()
 	b.lost()
-	b.log.Warn("NATS is away: only sockets of this replica are reached until it is back", "error", err)
+	b.log.Warn("NATS disconnected; only sockets of this replica are reached until it reconnects", "err", err)
 }
 
 func (b *Backplane) reconnected(conn *client.Conn) {
 	b.metrics.Reconnects.Inc()
-	b.log.Info("NATS is back: what other replicas sent meanwhile may be lost", "server", conn.ConnectedServerName())
+	b.log.Info("NATS reconnected; what peers sent in between may be lost", "address", conn.ConnectedServerName())
 	b.connected(conn)
 }
 
@@ -303,14 +303,14 @@ func (b *Backplane) failed(_ *client.Conn, _ *client.Subscription, err error) {
 	if errors.Is(err, client.ErrSlowConsumer) {
 		b.metrics.SlowConsumer.Inc()
 		b.lost()
-		b.log.Warn("this replica does not keep up with the others: envelopes were dropped", "setting", "replica-backlog", "pending", b.options.Pending)
+		b.log.Warn("slow consumer: envelopes of peers dropped", "setting", "replica-backlog", "limit", b.options.Pending)
 		return
 	}
 	if strings.Contains(err.Error(), presenceSubject) {
 		if ok, _ := b.quiet.Allow("presence refused"); ok {
-			b.log.Info("other clusters on this NATS cannot be seen: it does not allow the subject "+presenceSubject, "err", err)
+			b.log.Info("other clusters on this NATS are not detected: permission denied on the subject "+presenceSubject, "err", err)
 		}
 		return
 	}
-	b.log.Warn("NATS reports a fault", "error", err)
+	b.log.Warn("NATS reported an error", "err", err)
 }

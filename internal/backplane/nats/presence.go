@@ -36,7 +36,7 @@ func (b *Backplane) startPresence() {
 	b.presence = p
 	// ends with the connection
 	if _, err := b.conn.Subscribe(presenceSubject, p.heard); err != nil {
-		b.log.Info("other clusters on this NATS cannot be seen", "err", err)
+		b.log.Info("other clusters on this NATS are not detected", "err", err)
 	}
 	p.done.Go(p.run) // ended by stop
 }
@@ -83,8 +83,8 @@ func (p *presence) heard(m *client.Msg) {
 	}
 	p.tell()
 	if ok, suppressed := p.b.quiet.Allow("foreign cluster"); ok {
-		p.b.log.Warn("another cluster uses the same NATS: its replicas and those of this cluster do not know each other's browsers and handlers",
-			"cluster", p.b.options.Cluster, "other_cluster", name, "setting", "cluster", "suppressed", suppressed)
+		p.b.log.Warn("another cluster uses the same NATS; its replicas do not share browsers and handlers with this cluster",
+			"cluster", p.b.options.Cluster, "peer", name, "setting", "cluster", "suppressed", suppressed)
 	}
 }
 

@@ -37,7 +37,7 @@ func (b *Backplane) Subscribe(self sio.ReplicaID, receive func(data []byte)) (st
 	}
 	if b.conn.IsConnected() {
 		if err := b.conn.FlushTimeout(flushTimeout); err != nil {
-			b.log.Warn("NATS has not confirmed the subscription yet", "error", err)
+			b.log.Warn("NATS subscription not confirmed yet", "err", err)
 		}
 	}
 	b.mu.Lock()

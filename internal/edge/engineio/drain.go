@@ -42,7 +42,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if n := unanswered.Load(); n > 0 {
-		s.log.Warn("sessions closed before handlers had answered", "count", n, "waited", s.o.DrainSettle, "setting", "drain-timeout")
+		s.log.Warn("sessions closed before handlers had answered", "count", n, "duration", s.o.DrainSettle, "setting", "drain-timeout")
 	}
 	return err
 }
@@ -82,7 +82,7 @@ func (s *Server) DrainSession(id sio.SessionID, within time.Duration) {
 			return
 		}
 		if ok, suppressed := s.quiet.Allow("forwarded session unanswered"); ok {
-			s.log.Warn("forwarded session closed before handlers had answered", "session", session.Name(), "waited", within, "setting", "drain-timeout",
+			s.log.Warn("forwarded session closed before handlers had answered", "session", session.Name(), "duration", within, "setting", "drain-timeout",
 				"suppressed", suppressed)
 		}
 	}()

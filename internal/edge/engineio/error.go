@@ -146,13 +146,13 @@ func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	if why.proxy {
 		limiter = &s.minutely
 	}
-	ok, unlogged := limiter.Allow(why.cause)
+	ok, suppressed := limiter.Allow(why.cause)
 	if !ok {
 		return
 	}
 	const shown = 200
 	cut := func(text string) string { return text[:min(len(text), shown)] }
-	text, args := "request refused", []any{"cause", why.cause, "address", s.callerOf(r).address, "method", r.Method, "unlogged", unlogged}
+	text, args := "request rejected", []any{"reason", why.cause, "address", s.callerOf(r).address, "method", r.Method, "suppressed", suppressed}
 	if why.say != "" {
 		text += ": " + why.say
 	}

@@ -375,9 +375,9 @@ func TestServer_Refused_Log(t *testing.T) {
 			t.Fatalf("%d lines: %s", len(lines), &log)
 		}
 		for i, want := range []string{
-			`level=WARN msg="request refused: the page is of another origin than the broker; if it may connect, add its origin to the setting allowed-origins" cause=origin address=192.0.2.7 method=GET unlogged=0 setting=allowed-origins origin=http://evil.com host=server.test path=/engine.io/`,
-			`level=INFO msg="request refused: no session has this id: it has ended, or its replica was restarted; clients open a new one by themselves" cause="session unknown" address=192.0.2.7 method=GET unlogged=0`,
-			`cause=origin address=192.0.2.7 method=GET unlogged=4 `,
+			`level=WARN msg="request rejected: the page is of another origin than the broker; if it may connect, add its origin to the setting allowed-origins" reason=origin address=192.0.2.7 method=GET suppressed=0 setting=allowed-origins origin=http://evil.com host=server.test path=/engine.io/`,
+			`level=INFO msg="request rejected: no session has this id: it has ended, or its replica was restarted; clients open a new one by themselves" reason="session unknown" address=192.0.2.7 method=GET suppressed=0`,
+			`reason=origin address=192.0.2.7 method=GET suppressed=4 `,
 		} {
 			if !strings.Contains(lines[i], want) || len(lines[i]) > 600 {
 				t.Errorf("got %s, want %s", lines[i], want)
@@ -419,7 +419,7 @@ func TestServer_Refused_Say(t *testing.T) {
 			var log bytes.Buffer
 			w.engine.log = slog.New(slog.NewTextHandler(&log, nil))
 			w.do(c.method, c.query, c.body, c.headers...)
-			if line := log.String(); !strings.Contains(line, "request refused: ") || !strings.Contains(line, c.want) {
+			if line := log.String(); !strings.Contains(line, "request rejected: ") || !strings.Contains(line, c.want) {
 				t.Errorf("%s %s %v: got %q, want %s", c.method, c.query, c.headers, line, c.want)
 			}
 		})

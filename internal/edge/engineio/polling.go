@@ -284,7 +284,7 @@ type fault struct {
 // notice names the refusal of a request in the line of the session's end.
 func (f *fault) notice(r *http.Request, o *Options) *Notice {
 	n := *endings[f.reason]
-	n.Setting, n.Facts = f.refusal.setting, []any{"cause", f.refusal.cause}
+	n.Setting, n.Facts = f.refusal.setting, []any{"reason", f.refusal.cause}
 	if f.refusal.say != "" {
 		n.Text = f.refusal.say
 	}

@@ -37,8 +37,8 @@ type Server struct {
 	budget *budget.Budget
 	relief relief
 
-	quiet    loglimit.ByCause // a line a second for each cause
-	minutely loglimit.ByCause // a line a minute, of what goes on for hours
+	quiet    loglimit.ByReason // a line a second for each cause
+	minutely loglimit.ByReason // a line a minute, of what goes on for hours
 	losses   losses
 
 	mu       sync.Mutex // guards the fields below
@@ -55,8 +55,8 @@ type Server struct {
 func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.Logger) *Server {
 	s := &Server{
 		o: o, open: open, obs: obs, log: log, origins: newOrigins(&o), birth: time.Now(),
-		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: loglimit.ByCause{PerSecond: 1},
-		minutely: loglimit.ByCause{PerSecond: 1, Window: time.Minute},
+		sessions: make(map[sio.SessionID]*Session), empty: make(chan struct{}), quiet: loglimit.ByReason{PerSecond: 1},
+		minutely: loglimit.ByReason{PerSecond: 1, Window: time.Minute},
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
 	s.budget = budget.New(o.MaxOutboundTotal, s.relieve, obs.Outbound)
