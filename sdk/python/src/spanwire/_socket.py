@@ -249,7 +249,7 @@ class Socket:
             TypeError: An argument cannot be sent.
             QueueFullError: The queue to the broker is full.
         """
-        target = Target(to, self.id, self.namespace, False, self._service, self._link)
+        target = Target(to, self.id, self.namespace, _executor=self._service, _link=self._link)
         if event is None:
             return target
         flags = emit_flags(volatile, compress)

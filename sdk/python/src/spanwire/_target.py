@@ -166,6 +166,7 @@ class Target(Chooser):
         except_: str | Iterable[str] | None = None,
         namespace: Space = "/",
         local: bool = False,
+        *,
         _executor: Executor[Any] | None = None,
         _link: Any = None,
     ) -> None:
@@ -174,7 +175,10 @@ class Target(Chooser):
             self._rooms: tuple[str, ...] | None = None if rooms is None else (rooms,)
         else:
             self._rooms = names(rooms)
-        self._except = () if except_ is None else names(except_)
+        if except_ is None:
+            self._except: tuple[str, ...] = ()
+        else:
+            self._except = (except_,) if type(except_) is str else names(except_)
         self._namespace = namespace if type(namespace) is str else check_space(namespace)
         self._local = local
         self._flags = PLAIN
@@ -372,6 +376,6 @@ def make_target(
         TypeError: A parameter is of the wrong type.
     """
     if not isinstance(to, Target):
-        return Target(to, except_, namespace, False, None, link)
+        return Target(to, except_, namespace, _link=link)
     target = to if except_ is None else to.except_(except_)
     return target if target._link is link else target._with("_link", link)
