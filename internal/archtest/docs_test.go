@@ -11,14 +11,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
 // The references are what the program prints.
 func TestDocs_References(t *testing.T) {
 	for name, want := range map[string]string{
-		"docs/reference/settings.md": config.Document(),
+		"docs/reference/settings.md": broker.SettingsPage(),
 		"docs/reference/metrics.md":  metrics.Document(),
 	} {
 		if read(t, name) != want {
@@ -33,7 +33,7 @@ var settingName = regexp.MustCompile("`(?:--)?([a-z]+(?:-[a-z]+)+)(?:[= ][^`]*)?
 // Every setting that documents or messages name with dashes in code quotes exists, or is one of the words that are none.
 func TestDocs_SettingNames(t *testing.T) {
 	known := map[string]bool{}
-	for _, s := range config.Default().Settings() {
+	for _, s := range broker.DefaultConfig().Settings() {
 		known[s.Name] = true
 	}
 	emit := []string{"wait-acks", "tls-ca"} // flags of broker emit
@@ -61,7 +61,7 @@ func TestDocs_Variables(t *testing.T) {
 		}
 		for _, v := range variable.FindAllString(read(t, name), -1) {
 			// A value that no setting takes is fine: only the name is asked about.
-			if _, err := config.Load(config.Default(), nil, []string{v + "=1"}); err != nil && strings.Contains(err.Error(), "variable "+v+" is not known") {
+			if _, err := broker.DefaultConfig().Load(nil, []string{v + "=1"}); err != nil && strings.Contains(err.Error(), "variable "+v+" is not known") {
 				t.Errorf("%s names %s, which the broker refuses to start with", name, v)
 			}
 		}

@@ -5,7 +5,6 @@
 package bridge
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/commands"
+	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/hub"
 	"github.com/spanwire/spanwire/internal/idempotency"
@@ -82,13 +82,7 @@ type Replica struct {
 
 func (o Options) withDefaults() Options {
 	o.Commands = o.Commands.WithDefaults()
-	o.MaxFrame = cmp.Or(o.MaxFrame, 4<<20)
-	o.StallTimeout = cmp.Or(o.StallTimeout, 10*time.Second)
-	o.RegisterTimeout = cmp.Or(o.RegisterTimeout, 10*time.Second)
-	o.MaxAckWaits = cmp.Or(o.MaxAckWaits, 1024)
-	o.MaxAnswers = cmp.Or(o.MaxAnswers, 16<<20)
-	o.MaxStreams = cmp.Or(o.MaxStreams, 100)
-	o.Keepalive = cmp.Or(o.Keepalive, 5*time.Second)
+	config.Complete(o.Settings())
 	if o.Board == nil {
 		o.Board = trace.New(trace.Options{}, metrics.NewTrace(nil))
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 // post calls the HTTP API of the broker.
@@ -93,13 +92,13 @@ func TestCluster_HTTP(t *testing.T) {
 // listener.
 func TestHTTP_credentials(t *testing.T) {
 	const token = "a token of the services"
-	b := brokertest.Start(t, func(c *config.Config) { c.Listen.ServiceTokens = []string{strings.ReplaceAll(token, " ", "-")} })
+	b := brokertest.Start(t, func(c *broker.Config) { c.Listen.ServiceTokens = []string{strings.ReplaceAll(token, " ", "-")} })
 	for shown, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer " + strings.ReplaceAll(token, " ", "-"): 200} {
 		if code, body := post(t, b, "emit", `{"event":"x"}`, "Authorization", shown); code != want {
 			t.Errorf("%q: %d %s", shown, code, body)
 		}
 	}
-	b = brokertest.Start(t, func(c *config.Config) { c.Listen.OperatorAddress, c.Listen.InsecureOperator = "0.0.0.0:0", true })
+	b = brokertest.Start(t, func(c *broker.Config) { c.Listen.OperatorAddress, c.Listen.InsecureOperator = "0.0.0.0:0", true })
 	if code, body := post(t, b, "emit", `{"event":"x"}`); code != 403 || !strings.Contains(body, "service-tokens") {
 		t.Errorf("%d %s", code, body)
 	}

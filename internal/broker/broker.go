@@ -22,7 +22,6 @@ import (
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 	"github.com/spanwire/spanwire/internal/bridge"
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/dispatch"
 	"github.com/spanwire/spanwire/internal/edge"
 	"github.com/spanwire/spanwire/internal/hub"
@@ -38,7 +37,7 @@ import (
 // Broker is one running replica.
 type Broker struct {
 	// fixed at birth
-	config   *config.Config
+	config   *Config
 	log      *slog.Logger
 	replica  sio.ReplicaID
 	started  time.Time
@@ -93,7 +92,7 @@ func (o engineObserver) Outbound(change int) {
 
 // Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called
 // once all doors are open.
-func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Broker)) error {
+func Run(ctx context.Context, c *Config, log *slog.Logger, ready func(*Broker)) error {
 	memory.SetLimit(c.Run.MemoryLimit, log)
 	b, err := Start(c, log)
 	if err != nil {
@@ -110,7 +109,7 @@ func Run(ctx context.Context, c *config.Config, log *slog.Logger, ready func(*Br
 }
 
 // Start builds a broker and opens its doors. The configuration must be valid.
-func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
+func Start(c *Config, log *slog.Logger) (*Broker, error) {
 	replica := sio.NewReplicaID()
 	b := &Broker{
 		config:   c,
@@ -151,7 +150,7 @@ func Start(c *config.Config, log *slog.Logger) (*Broker, error) {
 	b.watchFiles()
 	b.serve()
 	b.log.Info("ready", "version", Version(), "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
-		"cluster", c.Cluster.Name)
+		"cluster", c.Cluster.NATS.Cluster)
 	return b, nil
 }
 
@@ -163,21 +162,21 @@ func (b *Broker) build() (err error) {
 		return fmt.Errorf("cannot reach the other replicas (settings nats-url, nats-listen): %w", err)
 	}
 	secret := b.envelopeSecret()
-	publisher := backplane.NewPublisher(b.bus, b.replica, secret, c.Cluster.MaxEnvelope, backplaneMetrics)
+	publisher := backplane.NewPublisher(b.bus, b.replica, secret, c.Cluster.NATS.MaxEnvelope, backplaneMetrics)
 	inbox := backplane.NewInbox(b.replica, secret, backplaneMetrics, b.log)
-	board := trace.New(b.tailOptions(), metrics.NewTrace(b.registry))
-	b.hub = hub.NewWithJournal(b.replica, publisher, journalOptions(c), metrics.NewHub(b.registry)).WithTap(board)
-	toInstances := dispatchOptions(c, b.replica)
+	board := trace.New(c.Trace, metrics.NewTrace(b.registry))
+	b.hub = hub.NewWithJournal(b.replica, publisher, c.journalOptions(), metrics.NewHub(b.registry)).WithTap(board)
+	toInstances := b.dispatchOptions()
 	toInstances.Others, toInstances.Tap = publisher, board
 	toInstances.Connected = func() bool { return b.bus.Healthy() == nil }
 	b.dispatch = dispatch.New(toInstances, metrics.NewDispatch(b.registry), b.log)
-	remember := b.onceOptions()
+	remember := b.idempotencyOptions()
 	remember.Others = publisher
 	calls := idempotency.New(remember, metrics.NewIdempotency(b.registry))
 	toReplicas := b.meshOptions()
 	toReplicas.Calls = calls
 	b.mesh = mesh.New(toReplicas, b.bus, publisher, inbox, b.hub, mesh.ForDispatcher(b.dispatch), metrics.NewMesh(b.registry), b.log)
-	toBrowsers := edgeOptions(c, b.replica)
+	toBrowsers := b.edgeOptions()
 	toBrowsers.Tap = board
 	b.edge = edge.New(toBrowsers, b.hub, b.dispatch, metrics.NewEdge(b.registry), engineObserver{metrics.NewEngine(b.registry)}, b.log)
 	options := b.bridgeOptions()
@@ -195,7 +194,7 @@ func (b *Broker) build() (err error) {
 		return err
 	}
 	b.browsers = b.newHTTPServer("browsers", b.guard("browsers").hosts(c.Listen.AllowedHosts, proxies,
-		route(c.Engine.Paths, b.forwarding(b.edge), b.guard("browsers").upgrades(app))))
+		route(c.Edge.Engine.Paths, b.forwarding(b.edge), b.guard("browsers").upgrades(app))))
 	b.operators = b.newHTTPServer("operators", b.newOperators())
 	return nil
 }

@@ -24,7 +24,6 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 func TestMain(m *testing.M) {
@@ -133,7 +132,7 @@ func TestStart_Services(t *testing.T) {
 
 // Where tokens are set, only those who know one get in.
 func TestStart_Tokens(t *testing.T) {
-	b := brokertest.Start(t, func(c *config.Config) { c.Listen.ServiceTokens = []string{"old-secret", "new-secret"} })
+	b := brokertest.Start(t, func(c *broker.Config) { c.Listen.ServiceTokens = []string{"old-secret", "new-secret"} })
 	for token, want := range map[string]codes.Code{"old-secret": codes.OK, "new-secret": codes.OK, "": codes.Unauthenticated, "guess": codes.Unauthenticated} {
 		if _, err := emit(t, b, token); status.Code(err) != want {
 			t.Errorf("token %q: %v", token, err)
@@ -150,15 +149,15 @@ func TestStart_Err(t *testing.T) {
 	defer taken.Close()
 	for _, tt := range []struct {
 		name   string
-		change func(*config.Config)
+		change func(*broker.Config)
 		want   []string
 	}{
-		{"browsers' port in use", func(c *config.Config) { c.Listen.HTTPAddress = taken.Addr().String() }, []string{"in use", "--http-address"}},
-		{"services' port in use", func(c *config.Config) { c.Listen.ServiceAddress = taken.Addr().String() }, []string{"in use", "--service-address"}},
-		{"operators' port in use", func(c *config.Config) { c.Listen.OperatorAddress = taken.Addr().String() }, []string{"in use", "--operator-address"}},
-		{"foreign address", func(c *config.Config) { c.Listen.HTTPAddress = "192.0.2.1:80" }, []string{"no address of this machine", "--http-address"}},
-		{"NATS port in use", func(c *config.Config) { c.Cluster.NATSListen = taken.Addr().String() }, []string{"nats-listen", "in use"}},
-		{"no certificate", func(c *config.Config) {
+		{"browsers' port in use", func(c *broker.Config) { c.Listen.HTTPAddress = taken.Addr().String() }, []string{"in use", "--http-address"}},
+		{"services' port in use", func(c *broker.Config) { c.Listen.ServiceAddress = taken.Addr().String() }, []string{"in use", "--service-address"}},
+		{"operators' port in use", func(c *broker.Config) { c.Listen.OperatorAddress = taken.Addr().String() }, []string{"in use", "--operator-address"}},
+		{"foreign address", func(c *broker.Config) { c.Listen.HTTPAddress = "192.0.2.1:80" }, []string{"no address of this machine", "--http-address"}},
+		{"NATS port in use", func(c *broker.Config) { c.Cluster.NATS.Listen = taken.Addr().String() }, []string{"nats-listen", "in use"}},
+		{"no certificate", func(c *broker.Config) {
 			c.Listen.ServiceTLS.Cert, c.Listen.ServiceTLS.Key = "/nowhere.pem", "/nowhere.key"
 		},
 			[]string{"service-tls-cert", "/nowhere.pem"}},

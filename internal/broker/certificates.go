@@ -10,7 +10,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/certs"
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/filewatch"
 	"github.com/spanwire/spanwire/internal/metrics"
 )
@@ -24,7 +23,7 @@ func (b *Broker) openCertificates() (err error) {
 	for _, x := range []struct {
 		name     string
 		store    **certs.Store
-		files    *config.TLS
+		files    *TLS
 		protocol string
 	}{
 		{"http", &b.secured.http, &l.HTTPTLS, "http/1.1"}, // WebSocket needs it

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 )
 
@@ -20,7 +19,7 @@ const idleTimeout = 2 * time.Minute // between two requests on one connection
 // listeners are the doors' addresses. Operators and forwarded requests may have none.
 type listeners struct{ http, services, operators, forward net.Listener }
 
-func (l *listeners) open(c *config.Listen) (err error) {
+func (l *listeners) open(c *Listen) (err error) {
 	if l.http, err = listen("http-address", c.HTTPAddress); err != nil {
 		return err
 	}
@@ -45,7 +44,7 @@ func (l *listeners) close() {
 // long as their browser.
 func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           closeAfterUnclear(boundBody(b.config.Engine.BodyTimeout, b.guard(door).methods(h))),
+		Handler:           closeAfterUnclear(boundBody(b.config.Edge.Engine.BodyTimeout, b.guard(door).methods(h))),
 		ReadHeaderTimeout: b.config.Listen.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    b.config.Listen.MaxHeader,

@@ -16,7 +16,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 // raw dials the browsers' door and writes bytes as they are.
@@ -102,12 +101,12 @@ func TestBrowsers_LengthAndChunks(t *testing.T) {
 // A header that does not come must not hold a connection, and one that is too large not be read.
 // (H4)
 func TestBrowsers_HeaderSettings(t *testing.T) {
-	b := brokertest.Start(t, func(c *config.Config) { c.Listen.HeaderTimeout = 50 * time.Millisecond })
+	b := brokertest.Start(t, func(c *broker.Config) { c.Listen.HeaderTimeout = 50 * time.Millisecond })
 	conn := raw(t, b, open+" HTTP/1.1\r\nHost: x\r\nA: ")
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection is still open")
 	}
-	b = brokertest.Start(t, func(c *config.Config) { c.Listen.MaxHeader = 8 << 10 })
+	b = brokertest.Start(t, func(c *broker.Config) { c.Listen.MaxHeader = 8 << 10 })
 	for length, want := range map[int]int{6 << 10: 200, 14 << 10: 431} {
 		if got := answered(t, raw(t, b, fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nCookie: a=%s\r\n\r\n", open, strings.Repeat("b", length)))); got != want {
 			t.Errorf("cookie of %d bytes: got %d, want %d", length, got, want)
@@ -118,7 +117,7 @@ func TestBrowsers_HeaderSettings(t *testing.T) {
 // Every path of the setting leads to the browsers' door, with and without a slash at its end, and
 // nothing else does.
 func TestBrowsers_Paths(t *testing.T) {
-	b := brokertest.Start(t, func(c *config.Config) { c.Engine.Paths = []string{"/socket.io/", "/chat"} })
+	b := brokertest.Start(t, func(c *broker.Config) { c.Edge.Engine.Paths = []string{"/socket.io/", "/chat"} })
 	for path, want := range map[string]string{
 		"/socket.io/?EIO=4&transport=polling": `0{"sid":`, "/chat?EIO=4&transport=polling": `0{"sid":`, "/chat/socket.io.min.js": "/*!",
 		"/chat/?EIO=4&transport=polling": `{"code":3,"message":"Nothing is served at this path, see the setting path"}`, "/chats": "Nothing is served at /chats",

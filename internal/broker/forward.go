@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sessionproxy"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -17,7 +16,7 @@ import (
 
 // openForward opens the listener for requests that other replicas hand over, if there can be
 // others.
-func (l *listeners) openForward(c *config.Cluster) (err error) {
+func (l *listeners) openForward(c *Cluster) (err error) {
 	if c.HasOthers() && c.ForwardAddress != "" {
 		l.forward, err = listen("forward-address", c.ForwardAddress)
 	}
@@ -26,11 +25,11 @@ func (l *listeners) openForward(c *config.Cluster) (err error) {
 
 func (b *Broker) forwardOptions() sessionproxy.Options {
 	c := b.config
-	o := sessionproxy.Options{
-		Replica: b.replica, Cluster: c.Cluster.Name, Secret: c.Cluster.SharedSecret(), Find: b.findReplica, Gone: b.mesh.Departed, Wake: b.wake,
-		DrainSession: b.drainSession, MaxForwards: c.Cluster.MaxForwards, WriteTimeout: c.Engine.WriteTimeout,
-		DrainSpread: min(c.Run.DrainSpread, c.Run.DrainTimeout/2), DrainSettle: share(settleShare, c.Run.DrainTimeout),
-	}
+	o := c.SessionProxy
+	o.Replica, o.Cluster, o.Secret = b.replica, c.Cluster.NATS.Cluster, c.Cluster.SharedSecret()
+	o.Find, o.Gone, o.Wake, o.DrainSession = b.findReplica, b.mesh.Departed, b.wake, b.drainSession
+	o.WriteTimeout = c.Edge.Engine.WriteTimeout
+	o.DrainSpread, o.DrainSettle = min(c.Run.DrainSpread, c.Run.DrainTimeout/2), share(settleShare, c.Run.DrainTimeout)
 	if s := b.secured.cluster; s != nil {
 		o.TLS = s.ClientConfig
 	}
@@ -102,7 +101,7 @@ func (b *Broker) forwardAddress() string {
 	if b.listeners.forward == nil {
 		return ""
 	}
-	return b.config.Cluster.ForwardTold(b.listeners.forward.Addr())
+	return b.config.Cluster.AnnouncedForward(b.listeners.forward.Addr())
 }
 
 // findReplica tells where another replica takes requests of its sessions. A replica that has left

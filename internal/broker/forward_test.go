@@ -21,7 +21,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -81,9 +80,9 @@ func asks(t *testing.T, b *broker.Broker, method, query, body string, header htt
 
 // Whatever replica a request comes to, the answer must be that of the session's own replica.
 func TestForward_SameAnswers(t *testing.T) {
-	all := brokertest.Cluster(t, 2, func(c *config.Config) { c.Engine.AllowedOrigins = []string{"https://friend.example"} })
+	all := brokertest.Cluster(t, 2, func(c *broker.Config) { c.Edge.Engine.Origins = []string{"https://friend.example"} })
 	home, away := all[0], all[1]
-	large := strings.Repeat("4x", config.Default().Engine.MaxPayload)
+	large := strings.Repeat("4x", int(broker.DefaultConfig().Edge.Engine.MaxPayload))
 	for name, c := range map[string]struct {
 		method, transport, body string
 		header                  http.Header
@@ -167,15 +166,15 @@ func TestForward_PollAndUpgrade(t *testing.T) {
 func TestForward_Not(t *testing.T) {
 	another := httptest.NewServer(http.NotFoundHandler())
 	defer another.Close()
-	for reason, change := range map[string]func(first bool, c *config.Config){
-		"no_address": func(_ bool, c *config.Config) { c.Cluster.ForwardAddress = "" },
-		"wrong_replica": func(first bool, c *config.Config) {
+	for reason, change := range map[string]func(first bool, c *broker.Config){
+		"no_address": func(_ bool, c *broker.Config) { c.Cluster.ForwardAddress = "" },
+		"wrong_replica": func(first bool, c *broker.Config) {
 			if first {
 				// replicas of another secret do not know each other at all
 				c.Cluster.ForwardAdvertise = another.Listener.Addr().String()
 			}
 		},
-		"unreachable": func(first bool, c *config.Config) {
+		"unreachable": func(first bool, c *broker.Config) {
 			if first {
 				// no port that another test's listener may be given
 				c.Cluster.ForwardAdvertise = "127.0.0.1:1"
@@ -184,7 +183,7 @@ func TestForward_Not(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			first := true
-			all := brokertest.Cluster(t, 2, func(c *config.Config) {
+			all := brokertest.Cluster(t, 2, func(c *broker.Config) {
 				change(first, c)
 				first = false
 			})
@@ -220,8 +219,8 @@ func TestForward_UnusedConnection(t *testing.T) {
 	)
 	for range 10 { // the address may be taken meanwhile
 		address = nobody(t)
-		c := brokertest.Config(func(c *config.Config) {
-			c.Cluster.NATSListen, c.Cluster.ForwardAddress = "127.0.0.1:0", address
+		c := brokertest.Config(func(c *broker.Config) {
+			c.Cluster.NATS.Listen, c.Cluster.ForwardAddress = "127.0.0.1:0", address
 		})
 		if b, err = broker.Start(c, slog.New(slog.NewTextHandler(&log, nil))); err == nil || !strings.Contains(err.Error(), "in use") {
 			break

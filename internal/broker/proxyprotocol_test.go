@@ -16,8 +16,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 // version2 is a header in binary.
@@ -39,7 +39,7 @@ func behindLoadBalancer(t *testing.T, proxies string) (address string) {
 	t.Helper()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header["X-Forwarded-For"]) }))
 	t.Cleanup(app.Close)
-	return brokertest.Start(t, func(c *config.Config) {
+	return brokertest.Start(t, func(c *broker.Config) {
 		c.Listen.Upstream.URL, c.Listen.TrustedProxies, c.Listen.ProxyProtocol = app.URL, []string{proxies}, true
 		c.Listen.HeaderTimeout = time.Second
 	}).HTTPAddress()

@@ -27,11 +27,10 @@ import (
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
 	"github.com/spanwire/spanwire/internal/certs/certstest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 // files writes a certificate of the authority into a directory of its own.
-func files(t *testing.T, a *certstest.Authority) (f config.TLS) {
+func files(t *testing.T, a *certstest.Authority) (f broker.TLS) {
 	t.Helper()
 	f.Cert, f.Key, f.ClientCA = a.Write(t.TempDir(), "broker")
 	return f
@@ -94,7 +93,7 @@ func attachAs(t *testing.T, conn *grpc.ClientConn, service, ns string) (grpc.Bid
 // Services show certificates of the right authority, or they are refused.
 func TestStart_mTLS(t *testing.T) {
 	ours, theirs := certstest.New(t), certstest.New(t)
-	b := brokertest.Start(t, func(c *config.Config) { c.Listen.ServiceTLS = files(t, ours) })
+	b := brokertest.Start(t, func(c *broker.Config) { c.Listen.ServiceTLS = files(t, ours) })
 	foreign := theirs.Client("chat")
 	foreign.RootCAs = ours.Pool()
 	elsewhere := ours.Client("chat")
@@ -139,7 +138,7 @@ func TestStart_Callers(t *testing.T) {
 		}
 	}
 	write(twoCallers)
-	b := brokertest.Start(t, func(c *config.Config) {
+	b := brokertest.Start(t, func(c *broker.Config) {
 		c.Listen.ServiceTLS = files(t, authority)
 		c.Listen.ServiceTLS.Optional = true
 		c.Listen.ServiceCallers, c.Listen.ReloadInterval = file, 10*time.Millisecond
@@ -208,8 +207,8 @@ func TestStart_Callers(t *testing.T) {
 // comes next, and disturbs nobody.
 func TestStart_TLS(t *testing.T) {
 	authority := certstest.New(t)
-	var door, operators config.TLS
-	b := brokertest.Start(t, func(c *config.Config) {
+	var door, operators broker.TLS
+	b := brokertest.Start(t, func(c *broker.Config) {
 		door, operators = files(t, authority), files(t, authority)
 		door.ClientCA = ""
 		c.Listen.HTTPTLS, c.Listen.OperatorTLS, c.Listen.ReloadInterval = door, operators, 10*time.Millisecond
@@ -279,7 +278,7 @@ func TestStart_TLS(t *testing.T) {
 // Replicas show certificates to each other: over NATS, and where they hand requests over.
 func TestCluster_TLS(t *testing.T) {
 	authority := certstest.New(t)
-	shared := func(c *config.Config) { c.Cluster.TLS = files(t, authority) }
+	shared := func(c *broker.Config) { c.Cluster.TLS = files(t, authority) }
 	all := brokertest.Cluster(t, 2, shared)
 	h := http.Client{}
 	get := func(b *broker.Broker, query string) (int, string) {
@@ -308,9 +307,9 @@ func TestCluster_TLS(t *testing.T) {
 	}
 
 	stranger := certstest.New(t)
-	c := brokertest.Config(func(c *config.Config) {
+	c := brokertest.Config(func(c *broker.Config) {
 		c.Cluster.TLS = files(t, stranger)
-		c.Cluster.NATSURL = "nats://" + all[0].NATSAddress()
+		c.Cluster.NATS.URL = "nats://" + all[0].NATSAddress()
 	})
 	outsider, err := broker.Start(c, quiet())
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // status is what operators see of the replica.
 func (b *Broker) status() admin.Status {
 	s := admin.Status{
-		Replica: string(b.replica), Cluster: b.config.Cluster.Name, Version: Version(), Uptime: time.Since(b.started),
+		Replica: string(b.replica), Cluster: b.config.Cluster.NATS.Cluster, Version: Version(), Uptime: time.Since(b.started),
 		Replicas: []string{}, Services: []admin.Service{}, // rather than null in JSON
 	}
 	if err := b.ready(); err != nil {

@@ -18,7 +18,6 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 // visitor is a browser that polls.
@@ -179,7 +178,7 @@ func TestTail(t *testing.T) {
 
 // Tails are bounded; by HTTP each traceEvent is a line; and a replica that stops ends them.
 func TestTail_HTTP(t *testing.T) {
-	c := brokertest.Config(func(c *config.Config) { c.Services.MaxTails = 1 })
+	c := brokertest.Config(func(c *broker.Config) { c.Trace.MaxTails = 1 })
 	b, err := broker.Start(c, quiet())
 	if err != nil {
 		t.Fatal(err)

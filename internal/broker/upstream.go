@@ -15,7 +15,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -29,7 +28,7 @@ const upstreamIdle = 100 // connections to the web application that are kept
 // application must take it and answer in time, and the browser must take the answer. An answer that
 // has begun may last, and so may a WebSocket: those that stream do.
 type upstream struct {
-	limits       config.Upstream
+	limits       Upstream
 	target       *url.URL
 	writeTimeout time.Duration
 	proxies      []netip.Prefix
@@ -48,11 +47,11 @@ func (b *Broker) newUpstream(proxies []netip.Prefix) (h http.Handler, err error)
 			b.edge.NotServed(r, false)
 			explain(w, r, http.StatusNotFound, 0, fmt.Sprintf("Nothing is served at %s. Spanwire speaks Socket.IO at %s. To serve a web "+
 				"application at the same origin, start the broker with --upstream http://host:port, or the application under "+
-				"it with: broker dev -- COMMAND.", r.URL.Path, c.Engine.Paths[0]))
+				"it with: broker dev -- COMMAND.", r.URL.Path, c.Edge.Engine.Paths[0]))
 		}), nil
 	}
 	u := &upstream{
-		limits: c.Listen.Upstream, writeTimeout: c.Engine.WriteTimeout, proxies: proxies, failures: metrics.NewUpstream(b.registry), log: b.log,
+		limits: c.Listen.Upstream, writeTimeout: c.Edge.Engine.WriteTimeout, proxies: proxies, failures: metrics.NewUpstream(b.registry), log: b.log,
 		quiet: loglimit.ByReason{PerSecond: 1},
 	}
 	if u.target, err = url.Parse(u.limits.URL); err != nil {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -24,7 +24,7 @@ func behind(t *testing.T, app http.HandlerFunc) (address string) {
 	t.Helper()
 	server := httptest.NewServer(app)
 	t.Cleanup(server.Close)
-	return brokertest.Start(t, func(c *config.Config) { c.Listen.Upstream.URL = server.URL }).HTTPAddress()
+	return brokertest.Start(t, func(c *broker.Config) { c.Listen.Upstream.URL = server.URL }).HTTPAddress()
 }
 
 // What is not Socket.IO reaches the application as the browser sent it; Socket.IO never does.
@@ -56,7 +56,7 @@ func TestUpstream_TrustedProxies(t *testing.T) {
 		"127.0.0.0/8":  {"[192.0.2.1, 127.0.0.1] [https] [app.test] [8443]", "[127.0.0.1] [http] [SELF] []"},
 		"192.0.2.0/24": {"[127.0.0.1] [http] [SELF] []", "[127.0.0.1] [http] [SELF] []"},
 	} {
-		b := brokertest.Start(t, func(o *config.Config) { o.Listen.Upstream.URL, o.Listen.TrustedProxies = app.URL, []string{proxies} })
+		b := brokertest.Start(t, func(o *broker.Config) { o.Listen.Upstream.URL, o.Listen.TrustedProxies = app.URL, []string{proxies} })
 		for want, headers := range map[string][]string{c.said: said, c.silent + " ": nil} {
 			want = strings.ReplaceAll(strings.TrimSpace(want), "SELF", b.HTTPAddress())
 			if _, body := get(t, "http://"+b.HTTPAddress()+"/", headers...); body != want {
@@ -105,7 +105,7 @@ func TestUpstream_WebSocket(t *testing.T) {
 func TestUpstream_Away(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	address := brokertest.Start(t, func(c *config.Config) { c.Listen.Upstream.URL = server.URL }).HTTPAddress()
+	address := brokertest.Start(t, func(c *broker.Config) { c.Listen.Upstream.URL = server.URL }).HTTPAddress()
 	if code, body := get(t, "http://"+address+"/<x>", "Accept", "text/html,*/*"); code != 502 || !strings.Contains(body, "--upstream") ||
 		!strings.Contains(body, `http-equiv="refresh"`) {
 		t.Errorf("a person: %d %s", code, body)

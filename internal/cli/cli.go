@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/broker"
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
@@ -76,13 +75,13 @@ func Main(args, environ []string, stdout, stderr io.Writer) int {
 	case "services":
 		return t.services(args)
 	case "settings":
-		return t.print(config.Document())
+		return t.print(broker.SettingsPage())
 	case "metrics":
 		return t.print(metrics.Document())
 	case "version":
 		return t.print("spanwire broker " + broker.Version() + "\n")
 	case "help":
-		return t.print(usage + config.Usage())
+		return t.print(usage + broker.Usage())
 	}
 	return t.misused(fmt.Errorf("there is no command %q", name))
 }
@@ -110,11 +109,11 @@ func (t *terminal) failed(err error) int {
 
 // load reads settings over those that c holds. ok is false when there is nothing more to do than to
 // return code.
-func (t *terminal) load(c *config.Config, args []string) (rest []string, code int, ok bool) {
-	rest, err := config.Load(c, args, t.environ)
+func (t *terminal) load(c *broker.Config, args []string) (rest []string, code int, ok bool) {
+	rest, err := c.Load(args, t.environ)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return nil, t.print(usage + config.Usage()), false
+		return nil, t.print(usage + broker.Usage()), false
 	case err != nil:
 		return nil, t.misused(err), false
 	}
@@ -123,10 +122,10 @@ func (t *terminal) load(c *config.Config, args []string) (rest []string, code in
 
 // laptop has the settings of a broker that serves its developer alone: the port should be free
 // again soon.
-func laptop() *config.Config {
-	c := config.Default()
+func laptop() *broker.Config {
+	c := broker.DefaultConfig()
 	c.Run.DrainSpread, c.Run.DrainTimeout = 0, laptopDrain
-	c.Services.ServiceRetention, c.Services.RetainLastService = laptopRetention, true
+	c.Dispatch.Retention, c.Dispatch.RetainLast = laptopRetention, true
 	c.Listen.Upstream.AnswerTimeout = 0 // the application may stand at a breakpoint
 	return c
 }
@@ -139,7 +138,7 @@ const (
 
 // serve runs a broker until a signal ends it.
 func (t *terminal) serve(args []string) int {
-	c := config.Default()
+	c := broker.DefaultConfig()
 	rest, code, ok := t.load(c, args)
 	if !ok {
 		return code

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spanwire/spanwire/internal/broker"
-	"github.com/spanwire/spanwire/internal/config"
 )
 
 // dev serves, with the command behind it: the command finds the broker and its own web address in
@@ -60,7 +59,7 @@ func (t *terminal) dev(args []string) int {
 }
 
 // environment is the application's: this process's, with where the broker and itself are.
-func (t *terminal) environment(c *config.Config, broker, app string) []string {
+func (t *terminal) environment(c *broker.Config, broker, app string) []string {
 	environ := append(slices.Clone(t.environ), "SPANWIRE_ADDRESS="+broker, "SPANWIRE_APP_ADDRESS="+app)
 	if t.env("SPANWIRE_RETIRE", "") == "" {
 		// an application that is renamed must not hold up its page

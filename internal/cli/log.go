@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/broker"
 )
 
 // secret lists the keys whose values never reach a log, whoever writes them: what browsers and
@@ -17,7 +17,7 @@ var secret = map[string]bool{"auth": true, "authorization": true, "cookie": true
 // logger writes to standard error in the form that was asked for. Lines that net/http writes to
 // Go's default logger take the same form, with level debug: they quote what the other side of a
 // connection sent.
-func (t *terminal) logger(c *config.Run) *slog.Logger {
+func (t *terminal) logger(c *broker.Process) *slog.Logger {
 	o := &slog.HandlerOptions{Level: c.Level(), ReplaceAttr: redact}
 	var h slog.Handler = slog.NewTextHandler(t.err, o)
 	if c.LogFormat == "json" {

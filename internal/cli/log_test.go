@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spanwire/spanwire/internal/config"
+	"github.com/spanwire/spanwire/internal/broker"
 )
 
 // What browsers and handlers prove themselves with never reaches the log, in either form, however
@@ -17,7 +17,7 @@ func TestLogger_Secrets(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer
 		term := &terminal{err: &out}
-		c := config.Default().Run
+		c := broker.DefaultConfig().Run
 		c.LogFormat = format
 		term.logger(&c).WithGroup("handshake").Info("connect", "sid", "visible", "auth", `{"password":"hidden"}`, "Cookie", "hidden",
 			"authorization", "hidden", "token", "hidden")
@@ -36,7 +36,7 @@ func TestLogger_Default(t *testing.T) {
 		{"json", "info", ""},
 	} {
 		var out bytes.Buffer
-		c := config.Default().Run
+		c := broker.DefaultConfig().Run
 		c.LogFormat, c.LogLevel = test.format, test.level
 		(&terminal{err: &out}).logger(&c)
 		log.Print("Unsolicited response")

@@ -18,7 +18,6 @@ import (
 
 	"github.com/spanwire/spanwire/internal/broker"
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
-	"github.com/spanwire/spanwire/internal/config"
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
 
@@ -152,7 +151,7 @@ func TestTail(t *testing.T) {
 			connected = strings.Contains(lines.Text(), `"kind":"connected"`) && strings.Contains(lines.Text(), id)
 		}
 	}
-	third, err := broker.Start(brokertest.Config(func(c *config.Config) { c.Cluster.NATSURL = "nats://" + all[0].NATSAddress() }), slog.New(slog.DiscardHandler))
+	third, err := broker.Start(brokertest.Config(func(c *broker.Config) { c.Cluster.NATS.URL = "nats://" + all[0].NATSAddress() }), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

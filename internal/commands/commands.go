@@ -12,7 +12,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/idempotency"
+	"github.com/spanwire/spanwire/internal/jsonscan"
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -36,11 +38,8 @@ type Options struct {
 
 // WithDefaults fills the fields that are zero.
 func (o Options) WithDefaults() Options {
-	o.AckTimeout = cmp.Or(o.AckTimeout, 10*time.Second)
-	o.QueryTimeout = cmp.Or(o.QueryTimeout, 5*time.Second)
-	o.MaxQueryResults = cmp.Or(o.MaxQueryResults, 10_000)
-	o.MaxSocketData = cmp.Or(o.MaxSocketData, 64<<10)
-	o.MaxDepth = cmp.Or(o.MaxDepth, 512)
+	config.Complete(o.Settings())
+	o.MaxDepth = cmp.Or(o.MaxDepth, jsonscan.DefaultDepth)
 	return o
 }
 

@@ -3,13 +3,6 @@
 package config
 
 import (
-	"errors"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
-	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,229 +12,104 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func load(t *testing.T, args []string, environ ...string) (*Config, []string, error) {
-	t.Helper()
-	c := Default()
-	rest, err := Load(c, args, environ)
-	return c, rest, err
+// options are those of some package.
+type options struct {
+	wait   time.Duration
+	rate   int
+	bytes  int64
+	words  []word
+	site   int
+	grace  time.Duration
+	on     bool
+	secret string
 }
 
-func file(t *testing.T, content string) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "broker.yaml")
-	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+type word string
+
+func (o *options) Settings() []Setting {
+	return append(Group(Process,
+		Duration("wait", &o.wait, time.Second, "How long.", Positive),
+		OffAtZero(Number("rate", &o.rate, 10, "How many.", AtLeast(-1)), &o.rate),
+		Size("bytes", &o.bytes, 1<<10, "How much.", AtLeast(8)),
+		List("words", &o.words, []word{"a", "b"}, "Which.", Each[word](OneOf("a", "b", "c"))),
+		Choice("site", &o.site, 2, "Where.", []Named[int]{{"none", 0}, {"here", 1}, {"there", 2}}, func(v int) error { return AtLeast(1)(int64(v)) }),
+		Toggle("on", &o.on, true, "Whether."),
+	), Group(Cluster,
+		Duration("grace", &o.grace, time.Minute, "How long.", NotNegative("0 is none")).ZeroIsValue(),
+		Text("secret", &o.secret, "", "What nobody knows.").Secret(),
+	)...)
+}
+
+// A declaration sets the default, and what is left at zero only where zero is no value of its own.
+func TestPreset(t *testing.T) {
+	var o options
+	Complete(o.Settings())
+	if o.wait != time.Second || o.rate != 10 || o.bytes != 1<<10 || len(o.words) != 2 || o.grace != 0 || o.on {
+		t.Errorf("completed: %+v", o)
 	}
-	return name
-}
-
-// A broker that is told nothing runs.
-func TestDefault(t *testing.T) {
-	if err := Default().Validate(); err != nil {
+	o = options{wait: time.Hour, rate: -1}
+	if Complete(o.Settings()); o.wait != time.Hour || o.rate != -1 {
+		t.Errorf("what was set has changed: %+v", o)
+	}
+	if Preset(o.Settings()); o.wait != time.Second || o.rate != 10 || o.grace != time.Minute || !o.on || o.site != 2 {
+		t.Errorf("defaults: %+v", o)
+	}
+	if err := Check(o.Settings()); err != nil {
 		t.Error(err)
 	}
 }
 
-// Every field of the configuration can be set, by a name of its own, and is explained.
-func TestConfig_Settings(t *testing.T) {
-	c := Default()
-	settings := c.Settings()
-	addresses := make(map[uintptr]string)
-	names := make(map[string]bool)
-	for _, s := range settings {
-		addresses[reflect.ValueOf(s.value).Pointer()] = s.Name
-		if names[s.Name] {
-			t.Errorf("setting %s is there twice", s.Name)
-		}
-		names[s.Name] = true
-		if !regexp.MustCompile(`^[a-z]+(-[a-z][a-z0-9]*)*$`).MatchString(s.Name) {
-			t.Errorf("setting %q has an odd name", s.Name)
-		}
-		if !strings.HasSuffix(s.Doc, ".") || len(s.Doc) < 20 {
-			t.Errorf("setting %s is not explained: %q", s.Name, s.Doc)
-		}
-		if v, written := s.Value(), s.Value(); s.value.Set(v) != nil || s.Value() != written {
-			t.Errorf("setting %s does not read back its own default %q", s.Name, v)
-		}
-	}
-	groups := reflect.ValueOf(c).Elem()
-	for i := range groups.NumField() {
-		group := groups.Field(i)
-		if group.Kind() != reflect.Struct {
-			continue // Shown, which is about how settings were given
-		}
-		for j := range group.NumField() {
-			if addresses[group.Field(j).Addr().Pointer()] == "" {
-				t.Errorf("%s.%s has no setting", groups.Type().Field(i).Name, group.Type().Field(j).Name)
-			}
-		}
-	}
-}
-
-// A flag goes before the environment, the environment before the file, the file before the default.
-func TestLoad_Precedence(t *testing.T) {
-	name := file(t, "ping_interval: 1s\nping_timeout: 1s\nupgrade_timeout: 1s\nrequire_origin: true\nallowed_origins: [https://a.example, https://b.example]\n")
-	c, rest, err := load(t, []string{"--config", name, "--ping-interval=3s", "left", "over"},
-		"SPANWIRE_PING_INTERVAL=2s", "SPANWIRE_PING_TIMEOUT=2000", "HOME=/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := []time.Duration{c.Engine.PingInterval, c.Engine.PingTimeout, c.Engine.UpgradeTimeout, c.Socket.ConnectTimeout}; !reflect.DeepEqual(got,
-		[]time.Duration{3 * time.Second, 2 * time.Second, time.Second, 45 * time.Second}) {
-		t.Errorf("flag, environment, file, default: %v", got)
-	}
-	if !c.Engine.RequireOrigin || len(c.Engine.AllowedOrigins) != 2 || c.Engine.AllowedOrigins[1] != "https://b.example" {
-		t.Errorf("from the file: %+v", c.Engine)
-	}
-	if !reflect.DeepEqual(rest, []string{"left", "over"}) {
-		t.Errorf("left over: %q", rest)
-	}
-	if c, _, err := load(t, nil, "SPANWIRE_CONFIG="+name); err != nil || c.Engine.PingInterval != time.Second {
-		t.Errorf("the file that the environment names: %v, %v", c.Engine.PingInterval, err)
-	}
-}
-
-// Values are read in every form that the documentation promises.
-func TestLoad_Values(t *testing.T) {
-	for _, tt := range []struct {
-		flag string
-		got  func(*Config) any
-		want any
+// Values are read into the fields, whatever their types, and every fault names its setting.
+func TestLoad(t *testing.T) {
+	for _, c := range []struct {
+		flags string
+		good  func(o *options) bool
+		fault string
 	}{
-		{"--ping-interval=25000", func(c *Config) any { return c.Engine.PingInterval }, 25 * time.Second},
-		{"--ping-interval=1m30s", func(c *Config) any { return c.Engine.PingInterval }, 90 * time.Second},
-		{"--max-payload=64KiB", func(c *Config) any { return c.Engine.MaxPayload }, 64 << 10},
-		{"--max-payload=2MB", func(c *Config) any { return c.Engine.MaxPayload }, 2_000_000},
-		{"--max-payload=3 MiB", func(c *Config) any { return c.Engine.MaxPayload }, 3 << 20},
-		{"--max-payload=500B", func(c *Config) any { return c.Engine.MaxPayload }, 500},
-		{"--require-origin", func(c *Config) any { return c.Engine.RequireOrigin }, true},
-		{"--serve-client=false", func(c *Config) any { return c.Socket.ServeClient }, false},
-		{"--transports=websocket", func(c *Config) any { return strings.Join(c.Engine.Transports, "+") }, "websocket"},
-		{"--operator-address=", func(c *Config) any { return c.Listen.OperatorAddress }, ""},
+		{"--rate=0", func(o *options) bool { return o.rate == -1 }, ""},
+		{"--rate=7", func(o *options) bool { return o.rate == 7 }, ""},
+		{"--rate=-1", nil, "setting rate: -1 is too small; it must be at least 0 (from --rate)"},
+		{"--bytes=2KiB --words=c", func(o *options) bool { return o.bytes == 2048 && o.words[0] == "c" }, ""},
+		{"--bytes=1", nil, "setting bytes: 1 is too small; it must be at least 8"},
+		{"--words=a,x,y", nil, "setting words: \"x\" is not known; choose one of a, b, c\nsetting words: \"y\" is not"},
+		{"--site=here --on=false", func(o *options) bool { return o.site == 1 && !o.on }, ""},
+		{"--site=nowhere", nil, `setting site: "nowhere" is not known; choose one of none, here, there`},
+		{"--site=none", nil, "setting site: 0 is too small"},
+		{"--wait=0 --grace=-1", nil, "setting wait: 0s is too short; it must be more than zero\nsetting grace: -1ms is negative; 0 is none"},
+		{"--secret=x --secret-file=y", nil, "setting secret-file: secret is given too"},
 	} {
-		c, _, err := load(t, []string{tt.flag})
-		if err != nil || tt.got(c) != tt.want {
-			t.Errorf("%s: %v, %v", tt.flag, tt.got(c), err)
+		var o options
+		settings := o.Settings()
+		Preset(settings)
+		_, _, err := Load(settings, strings.Fields(c.flags), nil)
+		if err == nil {
+			err = Check(settings)
+		}
+		switch {
+		case c.fault != "":
+			if err == nil || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("%s: %v", c.flags, err)
+			}
+		case err != nil || !c.good(&o):
+			t.Errorf("%s: %v, %+v", c.flags, err, o)
 		}
 	}
 }
 
-// Proxies are networks, and a lone address is a network of one.
-func TestListen_Proxies(t *testing.T) {
-	c, _, err := load(t, []string{"--trusted-proxies=10.0.0.0/8, 192.0.2.1,fd00::/8,::1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := c.Listen.Proxies(); err != nil || fmt.Sprint(got) != "[10.0.0.0/8 192.0.2.1/32 fd00::/8 ::1/128]" {
-		t.Errorf("got %v %v", got, err)
-	}
-}
-
-// What makes no sense is refused in words that say what to mend; all of it at once.
-func TestLoad_Err(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		args    []string
-		environ []string
-		want    []string
-	}{
-		{"unknown flag", []string{"--ping-intervall=3"}, nil, []string{"--ping-intervall is not known", "did you mean ping-interval?"}},
-		{"nothing like it", []string{"--zzzzzzzzz"}, nil, []string{"broker settings"}},
-		{"unknown variable", nil, []string{"SPANWIRE_PING_INTERVALL=3", "SPANWIRE_MAXPAYLOAD=1"},
-			[]string{"SPANWIRE_PING_INTERVALL is not known; did you mean SPANWIRE_PING_INTERVAL?", "did you mean SPANWIRE_MAX_PAYLOAD?"}},
-		{"unknown key", []string{"--config", file(t, "ping_intervals: 3\nmax-payload: 2\n")}, nil,
-			[]string{"key ping_intervals is not known; did you mean ping_interval?", "did you mean max_payload?"}},
-		{"nested key", []string{"--config", file(t, "path:\n  is: no\n")}, nil, []string{"setting path: the file's keys are flat"}},
-		{"no YAML", []string{"--config", file(t, "\t- {")}, nil, []string{"configuration file"}},
-		{"no file", []string{"--config", "/nowhere/broker.yaml"}, nil, []string{"configuration file", "no such file"}},
-		{"no duration", nil, []string{"SPANWIRE_PING_INTERVAL=soon"}, []string{`"soon" is no duration; write milliseconds (25000)`, "from SPANWIRE_PING_INTERVAL"}},
-		{"no size", []string{"--max-payload=big"}, nil, []string{`"big" is no size`, "from --max-payload"}},
-		{"negative size", []string{"--max-payload=-1"}, nil, []string{`"-1" is no size`}},
-		{"no number", []string{"--config", file(t, "max_attachments: ten")}, nil, []string{`"ten" is no whole number`}},
-		{"no switch", nil, []string{"SPANWIRE_PROFILING=perhaps"}, []string{`"perhaps" is neither true nor false`}},
-		{"several", []string{"--ping-interval=0", "--path=x", "--log-level=loud"}, nil,
-			[]string{"setting ping-interval:", "setting path:", `setting log-level: "loud" is not known; choose of debug, info, warn, error`}},
-		{"no path", []string{"--path="}, nil, []string{"at least one path"}},
-		{"odd paths", []string{"--path=/,/a b/,/x?y/,//a/"}, nil,
-			[]string{`setting path: "/" must`, `setting path: "/a b/" must`, `setting path: "/x?y/" must`, `setting path: "//a/" must`}},
-		{"odd proxies", []string{"--trusted-proxies=10.0.0.0/8,localhost"}, nil, []string{`setting trusted-proxies: "localhost" is neither`}},
-		{"protocol of no proxy", []string{"--proxy-protocol"}, nil, []string{"setting proxy-protocol:", "name them in trusted-proxies"}},
-		{"mapped proxy", []string{"--trusted-proxies=::ffff:10.0.0.1"}, nil, []string{"setting trusted-proxies:"}},
-		{"header limits", []string{"--header-timeout=0", "--max-header=1KiB"}, nil, []string{"setting header-timeout:", "setting max-header:"}},
-		{"negative limits", []string{"--max-packet-rate=-1", "--max-sessions=-1", "--max-sessions-per-address=-1", "--cors-max-age=1500"}, nil,
-			[]string{"setting max-packet-rate:", "setting max-sessions:", "setting max-sessions-per-address:", "setting cors-max-age: 1.5s is not a whole"}},
-		{"line ends in the cookie", []string{"--cookie-name=io\r\nX", "--cookie-path=/\r\nX", "--cookie-domain=a\nb", "--cookie-max-age=1"}, nil,
-			[]string{"setting cookie-name:", "setting cookie-path:", "setting cookie-domain:", "setting cookie-max-age:"}},
-		{"odd cookie", []string{"--cookie-name=io", "--cookie-path=x", "--cookie-same-site=perhaps"}, nil,
-			[]string{`setting cookie-path: "x" does not begin`, `setting cookie-same-site: "perhaps" is not known`}},
-		{"cookie that browsers drop", []string{"--cookie-name=io", "--cookie-same-site=none"}, nil, []string{"only with cookie-secure"}},
-		{"open services", []string{"--service-address=:50051"}, nil, []string{"set service-tokens, service-callers or service-tls-cert, or insecure-services"}},
-		{"weak token", []string{"--service-tokens=secret"}, nil, []string{"can be guessed"}},
-		{"half a key pair", []string{"--service-tls-cert=x.pem"}, nil, []string{"set service-tls-cert and service-tls-key together"}},
-		{"odd addresses", []string{"--http-address=5000", "--service-address=x:y", "--operator-address=z", "--advertise-address=q"}, nil,
-			[]string{"setting http-address:", "setting service-address:", "setting operator-address:", "setting advertise-address:"}},
-		{"odd upstream", []string{"--upstream=localhost:8000"}, nil, []string{"write http://host:port"}},
-		{"round", []string{"--upstream=http://localhost:5000"}, nil, []string{"for ever"}},
-		{"odd origin", []string{"--allowed-origins=example.com"}, nil, []string{"is no origin"}},
-		{"no transports", []string{"--transports="}, nil, []string{"at least one of polling, websocket"}},
-		{"odd transport", []string{"--transports=pigeon"}, nil, []string{`"pigeon" is not known`}},
-		{"two NATS", []string{"--nats-url=nats://x:4222", "--nats-listen=127.0.0.1:4222"}, nil, []string{"set only one of the two"}},
-		{"open NATS", []string{"--nats-listen=:4222"}, nil, []string{"set nats-token"}},
-		{"odd cluster", []string{"--cluster=a b"}, nil, []string{"setting cluster:"}},
-		{"hasty replicas", []string{"--replica-timeout=1s"}, nil, []string{"at least twice replica-heartbeat"}},
-		{"frame below payload", []string{"--max-payload=100MB"}, nil, []string{"setting max-frame:", "setting max-envelope:", "setting max-unfinished:"}},
-		{"long spread", []string{"--drain-spread=-1s"}, nil, []string{"setting drain-spread:"}},
-		{"deep JSON", []string{"--max-json-depth=99999"}, nil, []string{"setting max-json-depth:"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := load(t, tt.args, tt.environ...)
-			if err == nil {
-				t.Fatal("it was taken")
-			}
-			for _, want := range tt.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("%q is missing in:\n%v", want, err)
-				}
-			}
-		})
-	}
-}
-
-// Services may listen beyond loopback when something protects them, or when it is asked for by
-// name.
-func TestLoad_Services(t *testing.T) {
-	for _, args := range [][]string{
-		{"--service-address=:50051", "--insecure-services"},
-		{"--service-address=:50051", "--service-tokens=longenough"},
-		{"--service-address=[::1]:50051"},
-		{"--service-address=localhost:50051"},
-	} {
-		if _, _, err := load(t, args); err != nil {
-			t.Errorf("%q: %v", args, err)
-		}
-	}
-}
-
-// The variables of the SDKs are no mistakes.
-func TestLoad_SDKVariables(t *testing.T) {
-	if _, _, err := load(t, nil, "SPANWIRE_ADDRESS=x", "SPANWIRE_APP_ADDRESS=x", "SPANWIRE_TLS=true", "SPANWIRE_TOKEN=x", "SPANWIRE_RETIRE=true"); err != nil {
-		t.Error(err)
-	}
-}
-
-// Asking for help is told apart from a mistake.
-func TestLoad_Help(t *testing.T) {
-	if _, _, err := load(t, []string{"-h"}); !errors.Is(err, flag.ErrHelp) {
-		t.Error(err)
-	}
-}
-
-// Every setting is in the reference and in the usage.
+// The reference has each group with its settings, and a secret beside its file.
 func TestDocument(t *testing.T) {
-	document, usage := Document(), Usage()
-	for _, s := range Default().Settings() {
-		if !strings.Contains(document, "| `"+s.Name+"` |") || !strings.Contains(usage, "--"+s.Name+" ") {
-			t.Errorf("%s is missing", s.Name)
+	var o options
+	Preset(o.Settings())
+	page := Document(o.Settings())
+	for _, want := range []string{
+		"\n## Cluster\n", "| `grace` | duration | `60000` ms | How long. |", "| `rate` | number | `10` |", "| `site` | text | `there` |",
+		"| `words` | list | `a,b` |", "| `secret` | text | (empty) |", "| `secret-file` | text | (empty) | File that holds secret",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing in\n%s", want, page)
 		}
+	}
+	if o.rate = -1; !strings.Contains(Usage(o.Settings()), `--rate number`) || !strings.Contains(Document(o.Settings()), "| `rate` | number | `0` |") {
+		t.Error("what is off is not written as 0")
 	}
 }

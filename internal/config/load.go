@@ -28,11 +28,11 @@ var others = []string{
 	"SPANWIRE_TLS_CERT", "SPANWIRE_TLS_KEY", "SPANWIRE_INSTANCE",
 }
 
-// Load reads the settings into c: the file first, then the environment, then the flags, each over
-// the one before. It returns what follows the flags, and all faults joined. flag.ErrHelp asks for
-// Usage. environ is as os.Environ gives it.
-func Load(c *Config, args, environ []string) (rest []string, err error) {
-	settings := c.Settings()
+// Load reads the settings: the file first, then the environment, then the flags, each over the one
+// before. It returns what follows the flags, the names of the secrets that were given as flags,
+// where other users of the machine can read them, and all faults joined. It checks no values.
+// flag.ErrHelp asks for Usage. environ is as os.Environ gives it.
+func Load(settings []Setting, args, environ []string) (rest, shown []string, err error) {
 	env := environment(environ)
 
 	// The flags come last, but one of them names the file: they are parsed to be checked, and set
@@ -46,16 +46,16 @@ func Load(c *Config, args, environ []string) (rest []string, err error) {
 	}
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
+			return nil, nil, err
 		}
-		return nil, flagError(err, settings)
+		return nil, nil, flagError(err, settings)
 	}
 	fs := readFile(*file, settings)
 	fs = append(fs, readEnvironment(env, settings)...)
 	for _, s := range settings {
 		if v, ok := given[s.Name]; ok {
 			if err := s.value.Set(v); err != nil {
-				fs.add(s.Name, "%v (from %s)", err, s.Flag())
+				fs.Add(s.Name, "%v (from %s)", err, s.Flag())
 			}
 		}
 	}
@@ -63,17 +63,16 @@ func Load(c *Config, args, environ []string) (rest []string, err error) {
 		fs = readSecrets(settings)
 	}
 	if len(fs) > 0 {
-		return nil, errors.Join(fs...)
+		return nil, nil, fs.Joined()
 	}
-	c.Shown = shown(settings, given)
-	return flags.Args(), c.Validate()
+	return flags.Args(), shownSecrets(settings, given), nil
 }
 
-// shown are the secrets that were given as flags.
-func shown(settings []Setting, given map[string]string) (names []string) {
+// shownSecrets are the secrets that were given as flags.
+func shownSecrets(settings []Setting, given map[string]string) (names []string) {
 	for _, s := range settings {
 		value := given[s.Name]
-		if public := strings.Contains(value, "://") && !strings.Contains(value, "@"); s.secret != nil && value != "" && !public {
+		if public := strings.Contains(value, "://") && !strings.Contains(value, "@"); s.file != nil && value != "" && !public {
 			names = append(names, s.Name)
 		}
 	}
@@ -122,13 +121,13 @@ func environment(environ []string) map[string]string {
 	return env
 }
 
-func readEnvironment(env map[string]string, settings []Setting) (f faults) {
+func readEnvironment(env map[string]string, settings []Setting) (f Faults) {
 	known := slices.Clone(others)
 	for _, s := range settings {
 		known = append(known, s.Env())
 		if v, ok := env[s.Env()]; ok {
 			if err := s.value.Set(v); err != nil {
-				f.add(s.Name, "%v (from %s)", err, s.Env())
+				f.Add(s.Name, "%v (from %s)", err, s.Env())
 			}
 		}
 	}
@@ -141,17 +140,17 @@ func readEnvironment(env map[string]string, settings []Setting) (f faults) {
 	return f
 }
 
-func readFile(name string, settings []Setting) (f faults) {
+func readFile(name string, settings []Setting) (f Faults) {
 	if name == "" {
 		return nil
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return faults{fmt.Errorf("configuration file: %w", err)}
+		return Faults{fmt.Errorf("configuration file: %w", err)}
 	}
 	var values map[string]any
 	if err := yaml.Unmarshal(data, &values); err != nil {
-		return faults{fmt.Errorf("configuration file %s: %w", name, err)}
+		return Faults{fmt.Errorf("configuration file %s: %w", name, err)}
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key() == key })
@@ -160,9 +159,9 @@ func readFile(name string, settings []Setting) (f faults) {
 			continue
 		}
 		if _, nested := values[key].(map[string]any); nested {
-			f.add(settings[i].Name, "the file's keys are flat; write one value (from %s)", name)
+			f.Add(settings[i].Name, "the file's keys are flat; write one value (from %s)", name)
 		} else if err := settings[i].value.Set(scalar(values[key])); err != nil {
-			f.add(settings[i].Name, "%v (from %s)", err, name)
+			f.Add(settings[i].Name, "%v (from %s)", err, name)
 		}
 	}
 	return f

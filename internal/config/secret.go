@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// A secret may come from a file, so that it stands in no command line, environment or configuration
-// file: each setting whose secret field is set has a neighbour with the ending -file, which names a
-// file that holds the value. The files are read once, at the start.
+// A secret may come from a file, so that it is in no command line, environment or configuration
+// file: each setting that is a secret has a neighbor with the ending -file, which names a file
+// that holds the value. The files are read once, at the start.
 
 const fileEnding = "-file"
 
@@ -25,37 +25,37 @@ func (s *Setting) fromFile() Setting {
 	if s.Kind() == "list" {
 		form = "Each line is an item."
 	}
-	return Setting{Name: s.Name + fileEnding, Group: s.Group, value: text(s.secret), Doc: fmt.Sprintf("File that holds %s, in its place. %s It is read "+
-		"at the start.", s.Name, form)}
+	return Setting{Name: s.Name + fileEnding, Group: s.Group, value: (*textValue)(s.file), target: s.file, preset: func() { *s.file = "" },
+		Doc: fmt.Sprintf("File that holds %s, in its place. %s It is read at the start.", s.Name, form)}
 }
 
 // readSecrets takes secrets from the files that the settings name.
-func readSecrets(settings []Setting) (f faults) {
+func readSecrets(settings []Setting) (f Faults) {
 	for i := range settings {
 		s := &settings[i]
-		if s.secret == nil || *s.secret == "" {
+		if s.file == nil || *s.file == "" {
 			continue
 		}
 		name := s.Name + fileEnding
 		if s.Value() != "" {
-			f.add(name, "%s is given too; give one of the two", s.Name)
+			f.Add(name, "%s is given too; give one of the two", s.Name)
 			continue
 		}
-		value, err := readSecret(*s.secret)
+		value, err := readSecret(*s.file)
 		if err == nil && s.Kind() == "list" {
 			value = strings.ReplaceAll(value, "\n", ",")
 		}
 		if err == nil && strings.Contains(value, "\n") {
-			err = fmt.Errorf("%s has more than one line", *s.secret)
+			err = fmt.Errorf("%s has more than one line", *s.file)
 		}
 		if err == nil {
 			err = s.value.Set(value)
 		}
 		if err == nil && s.Value() == "" {
-			err = fmt.Errorf("%s is empty", *s.secret)
+			err = fmt.Errorf("%s is empty", *s.file)
 		}
 		if err != nil {
-			f.add(name, "%v", err)
+			f.Add(name, "%v", err)
 		}
 	}
 	return f

@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -150,34 +151,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	defaults := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	wait := func(v *time.Duration, d time.Duration) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	defaults(&o.QueueEvents, 128)
-	defaults(&o.QueueBytes, 1<<20)
-	wait(&o.ConnectHold, 20*time.Second)
-	wait(&o.HoldTimeout, 5*time.Minute)
-	wait(&o.HandlerTimeout, 30*time.Second)
-	defaults(&o.DefaultWindow, 1024)
-	defaults(&o.MaxWindow, 16384)
-	defaults(&o.WindowBytes, 32<<20)
-	defaults(&o.ForwardEvents, 65536)
-	defaults(&o.ForwardBytes, 64<<20)
-	defaults(&o.MaxRoomEvents, 4096)
-	defaults(&o.MaxServices, 1024)
-	defaults(&o.MaxRedeliveries, 5)
-	defaults(&o.HoldSockets, 10_000)
-	defaults(&o.AbsentBytes, 64<<20)
-	defaults(&o.RebalanceRate, 10)
-	defaults(&o.RebalanceRatio, 125)
-	defaults(&o.MaxDynamic, 10_000)
+	config.Complete(o.Settings())
 	return o
 }
 

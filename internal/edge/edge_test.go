@@ -21,7 +21,7 @@ func TestOptions_Validate(t *testing.T) {
 	}
 	err := (&Options{MaxAttachments: -1, MaxUnfinished: -1}).Validate()
 	for _, name := range []string{
-		"path", "connect-timeout", "attachment-timeout", "max-namespaces", "connect-rate", "max-attachments", "max-depth", "max-namespace ",
+		"path", "connect-timeout", "attachment-timeout", "max-namespaces-per-session", "connect-rate", "max-attachments", "max-json-depth", "max-namespace-length",
 		"max-unfinished", "max-outstanding-acks",
 	} {
 		if err == nil || !strings.Contains(err.Error(), name) {

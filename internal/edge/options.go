@@ -3,8 +3,6 @@
 package edge
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/edge/engineio"
@@ -54,51 +52,6 @@ type Options struct {
 	ServeClient bool
 	// Tap is told which sockets come and go. Nil means that nobody is.
 	Tap Tap
-}
-
-// DefaultOptions are those of the reference server, where it has them.
-func DefaultOptions() Options {
-	limits := socketio.DefaultLimits()
-	return Options{
-		Engine:             engineio.DefaultOptions(),
-		ConnectTimeout:     45 * time.Second,
-		AttachmentTimeout:  10 * time.Second,
-		MaxNamespaces:      64,
-		ConnectRate:        50,
-		MaxAttachments:     limits.Attachments,
-		MaxDepth:           limits.Depth,
-		MaxNamespaceLength: limits.Namespace,
-		MaxEventNameLength: limits.EventName,
-		MaxUnfinished:      64 << 20,
-		MaxOutstandingAcks: 1024,
-		RecoverySessions:   100_000,
-		ServeClient:        true,
-	}
-}
-
-// Validate tells all that is wrong.
-func (o *Options) Validate() error {
-	faults := []error{o.Engine.Validate()}
-	fault := func(wrong bool, format string, args ...any) {
-		if wrong {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	const deepest = 10_000 // each level costs some stack
-	fault(o.ConnectTimeout < time.Millisecond, "connect-timeout %v is shorter than a millisecond", o.ConnectTimeout)
-	fault(o.AttachmentTimeout < time.Millisecond, "attachment-timeout %v is shorter than a millisecond", o.AttachmentTimeout)
-	fault(o.MaxNamespaces < 1, "max-namespaces %d is not positive", o.MaxNamespaces)
-	fault(o.ConnectRate < 1, "connect-rate %d is not positive", o.ConnectRate)
-	fault(o.MaxAttachments < 0, "max-attachments %d is negative", o.MaxAttachments)
-	fault(o.MaxDepth < 1 || o.MaxDepth > deepest, "max-depth %d is not from 1 to %d", o.MaxDepth, deepest)
-	fault(o.MaxNamespaceLength < 1, "max-namespace %d is not positive", o.MaxNamespaceLength)
-	fault(o.MaxEventNameLength < 1, "max-event-name-length %d is not positive", o.MaxEventNameLength)
-	fault(o.MaxEventRate < 0, "max-event-rate %d is negative", o.MaxEventRate)
-	fault(o.MaxUnfinished < o.Engine.MaxPayload, "max-unfinished %d is less than max-payload %d", o.MaxUnfinished, o.Engine.MaxPayload)
-	fault(o.MaxOutstandingAcks < 1, "max-outstanding-acks %d is not positive", o.MaxOutstandingAcks)
-	fault(o.Recovery < 0, "recovery %v is negative", o.Recovery)
-	fault(o.RecoverySessions < 1, "recovery-max-sessions %d is not positive", o.RecoverySessions)
-	return errors.Join(faults...)
 }
 
 func (o *Options) limits() socketio.Limits {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -69,9 +70,7 @@ const overhead = 512
 
 // New makes an empty memory.
 func New(o Options, m *metrics.Idempotency) *Calls {
-	o.Window = cmp.Or(o.Window, 5*time.Minute)
-	o.MaxKeys = cmp.Or(o.MaxKeys, 10_000)
-	o.MaxBytes = cmp.Or(o.MaxBytes, 64<<20)
+	config.Complete(o.Settings())
 	o.Patience = cmp.Or(o.Patience, 5*time.Second)
 	return &Calls{o: o, metrics: m, known: make(map[sio.CallKey]*call)}
 }

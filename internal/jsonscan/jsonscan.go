@@ -19,6 +19,9 @@ var (
 	ErrPlaceholder = errors.New("has a placeholder that names no attachment")
 )
 
+// DefaultDepth is how deep JSON may be nested unless a setting says otherwise.
+const DefaultDepth = 512
+
 // Scanner checks JSON (RFC 8259) in one pass and without allocating. It accepts what
 // encoding/json.Valid accepts, up to its depth. UTF-8 has been checked before. When Placeholders is
 // set it also checks every object that stands for an attachment.

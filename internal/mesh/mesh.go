@@ -47,11 +47,6 @@ type Calls interface {
 	Find(asker sio.ReplicaID, q *sio.FindCall) sio.Found
 }
 
-// Default holds the options in force when none is set; Replica and the addresses have no default.
-func Default() Options {
-	return Options{Cluster: "spanwire", Interval: 2 * time.Second, Dead: 10 * time.Second, MaxGathers: 4096, MaxQueryResults: 10_000}
-}
-
 // Replica is one replica of the cluster.
 type Replica struct {
 	ID             sio.ReplicaID

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// DefaultQueryResults bounds the sockets or rooms in the answer to a query, unless a setting says
+// otherwise.
+const DefaultQueryResults = 10_000
+
 // Query is what a service may ask of the cluster: FetchSockets, ListRooms, SetData or Counted; and
 // what operators may: RetireService and ListAbsent.
 type Query interface{ query() }

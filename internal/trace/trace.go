@@ -6,7 +6,6 @@
 package trace
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -40,7 +40,7 @@ type Board struct {
 
 // New makes a board that nobody looks at.
 func New(o Options, m *metrics.Trace) *Board {
-	o.MaxTails, o.Backlog = cmp.Or(o.MaxTails, 16), cmp.Or(o.Backlog, 1024)
+	config.Complete(o.Settings())
 	return &Board{o: o, metrics: m}
 }
 

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,22 +64,12 @@ type Options struct {
 	ClientTLS func() *tls.Config
 }
 
-// Default holds the options in force when none is set.
-func Default() Options {
-	return Options{
-		Cluster: "spanwire", MaxEnvelope: 4 << 20, Pending: 16384, ReconnectBuffer: 8 << 20, ReconnectWait: 500 * time.Millisecond,
-		PingInterval: 2500 * time.Millisecond,
-	}
-}
-
 const (
 	writeTimeout  = 5 * time.Second // how long a server that does not read may hold up a publisher
 	flushTimeout  = time.Second     // how long Close and Subscribe wait for the server
 	dialTimeout   = 2 * time.Second
 	subjectPrefix = "spanwire."
 )
-
-var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Backplane is one replica's connection to NATS.
 type Backplane struct {
@@ -103,8 +92,8 @@ type Backplane struct {
 // New starts the embedded server, or connects to the one that the options name. An external server
 // may be away: it is then tried for ever, and Healthy says so meanwhile.
 func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) {
-	if !clusterName.MatchString(o.Cluster) {
-		return nil, sio.E(sio.CodeInvalid, "start backplane", fmt.Sprintf("the cluster's name %q must be 1 to 64 letters, digits, - and _", o.Cluster))
+	if err := validCluster(o.Cluster); err != nil {
+		return nil, sio.E(sio.CodeInvalid, "start backplane", "the cluster's name "+err.Error())
 	}
 	b := &Backplane{
 		link: link{limit: o.ReconnectBuffer}, options: o, metrics: m, log: log, changes: make(chan struct{}, 1), quiet: loglimit.ByReason{PerSecond: 1},

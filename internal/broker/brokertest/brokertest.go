@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/broker"
-	"github.com/spanwire/spanwire/internal/config"
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
@@ -19,7 +18,7 @@ import (
 const patience = 20 * time.Second
 
 // Start starts a broker with the default settings and the changes.
-func Start(t testing.TB, changes ...func(*config.Config)) *broker.Broker {
+func Start(t testing.TB, changes ...func(*broker.Config)) *broker.Broker {
 	t.Helper()
 	c := Config(changes...)
 	if err := c.Validate(); err != nil {
@@ -42,9 +41,9 @@ func Start(t testing.TB, changes ...func(*config.Config)) *broker.Broker {
 }
 
 // Config is the configuration that Start begins with.
-func Config(changes ...func(*config.Config)) *config.Config {
+func Config(changes ...func(*broker.Config)) *broker.Config {
 	const free = "127.0.0.1:0"
-	c := config.Default()
+	c := broker.DefaultConfig()
 	c.Listen.HTTPAddress, c.Listen.ServiceAddress, c.Listen.OperatorAddress = free, free, free
 	c.Run.LogLevel = "debug"
 	c.Run.DrainTimeout, c.Run.DrainSpread = 2*time.Second, 0
@@ -55,11 +54,11 @@ func Config(changes ...func(*config.Config)) *config.Config {
 }
 
 // Cluster starts n brokers that know each other. The first embeds the NATS server of all.
-func Cluster(t testing.TB, n int, changes ...func(*config.Config)) []*broker.Broker {
+func Cluster(t testing.TB, n int, changes ...func(*broker.Config)) []*broker.Broker {
 	t.Helper()
-	all := []*broker.Broker{Start(t, append(changes, func(c *config.Config) { c.Cluster.NATSListen = "127.0.0.1:0" })...)}
+	all := []*broker.Broker{Start(t, append(changes, func(c *broker.Config) { c.Cluster.NATS.Listen = "127.0.0.1:0" })...)}
 	for len(all) < n {
-		all = append(all, Start(t, append(changes, func(c *config.Config) { c.Cluster.NATSURL = "nats://" + all[0].NATSAddress() })...))
+		all = append(all, Start(t, append(changes, func(c *broker.Config) { c.Cluster.NATS.URL = "nats://" + all[0].NATSAddress() })...))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

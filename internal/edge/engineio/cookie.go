@@ -3,8 +3,6 @@
 package engineio
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -21,28 +19,6 @@ type Cookie struct {
 	Secure   bool
 	HTTPOnly bool
 	SameSite http.SameSite
-}
-
-// DefaultCookie has no name.
-func DefaultCookie() Cookie {
-	return Cookie{Path: "/", HTTPOnly: true, SameSite: http.SameSiteLaxMode}
-}
-
-// Validate finds what would not be a cookie, or one that browsers throw away.
-func (c *Cookie) Validate() error {
-	if c.Name == "" {
-		return nil
-	}
-	if err := c.cookie("x").Valid(); err != nil {
-		return fmt.Errorf("cookie: %w", err)
-	}
-	if c.MaxAge < 0 || c.MaxAge%time.Second != 0 {
-		return fmt.Errorf("cookie: the age %v is not a whole number of seconds", c.MaxAge)
-	}
-	if c.SameSite == http.SameSiteNoneMode && !c.Secure {
-		return errors.New("cookie: browsers take one with same-site none only when it is secure")
-	}
-	return nil
 }
 
 func (c *Cookie) cookie(value string) *http.Cookie {

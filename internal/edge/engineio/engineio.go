@@ -11,14 +11,10 @@
 package engineio
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/origin"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -112,74 +108,6 @@ type Options struct {
 	DrainSettle time.Duration
 	// Replica is the beginning of session ids.
 	Replica sio.ReplicaID
-}
-
-// DefaultOptions are those of the reference server, where it has them.
-func DefaultOptions() Options {
-	return Options{
-		Paths:                []string{"/socket.io/"},
-		PingInterval:         25 * time.Second,
-		PingTimeout:          20 * time.Second,
-		UpgradeTimeout:       10 * time.Second,
-		MaxPayload:           1_000_000,
-		MaxPacketsPerPayload: 16_384,
-		MaxPacketsPerAnswer:  16,
-		PacketLimitedAgents:  []string{"python-requests", "aiohttp"},
-		MaxOutbound:          128 << 20,
-		MaxOutboundTotal:     256 << 20,
-		Transports:           []Transport{Polling, WebSocket},
-		AllowUpgrades:        true,
-		Cookie:               DefaultCookie(),
-		PollingCompression:   true,
-		CompressionThreshold: 1024,
-		CloseTimeout:         30 * time.Second,
-		BodyTimeout:          30 * time.Second,
-		WriteTimeout:         20 * time.Second,
-		DrainSettle:          15 * time.Second,
-		Replica:              sio.NewReplicaID(),
-	}
-}
-
-// Validate tells all that is wrong.
-func (o *Options) Validate() error {
-	var faults []error
-	fault := func(wrong bool, format string, args ...any) {
-		if wrong {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	fault(len(o.Paths) == 0, "path is empty")
-	for _, path := range o.Paths {
-		fault(!strings.HasPrefix(path, "/"), "path %q does not begin with a slash", path)
-	}
-	for name, d := range map[string]time.Duration{
-		"ping-interval": o.PingInterval, "ping-timeout": o.PingTimeout, "upgrade-timeout": o.UpgradeTimeout,
-		"close-timeout": o.CloseTimeout, "body-timeout": o.BodyTimeout, "write-timeout": o.WriteTimeout,
-	} {
-		fault(d < time.Millisecond, "%s %v is shorter than a millisecond", name, d)
-	}
-	fault(o.CORSMaxAge < 0 || o.CORSMaxAge%time.Second != 0, "cors-max-age %v is not a whole number of seconds", o.CORSMaxAge)
-	fault(o.CompressionThreshold < 0, "compression-threshold %d is negative", o.CompressionThreshold)
-	fault(o.MaxSessions < 0, "max-sessions %d is negative", o.MaxSessions)
-	fault(o.MaxSessionsPerAddress < 0, "max-sessions-per-address %d is negative", o.MaxSessionsPerAddress)
-	if err := o.Cookie.Validate(); err != nil {
-		faults = append(faults, err)
-	}
-	fault(o.DrainSpread < 0, "drain-spread %v is negative", o.DrainSpread)
-	fault(o.DrainSettle < 0, "drain-settle %v is negative", o.DrainSettle)
-	fault(o.MaxPayload < 1, "max-payload %d is not positive", o.MaxPayload)
-	fault(o.MaxPacketsPerAnswer < 1, "max-packets-per-answer %d is not positive", o.MaxPacketsPerAnswer)
-	fault(o.MaxPacketsPerPayload < 1, "max-packets-per-payload %d is not positive", o.MaxPacketsPerPayload)
-	fault(o.MaxPacketRate < 0, "max-packet-rate %d is negative", o.MaxPacketRate)
-	fault(o.MaxOutbound < 1, "max-outbound %d is not positive", o.MaxOutbound)
-	fault(o.MaxOutboundTotal < 1, "max-outbound-total %d is not positive", o.MaxOutboundTotal)
-	fault(len(o.Transports) == 0, "transports is empty")
-	for _, t := range o.Transports {
-		fault(t != Polling && t != WebSocket, "transport %q is neither polling nor websocket", t)
-	}
-	_, err := origin.ParseOrigins(o.Origins)
-	fault(err != nil, "allowed-origins: %w", err)
-	return errors.Join(faults...)
 }
 
 // offers tells whether t is offered.

@@ -174,9 +174,6 @@ func startWorld(t testing.TB, l net.Listener, dial func(context.Context, string,
 	if change != nil {
 		change(&o)
 	}
-	if err := o.Validate(); err != nil {
-		t.Fatal(err)
-	}
 	w := &world{t: t, address: address, obs: &counts{refused: map[string]int{}, closed: map[string]int{}}}
 	log := slog.New(slog.DiscardHandler)
 	w.engine = NewServer(o, func(s *Session) Receiver {

@@ -14,7 +14,10 @@
 // MessagePack, see msgpack.go.
 package socketio
 
-import "github.com/spanwire/spanwire/internal/sio"
+import (
+	"github.com/spanwire/spanwire/internal/jsonscan"
+	"github.com/spanwire/spanwire/internal/sio"
+)
 
 // PacketType is the first character of a packet.
 type PacketType byte
@@ -86,5 +89,5 @@ type Limits struct {
 
 // DefaultLimits are those of the reference server, where it has them.
 func DefaultLimits() Limits {
-	return Limits{Attachments: 10, AttachmentBytes: 1_000_000, Depth: 512, Namespace: 255, EventName: 1024}
+	return Limits{Attachments: 10, AttachmentBytes: 1_000_000, Depth: jsonscan.DefaultDepth, Namespace: 255, EventName: 1024}
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package broker
 
 import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/spanwire/spanwire/internal/backplane/nats"
 )
 
 // Other replicas are told an address only if they can be expected to reach it.
-func TestCluster_ForwardTold(t *testing.T) {
+func TestCluster_AnnouncedForward(t *testing.T) {
 	for _, c := range []struct {
 		listening, advertise, url, listen, want string
 	}{
@@ -30,8 +32,8 @@ func TestCluster_ForwardTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cluster := Cluster{NATSURL: c.url, NATSListen: c.listen, ForwardAdvertise: c.advertise}
-		if got := cluster.ForwardTold(address); got != c.want {
+		cluster := Cluster{NATS: nats.Options{URL: c.url, Listen: c.listen}, ForwardAdvertise: c.advertise}
+		if got := cluster.AnnouncedForward(address); got != c.want {
 			t.Errorf("%+v: told %q", c, got)
 		}
 	}
@@ -46,7 +48,7 @@ func TestCluster_ForwardFaults(t *testing.T) {
 		{"--forward-address=:5004 --nats-token=long-enough", ""},
 		{"--forward-address=10.0.0.7:5004 --cluster-secret=long-enough", ""},
 		{"--forward-address= --max-forwards=1", ""},
-		{"--forward-address= --forward-advertise-address=a:1", "setting forward-advertise-address: it is told to nobody"},
+		{"--forward-address= --forward-advertise-address=a:1", "setting forward-advertise-address: it is announced to no replica"},
 		{"--forward-address=nowhere", "setting forward-address: \"nowhere\" is no address"},
 		{"--forward-advertise-address=nowhere", "setting forward-advertise-address: \"nowhere\" is no address"},
 		{"--cluster-secret=short", "setting cluster-secret: it can be guessed"},
@@ -57,7 +59,7 @@ func TestCluster_ForwardFaults(t *testing.T) {
 			t.Errorf("%s: %v", c.args, err)
 		}
 	}
-	c := Cluster{NATSToken: "token"}
+	c := Cluster{NATS: nats.Options{Token: "token"}}
 	if c.SharedSecret() != "token" {
 		t.Error("the token of NATS is not taken")
 	}
@@ -73,14 +75,14 @@ func TestCluster_OpenNATS(t *testing.T) {
 		open    bool
 	}{
 		{Cluster{}, false},
-		{Cluster{NATSListen: "127.0.0.1:4222"}, false},
-		{Cluster{NATSURL: "nats://nats:4222"}, true},
-		{Cluster{NATSURL: "nats:4222"}, true},
-		{Cluster{NATSURL: "nats://user:pass@nats-1:4222,nats://nats-2:4222"}, true},
-		{Cluster{NATSURL: "nats://user:pass@nats-1:4222, token@nats-2:4222"}, false},
-		{Cluster{NATSURL: "nats://nats:4222", NATSToken: "a token"}, false},
-		{Cluster{NATSURL: "nats://nats:4222", Secret: "a secret"}, false},
-		{Cluster{NATSURL: "tls://nats:4222", TLS: TLS{Cert: "cert.pem"}}, false},
+		{Cluster{NATS: nats.Options{Listen: "127.0.0.1:4222"}}, false},
+		{Cluster{NATS: nats.Options{URL: "nats://nats:4222"}}, true},
+		{Cluster{NATS: nats.Options{URL: "nats:4222"}}, true},
+		{Cluster{NATS: nats.Options{URL: "nats://user:pass@nats-1:4222,nats://nats-2:4222"}}, true},
+		{Cluster{NATS: nats.Options{URL: "nats://user:pass@nats-1:4222, token@nats-2:4222"}}, false},
+		{Cluster{NATS: nats.Options{URL: "nats://nats:4222", Token: "a token"}}, false},
+		{Cluster{NATS: nats.Options{URL: "nats://nats:4222"}, Secret: "a secret"}, false},
+		{Cluster{NATS: nats.Options{URL: "tls://nats:4222"}, TLS: TLS{Cert: "cert.pem"}}, false},
 	} {
 		if got := c.cluster.OpenNATS(); got != c.open {
 			t.Errorf("%+v: open %v, want %v", c.cluster, got, c.open)

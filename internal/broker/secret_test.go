@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package config
+package broker
 
 import (
 	"reflect"
@@ -18,8 +18,8 @@ func TestLoad_SecretFiles(t *testing.T) {
 	if want := []string{"first-long-secret", "second-long-secret"}; !reflect.DeepEqual(c.Listen.ServiceTokens, want) {
 		t.Errorf("tokens: %q", c.Listen.ServiceTokens)
 	}
-	if c.Cluster.Secret != "third-long-secret" || c.Cluster.NATSToken != "fourth-long-secret" || len(c.Shown) != 0 {
-		t.Errorf("%q %q %q", c.Cluster.Secret, c.Cluster.NATSToken, c.Shown)
+	if c.Cluster.Secret != "third-long-secret" || c.Cluster.NATS.Token != "fourth-long-secret" || len(c.Shown) != 0 {
+		t.Errorf("%q %q %q", c.Cluster.Secret, c.Cluster.NATS.Token, c.Shown)
 	}
 }
 
@@ -72,7 +72,7 @@ func TestValidate_Operators(t *testing.T) {
 		"10.0.0.1:5001": func(c *Config) { c.Listen.ServiceCallers = "callers.yaml" },
 		"[::]:5001":     func(c *Config) { c.Listen.OperatorTLS = TLS{Cert: "c", Key: "k", ClientCA: "ca"} },
 	} {
-		c := Default()
+		c := DefaultConfig()
 		c.Listen.OperatorAddress = address
 		if change != nil {
 			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "insecure-operators") {
@@ -84,7 +84,7 @@ func TestValidate_Operators(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	c := Default()
+	c := DefaultConfig()
 	c.Listen.OperatorAddress, c.Listen.OperatorTLS = "0.0.0.0:5001", TLS{Cert: "c", Key: "k"}
 	if err := c.Validate(); err == nil {
 		t.Error("a certificate of its own tells nothing of who asks")
