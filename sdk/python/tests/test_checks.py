@@ -11,7 +11,7 @@ import flask
 import pytest
 
 import spanwire.flask
-from spanwire import Emitter, Service, Socket, Target
+from spanwire import Deduplicator, Emitter, Service, Socket, Target
 from spanwire._records import SocketState
 
 
@@ -58,6 +58,11 @@ WRONG: list[tuple[Callable[[Any], Any], str, str]] = [
     (lambda s: s.rooms(5), "namespace: got int 5", "pass '/name'"),
     (lambda s: s.rooms(re.compile("/x")), "namespace: got the pattern '/x'", "once for each"),
     (lambda s: Target(namespace=5), "namespace: got int 5", "pass '/name'"),
+    # Numbers and truth values.
+    (lambda s: s.of("/").fetch_sockets(limit="5"), "limit: got str '5'", "pass an int"),
+    (lambda s: s.of("/").fetch_sockets(limit=-1), "limit: got -1", "pass 0 or more"),
+    (lambda s: s.rooms(own="yes"), "own: got str 'yes'", "pass True or False"),
+    (lambda s: s.of("/").disconnect_sockets(close="no"), "close_session: got str 'no'", "pass True or False"),
     # Durations and functions.
     (lambda s: s.to("r").timeout("5"), "timeout: got str '5'", "pass seconds"),
     (lambda s: s.emit_with_ack("e", timeout=True), "timeout: got bool True", "pass seconds"),
@@ -80,6 +85,18 @@ ONLY_SERVICE: list[tuple[Callable[[Service], Any], str, str]] = [
     (lambda s: Service("s", namespaces=[5]), "namespace: got int 5", "pass '/name'"),
     (lambda s: Service("s", drain_timeout="1"), "drain_timeout: got str '1'", "pass seconds"),
     (lambda s: Service("s", emit_timeout="1"), "emit_timeout: got str '1'", "pass seconds"),
+    (lambda s: Service("s", workers="4"), "workers: got str '4'", "pass an int"),
+    (lambda s: Service("s", workers=0), "workers: got 0", "pass 1 or more"),
+    (lambda s: Service("s", json=5), "json: got int 5", "dumps and loads"),
+    (lambda s: s.on_connect(connect_order="1")(nothing), "connect_order: got str '1'", "pass an int"),
+    (lambda s: SOCKET.set_data(1, if_version="1"), "if_version: got str '1'", "pass an int"),
+    (lambda s: SOCKET.update_data(5), "change: got int 5", "pass a function"),
+    (lambda s: Deduplicator()("f"), "handler: got str 'f'", "pass a function"),
+    (lambda s: Emitter(token=5), "token: got int", "a path"),
+    (lambda s: Emitter("127.0.0.1:1").emit("e", idempotency_key=5), "idempotency_key: got int 5", "as text"),
+    (lambda s: Emitter("127.0.0.1:1").emit("e", count="yes"), "count: got str 'yes'", "pass True or False"),
+    (lambda s: Emitter("127.0.0.1:1").retire_service(5), "service name: got int 5", "pass the name"),
+    (lambda s: spanwire.flask.SocketIO("x"), "app: got str 'x'", "Flask(__name__)"),
     (lambda s: Emitter(50051), "address: got int 50051", "pass 'host:port'"),
     (lambda s: Emitter(namespace=5), "namespace: got int 5", "pass '/name'"),
     (lambda s: Emitter(timeout="1"), "timeout: got str '1'", "pass seconds"),

@@ -8,6 +8,7 @@ parameter nor the fix.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -17,11 +18,13 @@ __all__ = [
     "Space",
     "check_callable",
     "check_event",
+    "check_flag",
     "check_name",
     "check_namespace",
     "check_registered",
     "check_seconds",
     "check_space",
+    "check_whole",
     "names",
     "one_namespace",
     "pattern_source",
@@ -233,6 +236,51 @@ def check_seconds(value: Any, what: str = "timeout") -> float | None:
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
     raise TypeError(f"{what}: got {type(value).__name__} {value!r:.80}, not a number (pass seconds)")
+
+
+def check_whole(value: Any, what: str, least: int = 0) -> int:
+    """Checks a whole number.
+
+    Args:
+        value: The number.
+        what: The name of the parameter.
+        least: The lowest valid number.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: The value is not a whole number.
+        ValueError: The number is too low.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{what}: got {kind} {value!r:.80}, not a whole number (pass an int)") from None
+    if number < least:
+        raise ValueError(f"{what}: got {number} (pass {least} or more)")
+    return number
+
+
+def check_flag(value: Any, what: str) -> bool:
+    """Checks a truth value.
+
+    Args:
+        value: The value.
+        what: The name of the parameter.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: The value is not a truth value.
+    """
+    try:
+        return bool(operator.index(value))
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{what}: got {kind} {value!r:.80}, not a bool (pass True or False)") from None
 
 
 def check_callable(value: _C, what: str) -> _C:

@@ -10,7 +10,18 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ._checks import RESERVED, Space, check_event, check_namespace, check_seconds, names, one_namespace, pattern_source
+from ._checks import (
+    RESERVED,
+    Space,
+    check_event,
+    check_flag,
+    check_namespace,
+    check_seconds,
+    check_whole,
+    names,
+    one_namespace,
+    pattern_source,
+)
 from ._payloads import Codec, arguments
 from ._proto import command_pb2, event_pb2
 from ._remote import RemoteSocket
@@ -157,7 +168,8 @@ def move_to_proto(command: command_pb2.Command, verb: str, rooms: Sequence[str],
     if not rooms or not target_to_proto(message.target, target):
         return False
     message.rooms.extend(rooms)
-    message.want_count = count
+    if count:
+        message.want_count = check_flag(count, "count")
     return True
 
 
@@ -187,8 +199,9 @@ def disconnect_to_proto(command: command_pb2.Command, target: Target, *, close_s
     message = command.disconnect
     if not target_to_proto(message.target, target):
         return False
-    message.close_session = close_session
-    message.want_count = count
+    message.close_session = check_flag(close_session, "close_session")
+    if count:
+        message.want_count = check_flag(count, "count")
     return True
 
 
@@ -199,7 +212,7 @@ def fetch_to_proto(command: command_pb2.Command, target: Target, limit: int) -> 
     if not target_to_proto(query.target, target):
         return False
     query.timeout_ms = milliseconds(target._timeout)
-    query.limit = limit
+    query.limit = check_whole(limit, "limit")
     return True
 
 
@@ -207,7 +220,7 @@ def list_rooms_to_proto(command: command_pb2.Command, namespace: Space, *, own: 
     """Writes the query for the rooms of a namespace."""
     query = command.list_rooms
     query.namespace = one_namespace(namespace)
-    query.include_own, query.local = own, local
+    query.include_own, query.local = check_flag(own, "own"), check_flag(local, "local")
     query.timeout_ms = milliseconds(timeout)
 
 

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
+from ._checks import check_callable
 from ._event import current_event
 from ._routes import is_async
 
@@ -115,6 +116,7 @@ class Deduplicator:
         Returns:
             The handler with the check.
         """
+        check_callable(handler, "handler")
         if is_async(handler):
 
             @functools.wraps(handler)

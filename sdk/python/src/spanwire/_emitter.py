@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from . import _commands
-from ._checks import Space, check_seconds, check_space, names
+from ._checks import Space, check_flag, check_name, check_seconds, check_space, names
 from ._emits import Emits
 from ._payloads import Codec, Json
 from ._proto import command_pb2, emitter_pb2
@@ -342,14 +342,14 @@ class Emitter(Emits[Count]):
             CommandError: No replica knows the service ("NOT_FOUND"), or it has instances
                 ("CONFLICT").
         """
-        request = emitter_pb2.RetireServiceRequest(service=service)
-        timeout = self._timeout if timeout is None else timeout
+        request = emitter_pb2.RetireServiceRequest(service=check_name(service, "service name", "pass the name of the service"))
+        timeout = self._timeout if timeout is None else check_seconds(timeout) or 0.0
         return list(self._unary.call(_RETIRE, request, emitter_pb2.RetireServiceResponse, timeout).silent_replicas)
 
     def _message(
         self, name: str, args: tuple[Any, ...], namespace: str | None, services: str | Iterable[str], key: str
     ) -> emitter_pb2.ExecuteRequest:
-        request = emitter_pb2.ExecuteRequest(idempotency_key=key)
+        request = emitter_pb2.ExecuteRequest(idempotency_key=_check_key(key))
         space = self._namespace if namespace is None else namespace
         _commands.message_to_proto(request.command, self._codec, name, args, space, services)
         return request
@@ -372,7 +372,7 @@ class Emitter(Emits[Count]):
         request = self._request(event, args, target, flags, key)
         if request is None:
             return Count(0)
-        request.emit.want_count = count
+        request.emit.want_count = check_flag(count, "count")
         response = self._send(request, self._timeout)
         if count:
             return _commands.counted(self._codec, response)
@@ -383,7 +383,7 @@ class Emitter(Emits[Count]):
         self, event: str, args: tuple[Any, ...], target: Target, flags: EmitFlags, key: str
     ) -> emitter_pb2.EmitRequest | None:
         """Makes the request of an emit; None when no socket can match."""
-        request = emitter_pb2.EmitRequest(idempotency_key=key)
+        request = emitter_pb2.EmitRequest(idempotency_key=_check_key(key))
         matches = _commands.emit_to_proto(request.emit, self._codec, event, args, target, flags)
         return request if matches else None
 
@@ -407,13 +407,13 @@ class Emitter(Emits[Count]):
         return _commands.sockets_from_proto(self._codec, answer, target, self)
 
     def _move(self, verb: str, rooms: tuple[str, ...], target: Target, *, count: bool = False, key: str = "") -> int:
-        request = emitter_pb2.ExecuteRequest(idempotency_key=key)
+        request = emitter_pb2.ExecuteRequest(idempotency_key=_check_key(key))
         if not _commands.move_to_proto(request.command, verb, rooms, target, count=count):
             return 0
         return self._reached(request, count=count)
 
     def _disconnect(self, target: Target, *, close_session: bool = False, count: bool = False, key: str = "") -> int:
-        request = emitter_pb2.ExecuteRequest(idempotency_key=key)
+        request = emitter_pb2.ExecuteRequest(idempotency_key=_check_key(key))
         if not _commands.disconnect_to_proto(request.command, target, close_session=close_session, count=count):
             return 0
         return self._reached(request, count=count)
@@ -431,3 +431,7 @@ class Emitter(Emits[Count]):
     def _send(self, request: emitter_pb2.EmitRequest, timeout: float) -> emitter_pb2.EmitResponse:
         response: emitter_pb2.EmitResponse = self._unary.call(_EMIT, request, emitter_pb2.EmitResponse, timeout)
         return response
+
+
+def _check_key(key: str) -> str:
+    return check_name(key, "idempotency_key", "pass the key as text")

@@ -68,6 +68,8 @@ class Codec:
 
     def __init__(self, json: Json | None = None) -> None:
         standard: Any = stdlib_json
+        if json is not None and not (hasattr(json, "dumps") and hasattr(json, "loads")):
+            raise TypeError(f"json: got {type(json).__name__} {json!r:.80} (pass a module or object with dumps and loads)")
         self._json = None if json is standard else json
 
     def encode(self, values: Sequence[Any]) -> tuple[bytes, Sequence[bytes]]:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._checks import RESERVED, Space, check_callable, check_registered, check_space, pattern_source
+from ._checks import RESERVED, Space, check_callable, check_registered, check_space, check_whole, pattern_source
 from ._proto import handler_pb2
 
 __all__ = ["ANY", "CHANGES", "LIFECYCLE", "Route", "Routes", "Table"]
@@ -259,7 +259,7 @@ class Routes:
         """
         if check_registered(event, "event") in _RESERVED:
             raise ValueError(f"event name {event!r}: reserved by Socket.IO itself (choose another name)")
-        if not 0 <= order < 1 << 32 or (order and event != "connect"):
+        if not 0 <= check_whole(order, "connect_order") < 1 << 32 or (order and event != "connect"):
             raise ValueError("connect_order: must be a number from 0, and only 'connect' has one (leave it out elsewhere)")
         if advisory and event != "connect":
             raise ValueError("advisory: only the handler of 'connect' can be advisory (leave it out elsewhere)")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _log
-from ._checks import Space, check_name, check_seconds
+from ._checks import Space, check_name, check_seconds, check_whole
 from ._invoker import Invoker
 from ._link import Link
 from ._links import Links
@@ -114,8 +114,8 @@ class Service(Registering, Verbs):
         # Fixed at birth.
         self.name = check_name(name, "service name", "pass the name of the service first")
         self._address = address
-        self._workers = workers
-        self._window = window
+        self._workers = check_whole(workers, "workers", 1)
+        self._window = check_whole(window, "window")
         self._at_most_once = at_most_once
         self._credentials = credentials
         self._one_replica = one_replica
@@ -123,7 +123,7 @@ class Service(Registering, Verbs):
         self._drain_timeout = check_seconds(drain_timeout, "drain_timeout") or 0.0
         self._retire = retire
         self._emit_timeout = check_seconds(emit_timeout, "emit_timeout") or 0.0
-        self._max_queue_bytes = max_queue_bytes
+        self._max_queue_bytes = check_whole(max_queue_bytes, "max_queue_bytes")
         self._codec = Codec(json)
         self._routes = Routes(namespaces)
         self._incoming = []

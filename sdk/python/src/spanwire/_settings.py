@@ -83,6 +83,8 @@ class Settings:
         named = address or env.get("SPANWIRE_ADDRESS", "")
         addresses = tuple(part.strip() for part in named.split(",") if part.strip())
         ca = tls_ca or env.get("SPANWIRE_TLS_CA", "")
+        if token is not None and not (callable(token) or isinstance(token, (str, os.PathLike))):
+            raise TypeError(f"token: got {type(token).__name__} (pass a string, a function that returns one, or a path)")
         if bool(tls_cert) != bool(tls_key):
             raise ValueError("TLS: a certificate needs its key, and a key its certificate (set both tls_cert and tls_key)")
         return cls(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 from . import _commands
-from ._checks import names
+from ._checks import check_callable, check_whole, names
 from ._link import Link
 from ._records import SocketState
 from ._target import Target, emit_flags
@@ -126,7 +126,7 @@ class Socket:
             BrokerUnavailableError: The stream broke before the answer arrived.
         """
         data = b"" if value is None else self._service._codec.value(value)
-        return self._service._set_data(self._state, data, if_version, link=self._link)
+        return self._service._set_data(self._state, data, check_whole(if_version, "if_version"), link=self._link)
 
     def update_data(self, change: Callable[[Any], Any]) -> Any:
         """Changes the data of the socket without losing the changes of others.
@@ -146,6 +146,7 @@ class Socket:
                 value is too large.
             BrokerUnavailableError: The stream broke before the answer arrived.
         """
+        check_callable(change, "change")
         while True:
             data, version = self._state.data
             value = change(_commands.value_from_json(self._service._codec, data))

@@ -79,6 +79,8 @@ class SocketIO(Handlers):
         chosen = {key: options.pop(key) for key in SERVICE_OPTIONS if key in options}
         json = options.pop("json", None)
         namespaces = options.pop("namespaces", None) or ()
+        if app is not None and not isinstance(app, flask.Flask):
+            raise TypeError(f"app: got {type(app).__name__} {app!r:.80}, not a Flask application (pass Flask(__name__))")
         if app is not None:
             # Called before handlers are registered, or with those that are.
             name = name or app.name
