@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chat of the first Flask-SocketIO article. Only the import is different.
+"""The chat of the first Flask-SocketIO article. Only the import is different, and the page that it
+shares with the other examples.
 
     python app.py        then open http://localhost:5000 in two browsers
 """
@@ -8,7 +9,7 @@ from flask import Flask, render_template
 
 from spanwire.flask import SocketIO, emit
 
-app = Flask(__name__)
+app = Flask(__name__, template_folder="../page")
 app.config["SECRET_KEY"] = "secret!"
 socketio = SocketIO(app)
 

@@ -12,7 +12,6 @@ package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,11 +22,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spanwire/spanwire/examples/page"
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
-
-//go:embed index.html
-var page embed.FS
 
 // message is the argument of all events here.
 type message struct {
@@ -77,7 +74,7 @@ func handlers() *spanwire.Service {
 func run(ctx context.Context, address string) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	server := &http.Server{Addr: address, Handler: http.FileServerFS(page), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: address, Handler: http.FileServerFS(page.Files), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { // ends with Shutdown
 		defer stop()

@@ -23,7 +23,7 @@ main.onDisconnect = () => console.log("Client disconnected");
 
 // "broker dev" sends browsers to this address for everything that is not Socket.IO.
 const [host, port] = (process.env.SPANWIRE_APP_ADDRESS ?? "127.0.0.1:8000").split(":");
-const page = fs.readFileSync(path.join(__dirname, "index.html"));
+const page = fs.readFileSync(path.join(__dirname, "..", "page", "index.html"));
 const server = http.createServer((_request, response) => response.setHeader("Content-Type", "text/html; charset=utf-8").end(page));
 server.listen(Number(port), host);
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command polyglot is the Go half of an example in which two services, in two languages, share one
-// namespace: "reverse" is handled here, "upper" by service.py. It also serves the page; see
-// README.md for how to run both.
+// namespace: this program handles "my broadcast event", service.py handles "my event". It also serves
+// the page; see README.md for how to run both.
 package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"flag"
 	"log"
@@ -18,15 +17,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spanwire/spanwire/examples/page"
 	spanwire "github.com/spanwire/spanwire/sdk/go"
 )
 
-//go:embed index.html
-var page embed.FS
-
-// served tells the page who did the work.
-type served struct {
-	By string `json:"by"`
+// message is the argument of the events that pages send and get.
+type message struct {
+	Data string `json:"data"`
+	Kind string `json:"kind,omitempty"` // shown beside the text
 }
 
 func main() {
@@ -49,10 +47,10 @@ func main() {
 // declare the same events.
 func handlers() *spanwire.Service {
 	svc := spanwire.NewService("poly-go", spanwire.Options{})
-	spanwire.On(svc.Namespace("/poly"), "reverse", func(_ context.Context, e *spanwire.Event, text string) (string, error) {
-		letters := []rune(text)
+	spanwire.On(svc, "my broadcast event", func(_ context.Context, _ *spanwire.Event, m message) (spanwire.None, error) {
+		letters := []rune(m.Data)
 		slices.Reverse(letters)
-		return string(letters), e.Socket.Emit("served", served{By: "go"})
+		return spanwire.None{}, svc.Emit("my response", message{"go: " + string(letters), "broadcast"})
 	})
 	return svc
 }
@@ -61,7 +59,7 @@ func handlers() *spanwire.Service {
 func run(ctx context.Context, address string) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	server := &http.Server{Addr: address, Handler: http.FileServerFS(page), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: address, Handler: http.FileServerFS(page.Files), ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
 	go func() { // ends with Close
 		defer stop()

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python half: handles `upper` in the namespace /poly. The Go half beside it handles `reverse`."""
+"""The Python half: it handles `my event`. The Go half beside it handles `my broadcast event`."""
 
 from spanwire import Service
 
 service = Service("poly-python")
 
 
-@service.on("upper", namespace="/poly")
-def upper(socket, text):
-    socket.emit("served", {"by": "python"})
-    return text.upper()
+@service.on_connect
+def connect(socket, auth):
+    socket.emit("my response", {"data": "Connected"})
+
+
+@service.on("my event")
+def my_event(socket, message):
+    socket.emit("my response", {"data": "python: " + message["data"].upper(), "kind": "echo"})
 
 
 if __name__ == "__main__":

@@ -110,18 +110,53 @@ async function chat(one, two, name) {
   await one.page.screenshot({ path: join(pictures, `${name}.png`) });
 }
 
+test("the page shows time and kind, refuses empty messages and says when one waits", async () => {
+  const cluster = await ask("POST", "/clusters", { replicas: 0 });
+  try {
+    const replica = await ask("POST", `/clusters/${cluster.id}/apps`, { app: "go_chat" });
+    await until("the page is there", async () => (await fetch(replica.url)).ok);
+    const [one, two] = [await Window.open(replica.url), await Window.open(replica.url)];
+    await Promise.all([one.shows("Connected"), two.shows("Connected")]);
+    const last = (w) => w.page.innerText("#log p:last-child");
+    assert.match(await last(one), /^\d+:\d\d:\d\d.*Received: Connected.*server$/s);
+    await one.submit("emit", "to me");
+    await one.shows("to me");
+    assert.match(await last(one), /echo$/);
+    await one.submit("broadcast", "to all");
+    await Promise.all([one.shows("to all"), two.shows("to all")]);
+    for (const w of [one, two]) assert.match(await last(w), /broadcast$/);
+    assert.match(await one.page.innerText("#hint"), /second window/);
+
+    const before = (await one.lines()).length;
+    await one.submit("emit", "  ");
+    assert.match(await one.page.innerText("#note"), /Write a message first/);
+
+    await one.page.evaluate(() => socket.io.engine.close());
+    await one.submit("broadcast", "while away");
+    assert.match(await one.page.innerText("#note"), /waits in this page/);
+    await one.shows("while away");
+    assert.equal(await one.page.innerText("#note"), "");
+    assert.ok((await one.lines()).length > before);
+    assert.deepEqual(one.errors, []);
+    await Promise.all([one.context.close(), two.context.close()]);
+  } finally {
+    await ask("DELETE", `/clusters/${cluster.id}`);
+  }
+});
+
 test("polyglot: one namespace, a Python and a Go service", async () => {
   const cluster = await ask("POST", "/clusters", { replicas: 0 });
   try {
     const replica = await ask("POST", `/clusters/${cluster.id}/apps`, { app: "polyglot" });
     await until("the page is there", async () => (await fetch(replica.url)).ok);
-    const one = await Window.open(replica.url);
-    await one.shows("Connected");
     // Two services attach one after the other: both are there once both are counted.
     await until("both services", async () => (await (await fetch(`${replica.operators}/status`)).json()).services?.length === 2);
-    await one.page.fill("input#text", "Hello");
-    await one.page.click("form#ask input[type=submit]");
-    for (const line of ["upper: HELLO", "reverse: olleH", "served by python", "served by go"]) await one.shows(line);
+    const one = await Window.open(replica.url);
+    await one.shows("Connected");
+    await one.submit("emit", "Hello");
+    await one.shows("python: HELLO");
+    await one.submit("broadcast", "Hello");
+    await one.shows("go: olleH");
     assert.deepEqual(one.errors, []);
     await one.context.close();
   } finally {
