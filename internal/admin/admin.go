@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package admin is the operators' door: health, readiness, metrics, profiles, and a page that leads
-// to them. It only looks; it changes nothing. What may, API, has its own door.
+// Package admin is the operators' entry point: health, readiness, metrics, profiles, and a page
+// that leads to them. It changes nothing; what may change something, the API, authorizes its
+// callers itself.
 package admin
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Options says what the door shows.
+// Options says what operators see.
 type Options struct {
 	// Gatherer is the registry of the replica's metrics.
 	Gatherer prometheus.Gatherer
@@ -26,8 +27,8 @@ type Options struct {
 	API http.Handler
 	// Profiling serves Go profiles.
 	Profiling bool
-	// Look wraps what shows metrics and status, and Operate what takes profiles; each lets in who
-	// may. Nil lets all in. Health and readiness are open: those who ask for them have no
+	// Look wraps what shows metrics and status, and Operate what takes profiles; each admits
+	// callers with the right. Nil admits all. Health and readiness are open: probes have no
 	// credentials.
 	Look, Operate func(http.Handler) http.Handler
 }
@@ -35,7 +36,7 @@ type Options struct {
 // door answers the operators.
 type door struct{ Options }
 
-// New makes the door's handler.
+// New makes the handler.
 func New(o Options) http.Handler {
 	d := &door{o}
 	mux := http.NewServeMux()
@@ -71,8 +72,8 @@ func wrapper(wrap func(http.Handler) http.Handler) func(http.Handler) http.Handl
 	return wrap
 }
 
-// closed lets no page use what is served here: it runs no scripts, stands in no frame, and is of
-// the type that it says.
+// closed keeps pages from using what is served here: it runs no scripts, stands in no frame, and is
+// of the type that it says.
 func closed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

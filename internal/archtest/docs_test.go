@@ -30,7 +30,8 @@ func TestDocs_References(t *testing.T) {
 // settingName matches what documentation writes for a flag of the broker.
 var settingName = regexp.MustCompile("`(?:--)?([a-z]+(?:-[a-z]+)+)(?:[= ][^`]*)?`")
 
-// Every setting that documents or messages name with dashes in code quotes exists, or is one of the words that are none.
+// Every setting that documents or messages name with dashes in code quotes exists, or is one of the
+// words that are none.
 func TestDocs_SettingNames(t *testing.T) {
 	known := map[string]bool{}
 	for _, s := range broker.DefaultConfig().Settings() {
@@ -102,7 +103,7 @@ func TestDocs_Targets(t *testing.T) {
 	}
 	for _, must := range []string{"make run", "make test"} {
 		if !strings.Contains(read(t, "README.md"), must) {
-			t.Errorf("README.md does not tell of %s", must)
+			t.Errorf("README.md does not mention %s", must)
 		}
 	}
 }
@@ -146,12 +147,13 @@ func TestDocs_Decisions(t *testing.T) {
 	}
 }
 
-// Every package of the table of imports is in the map of the code, by its path or, in the line of the room that it belongs to, by its name.
+// Every package of the table of imports is in the map of the code, by its path or, in the line of
+// the package that it belongs to, by its name.
 func TestDocs_CodeMap(t *testing.T) {
 	architecture := read(t, "ARCHITECTURE.md")
 	for _, r := range rules {
 		if !strings.Contains(architecture, "`"+r.path+"`") && !strings.Contains(architecture, "`"+path.Base(r.path)+"`") {
-			t.Errorf("ARCHITECTURE.md does not tell of %s", r.path)
+			t.Errorf("ARCHITECTURE.md does not mention %s", r.path)
 		}
 	}
 }

@@ -171,8 +171,8 @@ var mayReadEnvironment = map[string]string{
 	"internal/cli/":    "the flags of emit, which are no settings of a broker",
 }
 
-// Inside the broker, only the configuration reads the environment and flags: everything else is
-// told.
+// Inside the broker, only the configuration reads the environment and flags; all else gets
+// options.
 func TestFiles_Environment(t *testing.T) {
 	for _, name := range files(t, ".go") {
 		if !strings.HasPrefix(name, "internal/") || strings.HasSuffix(name, "_test.go") {

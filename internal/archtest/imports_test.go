@@ -66,7 +66,7 @@ var rules = []rule{
 	{"internal/mesh", []string{"internal/config", "internal/hub", "internal/dispatch", "internal/backplane", "internal/sio", "internal/metrics", "internal/loglimit"}, nil,
 		"doors do not know each other: the replicas' door meets browsers and handlers through hub and dispatch only"},
 	{"internal/sessionproxy", []string{"internal/config", "internal/sio", "internal/metrics", "internal/loglimit", "internal/hijack"}, nil,
-		"what stands before the browsers' door knows an http.Handler, and is told where the replicas are"},
+		"it is an http.Handler before the browsers' entry point, and a function finds the replicas"},
 	{"internal/admin", []string{"internal/sio", "internal/metrics"}, []string{"github.com/prometheus/"}, "operators only look"},
 
 	{"internal/broker", []string{"internal", "api/gen"}, []string{"google.golang.org/grpc", "github.com/prometheus/"},

@@ -16,7 +16,8 @@ var (
 	steps  = regexp.MustCompile(`(?m)^STEPS\s*:= (.+)$`)
 )
 
-// automation lists the files that run make for people: workflows, hooks of git and the script of CI.
+// automation lists the files that run make for people: workflows, hooks of git and the script of
+// CI.
 func automation(t *testing.T) []string {
 	t.Helper()
 	names := slices.DeleteFunc(files(t, ".yml", ".yaml", ".ci/run"), func(name string) bool {

@@ -56,7 +56,7 @@ func TestCluster_HTTP(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %s", tt.path, tt.body, code, got, tt.want)
 		}
 	}
-	for { // the join is told to the other replica, and not awaited there
+	for { // the join is published to the other replica, and not awaited there
 		const want = `{"rooms":[{"name":"vip","sockets":2}],"truncated":false,"silent_replicas":[]}`
 		code, got := post(t, second, "rooms", `{}`)
 		if code == http.StatusOK && got == want {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package broker is the whole house put together: it builds the rooms from the ground up, opens the
-// doors, and closes them in the reverse order.
+// Package broker is the composition root: it builds the packages from the bottom up, starts the
+// listeners, and stops all in the reverse order. It also has the handlers of the HTTP listeners
+// that belong to no entry point: guards, the web application, certificates.
 package broker
 
 import (
@@ -43,7 +44,7 @@ type Broker struct {
 	started  time.Time
 	registry *prometheus.Registry
 
-	// the rooms, bottom up
+	// the packages, bottom up
 	bus      *nats.Backplane
 	hub      *hub.Hub
 	dispatch *dispatch.Dispatcher
@@ -51,17 +52,17 @@ type Broker struct {
 	edge     *edge.Server
 	bridge   *bridge.Server
 
-	// the doors
+	// the listeners
 	listeners listeners
 	services  *grpc.Server
 	health    *health.Server
 	browsers  *http.Server
 	operators *http.Server
-	others    *http.Server // other replicas; nil when they hand nothing over
+	others    *http.Server // requests that other replicas forward; nil when they forward none
 
 	forward *sessionproxy.Forwarder // nil when there can be no other replicas
 	// where they took requests when this one left them
-	parting atomic.Pointer[map[sio.ReplicaID]string]
+	lastPeers atomic.Pointer[map[sio.ReplicaID]string]
 
 	secured secured
 	callers *auth.Callers
@@ -70,16 +71,17 @@ type Broker struct {
 	listenerMetrics metrics.Listener
 
 	draining atomic.Bool
-	serving  sync.WaitGroup // the doors' goroutines; they end with their servers
-	telling  sync.WaitGroup // the goroutines that tell handlers of other replicas, and watch files
-	silence  func()         // ends the former
+	serving  sync.WaitGroup // the goroutines of servers; they end with their servers
+	watching sync.WaitGroup // the goroutines that watch the other replicas and files
+	unfollow func()         // ends the former
 	unwatch  func()         // ends the latter
 }
 
-// keeper keeps the memory of the process, whichever replica in it uses that.
+// keeper keeps the memory of the process, for all replicas in it.
 var keeper memory.Keeper
 
-// engineObserver counts what happens in Engine.IO, and tells the keeper what browsers have taken.
+// engineObserver counts what happens in Engine.IO, and reports to the keeper what browsers have
+// taken.
 type engineObserver struct{ *metrics.Engine }
 
 // Outbound implements engineio.Observer.
@@ -91,7 +93,7 @@ func (o engineObserver) Outbound(change int) {
 }
 
 // Run serves until ctx ends, then drains for at most the setting drain-timeout. ready is called
-// once all doors are open.
+// once all listeners are open.
 func Run(ctx context.Context, c *Config, log *slog.Logger, ready func(*Broker)) error {
 	memory.SetLimit(c.Run.MemoryLimit, log)
 	b, err := Start(c, log)
@@ -108,7 +110,7 @@ func Run(ctx context.Context, c *Config, log *slog.Logger, ready func(*Broker)) 
 	return b.Drain()
 }
 
-// Start builds a broker and opens its doors. The configuration must be valid.
+// Start builds a broker and opens its listeners. The configuration must be valid.
 func Start(c *Config, log *slog.Logger) (*Broker, error) {
 	replica := sio.NewReplicaID()
 	b := &Broker{
@@ -119,7 +121,7 @@ func Start(c *Config, log *slog.Logger) (*Broker, error) {
 		registry: metrics.NewRegistry(Version()),
 	}
 	b.tlsMetrics, b.listenerMetrics = metrics.NewTLS(b.registry), metrics.NewListener(b.registry)
-	// Files and addresses first, so that what is missing or in use is said at once.
+	// Files and addresses first, so that what is missing or in use is reported at once.
 	err := b.openCertificates()
 	if err == nil {
 		err = b.openCallers()
@@ -144,17 +146,19 @@ func Start(c *Config, log *slog.Logger) (*Broker, error) {
 		return nil, err
 	}
 	for _, name := range c.Shown {
-		b.log.Warn("a secret was given as a flag: other users of this machine can read it in the list of processes; use its file or its variable",
+		b.log.Warn("secret given as a flag: other users of this machine can read it in the process list; use its file or its variable",
 			"setting", name+"-file")
 	}
 	b.watchFiles()
 	b.serve()
-	b.log.Info("ready", "version", Version(), "http", b.HTTPAddress(), "services", b.ServiceAddress(), "operators", b.OperatorAddress(),
-		"cluster", c.Cluster.NATS.Cluster)
+	for _, x := range [][2]string{{"browsers", b.HTTPAddress()}, {"services", b.ServiceAddress()}, {"operators", b.OperatorAddress()}} {
+		b.log.Info("listening", "listener", x[0], "address", x[1])
+	}
+	b.log.Info("ready", "version", Version(), "cluster", c.Cluster.NATS.Cluster)
 	return b, nil
 }
 
-// build makes the rooms, each of those below it.
+// build makes the packages' servers, each from those below it.
 func (b *Broker) build() (err error) {
 	c := b.config
 	backplaneMetrics := metrics.NewBackplane(b.registry)
@@ -199,18 +203,19 @@ func (b *Broker) build() (err error) {
 	return nil
 }
 
-// join makes this replica one of the cluster, and tells its instances of the others from now on.
+// join makes this replica a member of the cluster. From then on its instances are notified of the
+// others.
 func (b *Broker) join() error {
 	if err := b.mesh.Start(); err != nil {
 		return fmt.Errorf("cannot join the cluster: %w", err)
 	}
 	changes, unwatch := b.mesh.Watch()
 	quit := make(chan struct{})
-	b.silence = func() {
+	b.unfollow = func() {
 		close(quit)
 		unwatch()
 	}
-	b.telling.Go(func() { // ended by silence
+	b.watching.Go(func() { // ended by unfollow
 		for {
 			select {
 			case <-changes:
@@ -223,9 +228,9 @@ func (b *Broker) join() error {
 	return nil
 }
 
-// The parts of a drain, from its beginning: for so long sessions wait for answers of handlers, and
-// browsers fetch them; the rest is for handlers, which are told of the disconnects. Polling
-// browsers that went away without a word use all of sessionShare.
+// The parts of a drain, from its beginning: for settleShare sessions wait for answers of handlers,
+// and until sessionShare browsers fetch them; the rest is for handlers, which get the disconnects.
+// Polling browsers that went away silently use all of sessionShare.
 const (
 	settleShare  = 0.6
 	sessionShare = 0.75
@@ -236,9 +241,9 @@ func share(part float64, whole time.Duration) time.Duration {
 }
 
 // Drain stops the replica within the setting drain-timeout, in the reverse order of the start: it
-// turns unready, sends the browsers away, lets the handlers finish, leaves the cluster, and closes
-// the doors. The browsers' door stays open until then, because polling browsers fetch their last
-// packets there. It is called once. The error says that handlers had not finished.
+// becomes unready, closes the sessions, lets the handlers finish, leaves the cluster, and closes
+// the listeners. The browsers' listener stays open until then, because polling browsers fetch their
+// last packets there. It is called once. The error says that handlers had not finished.
 func (b *Broker) Drain() error {
 	b.draining.Store(true)
 	b.health.Shutdown()
@@ -249,26 +254,26 @@ func (b *Broker) Drain() error {
 
 	sessions, cancelSessions := context.WithTimeout(ctx, share(sessionShare, limit))
 	defer cancelSessions()
-	parted := b.drainForwards(sessions)
-	b.bridge.Announce() // handlers turn to other replicas, and still hear of the sockets that go
+	leave := b.drainForwards(sessions)
+	b.bridge.Announce() // handlers turn to other replicas, and still get the disconnects of this one
 	if err := b.edge.Drain(sessions); err != nil {
-		b.log.Warn("sessions were cut off that did not fetch their end", "setting", "drain-timeout", "error", err)
+		b.log.Warn("sessions closed before their browsers fetched the last packets", "setting", "drain-timeout", "err", err)
 	}
 	err := b.bridge.Drain(ctx)
-	b.silence()
+	b.unfollow()
 	b.unwatch()
-	b.telling.Wait()
-	parted()
+	b.watching.Wait()
+	leave()
 	b.mesh.Stop()
 	b.dispatch.Close()
 	b.services.Stop()
 	b.bus.Close()
-	for door, server := range map[string]*http.Server{"browsers": b.browsers, "operators": b.operators, "replicas": b.others} {
+	for listener, server := range map[string]*http.Server{"browsers": b.browsers, "operators": b.operators, "replicas": b.others} {
 		if server == nil {
 			continue
 		}
 		if err := shutdown(ctx, server); err != nil {
-			b.log.Warn("requests were cut off", "door", door, "setting", "drain-timeout", "error", err)
+			b.log.Warn("requests closed before their answers", "listener", listener, "setting", "drain-timeout", "err", err)
 		}
 	}
 	b.closeForwards()

@@ -221,7 +221,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Replicas find each other, and what one is told to send reaches the others.
+// Replicas find each other, and what one emits reaches the others.
 func TestCluster(t *testing.T) {
 	all := brokertest.Cluster(t, 3)
 	if _, err := emit(t, all[2], ""); err != nil {

@@ -52,7 +52,7 @@ func (b *Broker) openCallers() (err error) {
 	return nil
 }
 
-// watchFiles has files read anew when they change, until the broker stops.
+// watchFiles has files read again when they change, until the broker stops.
 func (b *Broker) watchFiles() {
 	w := filewatch.New(b.config.Listen.ReloadInterval, metrics.NewFileWatch(b.registry), b.log)
 	for listener, s := range map[string]*certs.Store{
@@ -71,7 +71,7 @@ func (b *Broker) watchFiles() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.unwatch = cancel
-	b.telling.Go(func() { w.Run(ctx) }) // ended by unwatch
+	b.watching.Go(func() { w.Run(ctx) }) // ended by unwatch
 }
 
 // secure gives the listener the certificate, if there is one.

@@ -34,7 +34,7 @@ func file(t *testing.T, content string) string {
 	return name
 }
 
-// A broker that is told nothing runs.
+// The defaults are valid.
 func TestDefault(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Error(err)
@@ -177,7 +177,7 @@ func TestListen_Proxies(t *testing.T) {
 	}
 }
 
-// What makes no sense is refused in words that say what to mend; all of it at once.
+// What makes no sense is rejected with what to change, all of it at once.
 func TestLoad_Err(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -269,7 +269,7 @@ func TestLoad_SDKVariables(t *testing.T) {
 	}
 }
 
-// Asking for help is told apart from a mistake.
+// Asking for help is not a mistake.
 func TestLoad_Help(t *testing.T) {
 	if _, _, err := load(t, []string{"-h"}); !errors.Is(err, flag.ErrHelp) {
 		t.Error(err)

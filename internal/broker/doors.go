@@ -16,7 +16,7 @@ import (
 
 const idleTimeout = 2 * time.Minute // between two requests on one connection
 
-// listeners are the doors' addresses. Operators and forwarded requests may have none.
+// listeners are the open listeners. Operators and forwarded requests may have none.
 type listeners struct{ http, services, operators, forward net.Listener }
 
 func (l *listeners) open(c *Listen) (err error) {
@@ -40,26 +40,26 @@ func (l *listeners) close() {
 	}
 }
 
-// newHTTPServer makes a server that strangers cannot hold up. It bounds no response: some last as
-// long as their browser.
-func (b *Broker) newHTTPServer(door string, h http.Handler) *http.Server {
+// newHTTPServer makes a server whose limits hold against untrusted clients. It bounds no response:
+// some last as long as their browser.
+func (b *Broker) newHTTPServer(listener string, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           closeAfterUnclear(boundBody(b.config.Edge.Engine.BodyTimeout, b.guard(door).methods(h))),
+		Handler:           closeAfterUnclear(boundBody(b.config.Edge.Engine.BodyTimeout, b.guard(listener).methods(h))),
 		ReadHeaderTimeout: b.config.Listen.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    b.config.Listen.MaxHeader,
 		ConnContext:       engineio.ConnContext,
-		ErrorLog:          log.New(httpErrors{b.handshakes(door)}, "", 0),
+		ErrorLog:          log.New(httpErrors{b.handshakes(listener)}, "", 0),
 	}
 }
 
-// route gives what is at or under the paths to the browsers' door, and everything else, untouched,
-// to the web application.
-func route(paths []string, door, app http.Handler) http.Handler {
+// route gives requests at or under the paths to the browsers' entry point, and all others,
+// unchanged, to the web application.
+func route(paths []string, browsers, app http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, path := range paths {
 			if r.URL.Path == path || strings.HasPrefix(r.URL.Path, strings.TrimSuffix(path, "/")+"/") {
-				door.ServeHTTP(w, r)
+				browsers.ServeHTTP(w, r)
 				return
 			}
 		}
@@ -67,7 +67,8 @@ func route(paths []string, door, app http.Handler) http.Handler {
 	})
 }
 
-// serve opens the doors, the browsers' last. Each goroutine ends with its server.
+// serve starts the servers of all listeners, the browsers' last. Each goroutine ends with its
+// server.
 func (b *Broker) serve() {
 	if l := b.listeners.operators; l != nil {
 		b.serving.Go(func() {
@@ -87,9 +88,9 @@ func (b *Broker) serve() {
 	b.serving.Go(func() { b.served("browsers", b.browsers.Serve(secure(browsers, b.secured.http))) })
 }
 
-func (b *Broker) served(door string, err error) {
+func (b *Broker) served(listener string, err error) {
 	if err != nil && !errors.Is(err, http.ErrServerClosed) && !b.draining.Load() {
-		b.log.Error("a door closed by itself", "door", door, "error", err)
+		b.log.Error("listener failed", "listener", listener, "err", err)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestCluster_ListServices(t *testing.T) {
 	var got *spanwirev1.ListServicesResponse
 	for i := range all {
 		client := spanwirev1.NewEmitterServiceClient(dial(t, all[i]))
-		// until the other replica told
+		// until the other replica has answered
 		for len(got.GetServices()) != 1 || len(got.GetServices()[0].GetInstances()) != 2 {
 			var err error
 			if got, err = client.ListServices(testContext(t), &spanwirev1.ListServicesRequest{}); err != nil {

@@ -128,7 +128,7 @@ func (l *firstBytes) seen(first []byte, from net.Addr) {
 	}
 }
 
-// protocolOf tells with what a connection begins; empty where that cannot be told.
+// protocolOf is the protocol of the first bytes of a connection, or empty when they show none.
 func protocolOf(first []byte) protocol {
 	const handshake, version = 0x16, 0x03 // of a record with a ClientHello
 	switch {
@@ -147,8 +147,7 @@ func protocolOf(first []byte) protocol {
 	return ""
 }
 
-// firstBytesConn looks at what is read first. Whoever took the connection reads it from one
-// goroutine at a time.
+// firstBytesConn looks at what is read first. It is read from one goroutine at a time.
 type firstBytesConn struct {
 	net.Conn
 	listener *firstBytes

@@ -29,21 +29,21 @@ const (
 	enhanceYourCalm   = 0xb
 )
 
-// stranger is a connection to the services' door that keeps no rules.
-type stranger struct {
+// outsider is a connection to the services' door that keeps no rules.
+type outsider struct {
 	t    *testing.T
 	conn net.Conn
 	ends chan []byte // what the broker sent until it closed the connection
 }
 
-func newStranger(t *testing.T, b *broker.Broker) *stranger {
+func newOutsider(t *testing.T, b *broker.Broker) *outsider {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.ServiceAddress())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	s := &stranger{t: t, conn: conn, ends: make(chan []byte, 1)}
+	s := &outsider{t: t, conn: conn, ends: make(chan []byte, 1)}
 	go func() { // ends with the connection
 		data, _ := io.ReadAll(conn)
 		s.ends <- data
@@ -54,13 +54,13 @@ func newStranger(t *testing.T, b *broker.Broker) *stranger {
 }
 
 // write reports whether the broker still takes anything.
-func (s *stranger) write(data []byte) bool {
+func (s *outsider) write(data []byte) bool {
 	_ = s.conn.SetWriteDeadline(time.Now().Add(30 * time.Second))
 	_, err := s.conn.Write(data)
 	return err == nil
 }
 
-func (s *stranger) frame(kind, flags byte, stream uint32, payload []byte) bool {
+func (s *outsider) frame(kind, flags byte, stream uint32, payload []byte) bool {
 	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
 	head = append(head, flags)
 	head = binary.BigEndian.AppendUint32(head, stream)
@@ -86,7 +86,7 @@ func call(path string, more ...string) []byte {
 
 // closed waits until the broker closed the connection, and gives the error code of its last word;
 // ok is false when it said none.
-func (s *stranger) closed() (code uint32, ok bool) {
+func (s *outsider) closed() (code uint32, ok bool) {
 	s.t.Helper()
 	select {
 	case data := <-s.ends:
@@ -109,8 +109,8 @@ func (s *stranger) closed() (code uint32, ok bool) {
 // Whatever one connection floods the services' door with, others are served.
 func TestServices_floods(t *testing.T) {
 	const emitPath = "/spanwire.v1.EmitterService/Emit"
-	for name, flood := range map[string]func(*stranger){
-		"streams that are reset at once": func(s *stranger) {
+	for name, flood := range map[string]func(*outsider){
+		"streams that are reset at once": func(s *outsider) {
 			header := call(emitPath, "te", "trailers")
 			for stream := uint32(1); stream < 8000; stream += 2 {
 				if !s.frame(frameHeaders, endHeaders, stream, header) || !s.frame(frameReset, 0, stream, []byte{0, 0, 0, 8}) {
@@ -118,7 +118,7 @@ func TestServices_floods(t *testing.T) {
 				}
 			}
 		},
-		"headers without an end": func(s *stranger) {
+		"headers without an end": func(s *outsider) {
 			s.frame(frameHeaders, 0, 1, call(emitPath))
 			chunk := append([]byte{0x00, 1, 'x', 0x7f, 0x81, 0x7e}, bytes.Repeat([]byte("y"), 127+129+126*128)[:1<<13]...)
 			for range 1000 {
@@ -129,7 +129,7 @@ func TestServices_floods(t *testing.T) {
 			}
 			s.t.Error("8 MiB of one header were taken")
 		},
-		"pings": func(s *stranger) {
+		"pings": func(s *outsider) {
 			for range 10_000 {
 				if !s.frame(framePing, 0, 0, make([]byte, 8)) {
 					break
@@ -139,12 +139,12 @@ func TestServices_floods(t *testing.T) {
 				s.t.Errorf("the connection was closed with %d, %v", code, ok)
 			}
 		},
-		"nonsense": func(s *stranger) {
+		"nonsense": func(s *outsider) {
 			// an even stream, and no HPACK
 			s.frame(frameHeaders, endHeaders, 2, []byte{0xff, 0xff, 0xff, 0xff})
 			s.closed()
 		},
-		"an odd path": func(s *stranger) {
+		"an odd path": func(s *outsider) {
 			for i, path := range []string{"spanwire.v1.EmitterService/Emit", "//", "/", "/%73panwire.v1.EmitterService/Emit", ""} {
 				s.frame(frameHeaders, endHeaders|0x1, uint32(2*i+1), call(path, "te", "trailers"))
 			}
@@ -156,7 +156,7 @@ func TestServices_floods(t *testing.T) {
 			if err := emitIn(t, conn, "/"); err != nil {
 				t.Fatal(err)
 			}
-			s := newStranger(t, b)
+			s := newOutsider(t, b)
 			flooded := make(chan struct{})
 			go func() { // ends with the flood
 				defer close(flooded)

@@ -14,8 +14,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// openForward opens the listener for requests that other replicas hand over, if there can be
-// others.
+// openForward opens the listener for requests that other replicas forward, if there can be others.
 func (l *listeners) openForward(c *Cluster) (err error) {
 	if c.HasOthers() && c.ForwardAddress != "" {
 		l.forward, err = listen("forward-address", c.ForwardAddress)
@@ -46,16 +45,16 @@ func (b *Broker) drainSession(id sio.SessionID, within time.Duration) {
 // forwardedHeader is about what a forwarded request has more in its header than the browser's.
 const forwardedHeader = 1 << 10
 
-// forwarding puts the Forwarder before the browsers' door. Where there can be no other replicas it
-// forwards nothing, and still tells requests of sessions that belong to one.
-func (b *Broker) forwarding(door http.Handler) http.Handler {
+// forwarding puts the Forwarder before the browsers' entry point. Where there can be no other
+// replicas it forwards nothing, and still tells requests of sessions that belong to another.
+func (b *Broker) forwarding(browsers http.Handler) http.Handler {
 	counters := metrics.NewSessionProxy(b.registry)
 	if !b.config.Cluster.HasOthers() {
 		o := b.forwardOptions()
 		o.Find, o.Gone = func(sio.ReplicaID) (string, bool) { return "", false }, nil
-		return sessionproxy.New(o, door, counters, b.log)
+		return sessionproxy.New(o, browsers, counters, b.log)
 	}
-	b.forward = sessionproxy.New(b.forwardOptions(), door, counters, b.log)
+	b.forward = sessionproxy.New(b.forwardOptions(), browsers, counters, b.log)
 	if b.listeners.forward != nil {
 		b.others = b.newHTTPServer("replicas", b.forward.Taken())
 		b.others.MaxHeaderBytes += forwardedHeader
@@ -64,8 +63,8 @@ func (b *Broker) forwarding(door http.Handler) http.Handler {
 		b.others.RegisterOnShutdown(unused.close)
 	}
 	if b.forwardAddress() == "" {
-		b.log.Warn("other replicas cannot hand over requests of this replica's sessions: a balancer must keep each browser with one replica",
-			"settings", "forward-address, forward-advertise-address")
+		b.log.Warn("other replicas cannot forward requests of this replica's sessions: a balancer must keep each browser with one replica",
+			"setting", "forward-address, forward-advertise-address")
 	}
 	return b.forward
 }
@@ -95,8 +94,8 @@ func (u *unused) close() {
 	}
 }
 
-// forwardAddress is where other replicas hand over requests of this replica's sessions, or empty
-// when they cannot.
+// forwardAddress is where other replicas forward requests of this replica's sessions, or empty when
+// they cannot.
 func (b *Broker) forwardAddress() string {
 	if b.listeners.forward == nil {
 		return ""
@@ -105,9 +104,9 @@ func (b *Broker) forwardAddress() string {
 }
 
 // findReplica tells where another replica takes requests of its sessions. A replica that has left
-// the others still knows where they were: its browsers' door stays open a little longer.
+// the others still knows where they were: its browsers' listener stays open a little longer.
 func (b *Broker) findReplica(id sio.ReplicaID) (address string, known bool) {
-	if last := b.parting.Load(); last != nil {
+	if last := b.lastPeers.Load(); last != nil {
 		address, known = (*last)[id]
 		return address, known
 	}
@@ -117,7 +116,7 @@ func (b *Broker) findReplica(id sio.ReplicaID) (address string, known bool) {
 
 // drainForwards has other replicas drain the sessions whose WebSockets are forwarded here. The
 // function that it gives is called before this replica leaves the others.
-func (b *Broker) drainForwards(ctx context.Context) (parting func()) {
+func (b *Broker) drainForwards(ctx context.Context) (leave func()) {
 	var draining sync.WaitGroup
 	if b.forward != nil {
 		draining.Go(func() { b.forward.Drain(ctx) }) // ends with ctx
@@ -128,7 +127,7 @@ func (b *Broker) drainForwards(ctx context.Context) (parting func()) {
 		for _, r := range b.mesh.Replicas()[1:] {
 			last[r.ID] = r.ForwardAddress
 		}
-		b.parting.Store(&last)
+		b.lastPeers.Store(&last)
 	}
 }
 

@@ -37,7 +37,7 @@ func openSession(t *testing.T, b *broker.Broker) string {
 
 const unknownSession = `{"code":1,"message":"Session ID unknown"}`
 
-// counter is what a broker's operators are told of a counter.
+// counter is the value of a counter, as operators see it.
 func counter(t *testing.T, b *broker.Broker, line string) string {
 	t.Helper()
 	_, text := get(t, "http://"+b.OperatorAddress()+"/metrics")
@@ -91,7 +91,7 @@ func TestForward_SameAnswers(t *testing.T) {
 		"pong":              {"POST", "polling", "3", nil, 200},
 		"own origin":        {"POST", "polling", "3", http.Header{"Origin": {"http://shop.example"}}, 200},
 		"friend":            {"POST", "polling", "3", http.Header{"Origin": {"https://friend.example"}}, 200},
-		"wrong_replica":     {"POST", "polling", "3", http.Header{"Origin": {"https://stranger.example"}}, 403},
+		"wrong_replica":     {"POST", "polling", "3", http.Header{"Origin": {"https://outsider.example"}}, 403},
 		"own by TLS":        {"POST", "polling", "3", http.Header{"Origin": {"https://shop.example"}, "X-Forwarded-Proto": {"https"}}, 403},
 		"another transport": {"GET", "websocket", "", nil, 400},
 		"no transport":      {"GET", "smoke", "", nil, 400},
@@ -198,7 +198,7 @@ func TestForward_Not(t *testing.T) {
 	}
 }
 
-// nobody is an address that nobody listens at, until somebody else is given it.
+// nobody is an address without a listener, until another process gets it.
 func nobody(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -236,7 +236,7 @@ func TestForward_UnusedConnection(t *testing.T) {
 	defer conn.Close()
 	// Once this is answered the one before was accepted.
 	if code, _ := get(t, "http://"+address+"/", "Connection", "close"); code != http.StatusForbidden {
-		t.Errorf("a stranger was answered %d", code)
+		t.Errorf("a outsider was answered %d", code)
 	}
 	if err := b.Drain(); err != nil || strings.Contains(log.String(), "cut off") {
 		t.Errorf("the end was held up: %v\n%s", err, &log)

@@ -4,9 +4,9 @@ package broker
 
 import "net/http"
 
-// Where the body of a request ends must not be a matter of opinion: a proxy in front that counts by
+// Where the body of a request ends must be unambiguous: a proxy in front that counts by
 // Content-Length, and a server that counts by chunks, see a different next request on the
-// connection, and its answer goes to somebody else. RFC 9112, section 6.1, so wants the connection
+// connection, and its answer goes to another client. RFC 9112, section 6.1, so wants the connection
 // closed after the answer to a request with both headers, and to one of HTTP/1.0 with
 // Transfer-Encoding. net/http goes by the chunks, or by the length in HTTP/1.0, and removes the
 // other header before a handler can see it. It refuses all else that is ambiguous, and closes then:

@@ -103,7 +103,7 @@ func (g *guard) hosts(entries []string, proxies []netip.Prefix, next http.Handle
 	})
 }
 
-// shortened quotes what a stranger sent, for the log.
+// shortened quotes what an untrusted client sent, for the log.
 func shortened(text string) string {
 	const most = 100
 	return strconv.QuoteToASCII(text[:min(len(text), most)])

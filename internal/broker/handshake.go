@@ -13,22 +13,22 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
-// handshakes tells of TLS handshakes that came to nothing: plain text, certificates that are
-// unknown, out of date or missing.
+// handshakes counts and logs the TLS handshakes of a listener that fail: plain text, certificates
+// that are unknown, expired or missing.
 type handshakes struct {
 	log     *slog.Logger
 	counter metrics.Counter
 	quiet   loglimit.Limiter
 }
 
-func (b *Broker) handshakes(door string) *handshakes {
-	return &handshakes{log: b.log.With("door", door), counter: b.tlsMetrics.FailedHandshakes.With(door)}
+func (b *Broker) handshakes(listener string) *handshakes {
+	return &handshakes{log: b.log.With("listener", listener), counter: b.tlsMetrics.FailedHandshakes.With(listener)}
 }
 
-func (h *handshakes) failed(cause string) {
+func (h *handshakes) failed(reason string) {
 	h.counter.Inc()
 	if ok, suppressed := h.quiet.Allow(); ok {
-		h.log.Warn("TLS handshake failed", "reason", cause, "suppressed", suppressed)
+		h.log.Warn("TLS handshake failed", "reason", reason, "suppressed", suppressed)
 	}
 }
 
@@ -43,16 +43,16 @@ var handshakeError = []byte("http: TLS handshake error from ")
 // Write implements io.Writer.
 func (e httpErrors) Write(p []byte) (int, error) {
 	line := bytes.TrimSpace(p)
-	if cause, ok := bytes.CutPrefix(line, handshakeError); ok {
-		e.failed(string(cause))
+	if reason, ok := bytes.CutPrefix(line, handshakeError); ok {
+		e.failed(string(reason))
 	} else {
 		e.log.Debug(string(line))
 	}
 	return len(p), nil
 }
 
-// watchedCredentials tells of handshakes with services that came to nothing, and of connections
-// that begin with something else. The listener cannot look at those, since gRPC sets options of the
+// watchedCredentials reports handshakes with services that fail, and connections that begin with
+// another protocol. The listener cannot look at those, since gRPC sets options of the
 // TCP connections that it accepts.
 type watchedCredentials struct {
 	credentials.TransportCredentials

@@ -66,7 +66,7 @@ func (o *operators) hosts(address string, more []string, next http.Handler) http
 	})
 }
 
-// look lets those in who may see metrics and status.
+// look admits callers that may see metrics and status.
 func (o *operators) look(next http.Handler) http.Handler {
 	return o.admit(next, true, func(r *http.Request) error {
 		if o.insecure {
@@ -83,7 +83,7 @@ func (o *operators) look(next http.Handler) http.Handler {
 	})
 }
 
-// operate lets those in who may take profiles.
+// operate admits callers that may take profiles.
 func (o *operators) operate(next http.Handler) http.Handler {
 	return o.admit(next, false, func(r *http.Request) error {
 		caller, err := o.caller(r)
@@ -94,7 +94,7 @@ func (o *operators) operate(next http.Handler) http.Handler {
 	})
 }
 
-// caller finds who asks. Nil may do everything.
+// caller authenticates the request. Nil may do everything.
 func (o *operators) caller(r *http.Request) (*auth.Caller, error) {
 	if o.callers.Asked() {
 		return o.callers.Authenticate(bearer(r), r.TLS)
@@ -106,9 +106,9 @@ func (o *operators) caller(r *http.Request) (*auth.Caller, error) {
 	return nil, nil //nolint:nilnil // nil is who may do everything
 }
 
-// admit answers those whom the check does not let in. Programs on this machine are not checked, but
-// a browser there is: a page of another origin may lead to what is served here, if links are
-// allowed, and ask for nothing.
+// admit rejects callers that fail the check. Programs on this machine are not checked, but a
+// browser there is: a page of another origin may link to what is served here, if links are allowed,
+// and request nothing.
 func (o *operators) admit(next http.Handler, links bool, check func(r *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// cross-site or same-site

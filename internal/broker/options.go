@@ -64,7 +64,7 @@ func (b *Broker) meshOptions() mesh.Options {
 	return o
 }
 
-// advertised is where handlers elsewhere reach this replica, or empty when nobody can tell.
+// advertised is where handlers elsewhere reach this replica, or empty when that is unknown.
 func (b *Broker) advertised() string {
 	if a := b.config.Listen.AdvertiseAddress; a != "" {
 		return a
@@ -129,7 +129,7 @@ func (b *Broker) httpOptions() bridge.HTTPOptions {
 	return o
 }
 
-// topology is what handlers are told of the cluster.
+// topology is what is announced to handlers about the cluster.
 func (b *Broker) topology() []bridge.Replica {
 	replicas := b.mesh.Replicas()
 	all := make([]bridge.Replica, len(replicas))

@@ -21,7 +21,7 @@ var (
 // pacedBody is a body that must come at a least rate. In each window of time that is spent waiting
 // for it, so many bytes must come as that rate makes, or the end. So a large upload may last as
 // long as it flows, a short body has one window, and a burst earns no credit for a stall. The time
-// in which nobody reads does not count.
+// in which nothing is read does not count.
 type pacedBody struct {
 	io.ReadCloser
 	deadline func(time.Time) error // of the connection that the body comes from
@@ -70,8 +70,8 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 
 var errOver = errors.New("the request is over")
 
-// end lets nobody read on, and tells what was wrong with the body. It waits for who reads: a failed
-// read cancels the request, and is told a moment later.
+// end stops all reading, and returns what was wrong with the body. It waits for a read that is
+// under way: a failed one cancels the request, and returns a moment later.
 func (b *pacedBody) end() error {
 	if b == nil {
 		return nil

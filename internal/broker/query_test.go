@@ -123,16 +123,16 @@ func visit(t *testing.T, b *broker.Broker) {
 // them, and reaches all other instances.
 func TestCluster_Queries(t *testing.T) {
 	all := brokertest.Cluster(t, 3)
-	asker := attach(t, all[0], "asker")
+	caller := attach(t, all[0], "caller")
 	var others []*instance
 	for n, b := range all {
 		others = append(others, attach(t, b, fmt.Sprint("other-", n)))
 		visit(t, b)
 	}
 	whole := &spanwirev1.Target{}
-	asker.ask(&spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: whole, Rooms: []string{"room"}}}})
+	caller.ask(&spanwirev1.Command{Command: &spanwirev1.Command_Join{Join: &spanwirev1.Join{Target: whole, Rooms: []string{"room"}}}})
 	fetch := func() []*spanwirev1.SocketInfo {
-		return asker.ask(&spanwirev1.Command{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{Target: whole}}}).GetFound()
+		return caller.ask(&spanwirev1.Command{Command: &spanwirev1.Command_FetchSockets{FetchSockets: &spanwirev1.FetchSockets{Target: whole}}}).GetFound()
 	}
 	found := fetch()
 	replicas := map[string]bool{}
@@ -141,7 +141,7 @@ func TestCluster_Queries(t *testing.T) {
 		if !slices.Equal(s.GetRooms(), []string{s.GetSocketId(), "room"}) || s.GetHandshake().GetTransport() != "polling" {
 			t.Errorf("found %v", s)
 		}
-		asker.ask(&spanwirev1.Command{Command: &spanwirev1.Command_SetData{SetData: &spanwirev1.SetData{SocketId: s.GetSocketId(), Data: []byte(`7`)}}})
+		caller.ask(&spanwirev1.Command{Command: &spanwirev1.Command_SetData{SetData: &spanwirev1.SetData{SocketId: s.GetSocketId(), Data: []byte(`7`)}}})
 	}
 	if len(found) != 3 || len(replicas) != 3 {
 		t.Errorf("found %d on %d replicas", len(found), len(replicas))
@@ -151,7 +151,7 @@ func TestCluster_Queries(t *testing.T) {
 			t.Errorf("data of %v", s)
 		}
 	}
-	rooms := asker.ask(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{}}}).GetRooms()
+	rooms := caller.ask(&spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{}}}).GetRooms()
 	if len(rooms) != 1 || rooms[0].GetName() != "room" || rooms[0].GetSockets() != 3 {
 		t.Errorf("rooms %v", rooms)
 	}
@@ -160,7 +160,7 @@ func TestCluster_Queries(t *testing.T) {
 			o.act(<-o.out)
 		}()
 	}
-	acks := asker.ask(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: &spanwirev1.ServerSideEmit{
+	acks := caller.ask(&spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: &spanwirev1.ServerSideEmit{
 		Event: &spanwirev1.Event{Name: "hello"}, WantAcks: true,
 	}}})
 	var came []string

@@ -116,7 +116,7 @@ func TestStart_mTLS(t *testing.T) {
 		})
 	}
 	if _, text := get(t, "http://"+b.OperatorAddress()+"/metrics"); !strings.Contains(text, `spanwire_certificate_failed_handshakes_total{listener="services"}`) {
-		t.Error("handshakes that came to nothing are not counted")
+		t.Error("failed handshakes are not counted")
 	}
 }
 
@@ -263,7 +263,7 @@ func TestStart_TLS(t *testing.T) {
 			}
 			response.Body.Close()
 			if !found {
-				t.Error("the end of the certificate is not told")
+				t.Error("the expiry of the certificate is not exported")
 			}
 		}
 	}
@@ -306,9 +306,9 @@ func TestCluster_TLS(t *testing.T) {
 		t.Errorf("a request of the other's session: %d", response.StatusCode)
 	}
 
-	stranger := certstest.New(t)
+	foreign := certstest.New(t)
 	c := brokertest.Config(func(c *broker.Config) {
-		c.Cluster.TLS = files(t, stranger)
+		c.Cluster.TLS = files(t, foreign)
 		c.Cluster.NATS.URL = "nats://" + all[0].NATSAddress()
 	})
 	outsider, err := broker.Start(c, quiet())

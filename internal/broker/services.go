@@ -14,7 +14,7 @@ import (
 	"github.com/spanwire/spanwire/internal/certs"
 )
 
-// newServices makes the gRPC server of the handlers' door, with health and reflection on.
+// newServices makes the gRPC server of the handlers' entry point, with health and reflection on.
 func newServices(s *certs.Store, h *handshakes, first *firstBytes, options []grpc.ServerOption, register func(*grpc.Server)) (*grpc.Server, *health.Server) {
 	secrecy := insecure.NewCredentials()
 	if s != nil {

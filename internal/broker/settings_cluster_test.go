@@ -10,7 +10,7 @@ import (
 	"github.com/spanwire/spanwire/internal/backplane/nats"
 )
 
-// Other replicas are told an address only if they can be expected to reach it.
+// An address is announced to other replicas only if they can be expected to reach it.
 func TestCluster_AnnouncedForward(t *testing.T) {
 	for _, c := range []struct {
 		listening, advertise, url, listen, want string
@@ -34,12 +34,12 @@ func TestCluster_AnnouncedForward(t *testing.T) {
 		}
 		cluster := Cluster{NATS: nats.Options{URL: c.url, Listen: c.listen}, ForwardAdvertise: c.advertise}
 		if got := cluster.AnnouncedForward(address); got != c.want {
-			t.Errorf("%+v: told %q", c, got)
+			t.Errorf("%+v: announced %q", c, got)
 		}
 	}
 }
 
-// What would let strangers in, or nobody, is refused.
+// What would admit anyone, or no replica, is rejected.
 func TestCluster_ForwardFaults(t *testing.T) {
 	for _, c := range []struct {
 		args, want string

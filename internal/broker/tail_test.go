@@ -144,8 +144,8 @@ func want(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// Whoever follows a socket, a room or a service is told what the sockets of the replica go through,
-// and nothing of others.
+// A caller that follows a socket, a room or a service gets the trace events of the sockets of the
+// replica, and none of others.
 func TestTail(t *testing.T) {
 	b := brokertest.Start(t)
 	serve(t, b, "chat")

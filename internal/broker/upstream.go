@@ -110,7 +110,7 @@ func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var op *net.OpError
 	body, _ := r.Context().Value(bodyKey{}).(*pacedBody)
 	if why := body.end(); why != nil {
-		err = why // it says more than what became of it elsewhere
+		err = why // it says more than the error at hand
 	}
 	if body != nil {
 		w.Header().Set("Connection", "close")                // the rest of the body would follow
@@ -137,7 +137,7 @@ func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (u *upstream) answer(w http.ResponseWriter, r *http.Request, reason, setting string, err error, code int, again time.Duration, text string) {
 	u.failures.With(reason).Inc()
 	if ok, suppressed := u.quiet.Allow(reason); ok {
-		u.log.Warn("request to the upstream failed", "reason", reason, "upstream", u.target.Redacted(), "address", r.RemoteAddr,
+		u.log.Warn("request to the upstream failed", "reason", reason, "url", u.target.Redacted(), "address", r.RemoteAddr,
 			"setting", setting, "err", err, "suppressed", suppressed)
 	}
 	explain(w, r, code, again, text)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package certs keeps the certificate of a listener and the authorities of its callers, read from
-// files and read anew when those change. Connections keep what they began with.
+// files and read again when those change. Connections keep what they began with.
 package certs
 
 import (
@@ -19,7 +19,7 @@ type Options struct {
 	Cert, Key string
 	// ClientCA holds the authorities whose certificates callers must show. Empty asks for none.
 	ClientCA string
-	// Optional lets callers in that show no certificate; what they show is checked all the same.
+	// Optional accepts callers that show no certificate; one that is shown is checked all the same.
 	Optional bool
 	// Protocols are offered to callers (ALPN).
 	Protocols []string
@@ -52,7 +52,7 @@ func (s *Store) Files() []string {
 	return files
 }
 
-// Load reads the files anew. An error says why the certificate in use stays.
+// Load reads the files again. An error says why the certificate in use stays.
 func (s *Store) Load() error {
 	pair, err := tls.LoadX509KeyPair(s.o.Cert, s.o.Key)
 	if err != nil {
@@ -73,8 +73,8 @@ func (s *Store) Load() error {
 		if s.o.Optional {
 			c.ClientAuth = tls.VerifyClientCertIfGiven
 		}
-		// A caller that was here before must not come in by an authority that is not trusted any
-		// more.
+		// A caller that was here before must not be accepted by an authority that is not trusted
+		// any more.
 		c.SessionTicketsDisabled = true
 	}
 	s.ends.Store(pair.Leaf.NotAfter.Unix())
@@ -91,14 +91,14 @@ func (s *Store) Config() *tls.Config {
 }
 
 // ClientConfig is for one connection to others that have a certificate of the same authorities; it
-// shows this one. Whoever dials again takes another, which has what was read last. crypto/tls
+// shows this one. Take one for each connection: it has what was read last. crypto/tls
 // checks the name, or the address, that is dialled.
 func (s *Store) ClientConfig() *tls.Config {
 	now := s.current.Load()
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: now.Certificates, RootCAs: now.ClientCAs, Time: s.o.Now}
 }
 
-// Ends tells when the certificate in use does, in seconds since 1970.
+// Ends is the expiry of the certificate in use, in seconds since 1970.
 func (s *Store) Ends() int64 { return s.ends.Load() }
 
 // Pool reads a file of authorities.

@@ -99,13 +99,13 @@ func TestStore_ClientConfig(t *testing.T) {
 	if serverErr, clientErr := shake(t, s.Config(), s.ClientConfig()); serverErr != nil || clientErr != nil {
 		t.Errorf("replicas of one authority: %v, %v", serverErr, clientErr)
 	}
-	other, key2, ca2 := theirs.Write(t.TempDir(), "stranger")
-	stranger, err := Open(Options{Cert: other, Key: key2, ClientCA: ca2})
+	other, key2, ca2 := theirs.Write(t.TempDir(), "outsider")
+	outsider, err := Open(Options{Cert: other, Key: key2, ClientCA: ca2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, clientErr := shake(t, &tls.Config{Certificates: stranger.current.Load().Certificates}, s.ClientConfig()); clientErr == nil {
-		t.Error("a stranger was believed")
+	if _, clientErr := shake(t, &tls.Config{Certificates: outsider.current.Load().Certificates}, s.ClientConfig()); clientErr == nil {
+		t.Error("a outsider was believed")
 	}
 	for _, name := range []string{"127.0.0.9", "elsewhere.example"} {
 		c := s.ClientConfig()
@@ -118,8 +118,8 @@ func TestStore_ClientConfig(t *testing.T) {
 	if err := s.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if _, clientErr := shake(t, stranger.Config(), s.ClientConfig()); clientErr == nil {
-		t.Error("it was let in with a certificate that the other does not trust")
+	if _, clientErr := shake(t, outsider.Config(), s.ClientConfig()); clientErr == nil {
+		t.Error("it was accepted with a certificate that the other does not trust")
 	}
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package filewatch has files read anew when they change: certificates, and who may call. It
-// compares contents, since a file may be replaced by a link, or through one, with times that tell
-// nothing, and reads what stayed the same from one look to the next, since a file may be half
-// written. What cannot be read stays as it was.
+// Package filewatch reloads files when they change: certificates and the file of callers. It
+// compares contents, since a file may be replaced by a link, or through one, without a useful time.
+// It loads what is the same in two looks, since a file may be half written. While a file cannot be
+// used, the content that was loaded before stays in force.
 package filewatch
 
 import (
@@ -21,11 +21,11 @@ import (
 type Source interface {
 	// Files names the files that it is made of now; it may change with Load.
 	Files() []string
-	// Load makes it anew. An error says why nothing has changed.
+	// Load reads the files again. An error says why nothing has changed.
 	Load() error
 }
 
-// Watcher looks after sources. Make one with New, Add all, and Run it.
+// Watcher reloads sources. Make one with New, Add all, and Run it.
 type Watcher struct {
 	interval time.Duration
 	metrics  *metrics.FileWatch
@@ -47,8 +47,8 @@ func New(interval time.Duration, m *metrics.FileWatch, log *slog.Logger) *Watche
 	return &Watcher{interval: interval, metrics: m, log: log}
 }
 
-// Add watches a source that has been loaded. name is for people. changed is called after each time
-// that it was loaded anew; it may be nil.
+// Add watches a source that has been loaded. name is for people. changed is called after each
+// reload; it may be nil.
 func (w *Watcher) Add(name string, s Source, changed func()) {
 	w.metrics.Stale.With(name).Set(0)
 	w.watched = append(w.watched, &watched{name: name, source: s, digest: digest(s.Files()), changed: changed})
@@ -77,7 +77,7 @@ func (w *Watcher) look() {
 		still := bytes.Equal(now, x.seen)
 		x.seen = now
 		if !still || x.refused == nil && bytes.Equal(now, x.digest) {
-			continue // nothing new, or somebody is writing just now
+			continue // nothing new, or a file is being written
 		}
 		if err := x.source.Load(); err != nil {
 			// The next look tries again: files of one source may be replaced one after another, and
@@ -85,7 +85,7 @@ func (w *Watcher) look() {
 			if !bytes.Equal(now, x.refused) {
 				w.metrics.Failed.With(x.name).Inc()
 				w.metrics.Stale.With(x.name).Set(1)
-				w.log.Error("changed files cannot be used; what was read before stays in force", "what", x.name, "error", err)
+				w.log.Error("reload failed: the content that was loaded before stays in force", "file", x.name, "err", err)
 			}
 			x.refused = now
 			continue
@@ -94,7 +94,7 @@ func (w *Watcher) look() {
 		x.digest, x.refused = now, nil
 		w.metrics.Loaded.With(x.name).Inc()
 		w.metrics.Stale.With(x.name).Set(0)
-		w.log.Info("changed files were read", "what", x.name)
+		w.log.Info("files reloaded", "file", x.name)
 		if x.changed != nil {
 			x.changed()
 		}

@@ -101,7 +101,7 @@ func TestWatcher(t *testing.T) {
 			{"another file", func() { write("two", "second"); point("two") }, "second", 2, 1, 0},
 			{"nonsense", func() { write("two", "bad") }, "second", again, 1, 1},
 			{"gone", func() { _ = os.Remove(s.file) }, "second", again, 1, 1},
-			{"mended", func() { write("link", "third") }, "third", again, 2, 0},
+			{"repaired", func() { write("link", "third") }, "third", again, 2, 0},
 			{"in time", func() { s.early = 2; write("link", "fourth") }, "fourth", again, 3, 0},
 			{"while it is read", func() { s.meanwhile = func() { write("link", "sixth") }; write("link", "fifth") }, "sixth", again, 5, 0},
 		} {

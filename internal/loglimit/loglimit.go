@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package loglimit keeps a log readable when strangers cause its lines: a few lines a second pass,
-// the rest is counted and told with the next line that passes; and what strangers wrote is cut. Any
-// room may use it; it writes nothing itself.
+// Package loglimit bounds the log lines that clients can cause: a few lines a second pass, the rest
+// is suppressed, and its number belongs to the next line that passes, under the key suppressed. It
+// also cuts texts that clients chose. Every package may use it; it writes nothing itself.
 package loglimit
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// perSecond is how many lines a Limiter lets through when it is not told.
+// perSecond is how many lines a Limiter lets through by default.
 const perSecond = 10
 
 // Limiter lets a few lines a second through. Its zero value is ready.
@@ -28,7 +28,7 @@ type Limiter struct {
 	suppressed int
 }
 
-// Allow tells whether a line may be written, and how many were left out before it.
+// Allow tells whether a line may be written, and how many were suppressed before it.
 func (l *Limiter) Allow() (ok bool, suppressed int) {
 	limit := cmp.Or(l.PerSecond, perSecond)
 	l.mu.Lock()
@@ -45,20 +45,20 @@ func (l *Limiter) Allow() (ok bool, suppressed int) {
 	return true, suppressed
 }
 
-// ByReason has a Limiter for each cause, so that a flood of one cause hides no other. Causes are of
-// a closed list: each is kept for ever. Its zero value is ready.
+// ByReason has a Limiter for each reason, so that a flood of one hides no other. Reasons are of
+// a closed list: none is ever dropped. Its zero value is ready.
 type ByReason struct {
-	// PerSecond is how many lines of one cause pass within a second, or within Window. Zero stands
+	// PerSecond is how many lines of one reason pass within a second, or within Window. Zero stands
 	// for 10.
 	PerSecond int
-	// Window is the time in which so many lines of one cause pass. Zero stands for a second.
+	// Window is the time in which so many lines of one reason pass. Zero stands for a second.
 	Window time.Duration
 
 	mu       sync.Mutex // guards limiters
 	limiters map[string]*Limiter
 }
 
-// Allow is Limiter.Allow for the lines of one cause.
+// Allow is Limiter.Allow for the lines of one reason.
 func (b *ByReason) Allow(cause string) (ok bool, suppressed int) {
 	b.mu.Lock()
 	l := b.limiters[cause]

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Many lines must not fill the log, and what was left out must be told.
+// Many lines must not fill the log, and the number of suppressed lines must be returned.
 func TestLimiter(t *testing.T) {
 	for perSecond, want := range map[int]int{0: 100, 3: 30} {
 		synctest.Test(t, func(t *testing.T) {

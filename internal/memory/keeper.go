@@ -16,7 +16,7 @@ import (
 //
 //   - While much is held, as much again may be garbage. So garbage is collected here when the heap
 //     has grown by maxGrowth.
-//   - After a burst or an attack, an idle process keeps for minutes what nobody needs. So when no
+//   - After a burst or an attack, an idle process keeps for minutes what is not needed. So when no
 //     garbage was collected for a while although much was allocated or freed before, it is
 //     collected, and what is free goes back to the system.
 const (
@@ -84,7 +84,7 @@ func (k *Keeper) look() {
 // usage is what is known of the process's memory.
 type usage struct {
 	cycles uint64 // of garbage collection
-	moved  uint64 // bytes that were allocated, and that somebody freed, ever
+	moved  uint64 // bytes that were allocated, and those reported to Freed, ever
 	heap   uint64 // bytes of objects, garbage too
 	live   uint64 // bytes of objects at the end of the last collection
 	held   uint64 // bytes that the system has given and not got back

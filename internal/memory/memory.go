@@ -2,7 +2,7 @@
 
 // Package memory keeps the process within the memory that it may have: it sets the soft limit of
 // Go's runtime to what the container allows, and gives memory back to the system when the need for
-// it has passed. It knows the process and no room of the broker.
+// it has passed. It knows the process and nothing of the broker.
 package memory
 
 import (
@@ -39,11 +39,11 @@ func SetLimit(setting int, log *slog.Logger) {
 	default:
 		source = "none"
 	}
-	args := []any{"source", source, "setting", "memory-limit"}
+	args := []any{"reason", source, "setting", "memory-limit"}
 	if limit := Limit(); limit != math.MaxInt64 {
 		args = append(args, "bytes", limit)
 	}
-	log.Info("memory limit", args...)
+	log.Info("memory limit set", args...)
 }
 
 // Limit is the runtime's soft limit in bytes, math.MaxInt64 when there is none.

@@ -63,13 +63,13 @@ func TestSetLimit(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	SetLimit(100<<20, log)
-	if Limit() != 100<<20 || !strings.Contains(out.String(), "source=setting") || !strings.Contains(out.String(), "bytes=104857600") {
+	if Limit() != 100<<20 || !strings.Contains(out.String(), "reason=setting") || !strings.Contains(out.String(), "bytes=104857600") {
 		t.Errorf("limit %d: %s", Limit(), out.String())
 	}
 	out.Reset()
 	debug.SetMemoryLimit(1 << 30) // as the runtime does when the environment says so
 	SetLimit(0, log)
-	if Limit() != 1<<30 || !strings.Contains(out.String(), "source="+environment) {
+	if Limit() != 1<<30 || !strings.Contains(out.String(), "reason="+environment) {
 		t.Errorf("limit %d: %s", Limit(), out.String())
 	}
 }

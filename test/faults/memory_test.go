@@ -122,15 +122,15 @@ func TestO10_BroadcastsNotRead(t *testing.T) {
 // where it comes from.
 func TestO10_MemoryLimit(t *testing.T) {
 	for _, c := range []struct{ flags, says []string }{
-		{[]string{"--memory-limit", "300MiB"}, []string{"source=setting", "bytes=314572800"}},
-		{nil, []string{"source="}}, // the container's, or none
+		{[]string{"--memory-limit", "300MiB"}, []string{"reason=setting", "bytes=314572800"}},
+		{nil, []string{"reason="}}, // the container's, or none
 	} {
 		b, err := process.StartBroker(built.broker, "broker", c.flags...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(b.Kill)
-		for _, text := range append(c.says, `msg="memory limit"`, "setting=memory-limit") {
+		for _, text := range append(c.says, `msg="memory limit set"`, "setting=memory-limit") {
 			if !strings.Contains(b.Log(), text) {
 				t.Errorf("%v: the log does not say %q:\n%s", c.flags, text, b.Log())
 			}
