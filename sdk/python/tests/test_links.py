@@ -132,6 +132,15 @@ def test_messages_come_once(cluster: tuple[FakeBroker, FakeBroker], service: Mak
     assert seen == [0, 1, 2, 3, 4]
 
 
+def break_off(s: spanwire.Service, one: Attachment) -> None:
+    """Breaks the stream to the replica "one" and waits until the service has noticed."""
+    link = next(link for link in s.start().live if link.replica == "one")
+    before = link.conversation.generation
+    one.break_off()
+    # It may have attached again by the time that this looks.
+    until(lambda: not link.live or link.conversation.generation != before)
+
+
 # An unconfirmed result, with the commands before it, answers the redelivery of its dispatch by
 # another replica.
 def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: Make) -> None:
@@ -150,8 +159,7 @@ def test_redelivered_elsewhere(cluster: tuple[FakeBroker, FakeBroker], service: 
     cluster[0].answering = False
     number = one.dispatch("x")
     one.ack(number)
-    one.break_off()
-    until(lambda: "one" not in s.replicas)
+    break_off(s, one)
     assert two.ack(two.dispatch("x", number=number, redeliveries=1)) == ["done"]
     assert two.emits()[0][0] == "noted"
     assert runs == ["s1"]
@@ -194,8 +202,7 @@ def test_redelivered_while_running(cluster: tuple[FakeBroker, FakeBroker], servi
     assert begun.wait(WAIT)
     one.wait(lambda: one.answered >= one.sequence)
     if broken:
-        one.break_off()
-        until(lambda: "one" not in s.replicas)
+        break_off(s, one)
     two.dispatch("x", 1, number=first, redeliveries=1)
     two.dispatch("x", 2, number=second, redeliveries=1)
     two.wait(lambda: two.answered >= two.sequence)
