@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command polyglot is the Go half of an example in which two services, in two languages, share one
-// namespace: this program handles "my broadcast event", service.py handles "my event". It also serves
-// the page; see README.md for how to run both.
+// namespace: this program handles "my broadcast event", service.py handles "my event". It also
+// serves the page; see README.md for how to run both.
 package main
 
 import (

@@ -77,7 +77,7 @@ var rules = []rule{
 	{"cmd/engineio-echo", []string{"internal/edge/engineio", "internal/sio"}, nil, "the echo shows Engine.IO alone"},
 	{"cmd/websocket-echo", []string{"internal/edge/wsconn"}, nil, "the echo shows WebSocket alone"},
 	{"sdk/go", []string{"sdk/go", "api"}, []string{"google.golang.org/"}, "handlers know the contract, never the broker"},
-	{"examples", []string{"sdk/go"}, nil, "examples use what users use"},
+	{"examples", []string{"sdk/go", "examples/page"}, nil, "examples use what users use"},
 }
 
 // onlyHome names modules that only these packages may import.

@@ -53,7 +53,6 @@ var notTranslated = []string{
 	"docs/how-to",
 	"docs/reference",
 	"examples/node_chat",
-	"examples/polyglot",
 	"internal/auth",
 	"internal/backplane",
 	"internal/backplane/nats",

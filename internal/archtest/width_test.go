@@ -63,8 +63,8 @@ func tooWide(text string, marks []string) bool {
 		}
 	}
 	for _, m := range marks {
-		if rest, ok := strings.CutPrefix(text, m); ok {
-			return len(strings.Fields(rest)) > 1
+		if rest, ok := strings.CutPrefix(text, m); ok { // code in a comment begins with a tab
+			return len(strings.Fields(rest)) > 1 && !strings.HasPrefix(rest, "\t")
 		}
 	}
 	return false

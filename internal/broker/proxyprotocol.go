@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spanwire/spanwire/internal/loglimit"
+	"github.com/spanwire/spanwire/internal/origin"
 )
 
 // The PROXY protocol. A load balancer that passes bytes on without reading them says at the
@@ -51,7 +52,7 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	tcp, ok := c.(*net.TCPConn)
-	if !ok || !trusts(l.proxies, c.RemoteAddr().String()) {
+	if !ok || !origin.Trusted(l.proxies, c.RemoteAddr().String()) {
 		return c, nil
 	}
 	return &proxyConn{TCPConn: tcp, listener: l}, nil

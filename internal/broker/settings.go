@@ -157,27 +157,12 @@ func validHosts(hosts []string) error {
 }
 
 func validProxies(items []string) error {
-	_, err := parseProxies(items)
+	_, err := origin.ParseProxies(items)
 	return err
 }
 
 // Proxies are the networks of the setting trusted-proxies.
-func (o *Listen) Proxies() ([]netip.Prefix, error) { return parseProxies(o.TrustedProxies) }
-
-// parseProxies reads addresses and networks; a lone address is a network of one.
-func parseProxies(items []string) (networks []netip.Prefix, err error) {
-	for _, item := range items {
-		p, err := netip.ParsePrefix(item)
-		if a, addrErr := netip.ParseAddr(item); addrErr == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
-		}
-		if err != nil || p.Addr().Is4In6() {
-			return nil, fmt.Errorf("%q is neither an address nor a network; write 192.0.2.1 or 10.0.0.0/8", item)
-		}
-		networks = append(networks, p)
-	}
-	return networks, nil
-}
+func (o *Listen) Proxies() ([]netip.Prefix, error) { return origin.ParseProxies(o.TrustedProxies) }
 
 func (o *Listen) validProxyProtocol(on bool) error {
 	if on && len(o.TrustedProxies) == 0 {

@@ -12,12 +12,12 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/edge/engineio"
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
+	"github.com/spanwire/spanwire/internal/origin"
 )
 
 const upstreamIdle = 100 // connections to the web application that are kept
@@ -156,7 +156,7 @@ func (u *upstream) dial(ctx context.Context, network, address string) (net.Conn,
 // -Port. What a trusted proxy in front has said there is passed on, and what others have said is
 // not.
 func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
-	trusted := trusts(proxies, r.In.RemoteAddr)
+	trusted := origin.Trusted(proxies, r.In.RemoteAddr)
 	for name := range r.In.Header {
 		if engineio.SaidByProxy(name, trusted) {
 			delete(r.Out.Header, name)
@@ -175,14 +175,4 @@ func introduce(r *httputil.ProxyRequest, proxies []netip.Prefix) {
 			r.Out.Header[name] = said
 		}
 	}
-}
-
-// trusts tells whether an address, with its port, is that of a trusted proxy.
-func trusts(proxies []netip.Prefix, address string) bool {
-	a, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return false
-	}
-	ip := a.Addr().Unmap().WithZone("")
-	return slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
 }

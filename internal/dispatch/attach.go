@@ -63,19 +63,25 @@ func (d *Dispatcher) Attach(reg *sio.Register, inst Instance, distance Distance)
 	for _, b := range known {
 		d.admit(b)
 	}
-	line := "instance attached"
-	if distance == Remote {
-		line = "instance of a peer attached"
-	} else if old != nil {
-		line = "instance attached; its older stream ends"
-	}
-	d.log.Info(line, "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion, "limit", a.register.Window)
+	d.noteAttached(a, distance, old != nil)
 	if differs {
 		d.log.Warn("registrations differ from those of the service's other instances; events go to the instances that registered them",
 			"service", reg.Service, "instance", reg.Instance)
 	}
 	d.changed(distance)
 	return a, nil
+}
+
+// noteAttached logs a new attachment.
+func (d *Dispatcher) noteAttached(a *Attachment, distance Distance, replaces bool) {
+	line := "instance attached"
+	if distance == Remote {
+		line = "instance of a peer attached"
+	} else if replaces {
+		line = "instance attached; its older stream ends"
+	}
+	reg := &a.register
+	d.log.Info(line, "service", reg.Service, "instance", reg.Instance, "sdk", reg.SDKName+" "+reg.SDKVersion, "limit", reg.Window)
 }
 
 // compiled gives the registrations with their patterns compiled.

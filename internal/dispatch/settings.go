@@ -3,6 +3,7 @@
 package dispatch
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/config"
@@ -10,7 +11,7 @@ import (
 
 // Settings declares the settings of the options.
 func (o *Options) Settings() []config.Setting {
-	return append(config.Group(config.Handlers,
+	return slices.Concat(config.Group(config.Handlers,
 		config.Number("socket-queue-events", &o.QueueEvents, 128,
 			"Most events of one socket that wait for one service, before the broker stops reading from its "+
 				"browser.", config.AtLeast(1)),
@@ -48,6 +49,17 @@ func (o *Options) Settings() []config.Setting {
 				"`broker dev` turns it on."),
 		config.Number("hold-sockets", &o.HoldSockets, 10_000,
 			"Most sockets whose disconnects wait for one service that is away.", config.AtLeast(1)),
+	), o.windows(), config.Group(config.Cluster,
+		config.Number("forward-events", &o.ForwardEvents, 65536,
+			"Most dispatches that other replicas may leave waiting for one instance here.", config.AtLeast(1)),
+		config.Size("forward-bytes", &o.ForwardBytes, 64<<20,
+			"The same bound in bytes.", config.AtLeast(1)),
+	))
+}
+
+// windows are the settings of what instances have at a time.
+func (o *Options) windows() []config.Setting {
+	return config.Group(config.Handlers,
 		config.Duration("handler-timeout", &o.HandlerTimeout, 30*time.Second,
 			"Time that a handler has for one event, before the broker gives up on the result. It counts from "+
 				"when the instance has the event, and what the same socket sent before it has ended.", config.Positive),
@@ -64,10 +76,5 @@ func (o *Options) Settings() []config.Setting {
 				"Beyond it connects to further ones are refused.", config.AtLeast(1)),
 		config.Number("max-room-events", &o.MaxRoomEvents, 4096,
 			"How many dispatches of one socket may wait for one service before room events are dropped.", config.AtLeast(1)),
-	), config.Group(config.Cluster,
-		config.Number("forward-events", &o.ForwardEvents, 65536,
-			"Most dispatches that other replicas may leave waiting for one instance here.", config.AtLeast(1)),
-		config.Size("forward-bytes", &o.ForwardBytes, 64<<20,
-			"The same bound in bytes.", config.AtLeast(1)),
-	)...)
+	)
 }

@@ -51,7 +51,8 @@ func (o *Options) Settings() []config.Setting {
 // deepest is the deepest nesting that may be allowed: each level costs some stack.
 const deepest = 10_000
 
-// DefaultOptions are the defaults of the settings: those of the reference server, where it has them.
+// DefaultOptions are the defaults of the settings: those of the reference server, where it has
+// them.
 func DefaultOptions() Options {
 	o := Options{Engine: engineio.DefaultOptions()}
 	config.Preset(o.Settings())

@@ -55,7 +55,8 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// UnreachedError is in the chain of an error which says that other replicas may not have been reached.
+// UnreachedError is in the chain of an error which says that other replicas may not have been
+// reached.
 type UnreachedError struct {
 	Replicas []ReplicaID // as far as they are known
 	Cause    error       // may be nil

@@ -194,7 +194,8 @@ func (r *reader) run(s step) {
 func (r *reader) start(s step) {
 	for _, command := range strings.Split(strings.ReplaceAll(strings.TrimSpace(s.code), "\\\n", " "), "\n") {
 		command, _, _ = strings.Cut(command, " # ")
-		// A shell stays, since a line may begin with variables, and a group of its own ends with it.
+		// A shell stays, since a line may begin with variables, and a group of its own ends with
+		// it.
 		p, err := process.Start(command, r.dir, r.env, "bash", "-c", "trap 'kill $child; wait $child' TERM; "+command+" & child=$!; wait $child")
 		if err != nil {
 			r.fail(s, "%v", err)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spanwire/spanwire/internal/origin"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -20,7 +21,7 @@ func (s *Server) newHandshake(r *http.Request, c *caller, t Transport) *sio.Hand
 		n += len(values)
 	}
 	headers := make([]sio.Header, 0, n)
-	trusted := s.trusts(hostOnly(r.RemoteAddr))
+	trusted := s.trusts(origin.Address(r.RemoteAddr))
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		if SaidByProxy(name, trusted) {
 			continue

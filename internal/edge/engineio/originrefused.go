@@ -45,7 +45,7 @@ func (s *Server) proxyAdvice(r *http.Request, said string) string {
 	if _, ok := origin.Normal(said); !ok || err != nil {
 		return ""
 	}
-	c, trusted := s.callerOf(r), s.trusts(hostOnly(r.RemoteAddr))
+	c, trusted := s.callerOf(r), s.trusts(origin.Address(r.RemoteAddr))
 	switch {
 	case !trusted && forwardedOrigin(r, said):
 		return "X-Forwarded-Host and X-Forwarded-Proto say that it is the broker's own, but the proxy that sent them is not trusted: add its address " +
@@ -56,7 +56,7 @@ func (s *Server) proxyAdvice(r *http.Request, said string) string {
 	case strings.EqualFold(page.Host, c.host) && page.Scheme == "https" && !c.secure:
 		return "it is the broker's own but for https: TLS ends at a proxy in front; have it send X-Forwarded-Proto, and add its address to the setting " +
 			"trusted-proxies"
-	case page.Hostname() == strings.ToLower(hostOnly(c.host)) && (proxied(r) || !c.asksHere(r)):
+	case page.Hostname() == strings.ToLower(origin.Address(c.host)) && (proxied(r) || !c.asksHere(r)):
 		return "it is the broker's own but for scheme or port: a proxy in front changes the Host header; have it pass Host on with its port (in nginx " +
 			"$http_host), or send X-Forwarded-Host and X-Forwarded-Proto and add its address to the setting trusted-proxies"
 	case trusted && r.Header.Get("X-Forwarded-Host") != "": // the proxy tells the host that the browser asked for
@@ -100,7 +100,7 @@ func proxied(r *http.Request) bool {
 // inward tells whether a host leads nowhere from the browsers of others, as names do that proxies
 // give their backends: then a browser hardly asked for it.
 func inward(host string) bool {
-	name := strings.Trim(hostOnly(host), "[]")
+	name := strings.Trim(origin.Address(host), "[]")
 	if address, err := netip.ParseAddr(name); err == nil {
 		return address.IsLoopback() || address.IsPrivate()
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/spanwire/spanwire/internal/origin"
 )
 
 // Behind a proxy every request comes from the proxy's address, by plain HTTP. What the proxy says
@@ -57,18 +59,18 @@ func SaidByProxy(name string, trusted bool) bool {
 func (s *Server) callerOf(r *http.Request) caller { return callerOf(r, s.o.TrustedProxies) }
 
 func callerOf(r *http.Request, proxies []netip.Prefix) caller {
-	c := caller{address: hostOnly(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
-	if len(proxies) == 0 || !trusts(proxies, c.address) {
+	c := caller{address: origin.Address(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
+	if !origin.Trusted(proxies, c.address) {
 		return c
 	}
 	forwarded, hops := elements(r.Header["X-Forwarded-For"]), 1
 	for _, value := range slices.Backward(forwarded) {
-		address := hostOnly(value)
+		address := origin.Address(value)
 		if _, err := netip.ParseAddr(address); err != nil {
 			break // what stands further left cannot be trusted either
 		}
 		c.address = address
-		if !trusts(proxies, address) {
+		if !origin.Trusted(proxies, address) {
 			break
 		}
 		hops++
@@ -95,25 +97,11 @@ func withPort(host string, secure bool, port string) string {
 	if _, _, err := net.SplitHostPort(host); err == nil {
 		return host
 	}
-	return net.JoinHostPort(hostOnly(host), port)
+	return net.JoinHostPort(origin.Address(host), port)
 }
 
 // trusts tells whether an address is that of a trusted proxy.
-func (s *Server) trusts(address string) bool { return trusts(s.o.TrustedProxies, address) }
-
-func trusts(proxies []netip.Prefix, address string) bool {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return false
-	}
-	a = a.Unmap().WithZone("")
-	for _, p := range proxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) trusts(address string) bool { return origin.Trusted(s.o.TrustedProxies, address) }
 
 // said is the value that the proxy wrote which is so many hops away.
 func said(lines []string, hops int) string {
@@ -132,12 +120,4 @@ func elements(lines []string) (values []string) {
 		}
 	}
 	return values
-}
-
-// hostOnly is an address without its port, if it has one.
-func hostOnly(address string) string {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Settings declares the settings of the options, but for TrustedProxies, DrainSpread, DrainSettle and
-// Replica, which the server's owner sets.
+// Settings declares the settings of the options, but for TrustedProxies, DrainSpread, DrainSettle
+// and Replica, which the server's owner sets.
 func (o *Options) Settings() []config.Setting {
 	return slices.Concat(config.Group(config.Transports,
 		config.List("path", &o.Paths, []string{"/socket.io/"},
@@ -191,8 +191,8 @@ var sameSites = []config.Named[http.SameSite]{
 	{Name: "", Value: 0}, {Name: "lax", Value: http.SameSiteLaxMode}, {Name: "strict", Value: http.SameSiteStrictMode}, {Name: "none", Value: http.SameSiteNoneMode},
 }
 
-// cookiePart makes a rule for a part of a cookie, which must not let a value out of its place in the
-// header.
+// cookiePart makes a rule for a part of a cookie, which must not let a value out of its place in
+// the header.
 func cookiePart(set func(c *Cookie, v string)) func(string) error {
 	return func(v string) error {
 		c := Cookie{Name: "x"}
