@@ -87,7 +87,11 @@ test-lint: $(LINT) $(ACTIONLINT) ## check format, vet, golangci-lint, tidy modul
 	scripts/vulncheck $(TOOLS)
 
 test-short: test-lint setup ## the checks for a push: lint, Go tests and Python tests, in less than two minutes
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target short-go test-python
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target short-go short-python
+
+.PHONY: short-python
+short-python:
+	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q
 
 short-go:
 	go test -short $(UNITS)
