@@ -42,7 +42,7 @@ func (s *Setting) row() string {
 	if s.Kind() == "duration" {
 		def += " ms"
 	}
-	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", s.Name, s.Kind(), def, s.Doc)
+	return fmt.Sprintf("| %#q | %s | %s | %s |\n", s.Name, s.Kind(), def, s.Doc)
 }
 
 // Usage lists the flags for a terminal.
