@@ -544,7 +544,7 @@ var doorRows = []row{
 			}
 		}
 		for i, name := range []string{"service-tokens", "cluster-secret", "nats-token"} {
-			if err := b.WaitFor("list of processes", limit); err != nil || !strings.Contains(b.Log(), "setting="+name+"-file") || strings.Contains(b.Log(), secrets[i]) {
+			if err := b.WaitFor("process list", limit); err != nil || !strings.Contains(b.Log(), "setting="+name+"-file") || strings.Contains(b.Log(), secrets[i]) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -629,7 +629,7 @@ var doorRows = []row{
 				t.Errorf("the token %q was answered %d", token, a.status)
 			}
 		}
-		if strings.Contains(b.Log(), "list of processes") || strings.Contains(b.Log(), "long-secret") {
+		if strings.Contains(b.Log(), "process list") || strings.Contains(b.Log(), "long-secret") {
 			t.Errorf("the log says %s", b.Log())
 		}
 		empty := file("empty", "\n")
