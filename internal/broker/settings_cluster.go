@@ -25,9 +25,9 @@ func (o *Cluster) Settings() []config.Setting {
 			"File with the PEM certificates of the authorities whose certificates other replicas and NATS must "+
 				"show, in both directions.", o.TLS.authority("cluster"), o.TLS.mutual),
 		config.Text("forward-address", &o.ForwardAddress, "127.0.0.1:0",
-			"Where other replicas hand over requests of this replica's sessions, so that a balancer may send "+
-				"each request to any replica. Beyond loopback it needs cluster-secret or nats-token, and a network "+
-				"that nobody listens on. A replica that was given neither nats-url nor nats-listen has no others and "+
+			"Where other replicas forward requests of this replica's sessions, so that a balancer may send "+
+				"each request to any replica. Beyond loopback it needs cluster-secret or nats-token, and a "+
+				"private network. A replica that was given neither nats-url nor nats-listen has no others and "+
 				"does not open it. Empty turns it off.", config.Optional(config.Address), o.protectedForward),
 		config.Text("forward-advertise-address", &o.ForwardAdvertise, "",
 			"The host:port at which other replicas reach forward-address, announced to them. Empty means "+

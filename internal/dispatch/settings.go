@@ -18,10 +18,10 @@ func (o *Options) Settings() []config.Setting {
 		config.Size("socket-queue-bytes", &o.QueueBytes, 1<<20,
 			"The same bound in bytes.", config.AtLeast(1)),
 		config.Duration("connect-hold", &o.ConnectHold, 20*time.Second,
-			"How long a connect waits for a service that is away, before the transport is closed so that the "+
+			"How long a connect waits for an absent service, before the transport is closed so that the "+
 				"client tries again.", config.Positive),
 		config.Duration("hold-timeout", &o.HoldTimeout, 5*time.Minute,
-			"How long events wait for a service that is away.", config.Positive),
+			"How long events wait for an absent service.", config.Positive),
 		config.OffAtZero(config.Number("rebalance-rate", &o.RebalanceRate, 10,
 			"Idle sockets of one service that move in a second, on one replica, from instances with many sockets "+
 				"to instances with few. 0 moves none."), &o.RebalanceRate),
@@ -29,8 +29,8 @@ func (o *Options) Settings() []config.Setting {
 			"Sockets move when the instance with the most of one service's sockets has more than this many "+
 				"percent of the sockets of the instance with the fewest.", config.AtLeast(100)),
 		config.Number("max-redeliveries", &o.MaxRedeliveries, 5,
-			"How often an event is handed out again whose instances go away while it is open. Then it is set "+
-				"aside: logged, counted, and handed out no more.", config.AtLeast(1)),
+			"How often an event is dispatched again after its instance detached while it was open. Then it "+
+				"is dropped, logged and counted.", config.AtLeast(1)),
 		config.Duration("drain-grace", &o.DrainGrace, 250*time.Millisecond,
 			"How long an instance that drains is kept at least when there are other replicas, so that what they "+
 				"sent it before they heard of the drain is not given to another.", config.NotNegative("0 keeps it no longer than it needs")).ZeroIsValue(),
@@ -48,7 +48,7 @@ func (o *Options) Settings() []config.Setting {
 				"another service for the namespace, connects and events wait for it as without service-retention. "+
 				"`broker dev` turns it on."),
 		config.Number("hold-sockets", &o.HoldSockets, 10_000,
-			"Most sockets whose disconnects wait for one service that is away.", config.AtLeast(1)),
+			"Most sockets whose disconnects wait for one absent service.", config.AtLeast(1)),
 	), o.windows(), config.Group(config.Cluster,
 		config.Number("forward-events", &o.ForwardEvents, 65536,
 			"Most dispatches that other replicas may leave waiting for one instance here.", config.AtLeast(1)),

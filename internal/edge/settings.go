@@ -38,11 +38,11 @@ func (o *Options) Settings() []config.Setting {
 		config.Number("max-outstanding-acks", &o.MaxOutstandingAcks, 1024,
 			"Most acks that one socket may owe. Beyond it the oldest counts as missing.", config.AtLeast(1)),
 		config.Duration("recovery", &o.Recovery, 0,
-			"How long a socket whose connection was lost may come back, with its id, its rooms and what it "+
-				"missed. 0 turns that off; 2m suits most.", config.NotNegative("0 turns it off")),
+			"How long a socket whose connection was lost may be recovered, with its id, its rooms and what "+
+				"it missed. 0 turns that off; 2m suits most.", config.NotNegative("0 turns it off")),
 		config.Number("recovery-max-sessions", &o.RecoverySessions, 100_000,
-			"Most sockets that were cut off and may come back at a time. Beyond it the one that was cut off "+
-				"first may not.", config.AtLeast(1)),
+			"Most sockets that lost their connection and may be recovered at a time. Beyond it the one that "+
+				"lost it first may not.", config.AtLeast(1)),
 		config.Toggle("serve-client", &o.ServeClient, true,
 			"Serves the standard JavaScript client under the path, as socket.io.js."),
 	)

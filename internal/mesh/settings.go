@@ -14,9 +14,9 @@ import (
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Cluster,
 		config.Duration("replica-heartbeat", &o.Interval, 2*time.Second,
-			"Time between two signs of life of a replica.", config.Positive),
+			"Time between two heartbeats of a replica.", config.Positive),
 		config.Duration("replica-timeout", &o.Dead, 10*time.Second,
-			"After so long a silence a replica is taken for dead.", o.validTimeout),
+			"Time without a heartbeat after which a replica counts as dead.", o.validTimeout),
 		config.Number("max-gathers", &o.MaxGathers, 4096,
 			"Most emits, messages and queries of other replicas that wait here for acks or answers.", config.AtLeast(1)),
 	)

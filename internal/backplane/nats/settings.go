@@ -30,9 +30,9 @@ func (o *Options) Settings() []config.Setting {
 		config.Number("replica-backlog", &o.Pending, 16384,
 			"Most envelopes of other replicas that wait here. What comes beyond is lost, counted and logged.", config.AtLeast(1)),
 		config.Size("nats-reconnect-buffer", &o.ReconnectBuffer, 8<<20,
-			"Most bytes that are kept for sending while NATS is away. Emits are answered as partial deliveries "+
-				"meanwhile: what is kept reaches the replicas that are back before this one, and what is beyond it "+
-				"none. 0 keeps nothing.", config.AtLeast(0)),
+			"Most bytes that are kept for sending while the connection to NATS is lost. Emits are answered "+
+				"as partial deliveries meanwhile: what is kept reaches the replicas that are back before this "+
+				"one, and what is beyond it none. 0 keeps nothing.", config.AtLeast(0)),
 	)
 }
 
