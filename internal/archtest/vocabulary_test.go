@@ -44,7 +44,6 @@ var retired = map[string]string{
 // notTranslated lists directories that have such words still.
 var notTranslated = []string{
 	".",
-	"api/proto/spanwire/backplane/v1",
 	"api/proto/spanwire/v1",
 	"bench/loadgen",
 	"bench/run",

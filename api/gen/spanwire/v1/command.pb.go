@@ -42,7 +42,7 @@ const (
 	FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE FaultCode = 4
 	// Says that the dispatch, socket or command named is not known (any more).
 	FaultCode_FAULT_CODE_NOT_FOUND FaultCode = 5
-	// Says that what was to be changed was changed by somebody else meanwhile.
+	// Says that another caller changed the data meanwhile.
 	FaultCode_FAULT_CODE_CONFLICT FaultCode = 6
 	// Says that the credentials that were shown do not allow it.
 	FaultCode_FAULT_CODE_PERMISSION_DENIED FaultCode = 7
@@ -536,8 +536,8 @@ func (x *Leave) GetWantCount() bool {
 	return false
 }
 
-// Disconnect ends every socket of a target: the browser is told with reason "io server disconnect"
-// and does not reconnect by itself.
+// Disconnect ends every socket of a target. The browser gets the reason "io server disconnect" and
+// does not reconnect by itself.
 type Disconnect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Chooses the sockets. Never absent.
@@ -747,7 +747,7 @@ func (x *ListRooms) GetTimeoutMs() uint32 {
 }
 
 // SetData keeps data with one socket for as long as it lives, across instances and recovery. Every
-// instance is told it with the socket's introduction, and FetchSockets tells it.
+// instance gets it with the socket's introduction, and FetchSockets returns it.
 type SetData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the socket's namespace, with its slash. Empty means "/".

@@ -260,7 +260,7 @@ func (x *RetireServiceRequest) GetService() string {
 	return ""
 }
 
-// RetireServiceResponse tells what became of what waited for the service.
+// RetireServiceResponse reports the outcome for what waited for the service.
 type RetireServiceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Counts the connects that waited for the service, in the whole cluster. They go on without it.
@@ -1009,8 +1009,8 @@ type EmitResponse struct {
 	// that answer.
 	Replayed bool `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// Says why delivery was partial, with BACKPLANE_UNAVAILABLE: the sockets of the replica that took
-	// the call were served, those of others may not have been. Absent when all replicas that are
-	// known were told.
+	// the call were served, those of others may not have been. Absent when all known replicas were
+	// notified.
 	Fault *Fault `protobuf:"bytes,6,opt,name=fault,proto3" json:"fault,omitempty"`
 	// Counts the other replicas that the emit was sent to. Zero when it concerns this replica alone,
 	// or none is known.

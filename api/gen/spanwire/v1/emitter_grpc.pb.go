@@ -39,19 +39,18 @@ const (
 // registration.
 type EmitterServiceClient interface {
 	// Sends an event to the sockets of a target, in the whole cluster. It returns when local sockets
-	// have been served and the other replicas have been told; with `want_acks`, when all acks came or
-	// the time was over. INVALID_ARGUMENT says what is wrong with the request. When other replicas
-	// may not have been reached, the answer says so in `fault`, beside what was done.
+	// have been served and the other replicas have been notified; with `want_acks`, when all acks
+	// arrived or the time was over. INVALID_ARGUMENT says what is wrong with the request. When other
+	// replicas may not have been reached, the answer says so in `fault`, beside what was done.
 	Emit(ctx context.Context, in *EmitRequest, opts ...grpc.CallOption) (*EmitResponse, error)
 	// Carries out one command of those that handlers have on their streams, and returns its whole
-	// answer; Command.id means nothing here. It waits as Emit does, and for queries until all
+	// answer; Command.id has no meaning here. It waits as Emit does, and for queries until all
 	// replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the command;
-	// any other fault is in the answer, beside what came. Of sockets, neither cookies nor
-	// authorization nor auth are told.
+	// any other fault is in the answer, beside the results. The answer contains neither cookies nor
+	// authorization nor auth of sockets.
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
-	// Tells the services that this replica knows, with their instances wherever in the cluster they
-	// are attached, and the replicas. Services that are absent are told also if only another replica
-	// knows them.
+	// Lists the services that this replica knows, with their instances anywhere in the cluster, and
+	// the replicas. It also lists absent services that only another replica knows.
 	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
 	// Forgets an absent service in the whole cluster: the connects that wait for it go on without it,
 	// and the events that wait for it are dropped. A namespace that no other service registered is
@@ -139,19 +138,18 @@ type EmitterService_TailClient = grpc.ServerStreamingClient[TailResponse]
 // registration.
 type EmitterServiceServer interface {
 	// Sends an event to the sockets of a target, in the whole cluster. It returns when local sockets
-	// have been served and the other replicas have been told; with `want_acks`, when all acks came or
-	// the time was over. INVALID_ARGUMENT says what is wrong with the request. When other replicas
-	// may not have been reached, the answer says so in `fault`, beside what was done.
+	// have been served and the other replicas have been notified; with `want_acks`, when all acks
+	// arrived or the time was over. INVALID_ARGUMENT says what is wrong with the request. When other
+	// replicas may not have been reached, the answer says so in `fault`, beside what was done.
 	Emit(context.Context, *EmitRequest) (*EmitResponse, error)
 	// Carries out one command of those that handlers have on their streams, and returns its whole
-	// answer; Command.id means nothing here. It waits as Emit does, and for queries until all
+	// answer; Command.id has no meaning here. It waits as Emit does, and for queries until all
 	// replicas answered or the time was over. INVALID_ARGUMENT says what is wrong with the command;
-	// any other fault is in the answer, beside what came. Of sockets, neither cookies nor
-	// authorization nor auth are told.
+	// any other fault is in the answer, beside the results. The answer contains neither cookies nor
+	// authorization nor auth of sockets.
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
-	// Tells the services that this replica knows, with their instances wherever in the cluster they
-	// are attached, and the replicas. Services that are absent are told also if only another replica
-	// knows them.
+	// Lists the services that this replica knows, with their instances anywhere in the cluster, and
+	// the replicas. It also lists absent services that only another replica knows.
 	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
 	// Forgets an absent service in the whole cluster: the connects that wait for it go on without it,
 	// and the events that wait for it are dropped. A namespace that no other service registered is

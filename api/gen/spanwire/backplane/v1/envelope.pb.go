@@ -98,8 +98,7 @@ type Envelope struct {
 	Origin string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Names the only receiver. Empty means all other replicas.
 	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
-	// Tells one life of the stream from the next: it grows each time that the origin begins to count
-	// anew.
+	// Identifies one life of the stream: it grows each time that the origin restarts its count.
 	Epoch uint64 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Counts the envelopes of the stream from 1.
 	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -334,7 +333,7 @@ type Envelope_Heartbeat struct {
 }
 
 type Envelope_Bye struct {
-	// Says that the origin leaves in good order; the last that it sends. Not answered.
+	// Says that the origin stops after a drain; the last that it sends. Not answered.
 	Bye *Bye `protobuf:"bytes,10,opt,name=bye,proto3,oneof"`
 }
 
@@ -352,7 +351,7 @@ type Envelope_ResultBatch struct {
 
 type Envelope_Lost struct {
 	// Says that envelopes of the receiver were lost on their way to the origin; sent to one
-	// replica. Not answered; the receiver gives the dispatches that it had open at the origin anew.
+	// replica. Not answered; the receiver dispatches again what it had open at the origin.
 	Lost *Lost `protobuf:"bytes,13,opt,name=lost,proto3,oneof"`
 }
 
@@ -661,10 +660,10 @@ type Heartbeat struct {
 	// Names the cluster. A receiver ignores and counts heartbeats of other clusters.
 	Cluster string `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	// Holds the address where the replica's HandlerService can be dialled, "host:port". Empty when it
-	// told none.
+	// announces none.
 	GrpcAddress string `protobuf:"bytes,2,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	// Holds the address where the other replicas reach its browsers' door, "host:port". Empty when it
-	// told none.
+	// Holds the address where the other replicas reach its listener for forwarded requests,
+	// "host:port". Empty when it announces none.
 	HttpAddress string `protobuf:"bytes,3,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
 	// Holds the time at which the replica started, in milliseconds since the Unix epoch.
 	StartedMs int64 `protobuf:"varint,4,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
@@ -975,16 +974,16 @@ type DispatchBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the instance.
 	InstanceId string `protobuf:"bytes,1,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
-	// Names the attachment as the receiver's heartbeat told it. A receiver that has another one by
-	// now drops the batch; the origin learns of it from the next heartbeat.
+	// Names the attachment as announced in the receiver's heartbeat. A receiver that has another one
+	// by now drops the batch; the origin learns it from the next heartbeat.
 	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	// Lists the dispatches, oldest first.
 	Dispatches []*v1.Dispatch `protobuf:"bytes,3,rep,name=dispatches,proto3" json:"dispatches,omitempty"`
-	// Numbers the origin's uses of instances: it grows. When the origin gives anew what is open on an
-	// instance, that is another loan.
+	// Numbers the origin's uses of instances: it grows. When the origin dispatches again what is open
+	// on an instance, that is another loan.
 	Loan uint64 `protobuf:"varint,4,opt,name=loan,proto3" json:"loan,omitempty"`
 	// Counts the batches of the loan from 1. A receiver drops what follows a gap: the origin, which
-	// learns of the loss too, gives all of it anew, and nothing overtakes what was lost.
+	// learns of the loss too, dispatches all of it again, and nothing overtakes what was lost.
 	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Names sockets that go to another instance of the service from now on. Worked on before
 	// `dispatches`.
