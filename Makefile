@@ -38,11 +38,11 @@ bin/%: FORCE
 
 setup: $(VENV)/ready ## create the Python environment with the SDK and the packages of the tests
 
-$(VENV)/ready: sdk/python/pyproject.toml test/interop/python/requirements.txt test/browser/requirements.txt
+$(VENV)/ready: sdk/python/pyproject.toml test/interop/python/requirements.txt test/browser/requirements.txt test/docs/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed; name one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable 'sdk/python[flask,dev]' \
-		-r test/interop/python/requirements.txt -r test/browser/requirements.txt
+		-r test/interop/python/requirements.txt -r test/browser/requirements.txt -r test/docs/requirements.txt
 	touch $@
 
 %/node_modules: %/package-lock.json

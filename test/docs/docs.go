@@ -5,16 +5,18 @@
 //
 // Directives in HTML comments, which readers do not see, say what to do with the code block below:
 //
-//	<!-- run -->                              run the block with a shell; every command must succeed
+//	<!-- run -->                              run the block with a shell; all must succeed
 //	<!-- run: prints TEXT -->                 the same; the output must contain TEXT
-//	<!-- run: in background until TEXT -->    start each line of the block, and wait for TEXT
+//	<!-- run: in background until TEXT -->    start each line of the block, and wait for TEXT;
+//	                                          TEXT|TEXT gives each line a text of its own
 //	<!-- run: save as FILE -->                write the block to FILE
 //	<!-- run: append to FILE -->              append the block to FILE
 //	<!-- not run: REASON -->                  skip the block
 //
-// Two directives stand alone, and have no block:
+// Three directives stand alone, and have no block:
 //
-//	<!-- check: COMMAND -->                   run a command that the reader does in another way
+//	<!-- check: COMMAND -->                   run a command that no reader needs
+//	<!-- start: COMMAND until TEXT -->        the same in the background, until it prints TEXT
 //	<!-- stop -->                             end what runs in the background
 //
 // A block without a directive fails the test, except a copy of an example (`<!-- from PATH -->`),

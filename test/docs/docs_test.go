@@ -25,7 +25,7 @@ const (
 )
 
 // pageVariable names the page that this process runs, in its own network namespace.
-const pageVariable = "SPANWIRE_DOCS_PAGE"
+const pageVariable = "DOCS_PAGE"
 
 // inRepository are pages whose commands run at the top of a checkout, as the page says.
 var inRepository = map[string]bool{"README.md": true, "docs/tutorial.md": true, "docs/protocol.md": true, "examples/polyglot/README.md": true}
@@ -86,11 +86,11 @@ func build(t *testing.T) {
 	}
 }
 
-// inNamespace runs this test again for one page, where no port is taken.
+// inNamespace runs this test again for one page, where no port is taken and mounts are its own.
 func inNamespace(t *testing.T, page string) {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestPages$", "-test.count", "1", "-test.v")
 	cmd.Env = append(os.Environ(), pageVariable+"="+page)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 { // a user namespace lets everybody have a network namespace
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -138,8 +138,9 @@ func follow(t *testing.T, page string) {
 		"REPOSITORY=" + top, "PYTHONUNBUFFERED=1", "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off", "NODE_PATH=" + filepath.Join(top, "test/interop/js/node_modules"),
 	}}
 	if inRepository[page] {
-		r.dir = top
 		r.env = r.env[:3]
+		r.dir = top
+		overlay(t, top)
 	}
 	defer r.stop()
 	steps, _ := parse(string(text))
@@ -149,6 +150,28 @@ func follow(t *testing.T, page string) {
 			return
 		}
 	}
+}
+
+// overlay lets the page write into the checkout: what it writes goes into memory, and ends with
+// this process. A copy would do as well, but Go would compile everything again at another path.
+func overlay(t *testing.T, top string) {
+	t.Helper()
+	scratch := t.TempDir()
+	must := func(err error) {
+		if err != nil {
+			t.Fatalf("overlay over the checkout: %v", err)
+		}
+	}
+	must(unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+	must(unix.Mount("tmpfs", scratch, "tmpfs", 0, ""))
+	upper, work := filepath.Join(scratch, "upper"), filepath.Join(scratch, "work")
+	must(os.Mkdir(upper, 0o755))
+	must(os.Mkdir(work, 0o755))
+	must(unix.Mount("overlay", top, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", top, upper, work)))
+	t.Cleanup(func() {
+		_ = unix.Unmount(top, unix.MNT_DETACH)
+		_ = unix.Unmount(scratch, unix.MNT_DETACH)
+	})
 }
 
 func (r *reader) step(s step) {
@@ -192,7 +215,8 @@ func (r *reader) run(s step) {
 
 // start starts each line of the block, with the lines that continue it.
 func (r *reader) start(s step) {
-	for _, command := range strings.Split(strings.ReplaceAll(strings.TrimSpace(s.code), "\\\n", " "), "\n") {
+	texts := strings.Split(s.text, "|")
+	for i, command := range strings.Split(strings.ReplaceAll(strings.TrimSpace(s.code), "\\\n", " "), "\n") {
 		command, _, _ = strings.Cut(command, " # ")
 		// A shell stays, since a line may begin with variables, and a group of its own ends with
 		// it.
@@ -202,7 +226,7 @@ func (r *reader) start(s step) {
 			return
 		}
 		r.background = append(r.background, p)
-		if err := p.WaitFor(s.text, limit); err != nil {
+		if err := p.WaitFor(texts[min(i, len(texts)-1)], limit); err != nil {
 			r.fail(s, "%v", err)
 			return
 		}

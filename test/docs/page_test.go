@@ -16,7 +16,7 @@ type step struct {
 	code string
 }
 
-var directive = regexp.MustCompile(`^<!-- (run|not run|check|stop|from)\b:? ?(.*?) ?-->$`)
+var directive = regexp.MustCompile(`^<!-- (run|not run|check|start|stop|from)\b:? ?(.*?) ?-->$`)
 
 // parse reads a page. The error lists code blocks without a directive.
 func parse(page string) (steps []step, err error) {
@@ -34,6 +34,11 @@ func parse(page string) (steps []step, err error) {
 				continue
 			case "check":
 				s.verb, s.code, s.text = "check", m[2], ""
+				steps = append(steps, s)
+				continue
+			case "start":
+				s.verb = "background"
+				s.code, s.text, _ = strings.Cut(m[2], " until ")
 				steps = append(steps, s)
 				continue
 			case "stop":
