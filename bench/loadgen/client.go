@@ -33,7 +33,7 @@ type client struct {
 	fleet *Fleet
 	conn  *net.TCPConn
 	buf   []byte // bytes read and not worked on, owned by the reader
-	// on is told of each ack and event, on the reader's goroutine. What it queues is written when
+	// on gets each ack and event, on the reader's goroutine. What it queues is written when
 	// the whole read is worked on.
 	on handler
 

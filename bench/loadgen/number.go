@@ -94,7 +94,7 @@ func (n *Numbering) send(c *client) {
 	args := fmt.Sprintf("%d,%d,%q", n.numbers.First+c.index, id, n.padding)
 	packet := newEvent(n.numbers.Event, args)
 	packet.queue(c, id)
-	_ = c.flush() // the reader tells of a connection that was lost
+	_ = c.flush() // the reader reports a connection that was lost
 }
 
 func (n *Numbering) ack(c *client, id uint64, args []byte) {

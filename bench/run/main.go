@@ -7,7 +7,7 @@
 //	go run ./bench/run -only echo-1x1,echo-1000x4 -targets go,backplane,node
 //	go run ./bench/run -only echo-1000x4,idle -rounds 1 -cpuprofile /tmp/profiles
 //
-// Each measurement starts its servers anew, warms them up, and reads their processor time from
+// Each measurement starts new servers, warms them up, and reads their processor time from
 // /proc at both ends of a window. The targets of a scenario take turns, round after round, so that
 // a slow minute of the machine meets all of them; the table shows medians. Everything stays on the
 // loopback and ends by itself.

@@ -42,6 +42,6 @@ func TestResults_paths(t *testing.T) {
 		}
 	}
 	if strings.Contains(out.String(), "over the backplane, at saturation") {
-		t.Error("a path that was not measured is told")
+		t.Error("a path that was not measured is reported")
 	}
 }

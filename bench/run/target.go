@@ -137,7 +137,7 @@ func waitMetric(b *process.Broker, name string) error {
 	}
 }
 
-// startServer starts a server that is told its address as its last argument: Node only the port.
+// startServer starts a server that gets its address as its last argument: Node only the port.
 func startServer(name string, command ...string) (*running, error) {
 	address, err := process.FreeAddress()
 	if err != nil {

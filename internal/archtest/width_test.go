@@ -14,15 +14,8 @@ const maxCommentWidth = 100
 
 // notWrapped lists directories that have wider comments still.
 var notWrapped = []string{
-	"api/proto/spanwire/v1",
-	"internal/edge",
 	"internal/edge/engineio",
-	"internal/edge/socketio",
 	"internal/idempotency",
-	"internal/sio",
-	"sdk/go",
-	"test/control",
-	"test/interop/report",
 }
 
 // commentMarks begin a line that is a comment, by the ending of the file.

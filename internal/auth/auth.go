@@ -33,7 +33,7 @@ const (
 	Operate Right = "operate"
 )
 
-// Caller is somebody who showed who it is. Nil may do everything: nobody was told to ask.
+// Caller is an authenticated caller. Nil may do everything: no authentication is configured.
 type Caller struct {
 	name       string
 	rights     []Right
@@ -170,8 +170,8 @@ var (
 // everything is who shows one of the tokens that may do everything.
 var everything = &Caller{name: "service-tokens", rights: all}
 
-// Open reads who may call: whoever shows one of the tokens may do everything, whoever stands in the
-// file what is said there. Either may be empty.
+// Open reads who may call: a caller with one of the tokens may do everything, and one in the file
+// what the file says. Either may be empty.
 func Open(tokens []string, file string) (*Callers, error) {
 	c := &Callers{file: file, master: tokens}
 	return c, c.Load()

@@ -47,8 +47,8 @@ func TestCallers_Authenticate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	strangers, wanted := 0, 0
-	c.Unknown = func() { strangers++ }
+	unknown, wanted := 0, 0
+	c.Unknown = func() { unknown++ }
 	authority := certstest.New(t)
 	shows := func(name string) *tls.ConnectionState {
 		leaf := parse(t, authority, name)
@@ -75,12 +75,12 @@ func TestCallers_Authenticate(t *testing.T) {
 			if tt.want == "" {
 				wanted++
 			}
-			if strangers != wanted {
-				t.Errorf("%d strangers were counted, not %d", strangers, wanted)
+			if unknown != wanted {
+				t.Errorf("%d unknown were counted, not %d", unknown, wanted)
 			}
 			switch {
 			case tt.want == "" && sio.CodeOf(err) != sio.CodeUnauthenticated:
-				t.Errorf("let in as %q: %v", got.Name(), err)
+				t.Errorf("accepted as %q: %v", got.Name(), err)
 			case tt.want != "" && (err != nil || got.Name() != tt.want):
 				t.Errorf("%q, %v", got.Name(), err)
 			case tt.token != "" && err != nil && strings.Contains(err.Error(), tt.token):

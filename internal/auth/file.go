@@ -47,8 +47,7 @@ func (c *Callers) Files() []string {
 	return nil
 }
 
-// Load reads the file anew. An error says all that is wrong with it; those who might call before
-// still may.
+// Load reads the file again. An error says all that is wrong with it; the callers of before stay.
 func (c *Callers) Load() error {
 	if c.file == "" {
 		c.list.Store(new([]*Caller))

@@ -10,7 +10,7 @@ import (
 	"github.com/spanwire/spanwire/internal/broker"
 )
 
-// secret lists the keys whose values never reach a log, whoever writes them: what browsers and
+// secret lists the keys whose values never reach a log: what browsers and
 // handlers prove themselves with.
 var secret = map[string]bool{"auth": true, "authorization": true, "cookie": true, "token": true, "tokens": true, "headers": true}
 

@@ -78,7 +78,7 @@ func (t *terminal) sockets(args []string) int {
 	found := a.GetFound()
 	slices.SortFunc(found, func(a, b *spanwirev1.SocketInfo) int { return strings.Compare(a.GetSocketId(), b.GetSocketId()) })
 	if *asJSON {
-		return t.told(a, printLines(t, apijson.Sockets(found)))
+		return t.reported(a, printLines(t, apijson.Sockets(found)))
 	}
 	rows := [][]string{{"SOCKET", "REPLICA", "TRANSPORT", "ADDRESS", "WAITING", "ROOMS", "DATA"}}
 	for _, s := range found {
@@ -88,7 +88,7 @@ func (t *terminal) sockets(args []string) int {
 			s.GetSocketId(), s.GetReplica(), cmp.Or(s.GetTransport(), h.GetTransport()), h.GetAddress(), waiting(s.GetWaiting()), strings.Join(slices.DeleteFunc(s.GetRooms(), own), ","), string(s.GetData()),
 		})
 	}
-	return t.told(a, t.table(rows))
+	return t.reported(a, t.table(rows))
 }
 
 // waiting tells what waits of a socket, by service.
@@ -127,13 +127,13 @@ func (t *terminal) rooms(args []string) int {
 		return strings.Compare(a.GetName(), b.GetName())
 	})
 	if *asJSON {
-		return t.told(a, printLines(t, apijson.Rooms(found)))
+		return t.reported(a, printLines(t, apijson.Rooms(found)))
 	}
 	rows := [][]string{{"ROOM", "SOCKETS"}}
 	for _, r := range found {
 		rows = append(rows, []string{r.GetName(), number(r.GetSockets())})
 	}
-	return t.told(a, t.table(rows))
+	return t.reported(a, t.table(rows))
 }
 
 // services lists services.
@@ -241,8 +241,8 @@ func (c *caller) ask(command *spanwirev1.Command) (*spanwirev1.Answer, error) {
 	return r.GetAnswer(), err
 }
 
-// told says what an answer lacks.
-func (t *terminal) told(a *spanwirev1.Answer, code int) int {
+// reported says what an answer lacks.
+func (t *terminal) reported(a *spanwirev1.Answer, code int) int {
 	if a.GetTruncated() {
 		t.say("there is more than is listed (flag --limit, the broker's setting max-query-results)")
 	}

@@ -128,11 +128,11 @@ func TestTail(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	told := bufio.NewScanner(stderr)
+	notes := bufio.NewScanner(stderr)
 	until := func(what string, times int) {
 		t.Helper()
-		for times > 0 && told.Scan() {
-			if strings.Contains(told.Text(), what) {
+		for times > 0 && notes.Scan() {
+			if strings.Contains(notes.Text(), what) {
 				times--
 			}
 		}

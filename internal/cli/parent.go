@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// parentCheck is how often the parent is looked for. The system tells of its end too, but takes the
+// parentCheck is how often the parent is looked for. The system reports its end too, but takes the
 // end of the thread that started this process for it.
 const parentCheck = 250 * time.Millisecond
 

@@ -31,7 +31,7 @@ type process struct {
 
 	mu      sync.Mutex // guards what follows
 	printed strings.Builder
-	news    chan struct{} // closed and made anew with each line
+	news    chan struct{} // closed and replaced with each line
 }
 
 // start starts a broker at free ports and waits for its greeting.
@@ -77,7 +77,7 @@ func launch(t *testing.T, script string, args ...string) *process {
 	t.Cleanup(func() {
 		p.cmd.Process.Kill()
 		<-p.ended
-		r.Close() // whoever else has the other end
+		r.Close() // also when another process has the other end
 		read.Wait()
 	})
 	return p
@@ -217,7 +217,7 @@ func TestServe_PortInUse(t *testing.T) {
 	second.wait("in use by another process: stop that, or choose another with --operator-address")
 }
 
-// A broker that was told so ends with its parent, here a shell that starts it and ends.
+// A broker with exit-with-parent ends with its parent, here a shell that starts it and ends.
 func TestServe_ExitWithParent(t *testing.T) {
 	p := launch(t, `"$0" "$@" & echo "broker $!"; wait`, "--exit-with-parent")
 	p.wait("Spanwire is ready")
@@ -239,7 +239,7 @@ func TestServe_Log(t *testing.T) {
 	}
 }
 
-// The application of dev is told where the broker and itself are, and both end with its exit code,
+// The application of dev gets where the broker and itself are, and both end with its exit code,
 // together with what it started.
 func TestDev_ApplicationEnds(t *testing.T) {
 	p := launch(t, "", "dev", "--service-tokens=very-secret", "--", "/bin/sh", "-c",

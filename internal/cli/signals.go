@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// signals turns SIGINT, SIGTERM and SIGHUP into an end in good order: the first ends ctx, the
+// signals turns SIGINT, SIGTERM and SIGHUP into a graceful end: the first ends ctx, the
 // second ends the process at once.
 type signals struct {
 	ctx  context.Context // the life of the command

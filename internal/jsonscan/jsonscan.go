@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package jsonscan checks JSON that strangers wrote, without decoding it: that it is well-formed,
+// Package jsonscan checks JSON from untrusted senders, without decoding it: that it is well-formed,
 // not too deep, and that every object that stands for an attachment names one. Both doors call it
 // for what comes in; what has passed is carried as it was written.
 package jsonscan

@@ -15,8 +15,9 @@ import (
 
 // Bytes in structs, maps and slices become attachments, but encoding/json has no hook with which a
 // []byte could write a numbered placeholder. The encoder therefore copies the value with a mark in
-// place of each []byte: 18 random bytes, which no client can guess, and the number. It then replaces
-// the marks in the JSON by placeholders. A value without bytes costs one look-up of its type.
+// place of each []byte: 18 random bytes, which no client can guess, and the number. It then
+// replaces the marks in the JSON by placeholders. A value without bytes costs one look-up of its
+// type.
 
 const (
 	maxDepth   = 100

@@ -33,8 +33,8 @@ func NewDemoBroker() *DemoBroker {
 // Close stops it.
 func (b *DemoBroker) Close() { b.stop() }
 
-// Serve runs the service, dispatches the event to it as often as said, each time after the result of
-// the previous one, and stops the service.
+// Serve runs the service, dispatches the event to it as often as said, each time after the result
+// of the previous one, and stops the service.
 func (b *DemoBroker) Serve(svc *Service, namespace, event string, times int) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -286,8 +286,8 @@ func (svc *Service) executeOn(s *stream, c *command) error {
 	if err := s.out.command(c, svc.options.EmitTimeout); err != nil {
 		return err
 	}
-	// While a runner is busy, which may be the caller, the command is sent with its results, after a
-	// millisecond at the latest.
+	// While a runner is busy, which may be the caller, the command is sent with its results, after
+	// a millisecond at the latest.
 	if svc.scheduler.busy.Load() == 0 {
 		s.flush()
 	}

@@ -84,10 +84,10 @@ for (const app of ["flask_chat", "go_chat", "node_chat"]) {
         if (transport === "websocket") await until("the upgrade", () => one.sockets > 0);
         else assert.equal(one.sockets, 0);
         const printed = async () => (await ask("GET", `/clusters/${cluster.id}/processes/${replica.name}`)).text;
-        const told = async () => (await printed()).split("Client disconnected").length - 1;
-        const before = await told();
+        const disconnects = async () => (await printed()).split("Client disconnected").length - 1;
+        const before = await disconnects();
         await two.context.close();
-        await until("the console tells that a window was closed", async () => (await told()) > before);
+        await until("the console tells that a window was closed", async () => (await disconnects()) > before);
         await one.submit("broadcast", "anybody there?");
         await one.shows("anybody there?");
         assert.deepEqual(one.errors, []);

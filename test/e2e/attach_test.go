@@ -33,7 +33,7 @@ func services(t *testing.T) (context.Context, *grpc.ClientConn) {
 	return ctx, conn
 }
 
-// instance is a stream that says what it is told to.
+// instance is a stream that says what a test wants.
 type instance struct {
 	spanwirev1.HandlerService_AttachClient
 	t *testing.T
@@ -73,7 +73,7 @@ func registration(service string) *spanwirev1.Register {
 	}
 }
 
-// A registration that makes no sense ends its stream with INVALID_ARGUMENT and says what to mend;
+// A registration that makes no sense ends its stream with INVALID_ARGUMENT and says what to change;
 // nothing was registered.
 func TestAttach_ErrRegister(t *testing.T) {
 	watch(t)

@@ -18,7 +18,7 @@ import (
 
 const path = "/socket.io/?EIO=4&transport="
 
-// client is a WebSocket client that sends what it is told to.
+// client is a WebSocket client that sends what a test wants.
 type client struct{ *websocket.Conn }
 
 // open opens a session without a socket in it.

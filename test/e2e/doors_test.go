@@ -86,7 +86,7 @@ func TestServices_OK(t *testing.T) {
 	found := response.String()
 	for _, want := range []string{"spanwire.v1.HandlerService", "spanwire.v1.EmitterService", "grpc.health.v1.Health"} {
 		if !strings.Contains(found, want) {
-			t.Errorf("reflection does not tell of %s: %s", want, found)
+			t.Errorf("reflection does not list %s: %s", want, found)
 		}
 	}
 }

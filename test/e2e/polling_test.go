@@ -52,7 +52,7 @@ func TestHTTP_ErrRequest(t *testing.T) {
 	}
 }
 
-// Bodies that make no sense are turned away, end their session, and are counted.
+// Bodies that make no sense are rejected, end their session, and are counted.
 func TestPolling_ErrBody(t *testing.T) {
 	watch(t)
 	for name, c := range map[string]struct{ contentType, body string }{

@@ -47,7 +47,7 @@ func StartBroker(binary, name string, flags ...string) (*Broker, error) {
 	return StartBrokerOn(binary, name, "127.0.0.1", flags...)
 }
 
-// StartBrokerOn is StartBroker with services let in at an address of this machine, like 0.0.0.0 for
+// StartBrokerOn is StartBroker with a service listener at an address of this machine, like 0.0.0.0 for
 // all. They must be reached by the loopback too.
 func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) {
 	services, err := FreeAddress()
@@ -67,7 +67,7 @@ func StartBrokerAt(binary, name, operators string, flags ...string) (*Broker, er
 	return start(binary, name, "127.0.0.1", services, operators, flags)
 }
 
-// StartBrokerAgain is StartBroker with services let in at an address that was another broker's
+// StartBrokerAgain is StartBroker with a service listener at an address that was another broker's
 // before.
 func StartBrokerAgain(binary, name, services string, flags ...string) (*Broker, error) {
 	return start(binary, name, "127.0.0.1", services, "", flags)

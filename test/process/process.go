@@ -56,7 +56,7 @@ func Start(name, dir string, env []string, command ...string) (*Process, error) 
 		return nil, errors.Join(fmt.Errorf("cannot start %s: %w", name, err), r.Close(), w.Close())
 	}
 	_ = w.Close() // the process has its own
-	go p.watch(r) // ends when the process and whoever it gave its output to have ended
+	go p.watch(r) // ends when the process and all that share its output have ended
 	return p, nil
 }
 

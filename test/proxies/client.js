@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Connects to URL as a page of ORIGIN would, by polling, by WebSocket, and by the upgrade from one
-// to the other. Prints a line of JSON for each: what the handler was told, or why the connection
+// to the other. Prints a line of JSON for each: what the handler got, or why the connection
 // failed.
 const fs = require("fs");
 const path = require("path");

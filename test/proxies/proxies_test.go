@@ -101,7 +101,7 @@ var proxies = []proxy{
 }
 
 // Each configuration of deploy/proxy serves a page of the proxy's own origin by polling, WebSocket
-// and upgrade, with and without TLS, on a port that is no default; handlers are told the client's
+// and upgrade, with and without TLS, on a port that is no default; handlers get the client's
 // address and the origin's scheme. A page of another port is refused.
 func TestO20_Proxies(t *testing.T) {
 	for _, p := range proxies {
@@ -115,7 +115,7 @@ func TestO20_Proxies(t *testing.T) {
 							t.Errorf("%s: got %+v", way, got)
 						}
 						if got.Secure != (c.scheme == "https") || got.Host != "localhost:"+c.port || got.CrossDomain {
-							t.Errorf("%s: the handler was told %+v", way, got)
+							t.Errorf("%s: the handler got %+v", way, got)
 						}
 					}
 					for way, got := range connect(t, s, url, c.scheme+"://localhost") {

@@ -9,8 +9,8 @@ import (
 )
 
 // link is whether NATS can be reached, and what waits for it. The client library would keep that
-// too, but holds its lock while it tries to reach a server, so that whoever publishes meanwhile
-// waits for as long as a server that hangs is waited for.
+// too, but holds its lock while it tries to reach a server, so that publishers wait as long
+// as it waits for a server that hangs.
 type link struct {
 	limit int // bytes
 

@@ -90,7 +90,7 @@ type Backplane struct {
 }
 
 // New starts the embedded server, or connects to the one that the options name. An external server
-// may be away: it is then tried for ever, and Healthy says so meanwhile.
+// may be away: it is then retried without end, and Healthy says so meanwhile.
 func New(o Options, m *metrics.Backplane, log *slog.Logger) (*Backplane, error) {
 	if err := validCluster(o.Cluster); err != nil {
 		return nil, sio.E(sio.CodeInvalid, "start backplane", "the cluster's name "+err.Error())
@@ -287,7 +287,7 @@ func (b *Backplane) reconnected(conn *client.Conn) {
 	b.connected(conn)
 }
 
-// failed is told of what goes wrong beside any call.
+// failed gets the errors that belong to no call.
 func (b *Backplane) failed(_ *client.Conn, _ *client.Subscription, err error) {
 	if errors.Is(err, client.ErrSlowConsumer) {
 		b.metrics.SlowConsumer.Inc()

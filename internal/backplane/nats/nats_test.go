@@ -201,21 +201,21 @@ func TestBackplane_Publish_ErrTooLarge(t *testing.T) {
 	}
 }
 
-// A wrong token is never let in, and the replica says that it is not connected.
+// A wrong token is always rejected, and the replica says that it is not connected.
 func TestBackplane_ErrToken(t *testing.T) {
 	owner := startListening(t)
 	o := options()
 	o.URL, o.Token = "nats://"+owner.Address(), "wrong"
 	b := start(t, o)
 	if b.Healthy() == nil {
-		t.Error("let in with a wrong token")
+		t.Error("accepted with a wrong token")
 	}
 	if err := b.Healthy(); err != nil && strings.Contains(err.Error(), "wrong") {
-		t.Errorf("the token is told: %v", err)
+		t.Errorf("the error shows the token: %v", err)
 	}
 }
 
-// A replica that does not keep up is told so and counted; the others are not held up.
+// A replica that does not keep up logs that and is counted; the others are not held up.
 func TestBackplane_SlowConsumer(t *testing.T) {
 	owner := startListening(t)
 	o := options()

@@ -9,9 +9,9 @@ import (
 	client "github.com/nats-io/nats.go"
 )
 
-// presence tells the clusters that share a NATS of each other. Their replicas see nothing else of
-// one another, and whoever gave two replicas different names by mistake would find no trace of it.
-// A replica publishes the name of its cluster, now and then, on a subject that all have in common.
+// presence announces a cluster to the others that share its NATS. Their replicas see nothing else
+// of one another, and two different names by mistake would leave no trace. A replica publishes the
+// name of its cluster, now and then, on a subject that all have in common.
 type presence struct {
 	b    *Backplane
 	quit chan struct{}

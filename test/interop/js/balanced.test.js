@@ -63,7 +63,7 @@ for (const by of ["requests", "connections"]) {
         s.disconnect();
         return (await sum("spanwire_sessionproxy_requests_total", 'transport="websocket"')) > 0;
       });
-      // What clients had under way when they left may come to nothing.
+      // What clients had under way when they left may fail.
       for (const reason of ["no_address", "unreachable", "wrong_replica", "too_many"]) {
         assert.equal(await sum("spanwire_sessionproxy_failures_total", `reason="${reason}"`), 0, reason);
       }

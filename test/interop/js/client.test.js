@@ -23,7 +23,7 @@ for (const [kind, options] of Object.entries(kinds)) {
 
     const join = (extra, where) => cluster.connected({ ...options, ...extra }, where);
 
-    test("connects with auth, and is told what the connect handler emits", async () => {
+    test("connects with auth, and gets what the connect handler emits", async () => {
       const socket = await join({ auth: { hello: [1, { a: "ü" }], token: "t" } });
       assert.deepEqual(await socket.seen.first("hello"), [1]);
       assert.deepEqual(await socket.seen.first("hello", 2), [{ a: "ü" }]);
@@ -289,7 +289,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       assert.deepEqual(await ack(socket, "echo", 1), [1]);
     });
 
-    test("uses the transport that it was told to", async () => {
+    test("uses the transport that it was given", async () => {
       const socket = await join();
       const last = kind === "polling" ? "polling" : "websocket";
       await until(`transport ${last}`, () => socket.io.engine.transport.name === last);

@@ -142,7 +142,7 @@ for (const [how, env] of Object.entries({ "handlers at each": [], "handlers at o
       for (const s of [near, far]) assert.equal(s.seen.all("disconnect").length, 0);
     });
 
-    test("the leaving of one is told through the other", async () => {
+    test("the disconnect of one is reported through the other", async () => {
       await two({ auth: { rooms: ["watchers"] } });
       const { id } = far;
       far.disconnect();

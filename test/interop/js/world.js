@@ -21,7 +21,7 @@ async function ask(method, path, body) {
 
 // Cluster is one or more replicas, with handlers.
 export class Cluster {
-  // start starts replicas, and one handler at the first of them unless told otherwise.
+  // start starts replicas, and one handler at the first of them unless a test says otherwise.
   static async start({ replicas = 1, handlers = [{}], flags = [] } = {}) {
     if (!control) throw new Error("run this through test/control: go run ./test/control -- node --test test/interop/js/*.test.js");
     const cluster = new Cluster();

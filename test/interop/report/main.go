@@ -86,7 +86,7 @@ func run(results, page, list string, write bool) error {
 	case write:
 		faults = append(faults, os.WriteFile(page, []byte(updated), 0o644))
 	case updated != string(old):
-		faults = append(faults, fmt.Errorf("%s does not tell what the clients can do: write it anew with make compatibility", page))
+		faults = append(faults, fmt.Errorf("%s does not tell what the clients can do: update it with make compatibility", page))
 	}
 	return errors.Join(faults...)
 }

@@ -5,7 +5,7 @@
 //
 // Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of
 // which it handles connects, disconnects and the event "small", and nothing else; ADVISORY=1 has it
-// only told of connects, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a
+// only notified of connects, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a
 // kill finds it open. ONE_REPLICA=1 attaches to one replica only. APART=NAME makes it another
 // service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow"
 // does so after as many milliseconds as its first argument says, and so does "NAME beside", beside
@@ -100,7 +100,7 @@ func everything(svc *spanwire.Service) {
 	unsendable(main)
 	admin(svc.Namespace("/admin"))
 	dynamic(svc.NamespacePattern(`/room-\d+`))
-	told(svc.Namespace("/rooms"))
+	roomEvents(svc.Namespace("/rooms"))
 	custom(svc.Namespace("/custom"))
 }
 
@@ -145,7 +145,7 @@ type auth struct {
 	Admin  bool     `json:"admin"`
 }
 
-// lifecycle: connects are accepted or refused as the client asks for; disconnects are told to the
+// lifecycle: connects are accepted or refused as the client asks for; disconnects are reported to the
 // room "watchers".
 func lifecycle(n *spanwire.Namespace) {
 	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {

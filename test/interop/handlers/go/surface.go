@@ -94,8 +94,8 @@ func dynamic(n *spanwire.Namespace) {
 	})
 }
 
-// told is a namespace that tells what happens to its rooms.
-func told(n *spanwire.Namespace) {
+// roomEvents is a namespace that reports what happens to its rooms.
+func roomEvents(n *spanwire.Namespace) {
 	spanwire.On(n, "join", func(_ context.Context, e *spanwire.Event, room string) (spanwire.None, error) {
 		return spanwire.None{}, e.Socket.Join(room)
 	})

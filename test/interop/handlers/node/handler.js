@@ -15,7 +15,7 @@ function refuse({ refuse: message, ...rest }, data) {
   if (message) throw new Refusal(message, rest[data] === undefined || rest[data] === null ? undefined : data === "code" ? { code: rest.code } : rest[data]);
 }
 
-/** Connects are accepted or refused as the client asks for; disconnects are told to the room "watchers". */
+/** Connects are accepted or refused as the client asks for; disconnects are reported to the room "watchers". */
 function lifecycle(n) {
   n.onConnect = (socket) => {
     const auth = socket.auth ?? {};
@@ -104,10 +104,10 @@ function serve() {
   dynamic.on("shout", (socket, text) => socket.namespace.emit("shouted", text));
   dynamic.on("shout to all", (_socket, text) => dynamic.emit("shouted", text));
 
-  const told = service.namespace("/rooms"); // tells what happens to its rooms
-  told.on("join", (socket, room) => socket.join(room));
-  told.on("leave", (socket, room) => socket.leave(room));
-  told.onRoom = (socket, change, room) => socket.emit("room", change, room);
+  const reported = service.namespace("/rooms"); // reports what happens to its rooms
+  reported.on("join", (socket, room) => socket.join(room));
+  reported.on("leave", (socket, room) => socket.leave(room));
+  reported.onRoom = (socket, change, room) => socket.emit("room", change, room);
 
   const custom = service.namespace("/custom"); // auth is of texts alone
   custom.onConnect = (socket) => refuse(socket.auth ?? {}, "code");

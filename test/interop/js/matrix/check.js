@@ -55,11 +55,11 @@ function plain(value) {
 // rows runs features one after the other. When the first one fails, the client does not connect,
 // and the rest is not tried.
 export async function rows(features, names, world, without = {}) {
-  const told = [];
+  const results = [];
   let broken = "";
   for (const name of names) {
     const row = { feature: name, outcome: name in without ? "not offered" : "ok" };
-    told.push(row);
+    results.push(row);
     if (name in without) continue;
     try {
       if (broken) throw new Error(broken);
@@ -67,10 +67,10 @@ export async function rows(features, names, world, without = {}) {
     } catch (e) {
       row.outcome = "failed";
       row.why = String(e?.message ?? e);
-      if (told.length === 1) broken = `it does not connect: ${row.why}`;
+      if (results.length === 1) broken = `it does not connect: ${row.why}`;
     } finally {
       world.closeAll();
     }
   }
-  return told;
+  return results;
 }

@@ -20,7 +20,7 @@ export class World {
   socket(namespace = "/", { auth = {}, beside } = {}) {
     const transports = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] }[this.transport];
     // Before Socket.IO 3 a query was all that a client could send.
-    const told = this.revision === 3 ? { query: auth } : { auth };
+    const credentials = this.revision === 3 ? { query: auth } : { auth };
     if (!beside) {
       beside = new this.io.Manager(this.url, {
         autoConnect: false,
@@ -28,11 +28,11 @@ export class World {
         reconnectionDelay: 50,
         reconnectionDelayMax: 200,
         ...this.options,
-        ...(this.revision === 3 ? told : {}),
+        ...(this.revision === 3 ? credentials : {}),
       });
       this.managers.push(beside);
     }
-    return beside.socket(namespace, told);
+    return beside.socket(namespace, credentials);
   }
 
   async connected(namespace, how) {
@@ -41,7 +41,7 @@ export class World {
     return socket;
   }
 
-  // refusal is the event that tells of a refusal.
+  // refusal is the event that reports a refusal.
   get refusal() {
     return this.revision === 3 ? "error" : "connect_error";
   }
@@ -78,7 +78,7 @@ function hear(socket, event) {
   return heard;
 }
 
-// refuse asks to be refused, and gives what the client was told.
+// refuse asks to be refused, and gives what the client got.
 async function refuse(world, auth) {
   const socket = world.socket("/custom", { auth });
   const refused = new Promise((resolve) => socket.once(world.refusal, resolve));
@@ -269,7 +269,7 @@ export const features = {
     equal(reasons[0]?.[0], "io client disconnect");
     await until("the word of its leaving", () => heard.some(([who]) => who === id));
     const [, reason] = heard.find(([who]) => who === id);
-    check(reason === "client namespace disconnect", `the handler was told "${reason}"`);
+    check(reason === "client namespace disconnect", `the handler got "${reason}"`);
   },
 
   async "server-disconnect"(world) {
@@ -296,7 +296,7 @@ export const features = {
       await pause(200);
       return lost.length > 0;
     });
-    check(["transport close", "transport error"].includes(lost[0][0]), `it was told "${lost[0][0]}"`);
+    check(["transport close", "transport error"].includes(lost[0][0]), `it got "${lost[0][0]}"`);
     await until("the way back", () => back.length > 0);
     equal(await ask(socket, "echo", 2), [2]);
   },
