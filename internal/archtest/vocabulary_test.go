@@ -57,7 +57,6 @@ var notTranslated = []string{
 	"internal/dispatch",
 	"internal/edge",
 	"internal/edge/budget",
-	"internal/edge/edgetest",
 	"internal/edge/engineio",
 	"internal/edge/wsconn",
 	"internal/hub",
@@ -66,8 +65,6 @@ var notTranslated = []string{
 	"internal/sessionproxy",
 	"internal/sio",
 	"internal/trace",
-	"test/control",
-	"test/faults",
 	"test/rows",
 }
 

@@ -13,10 +13,7 @@ import (
 const maxCommentWidth = 100
 
 // notWrapped lists directories that have wider comments still.
-var notWrapped = []string{
-	"internal/edge/engineio",
-	"internal/idempotency",
-}
+var notWrapped = []string{}
 
 // commentMarks begin a line that is a comment, by the ending of the file.
 var commentMarks = map[string][]string{
@@ -56,8 +53,8 @@ func tooWide(text string, marks []string) bool {
 		}
 	}
 	for _, m := range marks {
-		if rest, ok := strings.CutPrefix(text, m); ok { // code in a comment begins with a tab
-			return len(strings.Fields(rest)) > 1 && !strings.HasPrefix(rest, "\t")
+		if rest, ok := strings.CutPrefix(text, m); ok { // code in a comment is indented
+			return len(strings.Fields(rest)) > 1 && !strings.HasPrefix(rest, "\t") && !strings.HasPrefix(rest, "     ")
 		}
 	}
 	return false

@@ -13,17 +13,17 @@ import (
 // the others are asked before the call is carried out, and of replicas that ask each other at the
 // same time, the one whose id comes first goes first:
 //
-// 	a replica that answers            the asker
-// 	knows nothing                     may go on
-// 	has the answer                    takes it over
-// 	carries it out                    waits, and asks again
-// 	asks itself, and goes first       waits, and asks again
-// 	asks itself, and goes after       may go on; the one that answered notes that, and waits although nobody told it to
+//	a replica that answers            the replica that asks
+//	knows nothing                     may go on
+//	has the answer                    takes it over
+//	carries it out                    waits, and asks again
+//	asks itself, and goes first       waits, and asks again
+//	asks itself, and goes after       may go on; the other notes that, and waits unasked
 //
 // What remains: a replica that is silent for the whole patience, or dies with what it knows, cannot
 // keep another from carrying the call out. Then it may be carried out twice.
 
-// again is how long a replica waits before it asks anew for a call that another carries out.
+// again is how long a replica waits before it asks again for a call that another carries out.
 const again = 50 * time.Millisecond
 
 // elsewhere gives the answer of another replica that carried the call out. Without answer and error

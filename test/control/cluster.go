@@ -89,7 +89,7 @@ func (cs *clusters) stopAll() {
 func (c *cluster) start(binary string, replicas int, flags []string) ([]replica, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var told []replica
+	var described []replica
 	nats := ""
 	for i := range replicas {
 		own := flags
@@ -108,9 +108,9 @@ func (c *cluster) start(binary string, replicas int, flags []string) ([]replica,
 			return nil, err
 		}
 		c.replicas = append(c.replicas, b)
-		told = append(told, describe(b))
+		described = append(described, describe(b))
 	}
-	return told, c.tied()
+	return described, c.tied()
 }
 
 // tied waits until every replica knows all of them.

@@ -31,7 +31,7 @@ type request struct {
 	Args     []string `json:"args"`     // of a command line
 }
 
-// replica is how a replica is told to the suite.
+// replica is how a replica is described to the suite.
 type replica struct {
 	Name      string `json:"name"`
 	URL       string `json:"url"`

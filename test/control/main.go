@@ -8,7 +8,7 @@
 //
 // The command asks for clusters over HTTP (http.go has the requests). What the processes print is
 // kept; when the command fails, it is printed, the folder that holds it is named, and last of all
-// it is told again which tests failed, and why. Everything that was started ends with this program.
+// it says again which tests failed, and why. Everything that was started ends with this program.
 package main
 
 import (

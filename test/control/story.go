@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// maxKept bounds the output of the command that is kept, to be told again when it fails.
+	// maxKept bounds the output of the command that is kept, to be repeated when it fails.
 	maxKept = 4 << 20
-	// maxTold bounds the lines that are told of one failed test, and maxStory those of a whole
+	// maxShown bounds the lines that are shown of one failed test, and maxStory those of a whole
 	// story.
-	maxTold, maxStory = 16, 100
-	// maxEnd is how much is told of the end of an output that no rule below knows.
+	maxShown, maxStory = 16, 100
+	// maxEnd is how much is shown of the end of an output that no rule below knows.
 	maxEnd = 30
 )
 
@@ -44,21 +44,21 @@ func (k *kept) lines() []string {
 
 // story picks from the output of a command that failed what says which tests failed, and why.
 func story(lines []string) []string {
-	var told []string
+	var shown []string
 	for _, rule := range []func([]string) []string{nodeStory, pytestStory, goStory} {
-		if told = rule(lines); len(told) > 0 {
+		if shown = rule(lines); len(shown) > 0 {
 			break
 		}
 	}
-	if len(told) == 0 {
+	if len(shown) == 0 {
 		return lines[max(0, len(lines)-maxEnd):]
 	}
-	return told[max(0, len(told)-maxStory):]
+	return shown[max(0, len(shown)-maxStory):]
 }
 
 // nodeStory: the reporter of Node.js ends with all failed tests, each with its error and a long
 // stack.
-func nodeStory(lines []string) (told []string) {
+func nodeStory(lines []string) (shown []string) {
 	start := -1
 	for i, line := range lines {
 		if strings.Contains(line, "✖ failing tests:") {
@@ -78,15 +78,15 @@ func nodeStory(lines []string) (told []string) {
 		if inner == "" || strings.HasPrefix(inner, "at ") && (!strings.Contains(inner, "file://") || strings.Contains(inner, "node_modules")) {
 			continue
 		}
-		if said++; said <= maxTold {
-			told = append(told, line)
+		if said++; said <= maxShown {
+			shown = append(shown, line)
 		}
 	}
-	return told
+	return shown
 }
 
 // pytestStory: the failed tests' names, the lines that pytest marks in them, and its summary.
-func pytestStory(lines []string) (told []string) {
+func pytestStory(lines []string) (shown []string) {
 	start := -1
 	for i, line := range lines {
 		if rule(line, '=') && (strings.Contains(line, " FAILURES ") || strings.Contains(line, " ERRORS ")) {
@@ -104,12 +104,12 @@ func pytestStory(lines []string) (told []string) {
 			said = 0
 		}
 		if summary || rule(line, '_') || strings.HasPrefix(line, "E  ") {
-			if said++; summary || said <= maxTold {
-				told = append(told, line)
+			if said++; summary || said <= maxShown {
+				shown = append(shown, line)
 			}
 		}
 	}
-	return told
+	return shown
 }
 
 func rule(line string, of byte) bool { return strings.HasPrefix(line, strings.Repeat(string(of), 4)) }

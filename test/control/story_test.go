@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What is told last are the names of failed tests and their errors, whichever reporter wrote them.
+// What is shown last are the names of failed tests and their errors, whichever reporter wrote them.
 func TestStory(t *testing.T) {
 	for name, c := range map[string]struct{ output, want string }{
 		"node": {
@@ -37,14 +37,14 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// A long output is told by its end, and one failed test by its beginning.
+// Of a long output the end is shown, and of one failed test the beginning.
 func TestStory_Long(t *testing.T) {
 	long := slices.Repeat([]string{"line"}, 1000)
 	if got := story(long); len(got) != maxEnd {
-		t.Errorf("%d lines of an output without tests are told", len(got))
+		t.Errorf("%d lines of an output without tests are shown", len(got))
 	}
-	if got := story(append([]string{"✖ failing tests:", "test at a"}, long...)); len(got) != maxTold || got[0] != "test at a" {
-		t.Errorf("%d lines of one failed test are told, the first is %q", len(got), got[0])
+	if got := story(append([]string{"✖ failing tests:", "test at a"}, long...)); len(got) != maxShown || got[0] != "test at a" {
+		t.Errorf("%d lines of one failed test are shown, the first is %q", len(got), got[0])
 	}
 	var k kept
 	for range 3 * maxKept / 5 {

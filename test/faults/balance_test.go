@@ -179,7 +179,7 @@ func TestO05_Absent(t *testing.T) {
 			return w.metric(w.front, "spanwire_dispatch_queued_dispatches")+l.Acked() >= each*browsers
 		})
 		if n := w.metric(w.front, "spanwire_dispatch_queued_dispatches"); n <= browsers*128 {
-			t.Errorf("%d events wait, no more than socket-queue-events let in", n)
+			t.Errorf("%d events wait, no more than socket-queue-events allow", n)
 		}
 		if n := w.metric(w.front, "spanwire_dispatch_blocked_sockets"); n != 0 {
 			t.Errorf("%d sockets are not read", n)

@@ -11,7 +11,7 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// A broker is told to stop under load: every event that a handler handled is acked to its browser,
+// A broker is stopped under load: every event that a handler handled is acked to its browser,
 // on WebSocket and on polling, before the session is closed.
 func TestO03_BrokerDrain(t *testing.T) {
 	for name, flags := range map[string][]string{
@@ -34,7 +34,7 @@ func TestO03_BrokerDrain(t *testing.T) {
 	}
 }
 
-// A replica is told to stop that forwards WebSockets to the owner of their sessions: the owner acks
+// A replica is stopped that forwards WebSockets to the owner of their sessions: the owner acks
 // every event that a handler handled, and closes them with its own word, before the replica is
 // gone.
 func TestO03_BrokerDrain_forwarded(t *testing.T) {
@@ -100,7 +100,7 @@ type behind struct {
 	owner *process.Broker
 }
 
-// terminate stops the browsers' replica in good order and waits for its end.
+// terminate stops the browsers' replica with SIGTERM and waits for its end.
 func (w *world) terminate() {
 	w.t.Helper()
 	if err := w.front.Signal(syscall.SIGTERM); err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // Every instance is replaced by a new one under load, one after the other: each is asked to end,
-// finishes what it has open, and ends in good order. Nothing is handed out twice. What another
+// finishes what it has open, and ends after a drain. Nothing is handed out twice. What another
 // replica sent to an instance that had left by then is given to another, which was not handed out
 // before.
 func TestDeploy(t *testing.T) {
@@ -31,7 +31,7 @@ func TestDeploy(t *testing.T) {
 		l.settle()
 		untaken := w.metric(w.back, "spanwire_mesh_dispatches_undeliverable_total")
 		if b := w.audit(); b.redelivered > untaken || b.duplicates != 0 {
-			t.Errorf("instances that ended in good order left something open; %d dispatches came when they had left", untaken)
+			t.Errorf("instances that drained left something open; %d dispatches came when they had left", untaken)
 		}
 		for _, i := range w.instances {
 			if len(w.entries(i)) == 0 {

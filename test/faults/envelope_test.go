@@ -17,8 +17,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// stranger is a program that reaches NATS: it hears what replicas say, and publishes what it likes.
-type stranger struct {
+// intruder is a program that reaches NATS: it hears what replicas say, and publishes what it likes.
+type intruder struct {
 	t     *testing.T
 	conn  net.Conn
 	ended chan struct{}
@@ -33,27 +33,27 @@ type message struct {
 }
 
 // intrude connects to a NATS that asks for nothing.
-func intrude(t *testing.T, address string) *stranger {
+func intrude(t *testing.T, address string) *intruder {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stranger{t: t, conn: conn, ended: make(chan struct{})}
+	s := &intruder{t: t, conn: conn, ended: make(chan struct{})}
 	t.Cleanup(func() { _ = conn.Close(); <-s.ended })
 	s.write("CONNECT {\"verbose\":false,\"echo\":false}\r\nSUB spanwire.> 1\r\n")
 	go s.listen() // ends with the connection
 	return s
 }
 
-func (s *stranger) write(text string) {
+func (s *intruder) write(text string) {
 	s.t.Helper()
 	if _, err := io.WriteString(s.conn, text); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *stranger) listen() {
+func (s *intruder) listen() {
 	defer close(s.ended)
 	in := bufio.NewReader(s.conn)
 	for {
@@ -78,13 +78,13 @@ func (s *stranger) listen() {
 	}
 }
 
-func (s *stranger) publish(subject string, data []byte) {
+func (s *intruder) publish(subject string, data []byte) {
 	s.t.Helper()
 	s.write(fmt.Sprintf("PUB %s %d\r\n%s\r\n", subject, len(data), data))
 }
 
 // emits gives the envelopes with emits that were heard so far.
-func (s *stranger) emits() (all []message, last *backplane.Envelope) {
+func (s *intruder) emits() (all []message, last *backplane.Envelope) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.heard {
@@ -115,7 +115,7 @@ func forged(t *testing.T, origin sio.ReplicaID, epoch, sequence uint64, number i
 	return data
 }
 
-// With a secret nothing that a stranger publishes has any influence, also not on the numbers of
+// With a secret nothing that a intruder publishes has any influence, also not on the numbers of
 // genuine envelopes; replayed ones are dropped, those of a replica that has left too.
 func TestO07_Envelopes(t *testing.T) {
 	t.Parallel()
@@ -221,7 +221,8 @@ func genuineOrigin(all []message) sio.ReplicaID {
 	return e.Origin
 }
 
-// Without a secret whoever reaches NATS is believed, which each replica says when it starts.
+// Without a secret every program that reaches NATS is believed, which each replica says when it
+// starts.
 func TestO07_Open(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 2, "--recovery", "5m")

@@ -14,7 +14,7 @@ import (
 )
 
 // A replica that does not keep up with the others loses some of what they send, and its sockets are
-// not told that they recovered.
+// not answered that they recovered.
 func TestO06_SlowConsumer(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 2, "--recovery", "5m", "--replica-backlog", "1")
@@ -82,7 +82,7 @@ func TestO06_DiedMeanwhile(t *testing.T) {
 }
 
 // A NATS that hangs is noticed as one that is away: emits are partial until it is back, and no page
-// that came back lacks what it was told to have.
+// that came back lacks what it was answered to have.
 func TestO06_NATSHangs(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 3, "--recovery", "5m", "--replica-heartbeat", "500ms", "--replica-timeout", "4s")

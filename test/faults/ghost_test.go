@@ -91,8 +91,8 @@ func (w *ghostWorld) handler(at *process.Broker, replicas ...*process.Broker) *i
 	return i
 }
 
-// told reads what disconnects all instances were told of: how often each socket, and the reasons.
-func (w *ghostWorld) told() (sockets map[string]int, reasons map[string]int) {
+// disconnects reads the disconnects of all instances: how often each socket, and the reasons.
+func (w *ghostWorld) disconnects() (sockets map[string]int, reasons map[string]int) {
 	w.t.Helper()
 	sockets, reasons = map[string]int{}, map[string]int{}
 	for _, file := range w.gone {
@@ -109,8 +109,8 @@ func (w *ghostWorld) told() (sockets map[string]int, reasons map[string]int) {
 	return sockets, reasons
 }
 
-// wantGone waits until each socket of the pages has been told, with the reason if there is one, and
-// checks that none was told twice.
+// wantGone waits until each socket of the pages has been disconnected, with the reason if there is
+// one, and checks that none was twice.
 func (w *ghostWorld) wantGone(reason string, pages ...*page) {
 	w.t.Helper()
 	var want []string
@@ -120,11 +120,11 @@ func (w *ghostWorld) wantGone(reason string, pages ...*page) {
 		}
 	}
 	w.until(fmt.Sprintf("%d disconnects", len(want)), func() bool {
-		sockets, _ := w.told()
+		sockets, _ := w.disconnects()
 		return len(sockets) >= len(want)
 	})
 	w.settled()
-	sockets, reasons := w.told()
+	sockets, reasons := w.disconnects()
 	for _, id := range want {
 		if sockets[id] != 1 {
 			w.t.Errorf("%d disconnects of %s", sockets[id], id)
@@ -143,8 +143,8 @@ func (w *ghostWorld) wantGone(reason string, pages ...*page) {
 // can only be waited for.
 func (w *ghostWorld) settled() { time.Sleep(6 * time.Second) }
 
-// A broker that is killed alone: its handlers are told of all its sockets once, although nobody
-// else can tell them.
+// A broker that is killed alone: its handlers get the disconnects of all its sockets once, although
+// nobody else can tell them.
 func TestO02_Alone(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		b := w.single("broker")
@@ -155,7 +155,7 @@ func TestO02_Alone(t *testing.T) {
 	})
 }
 
-// A broker that is started anew at the same address is another one: the sockets of the one before
+// A broker that is restarted at the same address is another one: the sockets of the one before
 // are gone.
 func TestO02_Restarted(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
@@ -172,7 +172,7 @@ func TestO02_Restarted(t *testing.T) {
 }
 
 // Each of three brokers is killed in turn while instances are attached to all of them: each socket
-// is told once in the service.
+// is disconnected once in the service.
 func TestO02_OneOfThree(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		all := w.three()
@@ -205,7 +205,7 @@ func TestO02_Lent(t *testing.T) {
 			p.acked(ghosts)
 			back.Kill()
 			w.settled()
-			if sockets, _ := w.told(); len(sockets) != 0 {
+			if sockets, _ := w.disconnects(); len(sockets) != 0 {
 				t.Errorf("%d disconnects of sockets that are there", len(sockets))
 			}
 		})
@@ -265,7 +265,7 @@ func TestO02_Flap(t *testing.T) {
 		}
 		p.acked(p.acks() + 5*ghosts)
 		w.settled()
-		if sockets, reasons := w.told(); len(sockets) != 0 {
+		if sockets, reasons := w.disconnects(); len(sockets) != 0 {
 			t.Errorf("%d disconnects, for %v", len(sockets), reasons)
 		}
 		p.end()
@@ -294,7 +294,7 @@ func TestO02_Leaving(t *testing.T) {
 }
 
 // Two instances share the sockets; the link of one flaps, and what emits goes to the other. When
-// the broker is killed afterwards, each socket is told once, by the one that has it.
+// the broker is killed afterwards, each socket is disconnected once, by the one that has it.
 func TestO02_FlapThenKill(t *testing.T) {
 	each(t, func(t *testing.T, w *ghostWorld) {
 		b := w.single("broker", "--rebalance-rate", "0")

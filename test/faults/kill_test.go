@@ -47,7 +47,7 @@ func TestKill_One(t *testing.T) {
 }
 
 // All instances are killed under load, and started again after a while: connected browsers stay and
-// lose nothing, those that connect meanwhile are let in afterwards. More events come than the
+// lose nothing, those that connect meanwhile are accepted afterwards. More events come than the
 // absent service's budget and the sockets' queues take, so that the broker stops reading.
 func TestKill_All(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {

@@ -113,7 +113,7 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// emitted is what became of one emit.
+// emitted is the outcome of one emit.
 type emitted struct {
 	number   int
 	from     int // the replica that took it
@@ -222,9 +222,9 @@ func numbersOf(all []emitted, fits func(emitted) bool) (numbers []int) {
 }
 
 // NATS is away for 10 s under broadcasts of all three replicas. An emit that is answered as
-// delivered reaches every page; one that may not is answered as a partial delivery. Whoever comes
-// back is told that it recovered only when it has everything, whether it was there all the time or
-// was away.
+// delivered reaches every page; one that may not is answered as a partial delivery. A client that
+// comes back is answered that it recovered only when it has everything, whether it was there all
+// the time or was away.
 func TestO06_NATSAway(t *testing.T) {
 	t.Parallel()
 	c := newTied(t, 3, "--recovery", "5m")
@@ -279,13 +279,13 @@ func TestO06_NATSAway(t *testing.T) {
 				holes++
 			}
 		} else if missing == 0 {
-			t.Log("a page that missed nothing was told that it did not recover")
+			t.Log("a page that missed nothing was answered that it did not recover")
 		}
 	}
 	partial := e.count(false)
 	t.Logf("%d emits, %d answered as partial; %d of %d pages recovered", len(all), partial, vouched, len(there)+len(away))
 	if holes > 0 {
-		t.Errorf("%d pages were told that they recovered, over holes", holes)
+		t.Errorf("%d pages were answered that they recovered, over holes", holes)
 	}
 	if partial == 0 || partial > len(all)*9/10 {
 		t.Errorf("%d of %d emits were answered as partial", partial, len(all))

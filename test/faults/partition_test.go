@@ -26,8 +26,8 @@ func cutOff() time.Duration {
 	return 21 * time.Second
 }
 
-// One of two instances is cut off from the broker: no packet passes either way, and nobody is told.
-// Its events go to the other. When the network is whole again it attaches anew.
+// One of two instances is cut off from the broker: no packet passes either way, and no side
+// notices. Its events go to the other. When the network is whole again it attaches again.
 func TestPartition(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		n := newNetwork(t)
@@ -85,7 +85,7 @@ func newNetwork(t *testing.T) network {
 }
 
 // namespace is a network of its own, with one cable to a bridge of this one. Pulling that at the
-// bridge's end leaves both ends up, so that no side is told anything.
+// bridge's end leaves both ends up, so that no side notices.
 type namespace struct {
 	t                         *testing.T
 	name, bridge, cable, plug string

@@ -11,7 +11,7 @@ import (
 )
 
 // An event ends every process that handles it. It is handed out so often as it may be, then set
-// aside, told in the log and counted; all that was open beside it is handled, also what the same
+// aside, logged and counted; all that was open beside it is handled, also what the same
 // browser emits later.
 func TestPoison(t *testing.T) {
 	const redeliveries = 5

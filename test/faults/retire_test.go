@@ -192,7 +192,7 @@ func TestO01_newReplica(t *testing.T) {
 	c.forgotten("a")
 }
 
-// A replica that does not answer is named, and told when it is back.
+// A replica that does not answer is named, and informed when it is back.
 func TestO01_retireSilent(t *testing.T) {
 	t.Parallel()
 	c := withoutA(t)

@@ -35,8 +35,8 @@ func TestRetry(t *testing.T) {
 		if !node.Wait(limit) || node.Err() != nil {
 			t.Fatalf("the client ended with %v: %s", node.Err(), node.Log())
 		}
-		var told struct{ Acked, Failed, Wrong, Repeated, Disconnects int }
-		if err := json.Unmarshal([]byte(node.Log()), &told); err != nil {
+		var report struct{ Acked, Failed, Wrong, Repeated, Disconnects int }
+		if err := json.Unmarshal([]byte(node.Log()), &report); err != nil {
 			t.Fatalf("the client says %q: %v", node.Log(), err)
 		}
 		list := w.entries(i)
@@ -49,12 +49,12 @@ func TestRetry(t *testing.T) {
 		}
 		lost := int(way.lost.Load())
 		b := books{
-			sent: count, handled: len(handled), acked: told.Acked, lost: count - min(len(handled), told.Acked), disconnects: told.Disconnects,
+			sent: count, handled: len(handled), acked: report.Acked, lost: count - min(len(handled), report.Acked), disconnects: report.Disconnects,
 			duplicates: len(list) - len(handled),
 		}
 		t.Logf("%v; %d acks were lost on the way", &b, lost)
-		if b.lost != 0 || b.disconnects != 0 || told.Failed+told.Wrong+told.Repeated != 0 {
-			t.Errorf("the client says %+v", told)
+		if b.lost != 0 || b.disconnects != 0 || report.Failed+report.Wrong+report.Repeated != 0 {
+			t.Errorf("the client says %+v", report)
 		}
 		if lost < count/3 || b.duplicates < lost {
 			t.Error("a lost ack did not make the client retry")

@@ -54,8 +54,8 @@ func TestStop(t *testing.T) {
 }
 
 // An instance registers and never reads: its sockets are served by the other as soon as that is
-// noticed. Until then the broker keeps no more of it than it is told to, and another service does
-// not notice.
+// noticed. Until then the broker keeps no more of it than its settings allow, and another service
+// does not notice.
 func TestStuck(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		const (

@@ -62,7 +62,7 @@ func (p *visitor) connect(t *testing.T) (recovered bool) {
 		p.pid = pid
 		return recovered
 	case <-time.After(limit):
-		t.Fatal("the page was not let in")
+		t.Fatal("the page was not accepted")
 	}
 	return false
 }

@@ -64,7 +64,7 @@ func newWorld(t *testing.T, p place, flags ...string) *world {
 	return newWorldOn(t, p, "127.0.0.1", flags...)
 }
 
-// newWorldOn is newWorld with instances let in at another address.
+// newWorldOn is newWorld with a service listener at another address.
 func newWorldOn(t *testing.T, p place, host string, flags ...string) *world {
 	t.Helper()
 	w := &world{t: t, place: p, folder: t.TempDir()}
@@ -215,7 +215,7 @@ func (w *world) emitFrom(f *loadgen.Fleet, browsers int, n loadgen.Numbers) *loa
 	l := &load{Numbering: f.Number(n), fleet: f, w: w}
 	w.loads = append(w.loads, l)
 	w.t.Cleanup(func() {
-		f.Close() // whoever writes to a browser's connection is not held up by it any more
+		f.Close() // writers to a browser's connection are not held up by it any more
 		l.Stop()
 	})
 	return l

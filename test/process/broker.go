@@ -47,8 +47,8 @@ func StartBroker(binary, name string, flags ...string) (*Broker, error) {
 	return StartBrokerOn(binary, name, "127.0.0.1", flags...)
 }
 
-// StartBrokerOn is StartBroker with a service listener at an address of this machine, like 0.0.0.0 for
-// all. They must be reached by the loopback too.
+// StartBrokerOn is StartBroker with a service listener at an address of this machine, like 0.0.0.0
+// for all. They must be reached by the loopback too.
 func StartBrokerOn(binary, name, host string, flags ...string) (*Broker, error) {
 	services, err := FreeAddress()
 	if err != nil {

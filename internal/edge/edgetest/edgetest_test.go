@@ -59,7 +59,7 @@ func talk(t *testing.T, s *Server) {
 		}
 	}
 	if _, err := s.TryOpen(Options{Path: "/elsewhere/"}); err == nil {
-		t.Error("a wrong path was let in")
+		t.Error("a wrong path was accepted")
 	}
 }
 

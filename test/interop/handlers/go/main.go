@@ -5,8 +5,8 @@
 //
 // Its environment: SERVICE is the service's name ("interop" when empty). ONLY names a namespace, of
 // which it handles connects, disconnects and the event "small", and nothing else; ADVISORY=1 has it
-// only notified of connects, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that a
-// kill finds it open. ONE_REPLICA=1 attaches to one replica only. APART=NAME makes it another
+// only notified of connects, and REFUSE=1 refuse them. HOLD=1 makes the event "work" hang, so that
+// a kill finds it open. ONE_REPLICA=1 attaches to one replica only. APART=NAME makes it another
 // service, named so, which handles no connects: the event NAME answers its arguments, "NAME slow"
 // does so after as many milliseconds as its first argument says, and so does "NAME beside", beside
 // other events of its socket. With arguments it is no service, but emits once, emit ROOM EVENT
@@ -145,8 +145,8 @@ type auth struct {
 	Admin  bool     `json:"admin"`
 }
 
-// lifecycle: connects are accepted or refused as the client asks for; disconnects are reported to the
-// room "watchers".
+// lifecycle: connects are accepted or refused as the client asks for; disconnects are reported to
+// the room "watchers".
 func lifecycle(n *spanwire.Namespace) {
 	n.OnConnect(func(_ context.Context, s *spanwire.Socket) error {
 		var a auth
