@@ -3,17 +3,12 @@
 package archtest
 
 import (
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
 
 const maxCommentWidth = 100
-
-// notWrapped lists directories that have wider comments still.
-var notWrapped = []string{}
 
 // commentMarks begin a line that is a comment, by the ending of the file.
 var commentMarks = map[string][]string{
@@ -34,7 +29,7 @@ func TestFiles_CommentWidth(t *testing.T) {
 			line := 0
 			for text := range strings.Lines(read(t, name)) {
 				line++
-				if text = strings.TrimRight(text, "\n"); tooWide(text, marks) && !slices.Contains(notWrapped, filepath.Dir(name)) {
+				if text = strings.TrimRight(text, "\n"); tooWide(text, marks) {
 					t.Errorf("%s:%d: the comment has more than %d columns", name, line, maxCommentWidth)
 				}
 			}
