@@ -240,11 +240,7 @@ func (n *namespace) dropLocked(members room, m *member, r sio.Room) (ceased int)
 // eachLocked calls visit, which must not change any room, for every socket of the target once.
 func (n *namespace) eachLocked(t *sio.Target, visit func(*member)) {
 	if len(t.Rooms) == 0 {
-		for _, m := range n.sockets {
-			if !n.inAnyLocked(m, t.Except) {
-				visit(m)
-			}
-		}
+		n.allExceptLocked(t.Except, visit)
 		return
 	}
 	var seen room
@@ -270,6 +266,14 @@ func (n *namespace) eachLocked(t *sio.Target, visit func(*member)) {
 		}
 		for m := range n.rooms[r] {
 			once(m)
+		}
+	}
+}
+
+func (n *namespace) allExceptLocked(rooms []sio.Room, visit func(*member)) {
+	for _, m := range n.sockets {
+		if !n.inAnyLocked(m, rooms) {
+			visit(m)
 		}
 	}
 }

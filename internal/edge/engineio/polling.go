@@ -4,6 +4,7 @@ package engineio
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -117,6 +118,19 @@ func (p *polling) stopLinger() {
 	}
 }
 
+// waitLocked waits, without the lock, for packets or for the end of the request.
+func (s *Session) waitLocked(ctx context.Context, p *polling) {
+	waiting := make(chan struct{})
+	p.waiting = waiting
+	s.mu.Unlock()
+	select {
+	case <-waiting:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	p.waiting = nil
+}
+
 // get answers a GET.
 func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -135,15 +149,7 @@ func (s *Session) get(w http.ResponseWriter, r *http.Request) {
 	p.getting, p.since = true, time.Now()
 	p.restIdle()
 	if len(p.out) == 0 && !s.ended.Load() || p.telling {
-		waiting := make(chan struct{})
-		p.waiting = waiting
-		s.mu.Unlock()
-		select {
-		case <-waiting:
-		case <-r.Context().Done():
-		}
-		s.mu.Lock()
-		p.waiting = nil
+		s.waitLocked(r.Context(), p)
 	}
 	p.getting = false
 	pinged := p.pinged
