@@ -87,7 +87,7 @@ class Service {
     this.sockets = new Map(); // by id
     this.turns = new Map(); // the last dispatch of each socket that has one at work, by the socket's id
     this.messages = new Set(); // ids
-    this.replicas = new Set(); // ids, as told last
+    this.replicas = new Set(); // ids, of the latest topology
     this.running = new AsyncLocalStorage(); // the link of the dispatch that a handler works on
     this.leaving = false;
     this.attached = new Promise((resolve) => (this.wasAttached = resolve));
@@ -117,7 +117,7 @@ class Service {
     if (!this.links.has(address)) this.links.set(address, new Link(this, address));
   }
 
-  // Each replica tells of the others. One that a link leads to already, at whatever address, needs
+  // Each replica names the others. One that a link leads to already, at whatever address, needs
   // no second.
   learn(topology) {
     if (this.oneReplica) return;
@@ -318,7 +318,7 @@ class Link {
     this.client = new spanwire.v1.HandlerService(this.address, credentials(), {
       "grpc.max_receive_message_length": -1, "grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 5000,
     });
-    // Sequences begin anew with each stream; what was queued for the old one is gone with it.
+    // Sequences begin at 1 with each stream; what was queued for the old one is lost with it.
     Object.assign(this, { sent: 0, theyAnswered: 0, received: 0, weAnswered: 0, queue: [], asked: new Map(), ids: 0, timer: null });
     this.stream = this.client.attach(metadataOf(service.token));
     this.stream.on("data", (frame) => this[frame.frame]?.(frame[frame.frame])); // frames that are not known are skipped
@@ -341,7 +341,7 @@ class Link {
     this.client.close();
     clearTimeout(this.timer);
     for (const { reject } of this.asked.values()) reject(new Error("the stream ended before the answer came"));
-    for (const socket of service.sockets.values()) if (socket.link === this) service.forget(socket); // whoever gets them next is told anew
+    for (const socket of service.sockets.values()) if (socket.link === this) service.forget(socket); // the next dispatch introduces them again
     if (service.leaving || this.isNotNeeded()) {
       service.links.delete(this.address);
       if (service.leaving && service.links.size === 0) service.left();

@@ -49,7 +49,6 @@ var notTranslated = []string{
 	"docs/adr",
 	"docs/how-to",
 	"docs/reference",
-	"examples/node_chat",
 	"internal/backplane",
 	"internal/bridge",
 	"internal/bridge/httpapi",
@@ -65,7 +64,6 @@ var notTranslated = []string{
 	"internal/sessionproxy",
 	"internal/sio",
 	"internal/trace",
-	"test/rows",
 }
 
 // retiredWords matches any of the retired words in a text that was prepared by plain.

@@ -23,7 +23,7 @@ import (
 	"github.com/spanwire/spanwire/test/process"
 )
 
-// handshake is what a handler tells of the request that opened a session.
+// handshake is how a handler describes the request that opened a session.
 type handshake struct {
 	URL     string
 	Address string
@@ -97,7 +97,7 @@ func raw(t *testing.T, address, request string) (status int, answer string) {
 }
 
 // trickle posts a body byte by byte until the connection ends, and tells how that was answered;
-// what goes wrong is told in its place.
+// an error stands in its place.
 func trickle(address, path, head string, pause time.Duration) string {
 	c, err := net.DialTimeout("tcp", address, limit)
 	if err != nil {

@@ -133,7 +133,7 @@ var handshakeRows = []row{
 	}},
 }
 
-// waiting is a GET that has arrived and waits. The broker does not tell of it, but the system tells
+// waiting is a GET that has arrived and waits. The broker does not show it, but the system shows
 // that it has read the request.
 func (p *poller) waiting() chan answer {
 	p.t.Helper()

@@ -154,7 +154,7 @@ var framingRows = []row{
 		near, far := w.replicas(t)
 		answeredOnce(t, plainly(near.broker.HTTP), "/socket.io/?"+polling4+"&sid="+far.polling(t).open.SID)
 	}},
-	{"O13g", "so it is at forward-address, whoever asks", func(t *testing.T, w *world) {
+	{"O13g", "the same holds at forward-address, for every client", func(t *testing.T, w *world) {
 		nats, err := process.FreeAddress()
 		if err != nil {
 			t.Fatal(err)

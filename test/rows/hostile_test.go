@@ -37,7 +37,7 @@ var hostileRows = []row{
 		w.with(t).closes(t, "40", "4399999999999999999999[1]")
 	}},
 	{"X13", "an event with an absurd ack id ends the session", sameAs("D8")},
-	{"X14", "a browser refuses nobody", func(t *testing.T, w *world) { w.with(t).closes(t, "40", `44"boom"`) }},
+	{"X14", "a CONNECT_ERROR of a browser ends the session", func(t *testing.T, w *world) { w.with(t).closes(t, "40", `44"boom"`) }},
 	{"X15", "a connect takes no arrays and no texts", func(t *testing.T, w *world) {
 		w.with(t).closes(t, "40[]")
 		w.with(t).closes(t, `40"x"`)
@@ -62,7 +62,7 @@ var hostileRows = []row{
 	{"B2", "an absurd number of attachments ends the session at once", func(t *testing.T, w *world) {
 		w.with(t).closes(t, "40", `45999999999-["echo",1]`)
 	}},
-	{"B3", "ten attachments are taken, or as many as the setting says, and the browser is told", func(t *testing.T, w *world) {
+	{"B3", "ten attachments are accepted, or as many as the setting says, and the refusal names the limit", func(t *testing.T, w *world) {
 		c := w.with(t).connected(t)
 		c.send(`4511-["echo"]`)
 		explained(t, c, 1008, "max-attachments")
@@ -90,7 +90,7 @@ var hostileRows = []row{
 		}
 	}},
 	{"R-H6", "bytes are no body of revision 4", sameAs("P4")},
-	{"R-H7", "a second poll is refused, the first is told", sameAs("P8")},
+	{"R-H7", "a second poll is rejected, and the first is closed", sameAs("P8")},
 	{"R-H11", "upgrades that break half way harm nothing", func(t *testing.T, w *world) {
 		s := w.with(t)
 		if _, response, err := s.dial(t, websocket4+"&sid=nope"); err == nil || response.StatusCode != 400 {

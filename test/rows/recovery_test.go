@@ -111,7 +111,7 @@ var recoveryRows = []row{
 		back.closed()
 		third.echo()
 	}},
-	{"R8", "clients that know nothing of it are not told offsets where recovery is off", func(t *testing.T, w *world) {
+	{"R8", "events carry no offsets where recovery is off", func(t *testing.T, w *world) {
 		c := w.with(t).connected(t)
 		c.send(`42["reflect",1]`)
 		c.want(`42["reflected",1]`)

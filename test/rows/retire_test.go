@@ -306,29 +306,29 @@ var retireRows = []row{
 			t.Error(err)
 		}
 	}},
-	{"O01f", "a service that is advisory is told of connects, and neither refuses nor holds them", func(t *testing.T, w *world) {
+	{"O01f", "an advisory service is notified of connects, and neither rejects nor holds them", func(t *testing.T, w *world) {
 		l := w.leaving(t, nil, "b")
-		l.start("told", "ONLY=/", "ADVISORY=1", "REFUSE=1")
-		told := l.services["told"]
+		l.start("notified", "ONLY=/", "ADVISORY=1", "REFUSE=1")
+		notified := l.services["notified"]
 		c := l.connected(t)
-		if err := told.WaitFor("connect ", limit); err != nil {
+		if err := notified.WaitFor("connect ", limit); err != nil {
 			t.Fatal(err)
 		}
 		c.send(`427["small"]`)
 		c.want(`437["small"]`)
 		_ = c.Close()
-		if err := told.WaitFor("disconnect ", limit); err != nil {
+		if err := notified.WaitFor("disconnect ", limit); err != nil {
 			t.Error(err)
 		}
-		l.stop("told")
+		l.stop("notified")
 		for range 3 {
 			l.connected(t).echo()
 		}
-		if s := l.status("told"); !s.Absent || s.Held != 0 || l.held("told") != 0 {
+		if s := l.status("notified"); !s.Absent || s.Held != 0 || l.held("notified") != 0 {
 			t.Errorf("status %+v", s)
 		}
-		l.start("told", "ONLY=/", "ADVISORY=1")
-		l.until("it is told of those that connected meanwhile", func() bool { return strings.Count(l.services["told"].Log(), "connect ") == 3 })
+		l.start("notified", "ONLY=/", "ADVISORY=1")
+		l.until("it is notified of those that connected in between", func() bool { return strings.Count(l.services["notified"].Log(), "connect ") == 3 })
 		l.stop("b")
 		held := l.joining()
 		l.until("the connect is held by the other service", func() bool { return l.held("b") == 1 })

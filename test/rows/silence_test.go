@@ -97,7 +97,7 @@ var silenceRows = []row{
 			t.Errorf("the log holds a whole name: %s", log)
 		}
 	}},
-	{"O15c", "whoever asks for debugging sees the packet as it came", func(t *testing.T, w *world) {
+	{"O15c", "with debug logging the packet is in the log as it came", func(t *testing.T, w *world) {
 		s := w.with(t, "--log-level", "debug")
 		s.closes(t, "40", `42/nope,["echo",1]`)
 		s.says(t, "level=DEBUG", "protocol violation by client", `2/nope,[\\\"echo\\\",1]`)
@@ -190,7 +190,7 @@ var silenceRows = []row{
 			t.Helper()
 			_, response, err := s.dial(t, query)
 			if err == nil || response.StatusCode != 400 {
-				t.Fatalf("%q was let in: %v", query, err)
+				t.Fatalf("%q was accepted: %v", query, err)
 			}
 			body := make([]byte, 500)
 			n, _ := response.Body.Read(body)
@@ -403,7 +403,7 @@ var silenceRows = []row{
 		const rejected = "spanwire_bridge_unauthenticated_total"
 		s.provokes(t, rejected, "", func() {
 			if out, err := brokerSays("services", "--address", s.broker.Services, "--token", "s3cret", "--timeout", "5s"); err == nil {
-				t.Errorf("let in: %s", out)
+				t.Errorf("accepted: %s", out)
 			}
 		}, "level=WARN", "call rejected", "reason=unauthenticated", "setting=", "service-tokens", "address=127.0.0.1")
 		if strings.Contains(s.broker.Log(), "s3cret") {
@@ -478,7 +478,7 @@ var silenceRows = []row{
 			t.Errorf("%v, %s", err, out)
 		}
 	}},
-	{"O30b", "a page of the broker's own origin behind a proxy is not told to be listed", func(t *testing.T, w *world) {
+	{"O30b", "the line about a page of the broker's own origin behind a proxy does not advise to list it", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "6")
 		for name, c := range map[string]struct {
 			words   string

@@ -246,12 +246,12 @@ var ackRows = []row{
 	}},
 	{"A2", "a broadcast asks all its receivers under one id", func(t *testing.T, w *world) {
 		s, room := w.with(t), t.Name()
-		asker, a, b := s.connected(t), s.connected(t), s.connected(t)
+		caller, a, b := s.connected(t), s.connected(t), s.connected(t)
 		for _, c := range []*conn{a, b} {
 			c.send(`421["join","` + room + `"]`)
 			c.want("431[]")
 		}
-		asker.send(`425["poll","` + room + `"]`)
+		caller.send(`425["poll","` + room + `"]`)
 		question := regexp.MustCompile(`^42(\d+)\["question","all"\]$`)
 		idA, idB := question.FindStringSubmatch(a.next()), question.FindStringSubmatch(b.next())
 		if len(idA) != 2 || len(idB) != 2 || idA[1] != idB[1] {
@@ -259,29 +259,29 @@ var ackRows = []row{
 		}
 		a.send("43" + idA[1] + `["yes"]`)
 		b.send("43" + idB[1] + `["yes"]`)
-		asker.want(`435[{"answers":[["yes"],["yes"]],"missing":0}]`)
+		caller.want(`435[{"answers":[["yes"],["yes"]],"missing":0}]`)
 	}},
 	{"A3", "an ask with a timeout settles, and a late answer is nothing", func(t *testing.T, w *world) {
 		s, room := w.with(t), t.Name()
-		asker, silent := s.connected(t), s.connected(t)
+		caller, silent := s.connected(t), s.connected(t)
 		silent.send(`421["join","` + room + `"]`)
 		silent.want("431[]")
-		asker.send(`425["poll","` + room + `",1000]`)
+		caller.send(`425["poll","` + room + `",1000]`)
 		question := silent.next()
-		asker.want(`435[{"answers":[],"missing":1}]`)
+		caller.want(`435[{"answers":[],"missing":1}]`)
 		silent.send("43" + strings.TrimSuffix(strings.TrimPrefix(question, "42"), `["question","all"]`) + `["late"]`)
 		silent.echo()
 	}},
 	{"A4", "an ask settles when the browser leaves", func(t *testing.T, w *world) {
 		s, room := w.with(t), t.Name()
-		asker, leaver := s.connected(t), s.connected(t)
+		caller, leaver := s.connected(t), s.connected(t)
 		leaver.send(`421["join","` + room + `"]`)
 		leaver.want("431[]")
 		start := time.Now()
-		asker.send(`425["poll","` + room + `"]`)
+		caller.send(`425["poll","` + room + `"]`)
 		leaver.want("42*")
 		_ = leaver.Close()
-		asker.want(`435[{"answers":[],"missing":1}]`)
+		caller.want(`435[{"answers":[],"missing":1}]`)
 		t.Logf("settled after %v", time.Since(start))
 	}},
 	{"A5", "an ask of nobody is answered at once", func(t *testing.T, w *world) {
@@ -400,7 +400,7 @@ func socketOf(t *testing.T, c *conn) string {
 	return list[0].ID
 }
 
-// reasonOf gives the reason that the handler was told when end had ended the socket.
+// reasonOf returns the reason that the handler got when end had ended the socket.
 func (s *server) reasonOf(t *testing.T, c *conn, end func()) string {
 	t.Helper()
 	watcher := s.connected(t)

@@ -183,7 +183,7 @@ var strictRows = []row{
 			t.Errorf("got %q and %q", event, ack)
 		}
 	}},
-	{"O17g", "a room named like another socket's id is refused, and the caller is told", func(t *testing.T, w *world) {
+	{"O17g", "a room named like another socket's id is rejected, and the caller gets an error", func(t *testing.T, w *world) {
 		s := w.with(t, "--ping-timeout", "30s")
 		a, own := s.joined(t)
 		b, other := s.joined(t)
@@ -252,7 +252,7 @@ func sidOf(t *testing.T, packet string) string {
 	return v.SID
 }
 
-// tryJoin has the handler join the socket to a room, and gives what it was told.
+// tryJoin has the handler join the socket to a room, and returns the answer.
 func (c *conn) tryJoin(room string) string {
 	c.t.Helper()
 	c.send(fmt.Sprintf(`4230["try join",%q]`, room))

@@ -182,9 +182,9 @@ var websocketRows = []row{
 		}
 		refusedWith(t, p.get(), 400, unknownSession)
 	}},
-	{"H6", "clients with a long interval are told so", func(t *testing.T, w *world) {
+	{"H6", "the handshake announces a long ping interval", func(t *testing.T, w *world) {
 		if open := w.with(t, "--ping-interval", "1m", "--ping-timeout", "5s").polling(t).open; *open.PingInterval != 60000 || *open.PingTimeout != 5000 {
-			t.Errorf("told %v", open)
+			t.Errorf("announced %v", open)
 		}
 	}},
 }
