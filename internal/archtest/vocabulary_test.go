@@ -55,15 +55,8 @@ var notTranslated = []string{
 	"internal/broker",
 	"internal/dispatch",
 	"internal/edge",
-	"internal/edge/budget",
 	"internal/edge/engineio",
-	"internal/edge/wsconn",
-	"internal/hub",
-	"internal/idempotency",
 	"internal/mesh",
-	"internal/sessionproxy",
-	"internal/sio",
-	"internal/trace",
 }
 
 // retiredWords matches any of the retired words in a text that was prepared by plain.

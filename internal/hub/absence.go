@@ -80,9 +80,9 @@ func (h *Hub) Cut(ns sio.Namespace, id sio.SocketID) *Absence {
 		n.absent++
 	}
 	n.mu.Unlock()
-	_, told := h.removeLocked(ns, id)
+	_, notified := h.removeLocked(ns, id)
 	h.mu.Unlock()
-	flushRooms(told)
+	flushRooms(notified)
 	return a
 }
 
@@ -106,7 +106,7 @@ func (h *Hub) Forget(a *Absence) {
 // neither a gap nor an overlap. An empty offset means that the browser got no event since it
 // connected. With a loss nothing is restored, and the absence is forgotten.
 func (h *Hub) Restore(a *Absence, s Socket, offset string, maxBytes int) (missed []*Delivery, loss Loss) {
-	n := h.namespace(a.namespace) // it stays while somebody is absent
+	n := h.namespace(a.namespace) // it stays while a socket may be recovered
 	position, loss := h.position(a, offset)
 	rest := replay{absence: a, rooms: a.membership(), room: maxBytes}
 	if loss == LossNone {
@@ -148,7 +148,7 @@ func (h *Hub) position(a *Absence, offset string) (uint64, Loss) {
 	}
 	if offset != "" {
 		sequence, here, ok := h.parseOffset(offset)
-		// Clients keep their offset when they connect anew. One of another replica so means that
+		// Clients keep their offset when they connect again. One of another replica so means that
 		// nothing came since.
 		if !ok || !here && a.trace.last > a.trace.born {
 			return 0, LossOffset
@@ -175,7 +175,7 @@ func (h *Hub) Gap() (some bool) {
 	if h.journal.Retention <= 0 {
 		return false
 	}
-	// one of its own, so that whoever connects next is told from those before
+	// one of its own, which tells the next socket from those before
 	h.gap.Store(h.sequence.Add(1))
 	h.metrics.Gaps.Inc()
 	h.mu.RLock()

@@ -12,7 +12,7 @@ import (
 
 // Execute carries the command out in the whole cluster: first here, then it tells the other
 // replicas, unless the target is Local or names only sockets of this one. It returns how many
-// sockets the target has here; err has CodeUnavailable when the others could not be told, which
+// sockets the target has here; err has CodeUnavailable when the others could not be reached, which
 // takes nothing back here, and CodeDeadline when they were, and some of them are silent.
 func (h *Hub) Execute(cmd sio.Command) (sockets int, err error) {
 	sockets = h.Apply(cmd)
@@ -136,9 +136,9 @@ func (h *Hub) AskEveryone(ctx context.Context, e *sio.Emit) (sockets int, collec
 }
 
 // CountEveryone delivers the emit in the whole cluster before it returns. collect, to be called
-// once, gathers how many sockets it reached, until all replicas told or ctx ended; those that did
-// not tell are listed, which is no error. waits tells whether that takes longer than a moment. Its
-// error has CodeUnavailable when other replicas could not be reached.
+// once, gathers how many sockets it reached, until all replicas answered or ctx ended; those that
+// did not tell are listed, which is no error. waits tells whether that takes longer than a moment.
+// Its error has CodeUnavailable when other replicas could not be reached.
 func (h *Hub) CountEveryone(ctx context.Context, e *sio.Emit) (collect func() (sio.Acks, error), waits bool) {
 	sockets := h.Deliver(e)
 	if h.staysHere(&e.Target) {

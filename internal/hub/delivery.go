@@ -20,7 +20,7 @@ type Delivery struct {
 	WantsAck  bool
 	AckID     sio.AckID // with WantsAck: one id for all receivers, unique on this replica
 	Receivers int       // how many sockets share it; a lone receiver need not keep its encoding
-	// Offset is told to browsers that may come back, in the event that Marked gives; empty when
+	// Offset is sent to browsers that may be recovered, in the event that Marked gives; empty when
 	// there is nothing to tell.
 	Offset string
 	// Unflushed asks a socket to queue the event only: the hub flushes later.

@@ -17,7 +17,7 @@ func TestHub_Gap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newRemembering(JournalOptions{})
 		if h.Gap() {
-			t.Error("nobody is here, and somebody missed something")
+			t.Error("no socket is here, and one missed something")
 		}
 		deliver := func() { h.Deliver(&sio.Emit{Target: sio.Target{Namespace: main}, Event: sio.Event{Name: "e"}}) }
 		offset := func(s *fakeSocket) string { return s.got[len(s.got)-1].Offset }

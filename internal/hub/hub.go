@@ -2,9 +2,9 @@
 
 // Package hub knows who is here: the sockets of this replica and their rooms. It delivers events to
 // them, carries out joins, leaves and disconnects, and collects acks. The doors add their sockets;
-// whoever has a command calls Execute (or Emit), which also tells the other replicas; what another
-// replica tells comes in through Apply (or Deliver), which never publishes, so nothing travels
-// twice.
+// callers with a command call Execute (or Emit), which also publishes it to the other replicas;
+// what another replica tells comes in through Apply (or Deliver), which never publishes, so nothing
+// travels twice.
 //
 // The hub never blocks on a browser, and holds no lock while it calls a socket or the publisher.
 package hub
@@ -66,7 +66,7 @@ type Hub struct {
 
 	journal  JournalOptions
 	patterns patterns
-	tap      Tap // nil when nobody is told
+	tap      Tap // nil when nothing is traced
 
 	ackIDs   atomic.Uint64 // the next id of a delivery that wants acks
 	sequence atomic.Uint64 // of the last event that was given an offset
@@ -125,18 +125,18 @@ func (h *Hub) Add(ns sio.Namespace, s Socket) {
 // was, its own first. Removing one that is not there does nothing.
 func (h *Hub) Remove(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room) {
 	h.mu.Lock()
-	rooms, told := h.removeLocked(ns, id)
+	rooms, notified := h.removeLocked(ns, id)
 	h.mu.Unlock()
-	flushRooms(told)
+	flushRooms(notified)
 	return rooms
 }
 
-func (h *Hub) removeLocked(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room, told []Watcher) {
+func (h *Hub) removeLocked(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room, notified []Watcher) {
 	n := h.namespaces[ns]
 	if n == nil {
 		return nil, nil
 	}
-	rooms, ceased, empty, told := n.remove(id)
+	rooms, ceased, empty, notified := n.remove(id)
 	if rooms == nil {
 		return nil, nil
 	}
@@ -145,7 +145,7 @@ func (h *Hub) removeLocked(ns sio.Namespace, id sio.SocketID) (rooms []sio.Room,
 	if empty {
 		h.ceaseLocked(ns)
 	}
-	return rooms, told
+	return rooms, notified
 }
 
 // ceaseLocked lets go of a namespace that is empty.

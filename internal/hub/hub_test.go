@@ -57,7 +57,7 @@ func (s *fakeSocket) deliveries() int {
 	return len(s.got)
 }
 
-// fakePublisher notes what it was told.
+// fakePublisher notes what it was given.
 type fakePublisher struct {
 	err    error
 	gather func(context.Context) (sio.Acks, error)
@@ -65,15 +65,15 @@ type fakePublisher struct {
 
 	uncertain bool
 
-	mu    sync.Mutex
-	told  []sio.Command
-	asked []sio.Query
+	mu        sync.Mutex
+	published []sio.Command
+	asked     []sio.Query
 }
 
 func (p *fakePublisher) Publish(cmd sio.Command) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.told = append(p.told, cmd)
+	p.published = append(p.published, cmd)
 	return p.err
 }
 
@@ -188,7 +188,8 @@ func TestHub_Remove(t *testing.T) {
 	h.Remove("/n", b.id)
 }
 
-// A socket stays in its own room whatever it is told, and a leave ends only what it names.
+// A socket stays in its own room whatever it is asked to leave, and a leave ends only what it
+// names.
 func TestHub_Leave(t *testing.T) {
 	h := newHub(Alone{})
 	a := addSocket(h, main)
@@ -239,16 +240,16 @@ func TestHub_Execute_Publishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, cmd := range []sio.Command{&sio.Emit{Target: test.target}, &sio.Join{Target: test.target},
 				&sio.Leave{Target: test.target}, &sio.Disconnect{Target: test.target}} {
-				p.told = nil
+				p.published = nil
 				if _, err := h.Execute(cmd); err != nil {
 					t.Fatal(err)
 				}
-				if len(p.told) != test.want {
-					t.Errorf("%T published %d times, want %d", cmd, len(p.told), test.want)
+				if len(p.published) != test.want {
+					t.Errorf("%T published %d times, want %d", cmd, len(p.published), test.want)
 				}
-				p.told = nil
+				p.published = nil
 				h.Apply(cmd)
-				if len(p.told) != 0 {
+				if len(p.published) != 0 {
 					t.Errorf("Apply of %T published", cmd)
 				}
 			}

@@ -179,7 +179,7 @@ func (h *Hub) parseOffset(offset string) (sequence uint64, here, ok bool) {
 	return sequence, here, !here || sequence <= h.sequence.Load()
 }
 
-// takesOffset tells whether browsers are told an offset with the event. They take the last argument
+// takesOffset tells whether browsers get an offset with the event. They take the last argument
 // for one when it is text, or the name when there are no arguments; so a volatile event that ends
 // in text needs one as well, although it is not kept.
 func takesOffset(e *sio.Emit) bool {

@@ -18,11 +18,11 @@ type namespace struct {
 	// mu.
 	turn sync.Mutex
 
-	mu      sync.RWMutex
-	sockets map[sio.SocketID]*member // guarded by mu
-	rooms   map[sio.Room]room        // guarded by mu; only those with members
-	absent  int                      // guarded by mu; sockets that may come back
-	told    []Watcher                // guarded by mu; to be flushed when it is given back
+	mu       sync.RWMutex
+	sockets  map[sio.SocketID]*member // guarded by mu
+	rooms    map[sio.Room]room        // guarded by mu; only those with members
+	absent   int                      // guarded by mu; sockets that may come back
+	notified []Watcher                // guarded by mu; to be flushed when it is given back
 }
 
 // member is one socket and the rooms it joined.
@@ -64,7 +64,7 @@ func (n *namespace) add(s Socket) (added bool, ceased int) {
 
 // remove tells in which rooms the socket was, nil when it was not there, how many rooms ceased with
 // it, and whether it was the last.
-func (n *namespace) remove(id sio.SocketID) (rooms []sio.Room, ceased int, empty bool, told []Watcher) {
+func (n *namespace) remove(id sio.SocketID) (rooms []sio.Room, ceased int, empty bool, notified []Watcher) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := n.sockets[id]
@@ -74,7 +74,7 @@ func (n *namespace) remove(id sio.SocketID) (rooms []sio.Room, ceased int, empty
 	delete(n.sockets, id)
 	rooms = m.roomsLocked()
 	ceased = n.leaveAllLocked(m)
-	return rooms, ceased, n.emptyLocked(), n.takeToldLocked()
+	return rooms, ceased, n.emptyLocked(), n.takeNotifiedLocked()
 }
 
 func (n *namespace) roomsOf(id sio.SocketID) []sio.Room {

@@ -15,7 +15,7 @@ type patterns struct {
 }
 
 // maxPatterns bounds the patterns that are remembered. Beyond it any is forgotten, and compiled
-// anew when it is needed.
+// again when it is needed.
 const maxPatterns = 256
 
 // compile gives nil for what is no pattern.

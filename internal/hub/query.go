@@ -8,8 +8,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Keeper is a Socket that can tell of itself and keep data. Of others only the id and the rooms are
-// found.
+// Keeper is a Socket that can describe itself and keep data. Of others only the id and the rooms
+// are found.
 type Keeper interface {
 	// Describe tells what is known of the socket, but for its rooms.
 	Describe() sio.SocketInfo
@@ -20,7 +20,7 @@ type Keeper interface {
 }
 
 // Query carries the query out in the whole cluster. What is found here is decided, and the other
-// replicas are asked, before it returns, so that it is told as it is before the caller's next
+// replicas are asked, before it returns, so that it is reported as it is before the caller's next
 // command. collect, to be called once, gathers the answers until all came or ctx ended; waits tells
 // whether that takes longer than a moment. Its error has CodeUnavailable when other replicas could
 // not be asked; those that did not answer are listed. What was found is returned beside it.

@@ -15,7 +15,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// keeper is a socket that can tell of itself.
+// keeper is a socket that can describe itself.
 type keeper struct {
 	*fakeSocket
 	data sio.Data
@@ -51,7 +51,7 @@ func TestHub_Answer_FetchSockets(t *testing.T) {
 	own := sio.Target{Namespace: main, Rooms: []sio.Room{k.id.Room()}}
 	h.Apply(&sio.Join{Target: own, Rooms: []sio.Room{"a", "b"}})
 	rest := h.Answer(&sio.FetchSockets{Target: own, Credentials: true})
-	h.Apply(&sio.Leave{Target: own, Rooms: []sio.Room{"a"}}) // too late to be told
+	h.Apply(&sio.Leave{Target: own, Rooms: []sio.Room{"a"}}) // too late to be reported
 	found := rest()
 	if len(found.Sockets) != 1 || found.Truncated {
 		t.Fatalf("found %+v", found)
@@ -234,8 +234,8 @@ func TestHub_Pattern(t *testing.T) {
 	if n != 1 || err != nil || a.deliveries() != 1 || a.got[0].Namespace != "/room-1" || b.deliveries() != 0 {
 		t.Errorf("emit reached %d, %v", n, err)
 	}
-	if len(p.told) != 1 || !p.told[0].To().Pattern {
-		t.Errorf("told the others %+v", p.told)
+	if len(p.published) != 1 || !p.published[0].To().Pattern {
+		t.Errorf("published to the others %+v", p.published)
 	}
 	for _, s := range []*fakeSocket{a, b, c} {
 		s.deliver = func(d *Delivery) { d.Acked(s.id, sio.Ack{}) }

@@ -4,10 +4,10 @@ package hub
 
 import "github.com/spanwire/spanwire/internal/sio"
 
-// Watcher is a Socket whose services may want to be told what happens to its rooms. Only admitted
-// sockets count: for who watches, a socket that is still to be let in is in no room.
+// Watcher is a Socket whose services may watch what happens to its rooms. Only admitted
+// sockets count: for who watches, a socket that is not admitted yet is in no room.
 type Watcher interface {
-	// RoomsWatched tells whether somebody wants to be told of the namespace's rooms. It is called
+	// RoomsWatched tells whether a service watches the namespace's rooms. It is called
 	// under a lock, for nearly every change, and must neither block nor call back.
 	RoomsWatched() bool
 	// RoomChanged queues what happened, in the order of the calls. It is called under a lock and
@@ -17,7 +17,7 @@ type Watcher interface {
 	FlushRooms()
 }
 
-// Admit says that the socket was let in: from now on it counts for who watches rooms, who is told
+// Admit says that the socket was admitted: from now on it counts for watchers of rooms, which get
 // of those that it is in already. Nothing happens when the socket is not there, or not any more.
 func (h *Hub) Admit(ns sio.Namespace, s Socket) {
 	n := h.namespace(ns)
@@ -40,7 +40,7 @@ func (h *Hub) Admit(ns sio.Namespace, s Socket) {
 	n.unlockAndTell()
 }
 
-// watcher gives the socket when somebody wants to be told of its rooms.
+// watcher gives the socket when a service watches its rooms.
 func (m *member) watcher() Watcher {
 	if !m.admitted {
 		return nil
@@ -83,25 +83,25 @@ func (n *namespace) othersLocked(m *member, r sio.Room) bool {
 
 func (n *namespace) changedLocked(w Watcher, change sio.RoomChange, r sio.Room) {
 	w.RoomChanged(sio.RoomEvent{Change: change, Room: r})
-	if last := len(n.told) - 1; last < 0 || n.told[last] != w {
-		n.told = append(n.told, w)
+	if last := len(n.notified) - 1; last < 0 || n.notified[last] != w {
+		n.notified = append(n.notified, w)
 	}
 }
 
 // unlockAndTell gives the lock back and flushes what was queued under it.
 func (n *namespace) unlockAndTell() {
-	told := n.takeToldLocked()
+	notified := n.takeNotifiedLocked()
 	n.mu.Unlock()
-	flushRooms(told)
+	flushRooms(notified)
 }
 
-func (n *namespace) takeToldLocked() (told []Watcher) {
-	told, n.told = n.told, nil
-	return told
+func (n *namespace) takeNotifiedLocked() (notified []Watcher) {
+	notified, n.notified = n.notified, nil
+	return notified
 }
 
-func flushRooms(told []Watcher) {
-	for _, w := range told {
+func flushRooms(notified []Watcher) {
+	for _, w := range notified {
 		w.FlushRooms()
 	}
 }

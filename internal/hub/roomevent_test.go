@@ -33,7 +33,7 @@ func (w *witness) RoomChanged(e sio.RoomEvent) {
 	}
 }
 
-// take gives what was told and flushed since the last time.
+// take gives what was notified and flushed since the last time.
 func (w *witness) take() []string {
 	seen := w.seen[:w.flushed]
 	w.seen, w.flushed = w.seen[w.flushed:], 0
@@ -46,7 +46,7 @@ func (h *Hub) put(w *witness, rooms ...sio.Room) {
 	h.Apply(&sio.Join{Target: sio.Target{Namespace: main, Rooms: []sio.Room{w.id.Room()}}, Rooms: rooms})
 }
 
-// Who watches is told of each room as the socket is let in, joins, leaves and goes, and of the
+// A watcher is notified of each room as the socket is admitted, joins, leaves and goes, and of the
 // first and the last of each room.
 func TestHub_RoomEvents(t *testing.T) {
 	h := newHub(Alone{})
@@ -59,10 +59,10 @@ func TestHub_RoomEvents(t *testing.T) {
 	}
 	h.Add(main, a)
 	h.put(a, "early")
-	check("before it is let in", a)
+	check("before it is admitted", a)
 	h.Admit(main, a)
 	h.Admit(main, a)
-	check("let in", a, "created own", "joined own", "created early", "joined early")
+	check("admitted", a, "created own", "joined own", "created early", "joined early")
 	h.put(a, "early", "r", a.id.Room())
 	check("join", a, "created r", "joined r")
 	h.Add(main, b)
@@ -81,7 +81,7 @@ func TestHub_RoomEvents(t *testing.T) {
 	check("gone", b, "left own", "deleted own", "left r", "deleted r", "left "+string(a.id), "deleted "+string(a.id))
 }
 
-// A socket that is not let in makes and ends no room for who watches, and neither does one that
+// A socket that is not admitted makes and ends no room for who watches, and neither does one that
 // nobody watches.
 func TestHub_RoomEvents_Pending(t *testing.T) {
 	h := newHub(Alone{})
@@ -107,11 +107,11 @@ func TestHub_RoomEvents_Pending(t *testing.T) {
 	h.Remove(main, pending.id)
 	h.Remove(main, idle.id)
 	if len(pending.seen)+len(idle.seen) != 0 {
-		t.Errorf("told %q, %q", pending.seen, idle.seen)
+		t.Errorf("notified %q, %q", pending.seen, idle.seen)
 	}
 }
 
-// Whatever happens, the events told add up to who is where: rooms are created before they are
+// Whatever happens, the events notified add up to who is where: rooms are created before they are
 // joined, deleted after all left, and never twice in a row.
 func TestHub_RoomEvents_Model(t *testing.T) {
 	for seed := range uint64(20) {
@@ -189,6 +189,6 @@ func checkLog(t *testing.T, h *Hub, log []sio.RoomEvent) {
 		}
 	}
 	if fmt.Sprint(there) != fmt.Sprint(want) || len(exists) != len(want) {
-		t.Fatalf("told %v, %d rooms; there are %v", there, len(exists), want)
+		t.Fatalf("notified %v, %d rooms; there are %v", there, len(exists), want)
 	}
 }

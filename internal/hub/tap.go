@@ -9,7 +9,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Tap is told what is delivered. It never blocks, and calls nothing back but what it is given.
+// Tap gets what is delivered. It never blocks, and calls nothing back but what it is given.
 type Tap interface {
 	// Following tells whether anybody listens. Only then Happened is called.
 	Following() bool

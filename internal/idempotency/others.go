@@ -27,7 +27,7 @@ import (
 const again = 50 * time.Millisecond
 
 // elsewhere gives the answer of another replica that carried the call out. Without answer and error
-// the call is to be carried out here, and those that ask are told so.
+// the call is to be carried out here, and those that ask get that answer.
 func (c *Calls) elsewhere(ctx context.Context, x *call) (answer []byte, err error) {
 	for {
 		found, silent := c.ask(ctx, x.key)
@@ -93,7 +93,7 @@ func (c *Calls) mayGoOn(x *call, free bool) bool {
 }
 
 // Find tells another replica what is known here of a key.
-func (c *Calls) Find(asker sio.ReplicaID, q *sio.FindCall) (found sio.Found) {
+func (c *Calls) Find(peer sio.ReplicaID, q *sio.FindCall) (found sio.Found) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expireLocked()
@@ -101,7 +101,7 @@ func (c *Calls) Find(asker sio.ReplicaID, q *sio.FindCall) (found sio.Found) {
 	if x == nil {
 		return found
 	}
-	if x.state == sio.CallAsking && asker < c.o.Replica {
+	if x.state == sio.CallAsking && peer < c.o.Replica {
 		x.yielded = true
 	}
 	found.Calls = []sio.Call{{Replica: c.o.Replica, State: x.state, Request: x.request, Answer: x.answer}}

@@ -153,8 +153,8 @@ func TestCalls_race(t *testing.T) {
 			if fails {
 				want = 2
 			}
-			if told := strings.Join(story, " "); carried != want || strings.Count(told, "=carried") != want {
-				t.Errorf("seed %d: carried out %d times: %s", seed, carried, told)
+			if events := strings.Join(story, " "); carried != want || strings.Count(events, "=carried") != want {
+				t.Errorf("seed %d: carried out %d times: %s", seed, carried, events)
 			}
 		})
 	}

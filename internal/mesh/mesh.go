@@ -44,7 +44,7 @@ type Options struct {
 
 // Calls knows what was called with idempotency keys here.
 type Calls interface {
-	Find(asker sio.ReplicaID, q *sio.FindCall) sio.Found
+	Find(peer sio.ReplicaID, q *sio.FindCall) sio.Found
 }
 
 // Replica is one replica of the cluster.

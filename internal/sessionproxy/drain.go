@@ -32,7 +32,7 @@ type owner struct {
 
 // Drain has the owners drain the sessions whose WebSockets are forwarded here, spread over
 // DrainSpread, and returns when these WebSockets have ended. After DrainSettle, or when ctx ends,
-// it closes the rest. Polling browsers are told with each answer to take another connection, and
+// it closes the rest. Polling browsers are asked with each answer to take another connection, and
 // until Close none of them waits for long.
 func (f *Forwarder) Drain(ctx context.Context) {
 	f.draining.Store(true)

@@ -28,12 +28,12 @@ const patience = 20 * time.Second
 // replica is a Forwarder between two servers, with a browsers' door that the test opens.
 type replica struct {
 	*Forwarder
-	id      sio.ReplicaID
-	session sio.SessionID // one of its own
-	public  *httptest.Server
-	taken   *httptest.Server
-	metrics *metrics.SessionProxy
-	told    string // where it takes requests
+	id        sio.ReplicaID
+	session   sio.SessionID // one of its own
+	public    *httptest.Server
+	taken     *httptest.Server
+	metrics   *metrics.SessionProxy
+	announced string // where it takes requests
 }
 
 // cluster is some replicas that know each other.
@@ -49,7 +49,7 @@ func (c *cluster) find(id sio.ReplicaID) (address string, known bool) {
 	if !known {
 		return "", false
 	}
-	return r.told, true
+	return r.announced, true
 }
 
 // add starts a replica with a door.
@@ -64,7 +64,7 @@ func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Opti
 	r := &replica{id: o.Replica, session: sio.NewSessionID(o.Replica), metrics: metrics.NewSessionProxy(prometheus.NewRegistry())}
 	r.Forwarder = New(o, door, r.metrics, log)
 	r.public, r.taken = httptest.NewServer(r.Forwarder), httptest.NewServer(r.Taken())
-	r.told = r.taken.Listener.Addr().String()
+	r.announced = r.taken.Listener.Addr().String()
 	c.mu.Lock()
 	if c.replicas == nil {
 		c.replicas = make(map[sio.ReplicaID]*replica)

@@ -36,7 +36,7 @@ func leaveTime(within string) (d time.Duration, ok bool) {
 }
 
 // asked is who is asked about the session of a request.
-func (e *errand) asked() owner { return owner{e.owner, e.address} }
+func (e *proxyRequest) asked() owner { return owner{e.owner, e.address} }
 
 // leaveAll asks the owners to drain the sessions of all links and returns when these have ended, or
 // ctx has.
@@ -89,7 +89,7 @@ func (f *Forwarder) dueLinks() (due map[owner][]*link, left int) {
 	for l := range f.links {
 		if l.left.Load() == bothWays && !l.due.After(now) {
 			l.due = now.Add(leaveAgain)
-			o := l.errand.asked()
+			o := l.proxyRequest.asked()
 			due[o] = append(due[o], l)
 		}
 	}
@@ -100,7 +100,7 @@ func (f *Forwarder) dueLinks() (due map[owner][]*link, left int) {
 func (f *Forwarder) askToDrain(ctx context.Context, o owner, links []*link) {
 	sessions := make([]string, 0, len(links))
 	for _, l := range links {
-		sessions = append(sessions, string(l.errand.session))
+		sessions = append(sessions, string(l.proxyRequest.session))
 	}
 	var within time.Duration
 	if deadline, ok := ctx.Deadline(); ok {

@@ -141,7 +141,7 @@ func TestForwarder_Drain_again(t *testing.T) {
 func TestForwarder_spreadLinks(t *testing.T) {
 	const spread, links = 10 * time.Second, 5
 	f := New(Options{DrainSpread: spread}, nil, nil, slog.New(slog.DiscardHandler))
-	e := &errand{owner: "o", address: "a"}
+	e := &proxyRequest{owner: "o", address: "a"}
 	for range links {
 		f.keep(e, nil, nil)
 	}
@@ -189,7 +189,7 @@ func TestForwarder_Drain_olderOwner(t *testing.T) {
 	defer older.Close()
 	d.near.mu.Lock()
 	for l := range d.near.links {
-		l.errand.address = older.Listener.Addr().String()
+		l.proxyRequest.address = older.Listener.Addr().String()
 	}
 	d.near.mu.Unlock()
 	await(t, d.draining(), "the end of the drain")
@@ -207,7 +207,7 @@ func TestForwarder_Drain_bound(t *testing.T) {
 			d.near.mu.Lock()
 			for l := range d.near.links {
 				if address != "" {
-					l.errand.address = address
+					l.proxyRequest.address = address
 				}
 			}
 			d.near.mu.Unlock()

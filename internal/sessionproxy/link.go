@@ -17,7 +17,7 @@ import (
 //
 //   - What one side sends is read only as fast as the other takes it, so nothing piles up here, and
 //     the owner sees a slow browser as slow.
-//   - When one side has said all, the other is told, and has a moment to say the rest. When the
+//   - When one side has sent all, the other is notified, and has a moment to say the rest. When the
 //     browser breaks off, so does the link towards the owner; when the owner does, the browser
 //     still gets all that the owner had said.
 //   - An idle link holds two small buffers; one with much to carry takes a larger one meanwhile.
@@ -31,7 +31,7 @@ const (
 )
 
 type link struct {
-	errand         *errand
+	proxyRequest   *proxyRequest
 	browser, owner net.Conn
 	due            time.Time // when a drain asks the owner next; guarded by Forwarder.mu
 
@@ -41,8 +41,8 @@ type link struct {
 
 // keep makes a link of two connections, or none when the Forwarder is closed. Until drop, Drain and
 // Close know of it.
-func (f *Forwarder) keep(e *errand, browser, owner net.Conn) *link {
-	l := &link{errand: e, browser: browser, owner: owner}
+func (f *Forwarder) keep(e *proxyRequest, browser, owner net.Conn) *link {
+	l := &link{proxyRequest: e, browser: browser, owner: owner}
 	l.left.Store(bothWays)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -148,7 +148,7 @@ func (f *Forwarder) noteStalled(err error, receiver string) {
 }
 
 // sayAll tells one side that nothing more comes, and gives it a moment to end, too. One that is
-// gone need not be told.
+// gone need not be notified.
 func sayAll(to net.Conn) {
 	if c, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = c.CloseWrite()

@@ -21,7 +21,7 @@ var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "T
 const refusedRest = time.Second
 
 // outgoing is the request as it goes to the owner.
-func (e *errand) outgoing(r *http.Request) *http.Request {
+func (e *proxyRequest) outgoing(r *http.Request) *http.Request {
 	out := &http.Request{
 		Method: r.Method, Host: r.Host, Header: maps.Clone(r.Header), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
@@ -29,14 +29,14 @@ func (e *errand) outgoing(r *http.Request) *http.Request {
 	u.Scheme, u.Host = plainScheme, e.address
 	out.URL = &u
 	out.Header[requestHeader] = []string{sender(token(&e.f.o, forRequests, e.owner), r)}
-	if _, told := out.Header["User-Agent"]; !told {
+	if _, given := out.Header["User-Agent"]; !given {
 		out.Header["User-Agent"] = []string{""} // else Go adds its own
 	}
 	return out.WithContext(r.Context())
 }
 
 // poll carries one polling request there and its answer back.
-func (e *errand) poll(w http.ResponseWriter, r *http.Request) {
+func (e *proxyRequest) poll(w http.ResponseWriter, r *http.Request) {
 	out := e.outgoing(r)
 	for _, name := range hopByHop {
 		delete(out.Header, name)
@@ -61,20 +61,20 @@ func (e *errand) poll(w http.ResponseWriter, r *http.Request) {
 }
 
 // waits notes a request without a body, which may wait for its answer.
-func (f *Forwarder) waits(e *errand) {
+func (f *Forwarder) waits(e *proxyRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.polls[e] = struct{}{}
 }
 
-func (f *Forwarder) waitsNoMore(e *errand) {
+func (f *Forwarder) waitsNoMore(e *proxyRequest) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.polls, e)
 }
 
 // exchange sends a request and answers with what the owner answers.
-func (e *errand) exchange(w http.ResponseWriter, r, out *http.Request, up *upload) {
+func (e *proxyRequest) exchange(w http.ResponseWriter, r, out *http.Request, up *upload) {
 	f := e.f
 	f.metrics.Polling.Inc()
 	answer, err := f.transport.RoundTrip(out)
@@ -94,23 +94,23 @@ func (e *errand) exchange(w http.ResponseWriter, r, out *http.Request, up *uploa
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if !e.isOwner(answer) {
-		e.stranger(w, r, answer.Status)
+		e.wrongReplica(w, r, answer.Status)
 		return
 	}
 	e.relay(w, r, answer)
 }
 
-func (e *errand) isOwner(answer *http.Response) bool {
+func (e *proxyRequest) isOwner(answer *http.Response) bool {
 	return same(answer.Header.Get(answerHeader), token(&e.f.o, forAnswers, e.owner))
 }
 
-func (e *errand) stranger(w http.ResponseWriter, r *http.Request, status string) {
+func (e *proxyRequest) wrongReplica(w http.ResponseWriter, r *http.Request, status string) {
 	e.fail(w, r, e.f.metrics.WrongReplica, "another program listens there, or its cluster-secret is another",
 		errors.New("the answer was "+status))
 }
 
 // relay answers with what the owner answered.
-func (e *errand) relay(w http.ResponseWriter, r *http.Request, answer *http.Response) {
+func (e *proxyRequest) relay(w http.ResponseWriter, r *http.Request, answer *http.Response) {
 	h := w.Header()
 	maps.Copy(h, answer.Header)
 	delete(h, answerHeader)

@@ -12,8 +12,8 @@ import (
 
 // The secret itself never travels. A request shows a token that is made of it for one replica in
 // its present life, and the answer shows another: so neither is of use elsewhere, a replica that
-// took over the address of one that died is told from that one, and so is any other program at an
-// address that was told wrongly.
+// took over the address of one that died differs from that one, and so does any other program at an
+// address that was announced wrongly.
 
 const (
 	forRequests = "request"

@@ -6,12 +6,12 @@
 // names one of this replica, goes through untouched.
 //
 // The other replica takes such requests at a listener of its own (taken.go), which believes what it
-// is told of the browser, so that all its checks see what they would see if the browser had come to
-// it. What comes in there is never forwarded again. Polling requests travel on connections that are
-// used again and again (polling.go), a WebSocket on one of its own (websocket.go).
+// gets the facts of the browser, so that all its checks see what they would see if the browser had
+// come to it. What comes in there is never forwarded again. Polling requests travel on connections
+// that are used again and again (polling.go), a WebSocket on one of its own (websocket.go).
 //
 // A session whose replica is gone, or cannot be reached, is left to the browsers' door here, which
-// does not know it and says so; clients then begin anew.
+// does not know it and says so; clients then open a new session.
 package sessionproxy
 
 import (
@@ -39,7 +39,7 @@ type Options struct {
 	Secret string
 	// Cluster is the name of the cluster.
 	Cluster string
-	// Find tells where another replica takes requests; address is empty when it told none, and
+	// Find tells where another replica takes requests; address is empty when it announced none, and
 	// known false when there is no such replica. It is called by many goroutines at the same time
 	// and must not block.
 	Find func(replica sio.ReplicaID) (address string, known bool)
@@ -94,7 +94,7 @@ type Forwarder struct {
 
 	mu     sync.Mutex // guards the fields below
 	links  map[*link]struct{}
-	polls  map[*errand]struct{} // which may wait for their answers
+	polls  map[*proxyRequest]struct{} // which may wait for their answers
 	closed bool
 	quit   chan struct{} // closed with it
 }
@@ -104,7 +104,7 @@ func New(o Options, door http.Handler, m *metrics.SessionProxy, log *slog.Logger
 	f := &Forwarder{
 		o: o, started: time.Now(), door: door, metrics: m, log: log, quiet: loglimit.ByReason{PerSecond: 1},
 		rarely: loglimit.ByReason{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
-		polls: make(map[*errand]struct{}), quit: make(chan struct{}),
+		polls: make(map[*proxyRequest]struct{}), quit: make(chan struct{}),
 		dialer:  net.Dialer{Timeout: dialTimeout},
 		buffers: sync.Pool{New: func() any { return new([largeBuffer]byte) }},
 	}
@@ -140,7 +140,7 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.door.ServeHTTP(w, r)
 		return
 	}
-	e := &errand{f: f, session: session, owner: owner, address: address}
+	e := &proxyRequest{f: f, session: session, owner: owner, address: address}
 	if address == "" {
 		e.fail(w, r, f.metrics.NoAddress, "it takes no requests of its sessions, see the setting forward-address there", nil)
 		return
@@ -164,15 +164,15 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // tellUnknown says why a session is not found: its id names its replica. One that was there a while
-// ago has ended, and clients begin anew; one that never was belongs to replicas that this one has
-// no tie to, and every second request of a balancer fails.
+// ago has ended, and clients open a new one; one that never was belongs to replicas that this one
+// has no tie to, and every second request of a balancer fails.
 func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
 	const ended = "its replica has left or died"
 	reason := "this replica knows no other one: neither nats-url nor nats-listen is set"
 	if f.o.Gone != nil {
 		if ago, was := f.o.Gone(owner); was {
 			if ok, suppressed := f.rarely.Allow(ended); ok {
-				f.log.Info("session unknown: "+ended+", and its client begins anew", "peer", owner, "since", ago, "suppressed", suppressed)
+				f.log.Info("session unknown: "+ended+", and its client opens a new one", "peer", owner, "since", ago, "suppressed", suppressed)
 			}
 			return
 		}
@@ -226,11 +226,11 @@ func (f *Forwarder) leave() {
 	f.metrics.Open.Dec()
 }
 
-// retryAfter is when a browser may come again that was turned away since there is no room, in
+// retryAfter is when a browser may come again that was rejected since there is no room, in
 // seconds.
 const retryAfter = 5
 
-// refuse turns a request away that would be one too many. Clients begin anew then, here or
+// refuse rejects a request that would be one too many. Clients open a new session then, here or
 // elsewhere.
 func (f *Forwarder) refuse(w http.ResponseWriter) {
 	f.metrics.TooMany.Inc()
@@ -258,8 +258,8 @@ func unavailable(w http.ResponseWriter, message string) {
 	_, _ = w.Write([]byte(`{"code":4,"message":"` + message + `"}`)) // or the browser left
 }
 
-// errand is one request on its way to the replica of its session.
-type errand struct {
+// proxyRequest is one request on its way to the replica of its session.
+type proxyRequest struct {
 	f       *Forwarder
 	session sio.SessionID
 	owner   sio.ReplicaID
@@ -268,7 +268,7 @@ type errand struct {
 
 // fail leaves a request to the browsers' door here, which says that there is no such session.
 // Nothing has been answered yet.
-func (e *errand) fail(w http.ResponseWriter, r *http.Request, counter metrics.Counter, why string, err error) {
+func (e *proxyRequest) fail(w http.ResponseWriter, r *http.Request, counter metrics.Counter, why string, err error) {
 	counter.Inc()
 	if ok, suppressed := e.f.quiet.Allow(why); ok {
 		e.f.log.Warn("request not forwarded to the replica of its session", "peer", e.owner, "address", e.address, "reason", why,

@@ -127,7 +127,7 @@ func TestForwarder_Poll(t *testing.T) {
 				t.Errorf("%s: header %s arrived as %q, not %q", method, name, s.Header[name], want)
 			}
 		}
-		if _, told := s.Header[requestHeader]; told {
+		if _, has := s.Header[requestHeader]; has {
 			t.Errorf("%s: the door was shown the token", method)
 		}
 	}
@@ -171,7 +171,7 @@ func TestForwarder_Once(t *testing.T) {
 
 // Who does not show the secret, for just this replica, must be refused.
 func TestForwarder_Denied(t *testing.T) {
-	near, far := pair(t, func(http.ResponseWriter, *http.Request) { t.Error("it was let in") })
+	near, far := pair(t, func(http.ResponseWriter, *http.Request) { t.Error("it was accepted") })
 	other := near.o
 	other.Secret = "another secret"
 	elsewhere := near.o
@@ -223,26 +223,26 @@ func TestForwarder_Failures(t *testing.T) {
 		rude.Close()
 		<-accepting
 	})
-	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "welcome") }))
-	t.Cleanup(stranger.Close)
+	another := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "welcome") }))
+	t.Cleanup(another.Close)
 	const nobody = "127.0.0.1:1" // no port that a listener of another test may be given meanwhile
 	near, far := pair(t, unknown)
 	otherSecret := (&cluster{}).add(t, unknown, func(o *Options) { o.Secret = "another secret" })
 	m := near.metrics
 	for name, c := range map[string]struct {
-		told    string
-		counted prometheus.Counter
+		announced string
+		counted   prometheus.Counter
 	}{
 		"no address":      {"", m.NoAddress},
 		"unreachable":     {nobody, m.Unreachable},
-		"another program": {stranger.Listener.Addr().String(), m.WrongReplica},
-		"another secret":  {otherSecret.told, m.WrongReplica},
+		"another program": {another.Listener.Addr().String(), m.WrongReplica},
+		"another secret":  {otherSecret.announced, m.WrongReplica},
 		"it hangs up":     {rude.Addr().String(), m.NoAnswer},
 	} {
 		for _, how := range []string{"GET", "POST", "WebSocket"} {
 			counted := testutil.ToFloat64(c.counted)
 			came.Store(0)
-			far.told = c.told
+			far.announced = c.announced
 			r := request(t, "GET", near.url(far.session), "")
 			switch how {
 			case "POST":
@@ -371,7 +371,7 @@ func TestForwarder_LargeBody(t *testing.T) {
 	}
 }
 
-// One request too many must be told to come again, and have room when another is over.
+// One request too many must be asked to come again, and have room when another is over.
 func TestForwarder_MaxForwards(t *testing.T) {
 	came, answer := make(chan struct{}), make(chan struct{})
 	near, far := pair(t, func(http.ResponseWriter, *http.Request) {
@@ -409,7 +409,7 @@ func TestForwarder_MaxForwards(t *testing.T) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 }
 
-// While a replica drains, polling browsers must be told to take another connection, and those that
+// While a replica drains, polling browsers must be asked to take another connection, and those that
 // wait be answered by the owners.
 func TestForwarder_DrainPolling(t *testing.T) {
 	var c cluster

@@ -23,7 +23,7 @@ var errTooManyAhead = errors.New("the answer does not come")
 
 // websocket carries a WebSocket handshake to the owner and, when that takes it, the WebSocket from
 // then on. It tells whether it does.
-func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
+func (e *proxyRequest) websocket(w http.ResponseWriter, r *http.Request) bool {
 	f := e.f
 	owner, err := f.dial(r.Context(), "tcp", e.address)
 	if err != nil {
@@ -52,7 +52,7 @@ func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 	case err != nil:
 		e.fail(w, r, f.metrics.NoAnswer, "it did not answer", err)
 	case !known:
-		e.stranger(w, r, answer.Status)
+		e.wrongReplica(w, r, answer.Status)
 	default:
 		e.relay(w, r, answer)
 	}
@@ -60,7 +60,7 @@ func (e *errand) websocket(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // shakeHands sends the handshake and reads the answer, and tells whether the owner gave it.
-func (e *errand) shakeHands(owner net.Conn, in *bufio.Reader, out *http.Request) (answer *http.Response, known bool, err error) {
+func (e *proxyRequest) shakeHands(owner net.Conn, in *bufio.Reader, out *http.Request) (answer *http.Response, known bool, err error) {
 	if err := owner.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return nil, false, err
 	}
@@ -81,7 +81,7 @@ func (e *errand) shakeHands(owner net.Conn, in *bufio.Reader, out *http.Request)
 
 // join takes the browser's connection over, passes the owner's answer on, and lets both connections
 // be carried from then on.
-func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Conn, in *bufio.Reader) bool {
+func (e *proxyRequest) join(w http.ResponseWriter, answer *http.Response, owner net.Conn, in *bufio.Reader) bool {
 	browser, _, err := hijack.Take(w)
 	if errors.Is(err, hijack.ErrEarly) {
 		e.refuseEarly(w, browser)
@@ -105,7 +105,7 @@ func (e *errand) join(w http.ResponseWriter, answer *http.Response, owner net.Co
 }
 
 // refuseEarly answers a browser that did not wait, as its own replica would have.
-func (e *errand) refuseEarly(w http.ResponseWriter, browser net.Conn) {
+func (e *proxyRequest) refuseEarly(w http.ResponseWriter, browser net.Conn) {
 	e.f.metrics.EarlyData.Inc()
 	if ok, suppressed := e.f.quiet.Allow("early"); ok {
 		e.f.log.Info("request rejected: "+hijack.ErrEarly.Error(), "address", browser.RemoteAddr(), "peer", e.owner, "suppressed", suppressed)
@@ -120,7 +120,7 @@ func (e *errand) refuseEarly(w http.ResponseWriter, browser net.Conn) {
 }
 
 // begin passes the answer on, and what the owner has sent meanwhile.
-func (e *errand) begin(l *link, answer *http.Response, fromOwner *bufio.Reader) error {
+func (e *proxyRequest) begin(l *link, answer *http.Response, fromOwner *bufio.Reader) error {
 	soon := time.Now().Add(e.f.o.WriteTimeout)
 	if err := errors.Join(l.browser.SetDeadline(soon), l.owner.SetDeadline(soon)); err != nil {
 		return err

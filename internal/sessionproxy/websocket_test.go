@@ -60,7 +60,7 @@ func (r *replica) idle(t *testing.T) {
 	t.Helper()
 	for end := time.Now().Add(patience); r.open.Load() != 0 || testutil.ToFloat64(r.metrics.Open) != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d are open still, the gauge tells of %v", r.open.Load(), testutil.ToFloat64(r.metrics.Open))
+			t.Fatalf("%d are open still, the gauge says %v", r.open.Load(), testutil.ToFloat64(r.metrics.Open))
 		}
 	}
 }
@@ -193,7 +193,7 @@ func TestForwarder_Reset(t *testing.T) {
 // The browser must get what the owner said before it broke off or went without reading.
 func TestForwarder_OwnerGone(t *testing.T) {
 	near, browser, in, owner := rawPair(t, "")
-	text := strings.Repeat("farewell ", 1000)
+	text := strings.Repeat("good bye ", 1000)
 	io.WriteString(browser, "unread")
 	io.WriteString(owner, text)
 	got := make([]byte, len(text))
@@ -207,7 +207,7 @@ func TestForwarder_OwnerGone(t *testing.T) {
 	near.idle(t)
 }
 
-// A side that takes nothing for too long must be given up, and the other side be told.
+// A side that takes nothing for too long must be given up, and the other side be notified.
 func TestForwarder_Stalled(t *testing.T) {
 	conns := make(chan net.Conn, 1)
 	near, far := pair(t, raw(t, conns, ""), func(o *Options) { o.WriteTimeout = 300 * time.Millisecond })
@@ -254,11 +254,11 @@ func TestForwarder_WebSocketRefused(t *testing.T) {
 }
 
 // A program at a wrong address that speaks WebSocket must not get a browser's.
-func TestForwarder_WebSocketStranger(t *testing.T) {
+func TestForwarder_WebSocketWrongReplica(t *testing.T) {
 	conns := make(chan *websocket.Conn, 1)
 	near, far := pair(t, upgraded(t, conns, nil))
 	other := (&cluster{}).add(t, unknown)
-	far.told = other.public.Listener.Addr().String() // a browsers' door
+	far.announced = other.public.Listener.Addr().String() // a browsers' door
 	r := request(t, "GET", near.url(far.session), "")
 	r.Header = upgradeHeader()
 	if answer, text := do(t, r); answer.StatusCode != http.StatusBadRequest || text != "unknown here" || testutil.ToFloat64(near.metrics.WrongReplica) != 1 {

@@ -26,7 +26,7 @@ type Emit struct {
 	Event  Event
 	EmitFlags
 	Origin Addressee // the instance that emits; known on its replica only
-	// Tally is told what becomes of the emit on the replica that carries it out; nil when nobody
+	// Tally gets the outcome of the emit on the replica that carries it out; nil when nobody
 	// asks.
 	Tally *Tally
 	// CountOnly asks other replicas how many sockets the emit reached there, when they are asked

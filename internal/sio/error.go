@@ -27,7 +27,7 @@ const (
 	CodeClosed
 	// CodeUnauthenticated means that nobody knows who asks.
 	CodeUnauthenticated
-	// CodeDenied means that whoever asks may not.
+	// CodeDenied means that the caller lacks the right.
 	CodeDenied
 )
 

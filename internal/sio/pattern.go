@@ -25,7 +25,7 @@ const (
 )
 
 // CompilePattern makes a pattern of its text. An error has CodeInvalid, and its message says what
-// is wrong and, where it can be told, at which byte.
+// is wrong and, where it is known, at which byte.
 func CompilePattern(text string) (*Pattern, error) {
 	invalid := func(format string, args ...any) (*Pattern, error) {
 		return nil, E(CodeInvalid, "pattern", fmt.Sprintf(format, args...))

@@ -73,7 +73,7 @@ type Found struct {
 	Silent    []ReplicaID  // replicas that did not answer in time
 }
 
-// Retired is what became of a service that was to be forgotten.
+// Retired is the outcome for a service that was to be retired.
 type Retired struct {
 	Known     bool         // a replica knew it, and has forgotten it
 	Instances []InstanceID // that are attached, so that it was not forgotten

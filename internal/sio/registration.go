@@ -20,12 +20,12 @@ type Register struct {
 type Registration struct {
 	Namespace    Namespace
 	Pattern      bool     // Namespace is a regular expression that must match the whole name
-	Compiled     *Pattern // of Namespace, with Pattern; nil until somebody needed it
+	Compiled     *Pattern // of Namespace, with Pattern; nil until it is needed
 	Events       []string
 	CatchAll     bool // every event that no service registered by name
 	Connect      bool
 	ConnectOrder int // services with a lower one are asked first
-	// with Connect: the service is told of connects, nobody waits for its answer
+	// with Connect: the service is notified of connects, nothing waits for its answer
 	Advisory bool
 	// of Events, those that run beside others of their socket; "*" for CatchAll
 	Concurrent []string

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// Every id of a socket must be told as such, and names of rooms that merely resemble one must not.
+// Every id of a socket must be recognized, and names of rooms that merely resemble one must not.
 func TestRoom_NamesSocket(t *testing.T) {
 	for range 1000 {
 		if id := NewSocketID(NewReplicaID()); !id.Room().NamesSocket() {
-			t.Fatalf("%s is not told", id)
+			t.Fatalf("%s is not recognized", id)
 		}
 	}
 	id := string(NewSocketID(NewReplicaID()))
@@ -19,7 +19,7 @@ func TestRoom_NamesSocket(t *testing.T) {
 		"", "lobby", id[1:], id + "x", " " + id[1:], strings.Repeat("a", 30), "order-1234567890-1234567890-12", id[:29] + "\n", id[:28] + "é",
 	} {
 		if Room(room).NamesSocket() {
-			t.Errorf("%q is told", room)
+			t.Errorf("%q is recognized", room)
 		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 	ConnectRefused
 )
 
-// TraceEvent is one thing that happened, for those who follow. Whoever is told of it keeps none of
+// TraceEvent is one thing that happened, for those who follow. A receiver keeps none of
 // it without a copy.
 type TraceEvent struct {
 	Kind      TraceEventKind

@@ -2,7 +2,7 @@
 
 // Package trace is where rooms tell what happens, and where those who follow it read. While nobody
 // does, telling costs a look at one number. A follower that reads too slowly misses something, and
-// is told how much; nobody ever waits for it.
+// gets the number of those; nothing ever waits for it.
 package trace
 
 import (
@@ -27,12 +27,12 @@ type Options struct {
 	Backlog int
 }
 
-// Board is told what happens. Its methods may be called by any goroutine, under any lock.
+// Board gets what happens. Its methods may be called by any goroutine, under any lock.
 type Board struct {
 	o       Options
 	metrics *metrics.Trace
 
-	changing sync.Mutex // held while somebody begins or ends to follow
+	changing sync.Mutex // held while a caller begins or ends to follow
 	// nil when there are none; never changed, but replaced, so that telling takes no lock of the
 	// board
 	followers atomic.Pointer[[]*Follower]
@@ -168,13 +168,13 @@ func (f *Follower) push(o *sio.TraceEvent, now time.Time, certain bool) {
 }
 
 // maxPayload bounds what is kept of the payload of one traceEvent, maxRooms the rooms that are
-// told.
+// sent.
 const (
 	maxPayload = 4 << 10
 	maxRooms   = 64
 )
 
-// owned is a copy, cut to what is told.
+// owned is a copy, cut to what is sent.
 func owned(o *sio.TraceEvent) sio.TraceEvent {
 	x := *o
 	x.Reaches, x.In = nil, nil

@@ -46,7 +46,7 @@ func next(t *testing.T, f *Follower) []Entry {
 	return all
 }
 
-// A follower is told what fits all that it asked for.
+// A follower gets what fits all that it asked for.
 func TestBoard_Happened_filters(t *testing.T) {
 	reaches := func(id sio.SocketID) bool { return id == "s" }
 	in := func(r sio.Room) bool { return r == "r" }
@@ -91,13 +91,13 @@ func TestBoard_Happened_filters(t *testing.T) {
 	}
 }
 
-// A slow follower misses what exceeds its backlog, is told how much, and has nothing that changes
+// A slow follower misses what exceeds its backlog, gets the number, and has nothing that changes
 // afterwards or is very large.
 func TestFollower_Next(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := New(Options{Backlog: 2}, metrics.NewTrace(nil))
 		if b.Following() {
-			t.Error("somebody follows")
+			t.Error("a caller follows")
 		}
 		f := follow(t, b, Filter{})
 		args := []byte(`["` + strings.Repeat("x", 5000) + `"]`)
@@ -114,8 +114,8 @@ func TestFollower_Next(t *testing.T) {
 		if all = next(t, f); len(all) != 2 || all[0].Missed != 3 || all[1].Missed != 0 {
 			t.Errorf("then %+v", all)
 		}
-		if told, missed := value(t, b.metrics.Queued), value(t, b.metrics.Missed); told != 4 || missed != 3 {
-			t.Errorf("told %v, missed %v", told, missed)
+		if queued, missed := value(t, b.metrics.Queued), value(t, b.metrics.Missed); queued != 4 || missed != 3 {
+			t.Errorf("queued %v, missed %v", queued, missed)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -124,7 +124,7 @@ func TestFollower_Next(t *testing.T) {
 		}
 		f.Close()
 		if b.Following() || value(t, b.metrics.Watchers) != 0 {
-			t.Error("somebody follows still")
+			t.Error("a caller follows still")
 		}
 	})
 }
@@ -140,7 +140,7 @@ func TestBoard_Follow(t *testing.T) {
 	three := follow(t, b, Filter{})
 	b.Happened(&sio.TraceEvent{})
 	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || value(t, b.metrics.Rejected) != 1 {
-		t.Error("those that are left were not told")
+		t.Error("those that are left were not notified")
 	}
 }
 
@@ -149,7 +149,7 @@ func TestBoard_Following_allocs(t *testing.T) {
 	b := New(Options{}, metrics.NewTrace(nil))
 	if n := testing.AllocsPerRun(100, func() {
 		if b.Following() {
-			t.Error("somebody follows")
+			t.Error("a caller follows")
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)

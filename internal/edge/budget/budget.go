@@ -3,7 +3,7 @@
 // Package budget counts the bytes that a replica holds for browsers that have not taken them.
 // Transports add what they cannot write at once and subtract what left or was dropped. Bytes that
 // many sessions share count once, however many sessions hold them: that is what they cost. The
-// budget cuts nobody off itself; whoever made it does, when it is told that the budget runs short.
+// budget closes no session itself; its owner does, when it is notified that the budget runs short.
 package budget
 
 import "sync/atomic"

@@ -16,11 +16,11 @@ func TestBudget(t *testing.T) {
 	}
 	b.Add(1)
 	if !b.Short() || short != 1 {
-		t.Errorf("more than half: short %v, told %d times", b.Short(), short)
+		t.Errorf("more than half: short %v, notified %d times", b.Short(), short)
 	}
 	b.Sub(51)
 	if b.Held() != 0 || sum != 0 || b.Limit() != 100 {
-		t.Errorf("held %d, told %d", b.Held(), sum)
+		t.Errorf("held %d, notified %d", b.Held(), sum)
 	}
 	var none *Budget
 	none.Add(1)

@@ -54,8 +54,8 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("websocket: the peer closed with %d %s", e.Code, e.Text)
 }
 
-// readError puts gorilla's errors into this package's words. closeCode is what the peer is still to
-// be told, if anything.
+// readError puts gorilla's errors into this package's words. closeCode is what is still to be
+// sent to the peer, if anything.
 func readError(err error, closeSent bool) (cause error, closeCode int) {
 	var (
 		closed  *websocket.CloseError
@@ -79,7 +79,7 @@ func readError(err error, closeSent bool) (cause error, closeCode int) {
 	case errors.As(err, &closed):
 		return &CloseError{Code: closed.Code, Text: closed.Text}, CodeNone
 	case closeSent && !isIO(err):
-		// gorilla found a broken rule and has told the peer already.
+		// gorilla found a broken rule and has informed the peer already.
 		return fmt.Errorf("%w: %w", ErrProtocol, err), CodeNone
 	}
 	return err, CodeNone

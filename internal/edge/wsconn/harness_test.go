@@ -84,7 +84,7 @@ func echo(c *Conn) {
 	}
 }
 
-// peer is a client that writes what it is told, right or wrong.
+// peer is a client that writes what a test wants, right or wrong.
 type peer struct {
 	t    testing.TB
 	conn net.Conn

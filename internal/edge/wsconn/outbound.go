@@ -11,7 +11,7 @@ import (
 
 // The outbound queue. Its rules:
 //
-//   - What is queued leaves in order, and as few writes as possible: whoever queues several
+//   - What is queued leaves in order, and as few writes as possible: a caller that queues several
 //     messages flushes once.
 //   - One goroutine at a time holds the writer's role (writing). It takes a chunk of what is
 //     queued, writes without a lock held, and looks again. A Flush by others meanwhile has nothing

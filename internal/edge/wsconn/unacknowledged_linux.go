@@ -10,7 +10,7 @@ import (
 )
 
 // unacknowledged is how many bytes the system has taken and the peer has not, or 0 where that
-// cannot be told.
+// is unknown.
 func (c *Conn) unacknowledged() int {
 	if c.raw != nil {
 		return outstanding(c.raw)
@@ -19,7 +19,7 @@ func (c *Conn) unacknowledged() int {
 }
 
 // Unacknowledged tells how many bytes the system has taken from sock, or from the connection under
-// its TLS, and the peer has not. It is 0 where that cannot be told.
+// its TLS, and the peer has not. It is 0 where that is unknown.
 func Unacknowledged(sock net.Conn) int {
 	if wrapped, ok := sock.(interface{ NetConn() net.Conn }); ok { // TLS
 		sock = wrapped.NetConn()

@@ -7,7 +7,7 @@ import "time"
 // watch looks from time to time whether the peer takes anything while a goroutine may block for it,
 // and closes the connection when it has taken nothing for WriteTimeout. What counts is what the
 // peer has acknowledged, where the system tells: its buffers are large, and a slow link would seem
-// to stand still while they drain.
+// to be stalled while they drain.
 type watch struct {
 	c     *Conn
 	timer *time.Timer
@@ -26,7 +26,7 @@ func (c *Conn) watch() *watch {
 	return w
 }
 
-// stop ends the watch. A look that is under way finds nobody stalled, or somebody else, whom it
+// stop ends the watch. A look that is under way finds none stalled, or another, which it
 // leaves alone.
 func (w *watch) stop() {
 	w.c.mu.Lock()
