@@ -54,8 +54,6 @@ var notTranslated = []string{
 	"internal/bridge/httpapi",
 	"internal/broker",
 	"internal/dispatch",
-	"internal/edge",
-	"internal/edge/engineio",
 	"internal/mesh",
 }
 

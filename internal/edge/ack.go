@@ -74,7 +74,7 @@ func (s *Socket) oldestLocked() (oldest *hub.Delivery) {
 	return oldest
 }
 
-// acked passes the browser's ack to whoever waits for it.
+// acked passes the browser's ack to the emit that waits for it.
 func (s *Socket) acked(p *socketio.Packet) {
 	var d *hub.Delivery
 	if p.HasID {

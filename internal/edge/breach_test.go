@@ -93,8 +93,8 @@ func TestClient_Breaches(t *testing.T) {
 	}
 }
 
-// A browser that passed a limit must be told which, with the code of its kind; one that broke a
-// rule of the protocol is told nothing.
+// A browser that passed a limit must learn which, with the code of its kind; one that broke a
+// rule of the protocol learns nothing.
 func TestClient_BreachesExplained(t *testing.T) {
 	const none = "close 1005"
 	for name, c := range map[string]struct {
@@ -207,7 +207,7 @@ func TestClient_OrdinaryEvents(t *testing.T) {
 	}
 }
 
-// A packet whose attachments do not come must close the session in time; the clock stands still
+// A packet whose attachments do not come must close the session in time; the clock stops
 // between packets. (B5)
 func TestClient_AttachmentsOverdue(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {

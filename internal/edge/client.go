@@ -28,7 +28,7 @@ type client struct {
 	server  *Server
 	session *engineio.Session
 
-	// owned by whoever is in Message
+	// owned by the goroutine in Message
 	decoder  socketio.Decoder
 	connects bucket
 	events   bucket

@@ -68,7 +68,7 @@ func TestClient_BreachEndsAllSockets(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
 		b.Connect("/", nil)
-		// a service that is not asked is told of sockets that it got events of
+		// a service that is not asked is notified of sockets that it got events of
 		b.Connect("/open", nil).EmitWithAck("hi")
 		b.Send(`2/admin,["a"]`)
 		b.ExpectClosed()
@@ -242,7 +242,7 @@ func TestSocket_EventsInOrder(t *testing.T) {
 }
 
 // A session without a joined namespace must be closed after the connect timeout, not before, and
-// not once one is joined. When the last is left, the time begins anew. (N7, and better than the
+// not once one is joined. When the last is left, the time begins again. (N7, and better than the
 // reference server)
 func TestClient_ConnectTimeout(t *testing.T) {
 	bothTransports(t, nil, func(t *testing.T, w *world, o edgetest.Options) {

@@ -11,7 +11,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// What handlers keep with a socket is told with it, and is there again when it comes back.
+// What handlers keep with a socket is reported with it, and is there again when it comes back.
 func TestSocket_Keep(t *testing.T) {
 	inBubble(t, withRecovery, func(t *testing.T, w *world) {
 		p := w.page("/", edgetest.Options{})

@@ -40,7 +40,7 @@ func TestServer_Drain(t *testing.T) {
 		}
 		b.ExpectClosed()
 		if _, err := w.TryOpen(o); err == nil {
-			t.Error("a new session was let in")
+			t.Error("a new session was accepted")
 		}
 	})
 }

@@ -116,7 +116,7 @@ func TestSocket_UnknownAck(t *testing.T) {
 	})
 }
 
-// When a socket leaves, whoever waits for its ack must be told at once, however it leaves.
+// When a socket leaves, an emit that waits for its ack must be notified at once, however it leaves.
 func TestSocket_LeavesWithoutAck(t *testing.T) {
 	leave := map[string]func(*world, *edgetest.Browser, *edgetest.Socket){
 		"client disconnect": func(_ *world, _ *edgetest.Browser, s *edgetest.Socket) { s.Disconnect() },
@@ -141,7 +141,7 @@ func TestSocket_LeavesWithoutAck(t *testing.T) {
 	}
 }
 
-// A browser that never answers must not make the edge remember for ever.
+// A browser that never answers must not make the edge remember without end.
 func TestSocket_TooManyOutstandingAcks(t *testing.T) {
 	inBubble(t, func(s *setup) { s.edge.MaxOutstandingAcks = 2 }, func(t *testing.T, w *world) {
 		s := w.Open(edgetest.Options{}).Connect("/", nil)

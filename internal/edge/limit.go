@@ -11,17 +11,17 @@ import (
 )
 
 // Some breaches are of a rule of the protocol, and some of a limit that an operator can move. Of
-// the former a browser is told nothing, as by the reference server. Of the latter it is told which
+// the former a browser learns nothing, as by the reference server. Of the latter it learns which
 // limit, since correct programs pass them, too.
 
-// limit is what a browser is told of a limit that it passed, and the setting for the log.
+// limit is what a browser learns of a limit that it passed, and the setting for the log.
 type limit struct {
 	kind    engineio.Limit
 	setting string
 	text    string
 }
 
-// newLimits says for each cause of a breach that is about a limit what the browser is told.
+// newLimits says for each cause of a breach that is about a limit what the browser learns.
 func newLimits(o *Options) map[string]limit {
 	count, size := engineio.LimitCount, engineio.LimitSize
 	say := func(kind engineio.Limit, what, setting string, value any) limit {

@@ -50,7 +50,7 @@ type Options struct {
 	RecoverySessions int
 	// ServeClient serves the JavaScript client under the Engine.IO path.
 	ServeClient bool
-	// Tap is told which sockets come and go. Nil means that nobody is.
+	// Tap is notified which sockets come and go. Nil means that nothing is.
 	Tap Tap
 }
 

@@ -147,7 +147,7 @@ func TestProtocol_MsgpackBreaches(t *testing.T) {
 				b.ExpectClosed()
 				synctest.Wait()
 				if w.breaches(c.cause) != 1 || strings.Contains(w.log.String(), "secret") {
-					t.Errorf("not counted as %q, or told: %s", c.cause, w.log)
+					t.Errorf("not counted as %q, or logged: %s", c.cause, w.log)
 				}
 				if got := w.service.names(); len(got) > 0 {
 					t.Errorf("the service got %q", got)
@@ -174,8 +174,8 @@ func expectText(t *testing.T, b *edgetest.Browser, want string) {
 	}
 }
 
-// A client of protocol 4 must be in the main namespace unasked, be told so without an id, and join
-// others with a query as auth.
+// A client of protocol 4 must be in the main namespace unasked, be answered so without an id, and
+// join others with a query as auth.
 func TestProtocol4(t *testing.T) {
 	bothTransports(t, oldWorld(nil), func(t *testing.T, w *world, o edgetest.Options) {
 		b := w.Open(o)
@@ -284,7 +284,7 @@ func TestProtocol4_Breaches(t *testing.T) {
 			b.Send(packet)
 			b.ExpectClosed()
 			if synctest.Wait(); w.breaches(cause) != 1 || strings.Contains(w.log.String(), "secret") {
-				t.Errorf("%s was not counted as %q, or told: %s", packet, cause, w.log)
+				t.Errorf("%s was not counted as %q, or logged: %s", packet, cause, w.log)
 			}
 		})
 	}

@@ -15,12 +15,12 @@ import (
 // recovery lets sockets come back under their old id after the loss of a connection, with what they
 // missed. It is nil when the setting recovery is 0.
 //
-// A browser is told a private id with the answer to its connect, and shows it when it connects
+// A browser gets a private id with the answer to its connect, and shows it when it connects
 // again. A record of it goes round:
 //
-//	live     a socket holds it; whoever shows the private id ends that socket, and the record is
+//	live     a socket holds it; a browser that shows the private id ends that socket, and the record is
 //	absent   the socket was cut off, until the time of the setting is over
-//	claimed  a new socket waits for the services' decision: nobody else gets it meanwhile. If the socket is let in the record is live
+//	claimed  a new socket waits for the services' decision: no other gets it meanwhile. If the socket is admitted the record is live
 //	         again; if it is refused or lost, absent as before
 //
 // and is forgotten when the socket ends for a reason that is final.
@@ -118,7 +118,7 @@ func (r *recovery) tryClaim(pid sio.PrivateID, ns sio.Namespace) (rec *record, l
 	return rec, nil, ""
 }
 
-// hold makes the record live. It is called when the socket is let in, before anyone is told.
+// hold makes the record live. It is called when the socket is admitted, before any notification.
 func (r *recovery) hold(rec *record, s *Socket) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +164,7 @@ func (r *recovery) forget(rec *record) {
 	}
 }
 
-// knows tells whether the record was ever live: a socket that was never let in has nothing to come
+// knows tells whether the record was ever live: one that was never admitted has nothing to come
 // back to.
 func (r *recovery) knows(rec *record) bool {
 	r.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A browser of msgpack must be told its private id and the offsets in its own format, and come back
+// A browser of msgpack must get its private id and the offsets in its own format, and come back
 // with what it missed. All browsers share one broadcast, with one offset.
 func TestRecovery_Msgpack(t *testing.T) {
 	inBubble(t, withRecovery, func(t *testing.T, w *world) {
@@ -50,7 +50,7 @@ func TestRecovery_Msgpack(t *testing.T) {
 
 func msgpackText(s string) string { return string([]byte{0xa0 | byte(len(s))}) + s }
 
-// A browser of protocol 4 is told neither a private id nor offsets, since it would not know what to
+// A browser of protocol 4 gets neither a private id nor offsets, since it would not know what to
 // do with them.
 func TestRecovery_Protocol4(t *testing.T) {
 	inBubble(t, func(s *setup) { withRecovery(s); s.engine3 = true }, func(t *testing.T, w *world) {

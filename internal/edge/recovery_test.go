@@ -343,7 +343,7 @@ func (s *Server) liveSockets() (live []*Socket) {
 	return live
 }
 
-// Without the setting nobody is told anything, and nothing is kept.
+// Without the setting no browser gets anything, and nothing is kept.
 func TestRecovery_Off(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, w *world) {
 		p := w.page("/", edgetest.Options{})

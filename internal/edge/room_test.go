@@ -14,9 +14,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// told gives what the service was told of rooms and disconnects of the namespace, "own" for the
+// notified gives what the service got of rooms and disconnects of the namespace, "own" for the
 // sockets' own rooms.
-func (w *world) told(ns sio.Namespace) (all []string) {
+func (w *world) notified(ns sio.Namespace) (all []string) {
 	for _, c := range w.service.of(ns) {
 		name := strings.NewReplacer(string(c.socket.ID()), "own")
 		switch c.kind {
@@ -51,7 +51,7 @@ func TestSocket_RoomEvents(t *testing.T) {
 		b := w.Open(o)
 		b.SendConnect("/admin", map[string]any{"no": 1})
 		b.Refused("/admin")
-		if got := w.told("/admin"); !slices.Equal(got, []string{"connect"}) {
+		if got := w.notified("/admin"); !slices.Equal(got, []string{"connect"}) {
 			t.Errorf("of one that was refused: %q", got)
 		}
 		s := b.Connect("/admin", nil)
@@ -63,11 +63,11 @@ func TestSocket_RoomEvents(t *testing.T) {
 			"connect", "connect", "created own", "joined own", "created early", "joined early", "created r", "joined r",
 			"left own", "deleted own", "left early", "deleted early", "left r", "deleted r", "gone [own early r]",
 		}
-		if got := w.told("/admin"); !slices.Equal(got, want) {
-			t.Errorf("told\n%q, want\n%q", got, want)
+		if got := w.notified("/admin"); !slices.Equal(got, want) {
+			t.Errorf("notified\n%q, want\n%q", got, want)
 		}
-		if got := w.told("/"); !slices.Equal(got, []string{"connect"}) {
-			t.Errorf("told of another namespace %q", got)
+		if got := w.notified("/"); !slices.Equal(got, []string{"connect"}) {
+			t.Errorf("notified of another namespace %q", got)
 		}
 	})
 }

@@ -99,7 +99,7 @@ func (s *Socket) ask() {
 	s.binding = binding
 	reason := s.reason
 	s.mu.Unlock()
-	if s.joined() { // and accept had nobody to tell of its rooms
+	if s.joined() { // and accept had no watcher of its rooms
 		server.hub.Admit(s.namespace, s)
 	}
 	if reason != nil {
@@ -197,7 +197,7 @@ func (s *Socket) refuseSilently(outcome metrics.Counter) {
 	}
 }
 
-// giveUp ends a socket that was not let in, and tells whether it was still pending.
+// giveUp ends a socket that was not admitted, and tells whether it was still pending.
 func (s *Socket) giveUp() bool {
 	s.mu.Lock()
 	if s.state.Load() != pending {
@@ -295,9 +295,9 @@ func (s *Socket) leave(reason sio.Reason) {
 	s.waiting, s.acks = nil, nil
 	s.mu.Unlock()
 
-	c, told := s.client, reason == sio.ReasonServerDisconnect
+	c, byServer := s.client, reason == sio.ReasonServerDisconnect
 	rooms := s.depart(reason)
-	c.remove(s, was != pending, told)
+	c.remove(s, was != pending, byServer)
 	if was == pending {
 		c.server.metrics.Pending.Dec()
 		c.server.metrics.Abandoned.Inc()
@@ -305,7 +305,7 @@ func (s *Socket) leave(reason sio.Reason) {
 		c.server.metrics.Connected.Dec()
 		c.server.metrics.Disconnects.With(string(reason)).Inc()
 		s.note(sio.Disconnected, string(reason), rooms)
-		if told {
+		if byServer {
 			s.tellDisconnect()
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Tap is told which sockets come and go. It never blocks and calls nothing back.
+// Tap is notified which sockets come and go. It never blocks and calls nothing back.
 type Tap interface {
 	// Following tells whether anybody listens. Only then Happened is called.
 	Following() bool

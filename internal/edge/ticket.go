@@ -20,7 +20,7 @@ type ticket struct {
 	missed    []*hub.Delivery // to be written before the answer to the connect
 
 	absence *hub.Absence // set when the socket left and may come back
-	// of the two things to be done when it left: out of the hub, and told to the services
+	// of the two things to be done when it left: out of the hub, and reported to the services
 	parted atomic.Int32
 	left   chan struct{} // closed when both are done
 }
@@ -30,7 +30,7 @@ const oldestWithRecovery = 4
 
 // issue gives the socket its id: the old one if its browser shows what it needs to come back, a new
 // one otherwise. A socket that comes back is in the hub from now on, with its rooms, and what is
-// for it is held until it is let in.
+// for it is held until it is admitted.
 func (s *Socket) issue() {
 	server := s.client.server
 	r := server.recovery

@@ -7,12 +7,12 @@ import (
 	"net/netip"
 )
 
-// Room for sessions. A session is let in before its WebSocket handshake is answered, so that one
-// there is no room for is told by HTTP; it counts from then on, until the server forgets it.
+// Room for sessions. A session is admitted before its WebSocket handshake is answered, so that one
+// there is no room for is answered by HTTP; it counts from then on, until the server forgets it.
 
 // room counts sessions, and those of each address when they are bounded. Server.mu guards it.
 type room struct {
-	opening   int // let in, not known yet
+	opening   int // admitted, not known yet
 	addresses map[netip.Prefix]int
 }
 

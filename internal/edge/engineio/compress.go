@@ -106,7 +106,7 @@ func (s *Server) compressed(h http.Header, r *http.Request, body []byte, wanted 
 	return compress(body, e)
 }
 
-// refusedEncoding is for bodies that are compressed: what they would grow to cannot be told before.
+// refusedEncoding is for bodies that are compressed: what they would grow to is not known before.
 var refusedEncoding = &refusal{code: codeBadRequest, status: http.StatusUnsupportedMediaType, cause: "content encoding",
 	message: "Bodies must not be compressed: leave Content-Encoding out",
 	say:     "the body of a POST is compressed, which Socket.IO clients never do: have the client or the proxy leave Content-Encoding out"}

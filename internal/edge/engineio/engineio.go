@@ -7,7 +7,7 @@
 //
 // A session in three lines: the browser opens it with a GET (polling) or a WebSocket handshake;
 // messages flow both ways, heartbeats prove that the browser lives; it ends once, with one reason,
-// whoever ended it.
+// which side ended it.
 package engineio
 
 import (
@@ -140,7 +140,7 @@ type Message struct {
 type Receiver interface {
 	// Message takes one message of the browser. It is called in order, from one goroutine at a
 	// time. Text is valid UTF-8. The data is the receiver's. Blocking here is back-pressure: the
-	// session is not read, and its heartbeat deadline stands still; Session.Done tells when there
+	// session is not read, and its heartbeat deadline is suspended; Session.Done tells when there
 	// is no use in blocking any more.
 	Message(data []byte, binary bool)
 	// Drain is called at most once, between two Messages, when the server is about to close the
@@ -158,11 +158,11 @@ type Observer interface {
 	Opened(transport string)
 	// Upgraded counts a polling session that became a WebSocket session.
 	Upgraded()
-	// UpgradeFailed counts an upgrade that was begun and came to nothing.
+	// UpgradeFailed counts an upgrade that was begun and failed.
 	UpgradeFailed()
 	// Closed counts the end of a session.
 	Closed(transport, reason string)
-	// Refused counts a request that was turned away, with one of a few causes.
+	// Refused counts a request that was rejected, with one of a few causes.
 	Refused(cause string)
 	// Received counts one message from a browser.
 	Received(transport string, bytes int)

@@ -25,7 +25,7 @@ const (
 )
 
 // refusal is an answer that turns a request away. Code and message are the protocol's, for clients;
-// cause is for counters and the log, and say and setting for whoever reads the log.
+// cause is for counters and the log, and say and setting for readers of the log.
 type refusal struct {
 	code    int
 	status  int
@@ -92,7 +92,7 @@ func limited(reason sio.Reason, limit Limit, cause, setting, message string) *fa
 	return &fault{reason: reason, refusal: why, why: &explanation{limit.closeCode(), why}}
 }
 
-// retryAfter is when a browser that was turned away since there is no room may come again, in
+// retryAfter is when a browser that was rejected since there is no room may come again, in
 // seconds.
 const retryAfter = "5"
 
@@ -136,7 +136,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
 	w.Write(body)
 }
 
-// logRefusal says why a request was turned away, a line a second for each cause: those that a
+// logRefusal says why a request was rejected, a line a second for each cause: those that a
 // setting governs as a warning.
 func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	if why.quiet {

@@ -193,10 +193,10 @@ func TestServer_H10_H11_H15_RefusedWebSocket(t *testing.T) {
 				"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + c.headers + "\r\n")
 			body := make([]byte, 100)
 			n, _ := response.Body.Read(body)
-			// Of a revision that is not let in people are told more, in the one answer that no
+			// Of a revision that is not accepted people learn more, in the one answer that no
 			// client reads.
-			told, _, _ := strings.Cut(string(body[:n]), ": ")
-			if response.StatusCode != 400 || told != c.body || response.Header.Get("Content-Type") != "text/html" || !response.Close {
+			message, _, _ := strings.Cut(string(body[:n]), ": ")
+			if response.StatusCode != 400 || message != c.body || response.Header.Get("Content-Type") != "text/html" || !response.Close {
 				t.Errorf("got %v %q", response, body[:n])
 			}
 		})
@@ -342,7 +342,7 @@ func TestServer_C1_Preflight(t *testing.T) {
 	}
 }
 
-// C1: browsers may be told how long to remember the answer.
+// C1: browsers may learn how long to remember the answer.
 func TestServer_C1_MaxAge(t *testing.T) {
 	for want, change := range map[string]func(*Options){
 		"": func(*Options) {}, "600": func(o *Options) { o.CORSMaxAge = 10 * time.Minute },
@@ -389,7 +389,7 @@ func TestServer_Refused_Log(t *testing.T) {
 	})
 }
 
-// No refusal is logged without what is wrong: the words are of the request that it turns away.
+// No refusal is logged without what is wrong: the words are of the request that it rejects.
 func TestServer_Refused_Say(t *testing.T) {
 	for _, c := range []struct {
 		method, query, body string
@@ -467,7 +467,7 @@ func TestServer_W7_Subprotocol(t *testing.T) {
 	}
 }
 
-// All faults of the options are told at once.
+// All faults of the options are reported at once.
 func TestOptions_Validate(t *testing.T) {
 	o := DefaultOptions()
 	if err := o.Validate(); err != nil {

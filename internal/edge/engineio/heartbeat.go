@@ -20,7 +20,7 @@ import (
 // ends PingInterval and PingTimeout after the open or the last ping. A browser's ping in revision 4
 // ends the session, as does its pong in revision 3.
 //
-// The deadline stands still while the receiver blocks, since then it is this side that does not
+// The deadline is suspended while the receiver blocks, since then it is this side that does not
 // read. In revision 4 the first packet other than a pong sets it back once: the pong may stand
 // behind a long upload.
 //
@@ -166,7 +166,7 @@ func (s *Session) takingLocked() bool {
 	return true
 }
 
-// awaitLocked sets the deadline anew. The timer finds out when it goes off.
+// awaitLocked sets the deadline again. The timer finds out when it goes off.
 func (s *Session) awaitLocked() {
 	s.blocked.Store(0)
 	s.since.Store(s.server.now())

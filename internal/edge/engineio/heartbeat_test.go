@@ -123,7 +123,7 @@ func TestSession_H5_PendingGet(t *testing.T) {
 	})
 }
 
-// The deadline stands still while the receiver blocks: the pong waits behind what this side does
+// The deadline is suspended while the receiver blocks: the pong waits behind what this side does
 // not read.
 func TestSession_Heartbeat_BackPressure(t *testing.T) {
 	for name, before := range map[string]time.Duration{"before the ping": 5 * time.Second, "after the ping": 26 * time.Second} {

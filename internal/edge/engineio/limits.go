@@ -13,7 +13,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Explained closes. A session that passed a limit is told which, where standard clients show it in
+// Explained closes. A session that passed a limit learns which, where standard clients show it in
 // the details of their disconnect: on WebSocket in the close frame, on polling in the answer to the
 // POST that is being served, and where there is none in that of the next GET that has nothing else
 // to bring. A waiting GET is answered after the POST, since a client that hears of the end looks no
@@ -54,7 +54,7 @@ func (l Limit) status() int {
 	return http.StatusBadRequest
 }
 
-// explain is what the browser is told of a limit that it passed, or nothing.
+// explain is what the browser learns of a limit that it passed, or nothing.
 func (o *Options) explain(limit Limit, text string) string {
 	if limit == LimitSize && !o.ExplainTooLarge {
 		return ""
@@ -62,7 +62,7 @@ func (o *Options) explain(limit Limit, text string) string {
 	return text
 }
 
-// explanation is what a browser is told of a limit that it passed.
+// explanation is what a browser learns of a limit that it passed.
 type explanation struct {
 	closeCode int
 	*refusal

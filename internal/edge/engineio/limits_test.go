@@ -105,7 +105,7 @@ func TestSession_CloseWith_Post(t *testing.T) {
 }
 
 // A GET that comes between the end and the moment after the POST's answer ends after it, too,
-// whoever ended the session.
+// which side ended the session.
 func TestSession_CloseWith_LateGet(t *testing.T) {
 	inBubble(t, func(o *Options) { o.MaxPayload, o.ExplainTooLarge = 100, true }, func(t *testing.T, w *world) {
 		p := w.polling()
@@ -211,7 +211,7 @@ func TestServer_MaxSessions(t *testing.T) {
 	w.until("there is room", func() bool { return w.do("GET", "EIO=4&transport=polling", "").status == 200 })
 }
 
-// A handshake that comes to nothing takes no room.
+// A handshake that fails takes no room.
 func TestServer_MaxSessions_FailedHandshake(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxSessions, o.MaxSessionsPerAddress = 1, 1 })
 	for range 3 {

@@ -119,7 +119,7 @@ const (
 	upgradeRepeated = "repeated"
 )
 
-// upgradeFailures say what became of upgrades, by cause.
+// upgradeFailures say how upgrades failed, by cause.
 var upgradeFailures = map[string]Notice{
 	upgradeLate: {Level: slog.LevelWarn, Setting: "upgrade-timeout",
 		Text: "the browser did not finish it within upgrade-timeout; a proxy may hold WebSocket frames back"},

@@ -80,7 +80,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 			h.Set("Access-Control-Allow-Credentials", "true")
 		}
 	case s.origins.Any():
-		// Without credentials: all origins are let in, not those of users who are logged in
+		// Without credentials: all origins are accepted, not those of users who are logged in
 		// elsewhere.
 		h.Set("Access-Control-Allow-Origin", origin.Any)
 	}

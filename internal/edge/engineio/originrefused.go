@@ -93,7 +93,7 @@ func proxied(r *http.Request) bool {
 			return true
 		}
 	}
-	// as nginx speaks unless it is told otherwise, and no browser does
+	// as nginx speaks unless it is configured otherwise, and no browser does
 	return r.ProtoMinor == 0 && r.ProtoMajor == 1
 }
 

@@ -44,7 +44,7 @@ type polling struct {
 	// closed when the last packets were fetched; made when the browser closes and no GET waits
 	fetched chan struct{}
 	since   time.Time    // when the present GET came
-	why     *explanation // of the end, until a POST has told it
+	why     *explanation // of the end, until a POST has answered it
 	telling bool         // a POST is to tell it: GETs wait
 	gone    bool         // the session is to be forgotten after that
 	pinged  bool         // a ping is in out
@@ -308,7 +308,7 @@ func (s *Session) readPayload(w http.ResponseWriter, r *http.Request) ([]Packet,
 	o := &s.server.o
 	control := http.NewResponseController(w)
 	// Of a body that is refused the HTTP server reads the rest, since the client may not look at
-	// the answer before it has sent all. It must not read for ever.
+	// the answer before it has sent all. It must not read without end.
 	control.SetReadDeadline(time.Now().Add(refusedRest))
 	if r.ContentLength > o.MaxPayload {
 		return nil, s.server.tooLarge

@@ -143,7 +143,7 @@ func TestSession_P12_PendingGetOnFault(t *testing.T) {
 	p.want(<-answer, 200, "1")
 }
 
-// H1, H2: too many packets are refused before any is looked at, and the browser is told of the
+// H1, H2: too many packets are refused before any is looked at, and the browser learns the
 // limit; a GET that waits ends, too.
 func TestSession_H1_H2_TooManyPackets(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxPacketsPerPayload = 1000 })

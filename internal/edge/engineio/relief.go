@@ -39,7 +39,7 @@ type sample struct {
 
 func (p *sample) idle(now time.Time) bool { return now.Sub(p.since) >= idleAfter }
 
-// relieve is called by whoever holds bytes while the budget is short, under locks of sessions.
+// relieve is called by the holder of bytes while the budget is short, under locks of sessions.
 func (s *Server) relieve() {
 	if s.relief.running.Load() || !s.relief.running.CompareAndSwap(false, true) {
 		return

@@ -223,7 +223,7 @@ func (s *Server) Wake(id sio.SessionID) {
 // now is the server's clock, which is never 0.
 func (s *Server) now() int64 { return int64(time.Since(s.birth)) + 1 }
 
-// add makes a session known that was let in, unless the server drains.
+// add makes a session known that was admitted, unless the server drains.
 func (s *Server) add(session *Session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,8 +259,8 @@ func (s *Server) remove(session *Session) {
 	}
 }
 
-// enter and leave count a goroutine that Drain waits for. Whoever enters knows of something that
-// has not left yet.
+// enter and leave count a goroutine that Drain waits for. The caller of enter knows of something
+// that has not left yet.
 func (s *Server) enter() {
 	s.mu.Lock()
 	s.running++

@@ -221,7 +221,7 @@ func TestSession3_HeartbeatDirection(t *testing.T) {
 	p.wantClosed(p.rec, sio.ReasonTransportError)
 }
 
-// The deadline stands still while the receiver blocks: the browser's ping waits behind what this
+// The deadline is suspended while the receiver blocks: the browser's ping waits behind what this
 // side does not read.
 func TestSession3_HeartbeatBackPressure(t *testing.T) {
 	inBubble(t, func(o *Options) { allowEIO3(o); beats(o) }, func(t *testing.T, w *world) {

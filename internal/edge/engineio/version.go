@@ -7,8 +7,8 @@ import (
 	"net/url"
 )
 
-// A request that opens a session and is of no client that is let in: of an older one, or of none of
-// Socket.IO. Older clients also lack what newer ones send, so that their revision is looked at
+// A request that opens a session and is of no client that is accepted: of an older one, or of none
+// of Socket.IO. Older clients also lack what newer ones send, so that their revision is looked at
 // before what else is wrong.
 
 const settingEIO3 = "allow-eio3"
@@ -48,8 +48,8 @@ func (s *Server) refusedKind(r *http.Request, query url.Values, t Transport) *re
 	return refusedNoTransport
 }
 
-// versionRefused says which clients are let in. One that does not get through to a WebSocket anyway
-// hears that its request is bad.
+// versionRefused says which clients are accepted. One that does not get through to a WebSocket
+// anyway hears that its request is bad.
 func (s *Server) versionRefused(query url.Values, heard bool) *refusal {
 	why := refusedVersion
 	switch {

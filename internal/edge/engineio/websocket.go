@@ -95,7 +95,7 @@ func closedProperly(err error) bool {
 	return errors.As(err, &closed) || errors.Is(err, wsconn.ErrTooLarge) || errors.Is(err, wsconn.ErrProtocol) || errors.Is(err, wsconn.ErrClosed)
 }
 
-// closeCode is what the browser is told. Standard clients read nothing from it.
+// closeCode is what the browser gets. Standard clients read nothing from it.
 func closeCode(reason sio.Reason) int {
 	if reason == sio.ReasonServerShuttingDown {
 		return wsconn.CodeGoingAway

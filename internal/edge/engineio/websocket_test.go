@@ -28,7 +28,7 @@ func TestSession_W1_Messages(t *testing.T) {
 	s.wantPackets("4a €", "4", "binary:\x01\x02", "binary:\x00\xff", "binary:")
 }
 
-// A unit of messages stays together, whoever queues at the same time.
+// A unit of messages stays together, whatever is queued at the same time.
 func TestSession_Queue_Unit(t *testing.T) {
 	w := newWorld(t, nil)
 	s := w.websocket()
