@@ -709,7 +709,7 @@ type Occurrence struct {
 	DispatchId uint64 `protobuf:"fixed64,9,opt,name=dispatch_id,json=dispatchId,proto3" json:"dispatch_id,omitempty"`
 	// Explains it: a reason, a refusal, a failure.
 	Detail string `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
-	// Counts the occurrences before this one that the caller missed.
+	// Counts the trace events before this one that the caller missed.
 	Missed        uint64 `protobuf:"varint,11,opt,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
