@@ -75,7 +75,7 @@ func plain(text string) string {
 // programs compile against them.
 func contractNames() *regexp.Regexp {
 	return regexp.MustCompile(strings.ReplaceAll(`\b(?:spanwirev1\.O~ccurrence(?:Kind)?|O~CCURRENCE_KIND_|(?:Get)?O~ccurrences\b|`+
-		`(?:message|enum|repeated) O~ccurrence(?:Kind)?|O~ccurrenceKind kind|o~ccurrences =|// O~ccurrence(?:Kind)? is|O~ccurrence\.missed)`, "~", ""))
+		`(?:message|enum|repeated) O~ccurrence(?:Kind)?|O~ccurrenceKind kind|o~ccurrences =|O~ccurrence(?:Kind)? is|O~ccurrence\.missed)`, "~", ""))
 }
 
 // No file has a retired word in a comment, a text or a name.
