@@ -92,7 +92,7 @@ test-short: test-lint setup ## the checks for a push: lint, Go tests and Python 
 
 .PHONY: short-python
 short-python:
-	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q
+	cd sdk/python && ../../$(VENV)/bin/ruff check . && ../../$(VENV)/bin/ruff format --check --quiet . && ../../$(VENV)/bin/mypy && ../../$(VENV)/bin/pytest -q
 
 short-go:
 	go test -short $(UNITS)
@@ -174,7 +174,7 @@ vulncheck: ## run govulncheck, where its database can be reached
 lintfix: $(LINT) setup ## format the Go and Python code, and apply the fixes that the linters know
 	$(LINT) fmt
 	$(LINT) run --fix $(MODULES)
-	cd sdk/python && ../../$(VENV)/bin/ruff check --fix .
+	cd sdk/python && ../../$(VENV)/bin/ruff check --fix . && ../../$(VENV)/bin/ruff format --quiet .
 
 generate: build $(BUF) ## regenerate the Go and Python code of the contract and the reference of settings and metrics
 	$(BUF) format -w
