@@ -44,7 +44,6 @@ var retired = map[string]string{
 // notTranslated lists directories that have such words still.
 var notTranslated = []string{
 	"docs",
-	"docs/adr",
 	"docs/how-to",
 	"internal/backplane",
 	"internal/bridge",
