@@ -45,12 +45,6 @@ var retired = map[string]string{
 var notTranslated = []string{
 	"docs",
 	"docs/how-to",
-	"internal/backplane",
-	"internal/bridge",
-	"internal/bridge/httpapi",
-	"internal/broker",
-	"internal/dispatch",
-	"internal/mesh",
 }
 
 // retiredWords matches any of the retired words in a text that was prepared by plain.

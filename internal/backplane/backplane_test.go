@@ -225,7 +225,7 @@ func TestDecode_Err(t *testing.T) {
 	}
 }
 
-// A handshake that is not UTF-8 is mended rather than refused: browsers may send such headers.
+// A handshake that is not UTF-8 is repaired rather than rejected: browsers may send such headers.
 func TestEncode_NotUTF8(t *testing.T) {
 	d := Dispatch{Kind: KindConnect, Introduction: &Introduction{Handshake: &sio.Handshake{
 		URL: "/\xff", Headers: []sio.Header{{Name: "A", Value: "b\xc3("}},

@@ -13,7 +13,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Why an envelope is not taken. They are told apart for the metrics; none of them harms anything.
+// Why an envelope is not taken. The metrics count them apart; none of them has any effect.
 var (
 	errGarbage = errors.New("not an envelope")
 	errVersion = errors.New("revision of the wire not known")

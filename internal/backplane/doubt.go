@@ -65,7 +65,8 @@ func (p *Publisher) partial(to sio.ReplicaID, err error) error {
 	case err != nil:
 		message = "the backplane is down, and the command is not kept for later (setting nats-reconnect-buffer)"
 	case seen && !p.doubt.linked.Load():
-		// Whoever emits cannot mend that, and the others got it: it is told, and is no failure.
+		// The caller cannot repair that, and the other replicas got it: it is logged, and is no
+		// failure.
 		code, message = sio.CodeDeadline, "some replicas are silent, and may not get the command"
 	case seen:
 		message = "some replicas have not answered since the backplane was down, and may not get the command"

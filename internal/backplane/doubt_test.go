@@ -73,7 +73,7 @@ func TestPublisher_Send_Kept(t *testing.T) {
 	for i, step := range []struct {
 		body     Body
 		err      error
-		told     bool // that it waits or failed
+		fails    bool // that it waits or failed
 		sequence uint64
 		commands uint64
 	}{
@@ -86,7 +86,7 @@ func TestPublisher_Send_Kept(t *testing.T) {
 		{volatile, nil, false, 4, 3},
 	} {
 		b.err = step.err
-		if err := p.Send("", step.body); (err != nil) != step.told {
+		if err := p.Send("", step.body); (err != nil) != step.fails {
 			t.Errorf("step %d: %v", i, err)
 		}
 		if s := p.Sent()[0]; s.Sequence != step.sequence || s.Commands != step.commands {
@@ -95,7 +95,7 @@ func TestPublisher_Send_Kept(t *testing.T) {
 	}
 }
 
-// A replica that dies before it told what it had is named; one that leaves in good order is not.
+// A replica that dies before it said what it had is named; one that drains is not.
 func TestPublisher_Died(t *testing.T) {
 	p, b := newPublisher()
 	p.Joined(other)

@@ -142,7 +142,7 @@ type Dispatch struct {
 	Introduction *Introduction // nil when the instance has met the socket
 }
 
-// Introduction is what an instance is told of a socket that it has not met.
+// Introduction describes a socket to an instance that has no state of it.
 type Introduction struct {
 	Handshake *sio.Handshake
 	Auth      []byte

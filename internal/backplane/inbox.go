@@ -124,11 +124,11 @@ func (i *Inbox) met(origin sio.ReplicaID) bool {
 	return i.streams[streamKey{origin, true}] != nil || i.streams[streamKey{origin, false}] != nil
 }
 
-// reject drops an envelope that is not authenticated. Whom it names as its origin is told as a
+// reject drops an envelope that is not authenticated. The origin that it names is logged as a
 // hint: anyone can have written it.
 func (i *Inbox) reject(data []byte, sealed bool) (*Envelope, Loss, bool) {
 	i.metrics.IgnoredUnauthenticated.Inc()
-	reason := "it carries no authentication code: that replica has no cluster-secret, or a stranger publishes on this NATS"
+	reason := "it carries no authentication code: that replica has no cluster-secret, or an unauthenticated program publishes on this NATS"
 	switch {
 	case i.secret == nil:
 		reason = "it carries an authentication code: that replica has a cluster-secret, and this one has none"
@@ -215,7 +215,7 @@ func (i *Inbox) reachLocked(key streamKey, epoch, sequence, commands uint64) (lo
 	case at.left || epoch < at.epoch:
 		return Loss{}
 	case epoch > at.epoch:
-		// How far the old one was counted is not told any more.
+		// The counts of the old one are no longer announced.
 		*at = position{epoch: epoch}
 		lost.Unproven = true
 	}

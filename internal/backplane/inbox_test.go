@@ -19,7 +19,7 @@ func encoded(t *testing.T, to sio.ReplicaID, epoch, sequence uint64) []byte {
 }
 
 // Losses are counted for each stream by itself, envelopes that come twice are dropped, and a new
-// epoch begins anew.
+// epoch starts again.
 func TestInbox_Open(t *testing.T) {
 	const self, all = sio.ReplicaID("BBBBBB"), sio.ReplicaID("")
 	in := newInbox()
@@ -81,7 +81,7 @@ func TestInbox_Open_Garbage(t *testing.T) {
 	}
 }
 
-// A heartbeat tells of the loss of the last envelopes, once.
+// A heartbeat reveals the loss of the last envelopes, once.
 func TestInbox_Missing(t *testing.T) {
 	in := newInbox()
 	sent := func(epoch, sequence uint64) []Sent {

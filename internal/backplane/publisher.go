@@ -15,7 +15,7 @@ import (
 )
 
 // Publisher sends the envelopes of one replica: it numbers them, chooses whom to send a command to,
-// and gathers acks. It implements hub.Publisher and dispatch.Others. Whoever reads the other
+// and gathers acks. It implements hub.Publisher and dispatch.Others. A program that reads the other
 // replicas' envelopes tells it who is there (Joined, Left) and passes it their answers (Answered,
 // QueryAnswered).
 type Publisher struct {
@@ -54,7 +54,7 @@ func NewPublisher(b Backplane, self sio.ReplicaID, secret *Secret, maxEnvelope i
 }
 
 // Send sends the body to one replica, or to all others when to is empty. A command that waits here
-// for the backplane to come back is an error with ErrKept, since whoever asked for it should know;
+// for the backplane to come back is an error with ErrKept, since its caller should know;
 // anything else that waits is none.
 func (p *Publisher) Send(to sio.ReplicaID, body Body) error {
 	data, err := encodeBody(body)
@@ -162,7 +162,7 @@ func (p *Publisher) Joined(replica sio.ReplicaID) {
 	p.replicas[replica] = struct{}{}
 }
 
-// Left says that the replica is gone in good order; nobody waits for its answers any more.
+// Left says that the replica has drained; nobody waits for its answers any more.
 func (p *Publisher) Left(replica sio.ReplicaID) { p.gone(replica, false) }
 
 // Died says that the replica is gone without a word. Nobody waits for its answers any more, and

@@ -57,7 +57,7 @@ func TestPublisher_Publish_Destination(t *testing.T) {
 	}
 }
 
-// Each stream is numbered without gaps in the order of publishing, whoever publishes, and the
+// Each stream is numbered without gaps in the order of publishing, from any goroutine, and the
 // heartbeat tells how far.
 func TestPublisher_Send_Numbers(t *testing.T) {
 	p, b := newPublisher()

@@ -78,7 +78,7 @@ func TestSecret_Believes(t *testing.T) {
 				t.Errorf("logged %q", s)
 			}
 			if len(in.streams) != 0 {
-				t.Error("the numbers of a stranger are kept")
+				t.Error("the numbers of an unauthenticated sender are kept")
 			}
 		})
 	}
@@ -167,7 +167,7 @@ func TestSecret_Allocations(t *testing.T) {
 	}
 }
 
-// Losses that nobody can miss are told from those that somebody may have missed.
+// Losses that no socket can miss are counted apart from those that a socket may have missed.
 func TestInbox_Open_Commands(t *testing.T) {
 	const all, alone = sio.ReplicaID(""), sio.ReplicaID("BBBBBB")
 	join := &Command{Command: &sio.Join{Target: sio.Target{Namespace: "/"}, Rooms: []sio.Room{"r"}}}
@@ -204,6 +204,6 @@ func TestInbox_Open_Commands(t *testing.T) {
 	}
 	one, rest := in.Missing("AAAAAA", []Sent{{Epoch: 1, Sequence: 80, Commands: 12}, {Replica: alone, Epoch: 1, Sequence: 3, Commands: 4}})
 	if want := (Loss{Envelopes: 9, Commands: 3}); rest != want || one != (Loss{Commands: 1}) {
-		t.Errorf("a heartbeat tells of %+v and %+v", one, rest)
+		t.Errorf("a heartbeat reports %+v and %+v", one, rest)
 	}
 }

@@ -53,8 +53,8 @@ func (s *Server) Attach(stream grpc.BidiStreamingServer[spanwirev1.AttachRequest
 		return err
 	}
 	s.metrics.Attached.Inc()
-	// The reader, and whoever sends patiently, ends when this call has returned, since gRPC then
-	// ends the stream. s.running waits for them.
+	// The reader, and a goroutine that sends patiently, end when this call has returned, since gRPC
+	// then ends the stream. s.running waits for them.
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()

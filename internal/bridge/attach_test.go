@@ -33,7 +33,7 @@ func TestServer_Attach(t *testing.T) {
 				t.Errorf("handshake %v", hs)
 			}
 			if got := strings.Contains(hs.String(), "secret"); got != credentials {
-				t.Errorf("credentials told: %v", got)
+				t.Errorf("credentials shown: %v", got)
 			}
 			p.act(acked(d.GetId(), `[ ]`))
 			b.sees(t, "ack 7 ")

@@ -23,7 +23,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A registration that makes no sense is refused with all that is to be mended.
+// An invalid registration is rejected with every error in it.
 func TestServer_Attach_badRegister(t *testing.T) {
 	many := make([]string, 1000)
 	pattern := func(text string) func(*spanwirev1.Register) {
@@ -195,7 +195,7 @@ func TestServer_Attach_registerTimeout(t *testing.T) {
 	})
 }
 
-// Results and commands that make no sense are told, counted, and harm nobody.
+// Invalid results and commands are reported, counted, and have no other effect.
 func TestServer_Attach_badActions(t *testing.T) {
 	h := newHouse(t, Options{Commands: commands.Options{MaxDepth: 5}}, dispatch.Options{})
 	p := h.attach(nil)

@@ -30,7 +30,7 @@ import (
 
 // Options says how the door behaves. Zero fields take their defaults.
 type Options struct {
-	// Replica, Cluster, Version and PublicURL are told to instances.
+	// Replica, Cluster, Version and PublicURL are sent to instances.
 	Replica   sio.ReplicaID
 	Cluster   string
 	Version   string
@@ -44,9 +44,9 @@ type Options struct {
 	Callers *auth.Callers
 	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
 	Calls *idempotency.Calls
-	// Board tells what happens to those who follow. Nil means that nothing is told.
+	// Board passes what happens to those who follow. Nil means that nobody can follow.
 	Board *trace.Board
-	// Rejected is told of calls that were rejected, for who made them or for what they register.
+	// Rejected is called for calls that were rejected, for who made them or for what they register.
 	// Nil tells nobody.
 	Rejected func(ctx context.Context, method string, err error)
 	// Commands bounds what one command may ask.
@@ -57,9 +57,9 @@ type Options struct {
 	StallTimeout time.Duration
 	// RegisterTimeout bounds the wait for the first frame. Default 10 s.
 	RegisterTimeout time.Duration
-	// HandlerTimeout is told to instances; dispatch enforces it.
+	// HandlerTimeout is sent to instances; dispatch enforces it.
 	HandlerTimeout time.Duration
-	// ReplicaTimeout is told to instances: after so long a silence peer timed out.
+	// ReplicaTimeout is sent to instances: a replica that is silent for so long is considered dead.
 	ReplicaTimeout time.Duration
 	// MaxAckWaits bounds the commands of one instance that wait for acks or for other replicas.
 	// Default 1,024.
@@ -74,7 +74,7 @@ type Options struct {
 	MaxStreams int
 }
 
-// Replica is a replica of the cluster, as instances are told.
+// Replica is a replica of the cluster, as instances learn of it.
 type Replica struct {
 	ID      sio.ReplicaID
 	Address string // host:port of its services, or empty

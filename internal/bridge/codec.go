@@ -13,7 +13,7 @@ import (
 // them. On the wire there is no difference.
 type codec struct{}
 
-// inFrame is an AttachRequest as it came. Its bytes belong to whoever received it.
+// inFrame is an AttachRequest as it came. Its bytes belong to the receiver.
 type inFrame struct{ data []byte }
 
 // outFrame is an AttachResponse: a head and a body, put together. Its bytes may be reused as soon

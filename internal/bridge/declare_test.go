@@ -60,7 +60,7 @@ func TestAttach_registrations(t *testing.T) {
 	}
 }
 
-// An instance is told which of its sockets go to another one that handles what it does not.
+// An instance is notified which of its sockets go to another one that handles what it does not.
 func TestAttach_released(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	attach := func(id, event string) *peer {
@@ -85,6 +85,6 @@ func TestAttach_released(t *testing.T) {
 		m = one.receive().GetBatch()
 	}
 	if got := m.GetReleased(); len(got) != 1 || got[0] != string(b.id) || len(m.GetDispatches()) != 0 {
-		t.Errorf("the first is told %v", m)
+		t.Errorf("the first is notified of %v", m)
 	}
 }

@@ -126,7 +126,7 @@ func TestEmit_wantCount(t *testing.T) {
 	}
 }
 
-// callers are whoever shows one of the tokens.
+// callers are the programs that present one of the tokens.
 func callers(t testing.TB, tokens ...string) *auth.Callers {
 	t.Helper()
 	c, err := auth.Open(tokens, "")

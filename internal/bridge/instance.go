@@ -44,7 +44,7 @@ type Instance struct {
 	ended  chan struct{} // closed when the stream is to end
 	err    error         // the stream's status; written before ended is closed
 
-	abandoning bool // guarded by out.mu: somebody gives up what is too large
+	abandoning bool // guarded by out.mu: a goroutine drops what is too large
 
 	stallMu sync.Mutex // guards the timer
 	stall   *time.Timer
@@ -138,9 +138,9 @@ func (in *Instance) reportFault(f *spanwirev1.Fault) {
 	in.notice(&spanwirev1.AttachResponse{Frame: &spanwirev1.AttachResponse_Fault{Fault: f}})
 }
 
-// partial tells of commands that nobody waits for and that may not have reached every replica. It
-// is no fault of the instance, and as long as NATS is away it is so for each command: so it is told
-// once in a while, here and there.
+// partial reports commands that nobody waits for and that may not have reached every replica. It is
+// no fault of the instance, and as long as NATS is away it is so for each command: so it is
+// reported once in a while, here and there.
 func (in *Instance) partial(f *spanwirev1.Fault) {
 	in.server.metrics.Violations.Inc()
 	if ok, suppressed := in.partials.Allow(); ok {
@@ -149,8 +149,8 @@ func (in *Instance) partial(f *spanwirev1.Fault) {
 	}
 }
 
-// Flush implements dispatch.Instance. It returns at once when somebody else is sending, who sees
-// what was queued meanwhile.
+// Flush implements dispatch.Instance. It returns at once when another goroutine is sending, which
+// sees what was queued meanwhile.
 func (in *Instance) Flush() {
 	in.abandon()
 	in.out.mu.Lock()
@@ -204,7 +204,7 @@ func (in *Instance) sendLocked(patient bool) {
 		if f.reusable {
 			o.reuseLocked(f.body)
 		}
-		if err != nil { // the stream has ended; its reader is told why
+		if err != nil { // the stream has ended; its reader gets the reason
 			break
 		}
 	}

@@ -72,7 +72,7 @@ func TestServer_idempotencyKey(t *testing.T) {
 	}
 }
 
-// What failed without reaching anybody is tried anew.
+// What failed without reaching anybody is tried again.
 func TestServer_idempotencyKey_failure(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	h.attach(nil)

@@ -41,8 +41,8 @@ type chunk struct {
 //
 //   - Items are written into chunks, each of which will be one frame, so that frames grow with load
 //     while the frame window is full.
-//   - Whoever finds something to send and a free place in the window sends it; meanwhile others
-//     only append.
+//   - A goroutine that finds something to send and a free place in the window sends it; meanwhile
+//     others only append.
 //   - Nobody who has other things to do sends when gRPC might make it wait: that is left to a
 //     goroutine for the time being.
 //   - It is bounded: dispatches by the instance's window, answers by maxAnswers, notices by
@@ -69,7 +69,7 @@ type outbox struct {
 	sent     uint64 // sequence of our last batch frame
 	answered uint64 // highest of ours that the instance answered
 	received uint64 // sequence of the instance's last batch frame
-	told     uint64 // highest of the instance's that we answered
+	replied  uint64 // highest of the instance's that we answered
 
 	total uint64              // bytes sent
 	known uint64              // of these, bytes that have arrived for sure
@@ -144,7 +144,8 @@ func (o *outbox) fullLocked() bool { return o.sent-o.answered >= frameWindow }
 // takeLocked gives the next frame to send. Without patience it gives none that may wait.
 func (o *outbox) takeLocked(patient bool) (f outFrame, next nextFrame) {
 	batch := len(o.chunks) > 0 && !o.fullLocked()
-	owed := o.received-o.told >= frameWindow // the instance may send nothing more before it is told
+	// the instance may send nothing more before it has a reply
+	owed := o.received-o.replied >= frameWindow
 	switch {
 	case o.closed || len(o.notices) == 0 && !batch && !owed:
 		return f, nothing
@@ -156,12 +157,12 @@ func (o *outbox) takeLocked(patient bool) (f outFrame, next nextFrame) {
 	case batch:
 		f.body = o.shiftLocked()
 		o.sent++
-		o.told = o.received
-		f.head = appendBatchHead(o.head[:0], o.sent, o.told, len(f.body))
+		o.replied = o.received
+		f.head = appendBatchHead(o.head[:0], o.sent, o.replied, len(f.body))
 		f.reusable = true
 	default:
-		o.told = o.received
-		f.head = appendFrameAck(o.head[:0], o.told)
+		o.replied = o.received
+		f.head = appendFrameAck(o.head[:0], o.replied)
 	}
 	o.sentAt = time.Now()
 	o.total += uint64(len(f.head) + len(f.body) + frameOverhead)
@@ -226,7 +227,7 @@ func (o *outbox) answersToLocked(answered uint64) (ok bool) {
 func (o *outbox) arrived(sequence, answered uint64) (ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if sequence != o.received+1 || sequence-o.told > frameWindow {
+	if sequence != o.received+1 || sequence-o.replied > frameWindow {
 		return false
 	}
 	o.received = sequence

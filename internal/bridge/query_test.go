@@ -74,15 +74,15 @@ func TestServer_FetchSockets(t *testing.T) {
 				string(s.GetData()) != `{"n":1}` || s.GetDataVersion() != 1 || s.GetHandshake().GetMethod() != "GET" {
 				t.Errorf("found %v", s)
 			}
-			told := strings.Contains(s.String(), "secret")
-			if told != credentials || (len(s.GetHandshake().GetAuth()) > 0) != credentials {
-				t.Errorf("credentials told: %v, %v", told, s.GetHandshake())
+			shown := strings.Contains(s.String(), "secret")
+			if shown != credentials || (len(s.GetHandshake().GetAuth()) > 0) != credentials {
+				t.Errorf("credentials shown: %v, %v", shown, s.GetHandshake())
 			}
 		})
 	}
 }
 
-// A limit is kept and told; what makes no sense is a fault.
+// A limit is kept and reported; an invalid query is a fault.
 func TestServer_FetchSockets_limit(t *testing.T) {
 	h := newHouse(t, Options{Commands: commands.Options{MaxQueryResults: 3}}, dispatch.Options{})
 	p := h.attach(nil)
@@ -155,8 +155,8 @@ func TestServer_ListRooms(t *testing.T) {
 	}
 }
 
-// Data is kept under a version: who knows an older one is told the present, and a socket that is
-// gone is not found.
+// Data is kept under a version: a caller with an older one gets the present one, and a socket that
+// is gone is not found.
 func TestServer_SetData(t *testing.T) {
 	h := newHouse(t, Options{Commands: commands.Options{MaxSocketData: 20}}, dispatch.Options{})
 	p := h.attach(nil)

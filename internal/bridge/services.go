@@ -27,7 +27,7 @@ func (s *Server) ListServices(ctx context.Context, _ *spanwirev1.ListServicesReq
 	}
 	elsewhere := s.o.Whereabouts()
 	r := &spanwirev1.ListServicesResponse{Replica: string(s.o.Replica), Topology: s.topology()}
-	for _, v := range s.dispatcher.Survey() {
+	for _, v := range s.dispatcher.Load() {
 		service := &spanwirev1.ServiceInfo{Service: string(v.Service), WaitingSockets: uint32(v.Waiting), HeldConnects: uint32(v.Held)}
 		service.WaitingEvents, service.UnreadSockets = uint32(v.Queued), uint32(v.Unread)
 		if !v.Absent.IsZero() {
@@ -104,7 +104,7 @@ func (s *Server) retireElsewhere(in *Instance) {
 	}()
 }
 
-func (s *Server) instanceInfo(x *dispatch.InstanceSurvey, elsewhere []sio.ReplicaID) *spanwirev1.InstanceInfo {
+func (s *Server) instanceInfo(x *dispatch.InstanceLoad, elsewhere []sio.ReplicaID) *spanwirev1.InstanceInfo {
 	replicas := contract.ToStrings(elsewhere)
 	if x.Distance == dispatch.Local {
 		replicas = append(replicas, string(s.o.Replica))

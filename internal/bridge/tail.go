@@ -86,7 +86,7 @@ func (s *Server) mayFollow(ctx context.Context, ns sio.Namespace) error {
 }
 
 // inRoom leaves out what happened to sockets that are not in the room. Rooms that keep what happens
-// cannot look for that themselves. What was missed before them is told with the next.
+// cannot look for that themselves. What was missed before them is reported with the next.
 func (s *Server) inRoom(entries []trace.Entry, room sio.Room, missedBefore uint64) (kept []trace.Entry, missed uint64) {
 	kept, missed = entries[:0], missedBefore
 	for _, e := range entries {

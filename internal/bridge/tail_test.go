@@ -80,7 +80,7 @@ func TestServer_Tail_callers(t *testing.T) {
 	}
 }
 
-// What is missed before an traceEvent that is left out is told with the next that is not.
+// What is missed before an event that is left out is reported with the next one that is not.
 func TestServer_inRoom(t *testing.T) {
 	h := newHouse(t, Options{}, dispatch.Options{})
 	h.hub.Add("/", &browser{id: "in"})

@@ -142,7 +142,7 @@ func appendFrameAck(b []byte, answered uint64) []byte {
 	return wire.AppendNumber(b, wire.FrameAckAnswered, answered)
 }
 
-// introduction writes what an instance is told of a socket. Credentials are left out unless it
+// introduction describes a socket to an instance. Credentials are left out unless it
 // asked for them. Browsers write what they like into headers, and protobuf takes only UTF-8, so
 // anything else is replaced.
 func introduction(i dispatch.Introduction, credentials bool) []byte {

@@ -255,7 +255,8 @@ func (b *Broker) Drain() error {
 	sessions, cancelSessions := context.WithTimeout(ctx, share(sessionShare, limit))
 	defer cancelSessions()
 	leave := b.drainForwards(sessions)
-	b.bridge.Announce() // handlers turn to other replicas, and still get the disconnects of this one
+	// handlers turn to other replicas, and still get the disconnects of this one
+	b.bridge.Announce()
 	if err := b.edge.Drain(sessions); err != nil {
 		b.log.Warn("sessions closed before their browsers fetched the last packets", "setting", "drain-timeout", "err", err)
 	}

@@ -25,13 +25,13 @@ func (b *Broker) status() admin.Status {
 	for _, r := range b.mesh.Replicas()[1:] {
 		s.Replicas = append(s.Replicas, string(r.ID))
 	}
-	for _, v := range b.dispatch.Survey() {
+	for _, v := range b.dispatch.Load() {
 		s.Services = append(s.Services, serviceStatus(&v))
 	}
 	return s
 }
 
-func serviceStatus(v *dispatch.Survey) admin.Service {
+func serviceStatus(v *dispatch.Load) admin.Service {
 	s := admin.Service{Name: string(v.Service), Instances: []string{}, Held: v.Held, Absent: !v.Absent.IsZero(), Queued: v.Queued, Unread: v.Unread}
 	if s.Absent {
 		s.AbsentSince = &v.Absent

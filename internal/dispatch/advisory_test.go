@@ -13,7 +13,7 @@ import (
 // advisory registers a connect handler whose answer nobody waits for.
 func advisory(r *sio.Register) { r.Namespaces[0].Connect, r.Namespaces[0].Advisory = true, true }
 
-// A service that is only told of connects neither holds nor refuses them, and hears of a socket
+// A service that is only notified of connects neither holds nor refuses them, and hears of a socket
 // before its events.
 func TestDispatcher_Connect_advisory(t *testing.T) {
 	f := newFixture(t, Options{})

@@ -155,7 +155,7 @@ func (d *Dispatcher) serviceLocked(name sio.ServiceName) (s, evicted *service, e
 }
 
 func (d *Dispatcher) newServiceLocked(name sio.ServiceName) *service {
-	s := &service{d: d, name: name, homeless: ring{gauge: d.metrics.WaitingInstance}}
+	s := &service{d: d, name: name, unassigned: ring{gauge: d.metrics.WaitingInstance}}
 	s.absence.service = s
 	d.services[name] = s
 	return s

@@ -32,18 +32,18 @@ type Attachment struct {
 
 	// guarded by service.mu
 	open        map[sio.DispatchID]*Dispatch
-	order       list     // the open dispatches, oldest first
-	late        lateBook // what was given up, and may be resolved yet
-	ring        ring     // lanes that wait for the window
-	shares      []*share // of the window, by number; nil where never used
-	redelivered share    // of the window: what was redelivered
-	crowded     []*share // those that lanes wait for
-	guests      guests   // what other replicas forward, and messages
-	shared      bool     // the lane that was served last had waited for a share
-	assigned    int      // sockets
-	lanes       laneList // that are assigned to it
-	backlog     backlog  // of the lanes that are assigned to it, guests too
-	armed       bool     // the deadline timer runs
+	order       list        // the open dispatches, oldest first
+	late        lateBook    // what was given up, and may be resolved yet
+	ring        ring        // lanes that wait for the window
+	shares      []*share    // of the window, by number; nil where never used
+	redelivered share       // of the window: what was redelivered
+	crowded     []*share    // those that lanes wait for
+	remoteLanes remoteLanes // what other replicas forward, and messages
+	shared      bool        // the lane that was served last had waited for a share
+	assigned    int         // sockets
+	lanes       laneList    // that are assigned to it
+	backlog     backlog     // of the lanes that are assigned to it, remoteLanes too
+	armed       bool        // the deadline timer runs
 	timer       *time.Timer
 	draining    bool
 	grace       *time.Timer // runs while a drain waits for other replicas to hear of it
@@ -51,7 +51,7 @@ type Attachment struct {
 	detached    bool
 	dirty       bool
 	unflushed   bool          // it stands in service.unflushed
-	settling    []*settlement // told by the next flush
+	settling    []*settlement // reported by the next flush
 }
 
 // Window tells how many dispatches may be open.
@@ -197,7 +197,7 @@ func (a *Attachment) Detach() {
 func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 	m := a.d.metrics
 	lanes := a.takeWaitingLocked()
-	a.loseGuestsLocked()
+	a.loseRemoteLanesLocked()
 	now := time.Now()
 	for dp := a.order.tail; dp != nil; dp = a.order.tail {
 		a.order.remove(dp)
@@ -205,7 +205,7 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 		l := dp.lane
 		l.forgetOpenLocked(dp)
 		switch {
-		case l.isGuest():
+		case l.isRemote():
 			dp.loseLocked()
 			continue
 		case a.register.AtMostOnce:
@@ -238,7 +238,7 @@ func (a *Attachment) evictLocked() (dropped, poison []*Dispatch) {
 }
 
 // setAside gives up what instance after instance went away with. Each is logged: they are rare, and
-// somebody will look for them.
+// a caller will look for them.
 func (a *Attachment) setAside(poison []*Dispatch) {
 	for _, dp := range poison {
 		bytes := 0
@@ -344,14 +344,14 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	case dp.foreign():
 		m.FromPeers.Inc()
 	case dp.Kind == Event:
-		l.told = true
+		l.involved = true
 		m.Events.Inc()
 	case dp.Kind == Connect:
 		m.Connects.Inc()
 	case dp.Kind == Disconnected:
 		m.Disconnects.Inc()
 	case dp.Kind == RoomEvent:
-		l.told = true
+		l.involved = true
 		m.RoomEvents.Inc()
 	}
 	m.Open.Inc()
@@ -385,7 +385,7 @@ func (a *Attachment) closeLocked(dp *Dispatch, outcome sio.Outcome, late bool, n
 }
 
 func (a *Attachment) emptyLocked() {
-	if a.draining && !a.emptied && a.grace == nil && len(a.open) == 0 && a.ring.head == nil && a.guests.waiting == 0 {
+	if a.draining && !a.emptied && a.grace == nil && len(a.open) == 0 && a.ring.head == nil && a.remoteLanes.waiting == 0 {
 		a.emptied = true
 		close(a.empty)
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// balance assigns idle sockets of one service anew until its instances have about as many each: an
+// balance reassigns idle sockets of one service until its instances have about as many each: an
 // instance that came back would else get new sockets only, and one that is attached to another
 // replica would keep what it took over. Its rules:
 //

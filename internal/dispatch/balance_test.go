@@ -15,7 +15,7 @@ import (
 
 // loads tells how many sockets each instance of a service has, by id.
 func (f *fixture) loads(service string) (list []int) {
-	for _, v := range f.Survey() {
+	for _, v := range f.Load() {
 		for _, i := range v.Instances {
 			if string(v.Service) == service {
 				list = append(list, i.Sockets)
@@ -183,7 +183,7 @@ func TestBalance_hysteresis(t *testing.T) {
 	})
 }
 
-// The end of a socket that was moved and has said nothing since is told to one instance, and the
+// The end of a socket that was moved and has been idle since is announced to one instance, and the
 // other forgets it.
 func TestBalance_disconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

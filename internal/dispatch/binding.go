@@ -11,7 +11,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// DecisionKind says what became of a connect.
+// DecisionKind is the outcome of a connect.
 type DecisionKind uint8
 
 const (
@@ -29,7 +29,7 @@ const (
 	Away
 )
 
-// Decision is what became of a connect.
+// Decision is the outcome of a connect, with its facts.
 type Decision struct {
 	Kind    DecisionKind
 	Message string          // Refused
@@ -110,8 +110,9 @@ func (b *Binding) Dispatch(ctx context.Context, ev *sio.Event, ack sio.AckID, wa
 }
 
 // Disconnect says that the socket is gone. Events that are queued are still handed out. Each
-// service that accepted the socket or was given events of it is told after those, if it asked for
-// disconnects: the reason, and the rooms that the socket was in. Calls after the first do nothing.
+// service that accepted the socket or was given events of it is notified after those, if it asked
+// for disconnects: the reason, and the rooms that the socket was in. Calls after the first do
+// nothing.
 func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 	b.mu.Lock()
 	if b.closed {
@@ -310,7 +311,8 @@ func (b *Binding) answered(s *service, r *sio.Result) {
 	}
 }
 
-// decide says once what became of the connect. Unless it was accepted, the socket is gone with it.
+// decide reports once the outcome of the connect. Unless it was accepted, the socket is gone with
+// it.
 func (b *Binding) decide(decision Decision) {
 	b.mu.Lock()
 	decided := b.decided

@@ -24,7 +24,7 @@ func costOf(dp *Dispatch) int { return dp.size + dispatchBytes }
 // more.
 func (l *lane) absentFitsLocked(size int) bool {
 	s := l.service
-	if l.isGuest() || l.charged == 0 && s.there.Load() {
+	if l.isRemote() || l.charged == 0 && s.there.Load() {
 		return false
 	}
 	if l.charged+size+dispatchBytes <= s.d.options.AbsentBytes-s.budget.charged {
@@ -42,7 +42,7 @@ func (l *lane) absentFitsLocked(size int) bool {
 // from when it was.
 func (l *lane) chargeLocked(dp *Dispatch) {
 	switch {
-	case l.isGuest() || l.charged == 0 && l.service.there.Load():
+	case l.isRemote() || l.charged == 0 && l.service.there.Load():
 		return
 	case l.charged == 0:
 		l.chargeAllLocked()

@@ -8,7 +8,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// conclude tells whoever waits for a dispatch how it ended, and frees it. Never under a lock. It
+// conclude reports to the waiter of a dispatch how it ended, and frees it. Never under a lock. It
 // returns the socket that got an ack.
 func (d *Dispatcher) conclude(dp *Dispatch, r sio.Result) (acked Socket) {
 	switch {

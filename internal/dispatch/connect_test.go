@@ -39,17 +39,17 @@ func TestDispatcher_Connect(t *testing.T) {
 				string(s.decisions[0].Data) != string(tc.want.Data) {
 				t.Errorf("decisions %+v, want %+v", s.decisions, tc.want)
 			}
-			// and who accepted is told that the socket is not there after all
+			// and the service that accepted is notified that the socket is gone
 			want := []string{"s:connect"}
 			for _, x := range []struct {
 				i *instance
 				r sio.Result
 			}{{a, tc.a}, {b, tc.b}} {
-				told := want
+				given := want
 				if accepts := x.r.Outcome == sio.Handled || x.r.Outcome == sio.Answered; accepts && tc.want.Kind != Accepted {
-					told = append(told[:1:1], "s:disconnect")
+					given = append(given[:1:1], "s:disconnect")
 				}
-				same(t, "given", x.i.names(), told...)
+				same(t, "given", x.i.names(), given...)
 			}
 		})
 	}
@@ -163,10 +163,10 @@ func TestDispatcher_Connect_hold(t *testing.T) {
 	})
 }
 
-// Exactly the services that accepted a socket, or were given events of it, are told that it is
+// Exactly the services that accepted a socket, or were given events of it, are notified that it is
 // gone, once and last.
 func TestBinding_Disconnect(t *testing.T) {
-	t.Run("told", func(t *testing.T) {
+	t.Run("involved", func(t *testing.T) {
 		f := newFixture(t, Options{})
 		asked, given := f.attach("asked", "1", asking), f.attach("given", "2", nil)
 		idle := f.attach("idle", "3", func(r *sio.Register) { r.Namespaces[0].CatchAll = false })

@@ -62,7 +62,7 @@ func (l *lane) forgetOpenLocked(dp *Dispatch) {
 }
 
 // armLocked starts the timer of deadlines, one for all open dispatches. It is not reset when the
-// next to expire is resolved, but finds then that there is nothing to do, and starts anew if need
+// next to expire is resolved, but finds then that there is nothing to do, and starts again if need
 // be.
 func (a *Attachment) armLocked(wait time.Duration) {
 	if a.armed || a.d.options.HandlerTimeout < 0 {

@@ -196,7 +196,7 @@ func TestDeadline_concurrent(t *testing.T) {
 }
 
 // Sockets of other replicas have the same, and nothing is kept of them in the end.
-func TestDeadline_guests(t *testing.T) {
+func TestDeadline_remoteLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, log := newLoggedFixture(t, Options{HandlerTimeout: 10 * time.Second})
 		i := f.attach("a", "a1", nil)
@@ -220,13 +220,13 @@ func TestDeadline_guests(t *testing.T) {
 		if found := log.with("arrived after", "socket=far"); len(found) != 2 {
 			t.Errorf("the log says %q", log.with("late"))
 		}
-		if n := len(i.a.guests.lanes); n != 0 {
-			t.Errorf("%d guests are left", n)
+		if n := len(i.a.remoteLanes.lanes); n != 0 {
+			t.Errorf("%d remoteLanes are left", n)
 		}
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		if v.done[1] != sio.Abandoned || v.done[2] != sio.Abandoned || v.done[3] != sio.Handled {
-			t.Errorf("told %v", v.done)
+			t.Errorf("done %v", v.done)
 		}
 	})
 }

@@ -82,7 +82,7 @@ func TestService_versions(t *testing.T) {
 		t.Errorf("released: %v and %v", old.released, fresh.released)
 	}
 	if !old.last().Introduce {
-		t.Error("a socket that comes back is not introduced anew")
+		t.Error("a socket that comes back is not introduced again")
 	}
 	old.a.Detach() // nobody else handles it, and yet it is not lost
 	same(t, "the new one has then", fresh.names(), "s:event latter", "s:event both", "s:event former")

@@ -48,7 +48,7 @@ type Socket interface {
 	Flush()
 }
 
-// Introduction is what an instance is told of a socket that it has not met.
+// Introduction describes a socket to an instance that has no state of it.
 type Introduction struct {
 	Handshake *sio.Handshake
 	Auth      []byte // of the connect: one JSON object, or nil
@@ -62,7 +62,7 @@ type Instance interface {
 	// block nor call back, and must not keep d.
 	Queue(d *Dispatch)
 	// Release says that the socket goes to another instance, as Queue does: nothing of it is open
-	// here, and what is queued of it later introduces it anew.
+	// here, and what is queued of it later introduces it again.
 	Release(id sio.SocketID)
 	// Flush sends what is queued, as far as it may be sent now. It does not block on the peer.
 	Flush()
@@ -94,7 +94,7 @@ type Options struct {
 	// HoldTimeout is how long events and disconnects wait for a service that is away. Default 5 min
 	// (setting hold-timeout).
 	HoldTimeout time.Duration
-	// Retention is how long a service is known that is away; zero means for ever (setting
+	// Retention is how long a service is known that is away; zero means without a limit (setting
 	// service-retention).
 	Retention time.Duration
 	// RetainLast keeps a service beyond Retention until a connect waits for it alone (setting
@@ -123,7 +123,8 @@ type Options struct {
 	// before they heard of the drain (setting drain-grace).
 	DrainGrace time.Duration
 	// HandlerTimeout bounds the time to the result, from when a dispatch is the oldest open one of
-	// its socket at its instance. Default 30 s; negative means for ever (setting handler-timeout).
+	// its socket at its instance. Default 30 s; negative means without a limit (setting
+	// handler-timeout).
 	HandlerTimeout time.Duration
 	// DefaultWindow bounds the open dispatches of an instance that names no window, MaxWindow those
 	// of one that names more. Defaults 1,024 and 16,384.
@@ -146,7 +147,7 @@ type Options struct {
 	MaxDynamic int
 	// Others reaches the instances of other replicas with messages. Nil means that there are none.
 	Others Others
-	// Tap is told what becomes of dispatches. Nil means that nobody is.
+	// Tap gets the outcome of dispatches. Nil means that nobody does.
 	Tap Tap
 }
 
@@ -255,9 +256,10 @@ func (d *Dispatcher) changed(distance Distance) {
 
 // Attached describes one local instance.
 type Attached struct {
-	// as in force, the window cut down; never changed, but replaced when it declares anew
+	// as in force, the window cut down; never changed, but replaced when its registrations change
 	Register *sio.Register
-	// grows with every attach, so that an instance that attached again is told from its former self
+	// grows with every attach, so that an instance that attached again is distinguished from its
+	// former self
 	Generation uint64
 	Draining   bool
 }

@@ -228,7 +228,7 @@ func TestAttachment_Detach_atMostOnce(t *testing.T) {
 	}
 }
 
-// Events wait for a service that is away, but not for ever.
+// Events wait for a service that is away, but not without a limit.
 func TestDispatcher_holdTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{HoldTimeout: time.Minute, HoldSockets: 1})
@@ -327,7 +327,7 @@ func TestDispatcher_Attach_remote(t *testing.T) {
 	}
 }
 
-// What another replica opened keeps its id, respects the window and order, and is told how it
+// What another replica opened keeps its id, respects the window and order, and learns how it
 // ended.
 func TestDispatcher_Forward(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

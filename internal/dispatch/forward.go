@@ -14,9 +14,9 @@ import (
 //
 // resolved is called once, with no lock held, when the instance resolved the dispatch, or with
 // Abandoned when it took longer than the handler timeout; it is not called when the attachment
-// ends, since then whoever opened the dispatch gives it elsewhere. A dispatch that is still open
-// here from an earlier call is not handed out again, but resolved takes the place of the earlier
-// one.
+// ends, since then the replica that opened the dispatch gives it elsewhere. A dispatch that is
+// still open here from an earlier call is not handed out again, but resolved takes the place of the
+// earlier one.
 //
 // CodeNotFound: not attached here with that generation. CodeTooLarge: too much is waiting.
 // FlushForwarded must follow.
@@ -37,7 +37,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		return nil
 	}
 	if a.crammedLocked() {
-		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q (settings forward-events, forward-bytes)", a.guests.waiting, instance))
+		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q (settings forward-events, forward-bytes)", a.remoteLanes.waiting, instance))
 	}
 	own := newDispatch()
 	own.ID, own.Socket, own.Kind, own.Reason, own.Rooms = dp.ID, dp.Socket, dp.Kind, dp.Reason, dp.Rooms
@@ -49,7 +49,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		own.size += own.event.Size()
 	}
 	own.share, own.concurrent = route.share, route.concurrent
-	a.receiveLocked(own, guest{dp.Socket.Namespace(), dp.Socket.ID()})
+	a.receiveLocked(own, remoteLane{dp.Socket.Namespace(), dp.Socket.ID()})
 	return nil
 }
 

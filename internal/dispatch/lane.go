@@ -14,16 +14,16 @@ import (
 // for it.
 //
 // A lane with a queue is in one of three places: in the ring of its instance, which serves its
-// lanes in turn as its window frees; with the service's homeless lanes, when no instance is there;
-// or nowhere, while its instance still has dispatches of it open: the next result of those places
-// it anew. It is nowhere when it has more than its fair share of the window, or when its instance
-// drains or does not handle what comes next: then it goes to another, and nothing may overtake what
-// is open. The lane of a socket that came back is nowhere too, until that of the old socket has
-// finished. All fields are guarded by the service's mu.
+// lanes in turn as its window frees; with the service's unassigned lanes, when no instance is
+// there; or nowhere, while its instance still has dispatches of it open: the next result of those
+// places it again. It is nowhere when it has more than its fair share of the window, or when its
+// instance drains or does not handle what comes next: then it goes to another, and nothing may
+// overtake what is open. The lane of a socket that came back is nowhere too, until that of the old
+// socket has finished. All fields are guarded by the service's mu.
 type lane struct {
-	binding *Binding // nil for a guest
-	service *service
-	guest   guest // whose lane it is, when it is that of no socket here
+	binding    *Binding // nil for a remoteLane
+	service    *service
+	remoteLane remoteLane // whose lane it is, when it is that of no socket here
 
 	at   *Attachment // the instance of this socket; nil while there is none
 	met  bool        // at has been introduced to the socket
@@ -36,14 +36,14 @@ type lane struct {
 
 	connecting bool       // a connect is queued or open
 	advised    bool       // nobody waits for the answer to it
-	told       bool       // the service accepted the socket or was handed events of it
+	involved   bool       // the service accepted the socket or was handed events of it
 	gone       bool       // the socket is; nothing but its disconnect is to come
 	parted     *departure // set when the socket is gone
 
 	timer  *time.Timer   // while a connect waits for a service that is away
 	absent bool          // the connect waits since the service has no instance
 	wait   chan struct{} // closed when the queue has room again; nil while nobody waits
-	listed bool          // in the ring of at, or homeless
+	listed bool          // in the ring of at, or unassigned
 	turn   int           // dispatches handed out in its present turn
 	next   *lane         // in that list
 	prev   *lane
@@ -61,7 +61,7 @@ type lane struct {
 	episode uint32 // of back-pressure, in which it was last counted
 }
 
-// departure is what is told of a socket that is gone.
+// departure describes a socket that is gone, for its disconnect.
 type departure struct {
 	reason sio.Reason
 	rooms  []sio.Room
@@ -172,8 +172,8 @@ func (l *lane) takeLocked() *Dispatch {
 	l.countLocked(change)
 	l.refundLocked(dp)
 	l.wakeLocked()
-	if l.isGuest() {
-		l.at.guests.leaveLocked(dp)
+	if l.isRemote() {
+		l.at.remoteLanes.leaveLocked(dp)
 	}
 	return dp
 }
@@ -183,7 +183,7 @@ func (l *lane) placeLocked() {
 	if l.listed || l.queue.len == 0 {
 		return
 	}
-	if l.isGuest() {
+	if l.isRemote() {
 		l.at.ring.push(l)
 		l.at.pumpLocked()
 		return
@@ -203,7 +203,7 @@ func (l *lane) placeLocked() {
 	}
 	if l.at == nil {
 		l.chargeAllLocked()
-		l.service.homeless.push(l)
+		l.service.unassigned.push(l)
 		l.service.armHoldLocked()
 		l.holdConnectLocked()
 		return
@@ -244,23 +244,23 @@ func (l *lane) assignLocked(a *Attachment) {
 // settleLocked keeps the lane's books after a dispatch of it ended. late means that the instance is
 // there and may yet work on it.
 func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
-	if l.isGuest() {
+	if l.isRemote() {
 		l.placeLocked()
-		l.at.guests.partLocked(l)
+		l.at.remoteLanes.partLocked(l)
 		return
 	}
 	switch dp.Kind {
 	case Connect:
 		l.connecting = false
-		l.told = outcome == sio.Handled || outcome == sio.Answered || late || dp.advisory && outcome == sio.Failed
-		if dp.advisory && !l.told {
+		l.involved = outcome == sio.Handled || outcome == sio.Answered || late || dp.advisory && outcome == sio.Failed
+		if dp.advisory && !l.involved {
 			l.met = false // the instance may have forgotten the socket, which is there all the same
 		}
-		if l.gone && l.told {
+		if l.gone && l.involved {
 			l.tellLocked()
 		}
 	case Disconnected:
-		l.told = false
+		l.involved = false
 	}
 	l.placeLocked()
 	l.finishLocked()
@@ -304,25 +304,25 @@ func (l *lane) leave(parted *departure) {
 		l.takeLocked().free()
 		l.connecting = false
 	}
-	if !l.connecting && (l.told || l.queue.len > 0) {
+	if !l.connecting && (l.involved || l.queue.len > 0) {
 		l.tellLocked()
 	}
 	var dropped []*Dispatch
-	homeless := l.at == nil && l.listed
-	if l.at == nil && s.homeless.len > s.d.options.HoldSockets {
+	unassigned := l.at == nil && l.listed
+	if l.at == nil && s.unassigned.len > s.d.options.HoldSockets {
 		dropped = l.dropLocked(time.Time{})
 	}
-	if homeless && l.listed && l.queue.len == 0 {
+	if unassigned && l.listed && l.queue.len == 0 {
 		// nothing waits any more; it would count as waiting, and towards HoldSockets, until the
 		// next sweep
-		s.homeless.remove(l)
+		s.unassigned.remove(l)
 	}
 	l.finishLocked()
 	s.unlockAndFlush()
 	s.d.abandon(dropped, s.d.metrics.DroppedHold, "too many sockets wait for a service that is away (setting hold-sockets)")
 }
 
-// dropLocked takes what was queued before the time out of the queue, for ever; the zero time means
+// dropLocked takes what was queued before the time out of the queue; the zero time means
 // everything.
 func (l *lane) dropLocked(before time.Time) (dropped []*Dispatch) {
 	for l.queue.head != nil && (before.IsZero() || l.queue.head.since.Before(before)) {

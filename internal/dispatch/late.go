@@ -92,8 +92,8 @@ func (a *Attachment) finishLateLocked(id sio.DispatchID) *late {
 		// the instance goes on with it, or with what was given up before it
 		l.oldest.clock = time.Now()
 	}
-	if l.isGuest() {
-		a.guests.partLocked(l)
+	if l.isRemote() {
+		a.remoteLanes.partLocked(l)
 	}
 	return x
 }

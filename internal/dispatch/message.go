@@ -26,7 +26,7 @@ type Others interface {
 // Tell hands the message to every other instance in the cluster that registered for it, at most
 // once per replica that the instance is attached to, before it returns. collect, to be called once,
 // waits until all answered or left, or ctx ended, if the message wants acks; else it returns at
-// once. Its error has CodeUnavailable when the other replicas could not be told.
+// once. Its error has CodeUnavailable when the other replicas could not be reached.
 func (d *Dispatcher) Tell(ctx context.Context, m *sio.Message) (collect func() (sio.InstanceAcks, error)) {
 	m.ID = d.nextID()
 	m.Served = append(m.Served, m.Sender.Instance)
@@ -47,7 +47,7 @@ func (d *Dispatcher) Tell(ctx context.Context, m *sio.Message) (collect func() (
 		acks.Came = append(came, acks.Came...)
 		acks.Missing += here.missing(came)
 		if err != nil {
-			err = &sio.Error{Code: sio.CodeUnavailable, Op: "server-side emit", Message: "instances here were told, but other replicas could not " +
+			err = &sio.Error{Code: sio.CodeUnavailable, Op: "server-side emit", Message: "instances here got it, but other replicas could not " +
 				"be reached", Cause: err}
 		}
 		return acks, err
@@ -131,7 +131,7 @@ func (a *Attachment) tell(m *sio.Message, r *Replies) {
 	dp.size = overhead + m.Event.Size()
 	dp.resolved = func(_ sio.DispatchID, result sio.Result) { r.resolved(who, &result) }
 	dp.share, dp.concurrent = messageShare, true
-	a.receiveLocked(dp, guest{namespace: m.Namespace})
+	a.receiveLocked(dp, remoteLane{namespace: m.Namespace})
 	s.unlockAndFlush()
 }
 

@@ -77,8 +77,8 @@ func TestDispatcher_Tell(t *testing.T) {
 	}
 }
 
-// Of those asked for acks, those that answered are told; one that failed, gave none, left or took
-// too long is missing.
+// Of those asked for acks, those that answered are reported; one that failed, gave none, left or
+// took too long is missing.
 func TestDispatcher_Tell_acks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, Options{})
@@ -148,14 +148,14 @@ func TestDispatcher_Tell_window(t *testing.T) {
 
 // others is a cluster in which one instance answers.
 type others struct {
-	told  *sio.Message
+	sent  *sio.Message
 	asked sio.Query
 	found sio.Found
 	err   error
 }
 
 func (o *others) Tell(_ context.Context, m *sio.Message) func() (sio.InstanceAcks, error) {
-	o.told = m
+	o.sent = m
 	return func() (sio.InstanceAcks, error) {
 		return sio.InstanceAcks{Came: make([]sio.InstanceAck, 1), Missing: 2, Silent: []sio.ReplicaID{"r"}}, o.err
 	}
@@ -166,14 +166,15 @@ func (o *others) Query(_ context.Context, q sio.Query) func() (sio.Found, error)
 	return func() (sio.Found, error) { return o.found, o.err }
 }
 
-// The other replicas are told too, and who has got the message already; what they answer is added.
+// The other replicas get it too, with the instances that have the message already; what they answer
+// is added.
 func TestDispatcher_Tell_others(t *testing.T) {
 	o := &others{}
 	f := newFixture(t, Options{Others: o})
 	a := f.attach("b", "b1", taking("m"))
 	collect := f.Tell(t.Context(), message("m", true))
-	if !slices.Equal(o.told.Served, []sio.InstanceID{"a1", "b1"}) || o.told.ID != a.last().ID {
-		t.Errorf("told %+v", o.told)
+	if !slices.Equal(o.sent.Served, []sio.InstanceID{"a1", "b1"}) || o.sent.ID != a.last().ID {
+		t.Errorf("sent %+v", o.sent)
 	}
 	a.a.Detach()
 	o.err = errors.New("down")

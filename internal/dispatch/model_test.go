@@ -42,16 +42,16 @@ type world struct {
 
 // history is what happened to one socket's dispatches for one service.
 type history struct {
-	sent    int          // events that were dispatched, numbered from 1
-	settled map[int]bool // resolved, or given up
-	handled map[int]int  // times that a number was resolved
-	on      *worker      // where dispatches are open
-	open    map[int]bool // numbers open there
-	last    int          // the highest number handed out on this attachment
-	met     map[*worker]bool
-	knew    map[string]bool // the instances that met it on an attachment before
-	gone    bool            // a disconnect was resolved
-	told    int             // disconnects resolved
+	sent     int          // events that were dispatched, numbered from 1
+	settled  map[int]bool // resolved, or given up
+	handled  map[int]int  // times that a number was resolved
+	on       *worker      // where dispatches are open
+	open     map[int]bool // numbers open there
+	last     int          // the highest number handed out on this attachment
+	met      map[*worker]bool
+	knew     map[string]bool // the instances that met it on an attachment before
+	gone     bool            // a disconnect was resolved
+	notified int             // disconnects resolved
 }
 
 // worker is an instance that answers after a while. It implements Instance.

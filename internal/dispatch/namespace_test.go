@@ -339,6 +339,6 @@ func TestDispatcher_hold(t *testing.T) {
 	gone := &Binding{d: f.Dispatcher, socket: &socket{ns: "/"}}
 	gone.Disconnect(sio.ReasonTransportClose)
 	if f.admit(gone); len(f.held) != 0 || f.places.here["/"].sockets != 1 {
-		t.Error("a socket is let in that left")
+		t.Error("a socket is admitted that left")
 	}
 }

@@ -118,7 +118,7 @@ func TestDispatcher_Connect_orderHold(t *testing.T) {
 	}
 }
 
-// Instances of one service that declare other orders or patterns than each other are told apart.
+// Instances of one service that declare different orders or patterns are distinguished.
 func TestDiffer(t *testing.T) {
 	r := sio.Registration{Namespace: "/", Events: []string{"e"}, Connect: true, Messages: []string{"m"}}
 	one := &sio.Register{Namespaces: []sio.Registration{r}}

@@ -9,8 +9,8 @@ import (
 )
 
 // An instance whose stream broke keeps what it knows of its sockets, since it tells its handlers of
-// their end should this replica be dead. So when it attaches again it is told which of them went to
-// other instances meanwhile. Lanes that did not move are still its own.
+// their end should this replica be dead. So when it attaches again it is notified which of them
+// went to other instances meanwhile. Lanes that did not move are still its own.
 
 // owed are the sockets that an instance that is away is to forget.
 type owed struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// An instance that attaches again is told which of its sockets went to others meanwhile, and no
-// others.
+// An instance that attaches again is notified which of its sockets went to others in between, and
+// no others.
 func TestService_owed(t *testing.T) {
 	f := newFixture(t, Options{RebalanceRate: -1})
 	first := f.attach("a", "a1", nil)
@@ -30,8 +30,8 @@ func TestService_owed(t *testing.T) {
 	same(t, "released again", []string{fmt.Sprint(again.released)}, "[]")
 	second.a.Detach()
 	stays.emit(t, "chat", 2)
-	same(t, "released when it is placed anew", []string{fmt.Sprint(again.released)}, "[stays]")
+	same(t, "released when it is placed again", []string{fmt.Sprint(again.released)}, "[stays]")
 	if !again.last().Introduce {
-		t.Error("the socket is not introduced anew")
+		t.Error("the socket is not introduced again")
 	}
 }

@@ -11,7 +11,7 @@ type pressure struct {
 	episode  uint32 // grows with each; lanes note in which they were counted
 	affected int    // sockets, since it began
 	began    time.Time
-	told     time.Time // when the last line was written; zero before the first
+	logged   time.Time // when the last line was written; zero before the first
 	calm     int       // looks in a row that found no socket blocked
 	absent   bool      // the service was, at the last look that found one
 	// the service was absent when the first line was written: the last line names the same reason
@@ -33,7 +33,7 @@ func (s *service) pressedLocked(l *lane) {
 			return
 		}
 		p.episode++
-		p.affected, p.calm, p.began, p.told = 0, 0, time.Now(), time.Time{}
+		p.affected, p.calm, p.began, p.logged = 0, 0, time.Now(), time.Time{}
 		p.timer = time.AfterFunc(pressureLook, s.lookAtPressure) // ended by closeLocked
 	}
 	if l.episode != p.episode {
@@ -67,17 +67,17 @@ func (s *service) pressureLineLocked(now time.Time) (line string, facts []any) {
 		p.absent = !s.there.Load()
 	}
 	switch {
-	case sockets > 0 && p.told.IsZero():
-		p.calm, p.told, p.absentAtStart, line = 0, now, p.absent, "back-pressure started: sockets are not read, since too much waits for the service"
-	case sockets > 0 && now.Sub(p.told) >= pressureAgain:
-		p.calm, p.told, line = 0, now, "back-pressure lasts: sockets are not read, since too much waits for the service"
+	case sockets > 0 && p.logged.IsZero():
+		p.calm, p.logged, p.absentAtStart, line = 0, now, p.absent, "back-pressure started: sockets are not read, since too much waits for the service"
+	case sockets > 0 && now.Sub(p.logged) >= pressureAgain:
+		p.calm, p.logged, line = 0, now, "back-pressure lasts: sockets are not read, since too much waits for the service"
 	case sockets > 0:
 		p.calm = 0
 	default:
 		p.calm++
 	}
 	if p.calm == pressureCalm {
-		if !p.told.IsZero() {
+		if !p.logged.IsZero() {
 			line = "back-pressure ended: all sockets are read again"
 		}
 		sockets, p.absent = p.affected, p.absentAtStart

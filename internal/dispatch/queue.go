@@ -64,7 +64,7 @@ type Dispatch struct {
 // Instance keeps it.
 var pool = sync.Pool{New: func() any { return new(Dispatch) }}
 
-// foreign tells whether somebody else than a socket here waits for the result.
+// foreign reports whether something else than a socket here waits for the result.
 func (dp *Dispatch) foreign() bool { return dp.resolved != nil }
 
 func newDispatch() *Dispatch { return pool.Get().(*Dispatch) }

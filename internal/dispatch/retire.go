@@ -166,7 +166,7 @@ func (s *service) yieldLocked() {
 // blocksLocked tells whether a connect waits for this service alone: one whose namespace has
 // another service that is there.
 func (s *service) blocksLocked() bool {
-	for l := s.homeless.head; l != nil; l = l.next {
+	for l := s.unassigned.head; l != nil; l = l.next {
 		if l.timer != nil && !l.binding.routes().away() {
 			return true
 		}
@@ -234,7 +234,7 @@ func (s *service) sweepRetired() {
 func (s *service) dropAll() (connects, dropped int) {
 	var all, asking []*Dispatch
 	s.mu.Lock()
-	for l := s.homeless.pop(); l != nil; l = s.homeless.pop() {
+	for l := s.unassigned.pop(); l != nil; l = s.unassigned.pop() {
 		l.listed = true // so that dropping does not place it
 		l.releaseConnectLocked()
 		for _, dp := range l.dropLocked(time.Time{}) {

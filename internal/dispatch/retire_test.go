@@ -149,7 +149,7 @@ func TestAttachment_Retire(t *testing.T) {
 	two.a.Drain()
 	held := f.connect("held")
 	two.a.Detach()
-	if held.decision() != Accepted || len(f.Survey()) != 1 {
+	if held.decision() != Accepted || len(f.Load()) != 1 {
 		t.Errorf("decisions %+v", held.decisions)
 	}
 
@@ -159,16 +159,16 @@ func TestAttachment_Retire(t *testing.T) {
 	}
 	f.RetireWith("a", "a3")
 	a.a.Detach()
-	if len(f.Survey()) != 1 {
+	if len(f.Load()) != 1 {
 		t.Error("a is known")
 	}
 	a = f.attach("a", "a4", asking)
 	f.RetireWith("a", "a4")
 	f.attach("a", "a5", asking).a.Detach()
-	if a.a.Detach(); len(f.Survey()) != 2 {
+	if a.a.Detach(); len(f.Load()) != 2 {
 		t.Error("a is not known, although another instance came")
 	}
-	if r := f.RetireWith("a", "a4"); !r.Known || len(f.Survey()) != 1 {
+	if r := f.RetireWith("a", "a4"); !r.Known || len(f.Load()) != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -190,18 +190,18 @@ func TestDispatcher_retention(t *testing.T) {
 			t.Errorf("decisions %+v", s.decisions)
 		}
 		time.Sleep(time.Second)
-		if synctest.Wait(); s.decision() != Accepted || len(f.Survey()) != 1 {
+		if synctest.Wait(); s.decision() != Accepted || len(f.Load()) != 1 {
 			t.Errorf("decisions %+v", s.decisions)
 		}
 		f.attach("a", "a1", asking).a.Detach()
 		deaf.Store(true)
 		time.Sleep(3 * o.Retention)
-		if synctest.Wait(); len(f.Survey()) != 2 {
+		if synctest.Wait(); len(f.Load()) != 2 {
 			t.Error("forgotten while the others could not be heard")
 		}
 		deaf.Store(false)
 		time.Sleep(o.Retention)
-		if synctest.Wait(); len(f.Survey()) != 1 {
+		if synctest.Wait(); len(f.Load()) != 1 {
 			t.Error("not forgotten")
 		}
 		f.Close()
@@ -238,12 +238,12 @@ func TestDispatcher_retention_last(t *testing.T) {
 		f.attach("a", "a1", asking).a.Detach()
 		s := f.connect("s")
 		time.Sleep(time.Minute)
-		if synctest.Wait(); s.decided() != 0 || len(f.Survey()) != 1 {
+		if synctest.Wait(); s.decided() != 0 || len(f.Load()) != 1 {
 			t.Errorf("decisions %+v", s.decisions)
 		}
 		b := f.attach("b", "b1", asking) // a was renamed
 		b.resolve(t, 0, sio.Result{})
-		if synctest.Wait(); s.decision() != Accepted || len(f.Survey()) != 1 {
+		if synctest.Wait(); s.decision() != Accepted || len(f.Load()) != 1 {
 			t.Errorf("decisions %+v", s.decisions)
 		}
 
@@ -251,11 +251,11 @@ func TestDispatcher_retention_last(t *testing.T) {
 		b.a.Retire()
 		b.a.Detach() // and takes a connect back that it had
 		time.Sleep(time.Minute)
-		if synctest.Wait(); open.decided() != 0 || len(f.Survey()) != 1 {
+		if synctest.Wait(); open.decided() != 0 || len(f.Load()) != 1 {
 			t.Errorf("decisions %+v", open.decisions)
 		}
 		f.attach("c", "c1", nil)
-		if synctest.Wait(); open.decision() != Accepted || len(f.Survey()) != 1 {
+		if synctest.Wait(); open.decision() != Accepted || len(f.Load()) != 1 {
 			t.Errorf("decisions %+v", open.decisions)
 		}
 		c := f.attach("d", "d1", asking)

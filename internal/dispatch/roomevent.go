@@ -4,16 +4,16 @@ package dispatch
 
 import "github.com/spanwire/spanwire/internal/sio"
 
-// RoomsWatched tells whether a service wants to be told what happens to rooms of the socket's
+// RoomsWatched reports whether a service subscribes to changes of rooms of the socket's
 // namespace. It takes no lock.
 func (b *Binding) RoomsWatched() bool {
 	r := b.routes()
 	return r != nil && len(r.roomEvents) > 0
 }
 
-// RoomEvent queues what happened to a room of the socket for the services that want to be told, in
-// turn with the socket's other dispatches. It calls nothing but Instance.Queue, so it may be called
-// under a lock. FlushRooms must follow. What happens after Disconnect is told to nobody.
+// RoomEvent queues what happened to a room of the socket for the services that subscribe to that,
+// in turn with the socket's other dispatches. It calls nothing but Instance.Queue, so it may be
+// called under a lock. FlushRooms must follow. What happens after Disconnect is dropped.
 func (b *Binding) RoomEvent(e sio.RoomEvent) {
 	r := b.routes()
 	if r == nil {

@@ -50,7 +50,7 @@ func TestBinding_RoomEvent(t *testing.T) {
 	}
 }
 
-// Without a service that asked nobody is told, nor is one in another namespace.
+// Without a service that subscribed nobody is notified, nor is one in another namespace.
 func TestBinding_RoomEvent_unwatched(t *testing.T) {
 	f := newFixture(t, Options{})
 	a := f.attach("a", "a1", func(r *sio.Register) {
@@ -63,7 +63,8 @@ func TestBinding_RoomEvent_unwatched(t *testing.T) {
 	}
 }
 
-// What finds too many waiting is dropped and counted; the end of the socket is told all the same.
+// What finds too many waiting is dropped and counted; the end of the socket is announced all the
+// same.
 func TestBinding_RoomEvent_bounded(t *testing.T) {
 	f := newFixture(t, Options{MaxRoomEvents: 3})
 	a := f.attach("a", "a1", func(r *sio.Register) {

@@ -34,7 +34,7 @@ type routes struct {
 	catchAll []route // for events that stand not in byName
 	// those of a group are asked at the same time, when those of the group before have accepted
 	connect    [][]*service
-	advised    []*service // are told of a connect when all that were asked have accepted
+	advised    []*service // are notified of a connect when all that were asked have accepted
 	disconnect []*service
 	roomEvents []*service
 
@@ -88,7 +88,7 @@ func (t *table) there(ns sio.Namespace) bool {
 	return t.some(ns, func(r *routes) bool { return !r.away() })
 }
 
-// disconnects tells whether the service wants to be told about disconnects of the namespace's
+// disconnects reports whether the service subscribes to disconnects of the namespace's
 // sockets.
 func (t *table) disconnects(ns sio.Namespace, s *service) bool {
 	return t.some(ns, func(r *routes) bool { return slices.Contains(r.disconnect, s) })
@@ -218,8 +218,8 @@ func (r *routes) find(event string) []route {
 	return r.catchAll
 }
 
-// away tells whether no service of the namespace has an instance. One that is only told of connects
-// is not waited for.
+// away tells whether no service of the namespace has an instance. One that is only notified of
+// connects is not waited for.
 func (r *routes) away() bool {
 	return r == nil || len(r.advised) == 0 && !slices.ContainsFunc(r.services, func(s *service) bool { return s.there.Load() })
 }

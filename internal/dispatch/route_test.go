@@ -113,7 +113,7 @@ func checkRoutes(t *testing.T, f *fixture, r *routes, declared map[sio.ServiceNa
 	}
 	for name := range declared {
 		if got, want := f.routes.Load().disconnects(ns, f.services[name]), slices.Contains(disconnects, string(name)); got != want {
-			t.Errorf("%s: %s is told of disconnects: %v", ns, name, got)
+			t.Errorf("%s: %s is notified of disconnects: %v", ns, name, got)
 		}
 	}
 }

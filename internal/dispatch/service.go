@@ -31,18 +31,18 @@ type service struct {
 	// while the service is absent and is to be forgotten; ended by retireLocked and closeLocked
 	retention *time.Timer
 
-	mu       sync.Mutex // guards what follows, the attachments' and the lanes' fields
-	local    []*Attachment
-	remote   []*Attachment
-	homeless ring
-	mixed    bool // the instances do not all declare the same
-	sweeping bool // the sweeper will look after the homeless lanes
-	sweeper  *time.Timer
-	closed   bool
-	backlog  backlog
-	budget   budget
-	pressure pressure
-	balance  balance
+	mu         sync.Mutex // guards what follows, the attachments' and the lanes' fields
+	local      []*Attachment
+	remote     []*Attachment
+	unassigned ring
+	mixed      bool // the instances do not all declare the same
+	sweeping   bool // the sweeper will look after the unassigned lanes
+	sweeper    *time.Timer
+	closed     bool
+	backlog    backlog
+	budget     budget
+	pressure   pressure
+	balance    balance
 
 	unflushed []*Attachment            // those whose last results may not have been concluded
 	settling  map[*lane]*settlement    // what drains wait for; nil for most
@@ -108,8 +108,8 @@ func (s *service) joinLocked(a *Attachment) {
 	s.there.Store(true)
 	s.absence.over()
 	s.payLocked(a)
-	for range s.homeless.len {
-		s.homeless.pop().placeLocked()
+	for range s.unassigned.len {
+		s.unassigned.pop().placeLocked()
 	}
 	s.armBalanceLocked(s.d.balanceDelay)
 }
@@ -158,8 +158,8 @@ func (s *service) unlockAndFlush() {
 	}
 }
 
-// armHoldLocked sees to it that homeless lanes do not wait for ever, and those of a retired service
-// not at all.
+// armHoldLocked sees to it that unassigned lanes do not wait without a limit, and those of a
+// retired service not at all.
 func (s *service) armHoldLocked() {
 	switch {
 	case s.sweeping || s.closed:
@@ -174,7 +174,7 @@ func (s *service) armHoldLocked() {
 	s.sweeping = true
 }
 
-// closeLocked ends what would look after homeless lanes later.
+// closeLocked ends what would look after unassigned lanes later.
 func (s *service) closeLocked() {
 	s.closed = true
 	s.absence.end()
@@ -195,16 +195,16 @@ func (s *service) sweep() {
 		return
 	}
 	before := time.Now().Add(-s.d.options.HoldTimeout)
-	for range s.homeless.len {
-		l := s.homeless.pop()
+	for range s.unassigned.len {
+		l := s.unassigned.pop()
 		l.listed = true // so that dropping does not place it
 		dropped = append(dropped, l.dropLocked(before)...)
 		l.listed = false
 		if l.queue.len > 0 {
-			s.homeless.push(l)
+			s.unassigned.push(l)
 		}
 	}
-	if s.homeless.len > 0 {
+	if s.unassigned.len > 0 {
 		s.armHoldLocked()
 	}
 	s.unlockAndFlush()

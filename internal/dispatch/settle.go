@@ -11,7 +11,8 @@ import "sync/atomic"
 
 // settlement is the wait for one socket's services.
 type settlement struct {
-	// lanes that are busy and attachments that have yet to flush, and one for whoever counts them
+	// lanes that are busy and attachments that have yet to flush, and one for the goroutine that
+	// counts them
 	parts atomic.Int64
 	done  chan struct{}
 }

@@ -48,7 +48,7 @@ func (a *Attachment) shareLocked(number int) *share {
 	return s
 }
 
-// fairLocked tells whether somebody who has so many dispatches open may have one more.
+// fairLocked reports whether a lane or an event that has so many dispatches open may have one more.
 func (a *Attachment) fairLocked(open, part int) bool {
 	return open == 0 || open < part*(a.register.Window-len(a.open))
 }

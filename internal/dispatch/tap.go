@@ -8,7 +8,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Tap is told what becomes of dispatches. It never blocks, calls nothing back, and may be called
+// Tap gets the outcome of dispatches. It never blocks, calls nothing back, and may be called
 // under any lock.
 type Tap interface {
 	// Following tells whether anybody listens. Only then Happened is called.
@@ -17,7 +17,7 @@ type Tap interface {
 	Happened(o *sio.TraceEvent)
 }
 
-// listened tells whether the dispatch is told of here: what another replica forwarded, that tells.
+// listened reports whether the dispatch is traced here: the replica that sent a dispatch traces it.
 func (d *Dispatcher) listened(dp *Dispatch) bool {
 	t := d.options.Tap
 	return t != nil && t.Following() && (!dp.foreign() || dp.Kind == Message)

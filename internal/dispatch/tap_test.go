@@ -9,16 +9,16 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// tap writes down what it is told. It implements Tap.
-type tap struct{ told []string }
+// tap records what it gets. It implements Tap.
+type tap struct{ heard []string }
 
 func (t *tap) Following() bool { return true }
 
 func (t *tap) Happened(o *sio.TraceEvent) {
-	t.told = append(t.told, fmt.Sprintf("%d %s %s/%s %s%s %s", o.Kind, o.Socket, o.Service, o.Instance, o.Event.Name, o.Event.Args, o.Detail))
+	t.heard = append(t.heard, fmt.Sprintf("%d %s %s/%s %s%s %s", o.Kind, o.Socket, o.Service, o.Instance, o.Event.Name, o.Event.Args, o.Detail))
 }
 
-// A tap is told of each hand-out, each result and each drop of this replica's dispatches, and not
+// A tap gets each hand-out, each result and each drop of this replica's dispatches, and not
 // of those that others forward.
 func TestTap(t *testing.T) {
 	heard := &tap{}
@@ -26,8 +26,8 @@ func TestTap(t *testing.T) {
 	i := f.attach("a", "a1", asking)
 	wants := func(what string, want ...string) {
 		t.Helper()
-		same(t, what, heard.told, want...)
-		heard.told = nil
+		same(t, what, heard.heard, want...)
+		heard.heard = nil
 	}
 	s := f.connect("s")
 	i.resolve(t, 0, sio.Result{Outcome: sio.Handled})

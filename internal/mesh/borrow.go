@@ -15,7 +15,7 @@ type borrowed struct {
 	replica    sio.ReplicaID
 	instance   sio.InstanceID
 	generation uint64
-	loan       uint64
+	lease      uint64
 	draining   bool // guarded by the mesh's changing
 
 	ready      chan struct{} // closed when attachment is set
@@ -25,12 +25,12 @@ type borrowed struct {
 
 	mu    sync.Mutex
 	queue []backplane.Dispatch // guarded by mu; bounded by the instance's window
-	// guarded by mu; sockets that go to other instances; told before what is queued
+	// guarded by mu; sockets that go to other instances; announced before what is queued
 	released []sio.SocketID
 	sending  bool // guarded by mu; some goroutine has the writer's role
 	broken   bool // guarded by mu; nothing can be sent any more
 
-	sent uint64 // batches; owned by whoever has the writer's role
+	sent uint64 // batches; owned by the goroutine in the writer's role
 }
 
 // maxReleased bounds the sockets that one batch releases, so that it stays small.
@@ -91,9 +91,9 @@ func (m *Mesh) wantedLocked() map[sio.InstanceID]*wanted {
 }
 
 func (m *Mesh) borrowLocked(w *wanted) {
-	m.loans++
+	m.leases++
 	b := &borrowed{
-		mesh: m, replica: w.replica, instance: w.offer.Register.Instance, generation: w.offer.Generation, loan: m.loans,
+		mesh: m, replica: w.replica, instance: w.offer.Register.Instance, generation: w.offer.Generation, lease: m.leases,
 		ready: make(chan struct{}),
 	}
 	m.mu.Lock()
@@ -117,12 +117,12 @@ func (m *Mesh) borrowLocked(w *wanted) {
 	}
 }
 
-// followLocked tells the dispatcher what the instance declared anew, or that it drains. It returns
-// false when the instance is not needed any more.
+// followLocked passes the instance's new registrations to the dispatcher, or that it drains. It
+// returns false when the instance is not needed any more.
 func (b *borrowed) followLocked(w *wanted) (needed bool) {
 	o := w.offer
 	if w.here || o.Draining {
-		b.draining = true // for good: should it be needed again, it is borrowed anew
+		b.draining = true // for good: when it is needed again, it is borrowed again
 	}
 	if b.draining {
 		select {
@@ -158,7 +158,7 @@ func (m *Mesh) forgetLocked(b *borrowed) {
 	delete(m.borrowed, b.instance)
 }
 
-// reset gives all dispatches anew that are open at the replica, since some of them or of their
+// reset redelivers all dispatches that are open at the replica, since some of them or of their
 // results were lost.
 func (m *Mesh) reset(replica sio.ReplicaID) {
 	m.changing.Lock()
@@ -225,8 +225,8 @@ func (b *borrowed) Release(socket sio.SocketID) {
 
 func (b *borrowed) breakLocked() { b.broken, b.queue, b.released = true, nil, nil }
 
-// Flush implements Remote. Whoever comes while another goroutine sends leaves what is queued to
-// that one, so batches grow with load.
+// Flush implements Remote. A caller that comes while another goroutine sends leaves what is queued
+// to that one, so batches grow with load.
 func (b *borrowed) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -255,10 +255,10 @@ func (b *borrowed) send(queue []backplane.Dispatch, released []sio.SocketID) err
 		n := dispatchesThatFit(queue)
 		r := min(len(released), maxReleased)
 		if len(released) > r {
-			n = 0 // what is queued may introduce one of them anew
+			n = 0 // what is queued may introduce one of them again
 		}
 		batch := &backplane.DispatchBatch{
-			Instance: b.instance, Generation: b.generation, Loan: b.loan, Sequence: b.sent + 1, Dispatches: queue[:n], Released: released[:r],
+			Instance: b.instance, Generation: b.generation, Loan: b.lease, Sequence: b.sent + 1, Dispatches: queue[:n], Released: released[:r],
 		}
 		released = released[r:]
 		err := b.mesh.publisher.Send(b.replica, batch)

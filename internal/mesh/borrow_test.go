@@ -73,7 +73,7 @@ func TestMesh_Lend(t *testing.T) {
 	})
 }
 
-// When the instance detaches, when it attaches anew, and when its replica leaves, what was open is
+// When the instance detaches, when it attaches again, and when its replica leaves, what was open is
 // given elsewhere.
 func TestMesh_Lend_Detach(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
@@ -156,7 +156,7 @@ func (m *Mesh) borrowedFrom(id sio.InstanceID) sio.ReplicaID {
 	return ""
 }
 
-// The loss of dispatches, and of results, makes what is open be given anew, also when nothing
+// The loss of dispatches, and of results, makes what is open be redelivered, also when nothing
 // follows what was lost.
 func TestMesh_Lend_Lost(t *testing.T) {
 	for _, lossy := range []string{"dispatches", "results"} {
@@ -173,7 +173,7 @@ func TestMesh_Lend_Lost(t *testing.T) {
 				}
 				loser.link.set(func(f *faulty) { f.lose = 1 })
 				i.dispatch(event(2, "e"))
-				eventually(t, "given anew", func() bool { return len(a.dispatcher.redelivered()) == 1 })
+				eventually(t, "redelivered", func() bool { return len(a.dispatcher.redelivered()) == 1 })
 				if value(a.mesh.metrics.Resets) == 0 {
 					t.Error("not counted")
 				}
@@ -200,7 +200,7 @@ func TestMesh_Lend_Refused(t *testing.T) {
 		i.dispatch(event(2, "e"))
 		eventually(t, "the result is refused", func() bool { return value(b.metrics.PublishFailures) > 0 })
 		b.link.set(func(f *faulty) { f.refuse = false })
-		eventually(t, "given anew", func() bool { return len(a.dispatcher.redelivered()) == 2 })
+		eventually(t, "redelivered", func() bool { return len(a.dispatcher.redelivered()) == 2 })
 	})
 }
 
@@ -230,7 +230,7 @@ func TestMesh_Lend_TooMuch(t *testing.T) {
 	})
 }
 
-// A dispatch that is given anew while it is open still is not run twice, and its one result
+// A dispatch that is redelivered while it is still open is not run twice, and its one result
 // resolves it.
 func TestMesh_Lend_Twice(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
@@ -299,15 +299,15 @@ func TestMesh_Resolve_Foreign(t *testing.T) {
 		}
 		eventually(t, "all three are refused", func() bool { return value(a.mesh.metrics.Unresolved) == 3 })
 		if _, ok := a.dispatcher.result(1); ok {
-			t.Error("resolved by a stranger")
+			t.Error("resolved by another instance")
 		}
 	})
 }
 
-// When a replica dies, the instances here that met its sockets are told of their end, once; not of
-// those that were refused or had left, and not when the replica leaves in good order or when this
+// When a replica dies, the instances here that met its sockets are notified of their disconnect,
+// once; not of those that were refused or had left, and not when the replica drains or when this
 // one was cut off.
-func TestMesh_Lend_Farewell(t *testing.T) {
+func TestMesh_Lend_OrphanedDisconnects(t *testing.T) {
 	for _, end := range []string{"death", "bye", "cut off"} {
 		t.Run(end, func(t *testing.T) {
 			onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
@@ -353,7 +353,7 @@ func TestMesh_Lend_Farewell(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				if !maps.Equal(ended, want) {
-					t.Errorf("told of %v, want %v", ended, want)
+					t.Errorf("notified of %v, want %v", ended, want)
 				}
 			})
 		})

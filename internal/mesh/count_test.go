@@ -100,7 +100,7 @@ func TestMesh_Counted(t *testing.T) {
 		}
 		a.link.set(func(f *faulty) { f.refuse = true })
 		if found, err := ask(t, a, patience, &sio.Counted{Command: join}); sio.CodeOf(err) != sio.CodeUnavailable || found.Reached != 1 {
-			t.Errorf("nobody can be told: %+v, %v", found, err)
+			t.Errorf("nobody can be asked: %+v, %v", found, err)
 		}
 	})
 }

@@ -132,7 +132,7 @@ func (m *Mesh) tellDoubtLocked() {
 }
 
 // gap follows commands of another replica that did not come: sockets that were here meanwhile may
-// have missed events, and must not be told that they have all.
+// have missed events, and must not be recovered.
 func (m *Mesh) gap(origin sio.ReplicaID, reason string, lost backplane.Loss) {
 	if !m.hub.Gap() {
 		return

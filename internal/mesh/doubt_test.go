@@ -73,7 +73,7 @@ func TestMesh_Doubt_Missed(t *testing.T) {
 		a, b := nodes[0], nodes[1]
 		certain(t, a)
 		certain(t, b)
-		b.link.set(func(f *faulty) { f.mute = true }) // what it sends is lost, and nobody is told
+		b.link.set(func(f *faulty) { f.mute = true }) // what it sends is lost, without an error
 		if err := b.emit("lost"); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestMesh_Doubt_Died(t *testing.T) {
 	})
 }
 
-// A replica that leaves in good order leaves no doubt.
+// A replica that drains leaves no doubt.
 func TestMesh_Doubt_Left(t *testing.T) {
 	onMemory(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b := nodes[0], nodes[1]

@@ -190,7 +190,7 @@ func (n *node) emit(name string, rooms ...sio.Room) error {
 	return err
 }
 
-// fakeDispatcher has instances that answer as they are told, and notes what happens to the
+// fakeDispatcher has instances that give the answers that are set, and notes what happens to the
 // dispatches that the test makes.
 type fakeDispatcher struct {
 	changes chan struct{}

@@ -57,7 +57,7 @@ func (m *Mesh) look(now time.Time) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.expireLocked(now) {
-		m.farewellLocked(now)
+		m.orphanedDisconnectsLocked(now)
 		m.reconcileLocked()
 	}
 }
@@ -91,7 +91,7 @@ func (m *Mesh) tick(now time.Time, slept bool) {
 	}
 	m.expireLocked(now)
 	m.settleLocked(now)
-	m.farewellLocked(now)
+	m.orphanedDisconnectsLocked(now)
 	m.reconcileLocked() // also tries again what the dispatcher refused before
 }
 
@@ -126,8 +126,8 @@ func (m *Mesh) doChores() {
 	m.reconcileLocked()
 }
 
-// instancesChanged follows the instances that attach to this replica and detach: the others are
-// told, and what is here need not be borrowed.
+// instancesChanged follows the instances that attach to this replica and detach: peers
+// learn it, and what is here need not be borrowed.
 func (m *Mesh) instancesChanged() {
 	// the others take an instance that has left for one that sends no more
 	m.publisher.FlushResults()
@@ -181,10 +181,10 @@ func (m *Mesh) heard(origin sio.ReplicaID, h *backplane.Heartbeat) {
 		m.metrics.Peers.Inc()
 		m.log.Info("peer joined", "peer", origin, "address", h.GRPCAddress, "url", h.HTTPAddress)
 	}
-	changed := fresh || x.told.GRPCAddress != h.GRPCAddress || x.told.HTTPAddress != h.HTTPAddress || len(x.told.Instances) != len(h.Instances)
+	changed := fresh || x.heartbeat.GRPCAddress != h.GRPCAddress || x.heartbeat.HTTPAddress != h.HTTPAddress || len(x.heartbeat.Instances) != len(h.Instances)
 	m.mu.Lock()
 	m.members[origin] = x
-	x.told, x.lastSeen = *h, time.Now()
+	x.heartbeat, x.lastSeen = *h, time.Now()
 	m.mu.Unlock()
 	m.answeredLocked(origin, h.Answers)
 	if _, awaited := m.doubt.awaited[origin]; h.Hello || fresh {
@@ -228,7 +228,7 @@ func (m *Mesh) left(origin sio.ReplicaID) {
 	m.metrics.Left.Inc()
 	m.log.Info("peer left", "peer", origin)
 	m.inbox.Left(origin)
-	m.guests.forgetAll(origin)
+	m.remoteLanes.forgetAll(origin)
 	m.removeLocked(x, m.publisher.Left)
 	delete(m.doubt.awaited, origin)
 	m.tellDoubtLocked()

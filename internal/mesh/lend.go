@@ -11,12 +11,12 @@ import (
 )
 
 // lent are the dispatches of other replicas that are open at instances here. A replica that lost
-// envelopes may give one anew that is open still: its result is to come, and a second run would be
+// envelopes may redeliver one that is still open: its result is to come, and a second run would be
 // of no use.
 type lent struct {
-	mu    sync.Mutex
-	open  map[lentTo]map[sio.DispatchID]struct{} // guarded by mu
-	loans map[borrower]*loan                     // guarded by mu
+	mu     sync.Mutex
+	open   map[lentTo]map[sio.DispatchID]struct{} // guarded by mu
+	leases map[borrower]*lease                    // guarded by mu
 }
 
 // borrower is another replica that uses an instance here.
@@ -25,19 +25,19 @@ type borrower struct {
 	instance sio.InstanceID
 }
 
-// loan is one time that it does.
-type loan struct{ number, batches uint64 }
+// lease is one time that it does.
+type lease struct{ number, batches uint64 }
 
-// accept tells whether the batch follows the one before. What follows a gap is to come anew, in
-// another loan; taken now, it would overtake what was lost.
+// accept tells whether the batch follows the one before. What follows a gap must be redelivered, in
+// another lease; taken now, it would overtake what was lost.
 func (l *lent) accept(origin sio.ReplicaID, b *backplane.DispatchBatch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	who := borrower{origin, b.Instance}
-	x := l.loans[who]
+	x := l.leases[who]
 	if x == nil || b.Loan > x.number {
-		x = &loan{number: b.Loan}
-		l.loans[who] = x
+		x = &lease{number: b.Loan}
+		l.leases[who] = x
 	}
 	if b.Loan != x.number || b.Sequence != x.batches+1 {
 		return false
@@ -46,11 +46,11 @@ func (l *lent) accept(origin sio.ReplicaID, b *backplane.DispatchBatch) bool {
 	return true
 }
 
-// forget drops what is known of a replica's loans.
+// forget drops what is known of a replica's leases.
 func (l *lent) forget(origin sio.ReplicaID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.loans, func(who borrower, _ *loan) bool { return who.origin == origin })
+	maps.DeleteFunc(l.leases, func(who borrower, _ *lease) bool { return who.origin == origin })
 }
 
 // lentTo is one attachment of an instance here.
@@ -99,7 +99,7 @@ func (l *lent) keep(here map[lentTo]bool) {
 }
 
 // lend hands another replica's dispatches to an instance here. When the instance is not here any
-// more, the origin learns so from the heartbeat that told all, and gives them elsewhere.
+// more, the origin learns so from the heartbeat that announces all, and gives them elsewhere.
 func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 	if !m.lent.accept(origin, batch) {
 		m.metrics.Undeliverable.Add(float64(len(batch.Dispatches)))
@@ -107,7 +107,7 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 	}
 	to := lentTo{batch.Instance, batch.Generation}
 	for _, socket := range batch.Released {
-		m.guests.forget(origin, guest{to, socket})
+		m.remoteLanes.forget(origin, remoteLane{to, socket})
 		m.dispatcher.Release(batch.Instance, batch.Generation, socket)
 	}
 	for i := range batch.Dispatches {
@@ -115,12 +115,13 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 		if !m.lent.add(to, d.ID) {
 			continue
 		}
-		who := guest{to, d.Socket}
-		m.guests.met(origin, who, d, m.wantsDisconnect) // first, since the result may come at once
+		who := remoteLane{to, d.Socket}
+		// first, since the result may come at once
+		m.remoteLanes.met(origin, who, d, m.wantsDisconnect)
 		kind := d.Kind
 		err := m.dispatcher.Forward(batch.Instance, batch.Generation, d, func(id sio.DispatchID, r sio.Result) {
 			if kind == backplane.KindConnect && r.Outcome != sio.Handled && r.Outcome != sio.Answered {
-				m.guests.forget(origin, who)
+				m.remoteLanes.forget(origin, who)
 			}
 			m.bringBack(origin, to, id, r)
 		})
@@ -130,7 +131,7 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 		case sio.CodeNotFound:
 			m.metrics.Undeliverable.Inc()
 			m.lent.done(to, d.ID)
-			m.guests.forget(origin, who)
+			m.remoteLanes.forget(origin, who)
 		default:
 			m.metrics.Overflowed.Inc()
 			m.log.Warn("dispatch of a peer dropped", "instance", batch.Instance, "peer", origin, "err", err)

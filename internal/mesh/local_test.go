@@ -142,7 +142,7 @@ func twoReplicas(t *testing.T) ([]*dispatch.Dispatcher, []*node) {
 
 // Between real dispatchers a socket of one replica is served by an instance of the other: it
 // connects, its events are answered in order, what is open when the instance goes is given to the
-// next, and its end is told.
+// next, and its end is announced.
 func TestLocal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dispatchers, nodes := twoReplicas(t)
@@ -191,7 +191,7 @@ func TestLocal(t *testing.T) {
 		binding.Disconnect(sio.ReasonTransportClose, "own", "r")
 		eventually(t, "its end", func() bool { return len(second.seen()) == 3 })
 		if got := second.seen()[1:]; !reflect.DeepEqual(got, []string{"room {3 r}", "disconnected transport close[own r]"}) {
-			t.Errorf("the second was told %q", got)
+			t.Errorf("the second was notified of %q", got)
 		}
 		second.work()
 		second.attachment.Detach()

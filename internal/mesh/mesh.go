@@ -44,7 +44,7 @@ type Options struct {
 
 // Calls knows what was called with idempotency keys here.
 type Calls interface {
-	Find(peer sio.ReplicaID, q *sio.FindCall) sio.Found
+	Find(caller sio.ReplicaID, q *sio.FindCall) sio.Found
 }
 
 // Replica is one replica of the cluster.
@@ -54,7 +54,7 @@ type Replica struct {
 	HTTPAddress    string
 	ForwardAddress string // where it takes requests of its sessions; empty when it takes none
 	Started        time.Time
-	Instances      int // attached to it; zero for this replica itself, which need not be told
+	Instances      int // attached to it; zero for this replica itself, which needs no count
 }
 
 // Mesh is this replica's place among the others.
@@ -87,11 +87,11 @@ type Mesh struct {
 	healthy time.Time
 	stopped bool   // guarded by changing
 	doubt   doubt  // guarded by changing
-	loans   uint64 // guarded by changing; counts what was borrowed
+	leases  uint64 // guarded by changing; counts what was borrowed
 
-	guests  guests
-	lent    lent
-	results chan struct{} // wakes the goroutine that sends results
+	remoteLanes remoteLanes
+	lent        lent
+	results     chan struct{} // wakes the goroutine that sends results
 
 	mu       sync.Mutex
 	borrowed map[sio.InstanceID]*borrowed // written under changing and mu
@@ -103,13 +103,13 @@ type Mesh struct {
 
 // member is another replica.
 type member struct {
-	id       sio.ReplicaID
-	told     backplane.Heartbeat // the last one
-	lastSeen time.Time           // guarded by Mesh.mu
-	offers   map[sio.InstanceID]*offer
+	id        sio.ReplicaID
+	heartbeat backplane.Heartbeat // the last one
+	lastSeen  time.Time           // guarded by Mesh.mu
+	offers    map[sio.InstanceID]*offer
 }
 
-// offer is an instance that a member told of.
+// offer is an instance that a member announced.
 type offer struct {
 	backplane.Instance
 	refused bool // by the dispatcher, and said
@@ -124,16 +124,16 @@ func New(o Options, b backplane.Backplane, p *backplane.Publisher, in *backplane
 	mesh := &Mesh{
 		options: o, backplane: b, publisher: p, inbox: in, hub: h, dispatcher: d, metrics: m, log: log,
 		life: life, end: end, lifeline: make(chan struct{}, 1),
-		quiet:      loglimit.ByReason{PerSecond: 1},
-		challenges: loglimit.Limiter{PerSecond: 100}, // more than replicas that are new
-		doubt:      doubt{awaited: make(map[sio.ReplicaID]struct{})},
-		members:    make(map[sio.ReplicaID]*member),
-		borrowed:   make(map[sio.InstanceID]*borrowed),
-		departed:   make(map[sio.ReplicaID]time.Time),
-		watchers:   make(map[chan struct{}]struct{}),
-		lent:       lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), loans: make(map[borrower]*loan)},
-		results:    make(chan struct{}, 1),
-		guests:     guests{here: make(map[sio.ReplicaID]map[guest]sio.Namespace)},
+		quiet:       loglimit.ByReason{PerSecond: 1},
+		challenges:  loglimit.Limiter{PerSecond: 100}, // more than replicas that are new
+		doubt:       doubt{awaited: make(map[sio.ReplicaID]struct{})},
+		members:     make(map[sio.ReplicaID]*member),
+		borrowed:    make(map[sio.InstanceID]*borrowed),
+		departed:    make(map[sio.ReplicaID]time.Time),
+		watchers:    make(map[chan struct{}]struct{}),
+		lent:        lent{open: make(map[lentTo]map[sio.DispatchID]struct{}), leases: make(map[borrower]*lease)},
+		results:     make(chan struct{}, 1),
+		remoteLanes: remoteLanes{here: make(map[sio.ReplicaID]map[remoteLane]sio.Namespace)},
 	}
 	mesh.newQuestion()
 	return mesh
@@ -242,11 +242,11 @@ func (m *Mesh) departedLocked(id sio.ReplicaID) {
 	m.departed[id] = time.Now()
 }
 
-// replica is what the member told of itself. Mesh.mu is held.
+// replica is what the member announced of itself. Mesh.mu is held.
 func (x *member) replica() Replica {
 	return Replica{
-		ID: x.id, GRPCAddress: x.told.GRPCAddress, HTTPAddress: x.told.HTTPAddress, ForwardAddress: x.told.ForwardAddress,
-		Started: time.UnixMilli(x.told.StartedMs), Instances: len(x.told.Instances),
+		ID: x.id, GRPCAddress: x.heartbeat.GRPCAddress, HTTPAddress: x.heartbeat.HTTPAddress, ForwardAddress: x.heartbeat.ForwardAddress,
+		Started: time.UnixMilli(x.heartbeat.StartedMs), Instances: len(x.heartbeat.Instances),
 	}
 }
 

@@ -63,10 +63,10 @@ func TestLocal_patterns(t *testing.T) {
 		}
 		to := lentTo{"first", first.attachment.Generation()}
 		if !nodes[1].mesh.wantsDisconnect(to, "/room-7") {
-			t.Error("the first would not be told of the end when its socket's replica died")
+			t.Error("the first would not be notified of the end when its socket's replica died")
 		}
 		if nodes[1].mesh.wantsDisconnect(to, "/hall") {
-			t.Error("the first would be told of sockets of other namespaces")
+			t.Error("the first would be notified of sockets of other namespaces")
 		}
 
 		rooms.Events = []string{"two"}

@@ -94,7 +94,7 @@ func (m *Mesh) tell(origin sio.ReplicaID, request *backplane.QueryRequest) {
 }
 
 // answerQuery sends what was found, in several answers when it is large. A socket or a room that is
-// too large for the backplane takes down the answer that it travels in, and the origin is told that
+// too large for the backplane takes down the answer that it travels in, and the origin learns that
 // something is missing.
 func (m *Mesh) answerQuery(to sio.ReplicaID, id uint64, found sio.Found) {
 	sockets, rooms, truncated := found.Sockets, found.Rooms, found.Truncated

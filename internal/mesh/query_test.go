@@ -17,7 +17,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// keeper is a socket that can tell of itself and keep data.
+// keeper is a socket that describes itself and keeps data.
 type keeper struct {
 	fakeSocket
 	auth []byte
@@ -111,7 +111,7 @@ func TestMesh_FetchSockets(t *testing.T) {
 }
 
 // Many sockets come in several answers; the limit holds for all replicas together; what is too
-// large for the backplane is told to be missing.
+// large for the backplane is reported as missing.
 func TestMesh_FetchSockets_Large(t *testing.T) {
 	onMemory(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		for i := range 200 {
@@ -237,7 +237,7 @@ func TestMesh_ListRooms(t *testing.T) {
 }
 
 // Data is kept with a socket wherever it lives, by its replica alone, and one who knows an old
-// version is told the present.
+// version gets the present one.
 func TestMesh_SetData(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
@@ -270,7 +270,7 @@ func TestMesh_SetData(t *testing.T) {
 	})
 }
 
-// A pattern in a target is told as it is, and matched on each replica.
+// A pattern in a target is sent as it is, and matched on each replica.
 func TestMesh_Target_Pattern(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		one, two, other := addKeeper(nodes[1], "/room-1"), addKeeper(nodes[1], "/room-2"), addKeeper(nodes[1], "/other")
@@ -281,7 +281,7 @@ func TestMesh_Target_Pattern(t *testing.T) {
 		if _, err := nodes[0].hub.Execute(&sio.Disconnect{Target: sio.Target{Namespace: `/room-2|/other`, Pattern: true}}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "all are told", func() bool { return len(one.events()) == 1 && len(two.events()) == 2 && len(other.events()) == 1 })
+		eventually(t, "all are reached", func() bool { return len(one.events()) == 1 && len(two.events()) == 2 && len(other.events()) == 1 })
 		if got := fmt.Sprint(one.events(), two.events(), other.events()); got != "[e] [e disconnect] [disconnect]" {
 			t.Errorf("got %s", got)
 		}

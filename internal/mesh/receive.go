@@ -67,7 +67,7 @@ func (m *Mesh) counted(origin sio.ReplicaID, sent []backplane.Sent) {
 }
 
 // lost follows the loss of envelopes that the origin sent to this replica alone: dispatches for
-// instances here, which the origin must give anew, or results of instances there, for which this
+// instances here, which the origin must redeliver, or results of instances there, for which this
 // replica must.
 func (m *Mesh) lost(origin sio.ReplicaID) {
 	m.send(origin, &backplane.Lost{})

@@ -54,11 +54,11 @@ func TestLocal_release(t *testing.T) {
 				t.Errorf("%s saw %q", event, got)
 			}
 		}
-		nodes[1].mesh.guests.mu.Lock()
-		if got := fmt.Sprint(nodes[1].mesh.guests.here); got != fmt.Sprintf("map[%s:map[{{one %d} %s}:/]]", nodes[0].id, handlers["one"].attachment.Generation(), socket.id) {
-			t.Errorf("guests %s", got)
+		nodes[1].mesh.remoteLanes.mu.Lock()
+		if got := fmt.Sprint(nodes[1].mesh.remoteLanes.here); got != fmt.Sprintf("map[%s:map[{{one %d} %s}:/]]", nodes[0].id, handlers["one"].attachment.Generation(), socket.id) {
+			t.Errorf("remoteLanes %s", got)
 		}
-		nodes[1].mesh.guests.mu.Unlock()
+		nodes[1].mesh.remoteLanes.mu.Unlock()
 		binding.Disconnect(sio.ReasonTransportClose)
 		eventually(t, "the end", func() bool { return len(handlers["one"].seen()) == 4 })
 		handlers["one"].work()

@@ -34,7 +34,7 @@ type Options struct {
 	// taken.
 	Open bool
 	Host string // of the listener, without port
-	// Closed says why nobody is let in; empty when some are.
+	// Closed says why every call is rejected; empty when calls are accepted.
 	Closed string
 	// MaxBody bounds the body of a request in bytes (setting max-call-body), BodyTimeout its
 	// reading (setting body-timeout).
@@ -127,7 +127,7 @@ func (c *call) names() string {
 	return strings.Join(all, ", ")
 }
 
-// refuseBrowsers turns away what a page made a browser send. A page of another origin is told by
+// refuseBrowsers rejects what a page made a browser send. A page of another origin is recognized by
 // Origin or Sec-Fetch-Site; one that calls a name of its own which it lets point to this machine,
 // by Host. Where credentials are asked for, Host may be any: no page can show those.
 func (c *call) refuseBrowsers() error {

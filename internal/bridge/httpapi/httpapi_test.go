@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// emitter answers as it is told, and writes down what it was asked.
+// emitter gives the answers that are set, and records what it was asked.
 type emitter struct {
 	spanwirev1.UnimplementedEmitterServiceServer
 	asked  *spanwirev1.ExecuteRequest
@@ -121,7 +121,7 @@ func TestNew_commands(t *testing.T) {
 	}
 }
 
-// What makes no sense is refused with what to mend, and reaches nobody.
+// An invalid request is rejected with what to correct, and reaches nobody.
 func TestNew_refusals(t *testing.T) {
 	large := `POST /emit {"event":"` + strings.Repeat("x", 1024) + `"}`
 	for _, tt := range []struct {
@@ -261,7 +261,7 @@ func TestNew_retire(t *testing.T) {
 }
 
 // A tail writes a line for each traceEvent as it comes, and ends with its caller; one too many is
-// told to wait.
+// asked to wait.
 func TestNew_tail(t *testing.T) {
 	e := &emitter{}
 	happened := make(chan string)

@@ -9,12 +9,12 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A survey tells each service with its instances, what they have, and who waits; a service that is
+// The load names each service with its instances, what they have, and who waits; a service that is
 // away keeps what it declared.
-func TestDispatcher_Survey(t *testing.T) {
+func TestDispatcher_Load(t *testing.T) {
 	f := newFixture(t, Options{})
 	show := func() (all []string) {
-		for _, s := range f.Survey() {
+		for _, s := range f.Load() {
 			all = append(all, fmt.Sprintf("%s declares %d, waiting %d", s.Service, len(s.Declared), s.Waiting))
 			for _, i := range s.Instances {
 				all = append(all, fmt.Sprintf("%s window %d open %d sockets %d waiting %d draining %v", i.Register.Instance, i.Window, i.Open,

@@ -76,8 +76,8 @@ func TestDispatcher_Forward_shares(t *testing.T) {
 			for n := range 33 {
 				a.resolve(t, n, answered("[]"))
 			}
-			if len(v.done) != 31 || len(a.a.guests.lanes) != 0 || a.a.guests.bytes != 0 {
-				t.Errorf("%d of 31 resolved; %d guests, %d bytes are left", len(v.done), len(a.a.guests.lanes), a.a.guests.bytes)
+			if len(v.done) != 31 || len(a.a.remoteLanes.lanes) != 0 || a.a.remoteLanes.bytes != 0 {
+				t.Errorf("%d of 31 resolved; %d remoteLanes, %d bytes are left", len(v.done), len(a.a.remoteLanes.lanes), a.a.remoteLanes.bytes)
 			}
 			if n := value(t, f.m.WaitingShare) + value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingWindow) + value(t, f.m.WaitingPeers); n != 0 {
 				t.Errorf("%d are left", n)
@@ -117,6 +117,6 @@ func TestDispatcher_Forward_leaving(t *testing.T) {
 	}
 	b.a.Detach()
 	if n := value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingPeers) + value(t, f.m.WaitingShare); n != 0 || len(v.done) != 0 {
-		t.Errorf("%d are left, %d were told", n, len(v.done))
+		t.Errorf("%d are left, %d are done", n, len(v.done))
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Survey is what is known of one service.
-type Survey struct {
+// Load is what is known of one service.
+type Load struct {
 	Service   sio.ServiceName
 	Declared  []sio.Registration // of its instances, or of the last that left; equal ones once
-	Instances []InstanceSurvey   // by id
+	Instances []InstanceLoad     // by id
 	Waiting   int                // sockets of this replica that wait for an instance to come
 	Absent    time.Time          // since when no instance takes sockets; zero while one does
 	Held      int                // connects of this replica that wait meanwhile
@@ -23,8 +23,8 @@ type Survey struct {
 	Unread int
 }
 
-// InstanceSurvey is what is known of one instance. What is counted is this replica's.
-type InstanceSurvey struct {
+// InstanceLoad is what is known of one instance. What is counted is this replica's.
+type InstanceLoad struct {
 	Register *sio.Register // as in force; never changed
 	Distance Distance
 	Window   int
@@ -36,15 +36,15 @@ type InstanceSurvey struct {
 	Draining bool
 }
 
-// Survey tells the services, by name; those that are away too.
-func (d *Dispatcher) Survey() []Survey {
+// Load tells the services, by name; those that are away too.
+func (d *Dispatcher) Load() []Load {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := make([]Survey, 0, len(d.services))
+	all := make([]Load, 0, len(d.services))
 	for _, s := range d.services {
-		all = append(all, s.surveyLocked())
+		all = append(all, s.loadLocked())
 	}
-	slices.SortFunc(all, func(a, b Survey) int { return cmp.Compare(a.Service, b.Service) })
+	slices.SortFunc(all, func(a, b Load) int { return cmp.Compare(a.Service, b.Service) })
 	return all
 }
 
@@ -61,9 +61,9 @@ func (d *Dispatcher) Absent() (all []sio.Absent) {
 	return all
 }
 
-// surveyLocked is called under the dispatcher's mu, and takes the service's.
-func (s *service) surveyLocked() Survey {
-	v := Survey{Service: s.name}
+// loadLocked is called under the dispatcher's mu, and takes the service's.
+func (s *service) loadLocked() Load {
+	v := Load{Service: s.name}
 	v.Absent, v.Held = s.absence.state()
 	for i := range s.declared {
 		if r := &s.declared[i]; !slices.ContainsFunc(v.Declared, func(known sio.Registration) bool { return known.Equal(r) }) {
@@ -72,15 +72,15 @@ func (s *service) surveyLocked() Survey {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.Waiting, v.Queued, v.Unread = s.homeless.len, s.backlog.events, s.backlog.blocked
+	v.Waiting, v.Queued, v.Unread = s.unassigned.len, s.backlog.events, s.backlog.blocked
 	for _, a := range s.attachments {
-		x := InstanceSurvey{
+		x := InstanceLoad{
 			Register: a.declared, Distance: a.distance, Window: a.register.Window, Open: len(a.open), Sockets: a.assigned,
 			Waiting: a.backlog.sockets, Queued: a.backlog.events, Unread: a.backlog.blocked, Draining: a.draining,
 		}
 		v.Instances = append(v.Instances, x)
 	}
-	slices.SortFunc(v.Instances, func(a, b InstanceSurvey) int { return cmp.Compare(a.Register.Instance, b.Register.Instance) })
+	slices.SortFunc(v.Instances, func(a, b InstanceLoad) int { return cmp.Compare(a.Register.Instance, b.Register.Instance) })
 	return v
 }
 

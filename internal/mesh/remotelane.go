@@ -13,22 +13,22 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// guests are the sockets of other replicas that instances here have met and whose disconnect they
-// want to be told of. When a replica dies, nobody but this one can tell them. A replica that leaves
-// in good order has told them itself.
-type guests struct {
+// remoteLanes are the sockets of other replicas that instances here have met and whose disconnect
+// they subscribe to. When a replica dies, only this one can notify them. A replica that leaves
+// after a drain has notified them itself.
+type remoteLanes struct {
 	mu   sync.Mutex
-	here map[sio.ReplicaID]map[guest]sio.Namespace // guarded by mu
+	here map[sio.ReplicaID]map[remoteLane]sio.Namespace // guarded by mu
 }
 
-type guest struct {
+type remoteLane struct {
 	lentTo
 	socket sio.SocketID
 }
 
 // met follows a dispatch that was handed to an instance. wants is asked for sockets that are new to
 // it.
-func (g *guests) met(origin sio.ReplicaID, who guest, d *backplane.Dispatch, wants func(lentTo, sio.Namespace) bool) {
+func (g *remoteLanes) met(origin sio.ReplicaID, who remoteLane, d *backplane.Dispatch, wants func(lentTo, sio.Namespace) bool) {
 	switch {
 	case d.Kind == backplane.KindDisconnected:
 		g.forget(origin, who)
@@ -36,13 +36,13 @@ func (g *guests) met(origin sio.ReplicaID, who guest, d *backplane.Dispatch, wan
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.here[origin] == nil {
-			g.here[origin] = make(map[guest]sio.Namespace)
+			g.here[origin] = make(map[remoteLane]sio.Namespace)
 		}
 		g.here[origin][who] = d.Namespace
 	}
 }
 
-func (g *guests) forget(origin sio.ReplicaID, who guest) {
+func (g *remoteLanes) forget(origin sio.ReplicaID, who remoteLane) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.here[origin], who)
@@ -51,17 +51,17 @@ func (g *guests) forget(origin sio.ReplicaID, who guest) {
 	}
 }
 
-func (g *guests) forgetAll(origin sio.ReplicaID) {
+func (g *remoteLanes) forgetAll(origin sio.ReplicaID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.here, origin)
 }
 
-// of gives the guests of the replicas for which gone is true.
-func (g *guests) of(gone func(sio.ReplicaID) bool) map[sio.ReplicaID]map[guest]sio.Namespace {
+// of gives the remoteLanes of the replicas for which gone is true.
+func (g *remoteLanes) of(gone func(sio.ReplicaID) bool) map[sio.ReplicaID]map[remoteLane]sio.Namespace {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	found := make(map[sio.ReplicaID]map[guest]sio.Namespace)
+	found := make(map[sio.ReplicaID]map[remoteLane]sio.Namespace)
 	for origin, all := range g.here {
 		if gone(origin) {
 			found[origin] = maps.Clone(all)
@@ -81,10 +81,10 @@ func (m *Mesh) wantsDisconnect(to lentTo, ns sio.Namespace) bool {
 	return false
 }
 
-// farewellLocked tells instances that the sockets of dead replicas are gone. It trusts a silence
-// only when this replica has itself been connected all the while: else it is this one that is cut
-// off, and the others' sockets live.
-func (m *Mesh) farewellLocked(now time.Time) {
+// orphanedDisconnectsLocked notifies instances that the sockets of dead replicas are gone. It
+// trusts a silence only when this replica has itself been connected all the while: else it is this
+// one that is cut off, and the others' sockets live.
+func (m *Mesh) orphanedDisconnectsLocked(now time.Time) {
 	if m.backplane.Healthy() != nil {
 		m.healthy = time.Time{}
 		return
@@ -95,7 +95,7 @@ func (m *Mesh) farewellLocked(now time.Time) {
 	if now.Sub(m.healthy) < m.options.Dead {
 		return
 	}
-	dead := m.guests.of(func(origin sio.ReplicaID) bool { return m.members[origin] == nil })
+	dead := m.remoteLanes.of(func(origin sio.ReplicaID) bool { return m.members[origin] == nil })
 	for origin, all := range dead {
 		touched := make(map[sio.InstanceID]struct{})
 		for who, ns := range all {
@@ -106,7 +106,7 @@ func (m *Mesh) farewellLocked(now time.Time) {
 			if sio.CodeOf(err) == sio.CodeTooLarge {
 				continue // too many wait for the instance just now; the next tick tries again
 			}
-			m.guests.forget(origin, who)
+			m.remoteLanes.forget(origin, who)
 			if err == nil {
 				m.metrics.OrphanedDisconnects.Inc()
 				touched[who.instance] = struct{}{}
@@ -126,10 +126,10 @@ func (m *Mesh) forgetGone() {
 		here[lentTo{a.Register.Instance, a.Generation}] = true
 	}
 	m.lent.keep(here)
-	for origin, all := range m.guests.of(func(sio.ReplicaID) bool { return true }) {
+	for origin, all := range m.remoteLanes.of(func(sio.ReplicaID) bool { return true }) {
 		for who := range all {
 			if !here[who.lentTo] {
-				m.guests.forget(origin, who)
+				m.remoteLanes.forget(origin, who)
 			}
 		}
 	}
