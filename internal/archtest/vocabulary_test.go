@@ -67,7 +67,7 @@ func plain(text string) string {
 // contractNames returns an expression for the names of the contract that keep a retired word, since
 // programs compile against them.
 func contractNames() *regexp.Regexp {
-	return regexp.MustCompile(strings.ReplaceAll(`\b(?:spanwirev1\.O~ccurrence(?:Kind)?|O~CCURRENCE_KIND_|(?:Get)?O~ccurrences\b|`+
+	return regexp.MustCompile(strings.ReplaceAll(`\b(?:spanwirev1\.O~ccurrence(?:Kind)?(?:_O~CCURRENCE_KIND_)?|O~CCURRENCE_KIND_|(?:Get)?O~ccurrences\b|`+
 		`(?:message|enum|repeated) O~ccurrence(?:Kind)?|O~ccurrenceKind kind|o~ccurrences =|O~ccurrence(?:Kind)? is|O~ccurrence\.missed)`, "~", ""))
 }
 
