@@ -113,7 +113,7 @@ func benchmarkAttach(b *testing.B, outstanding int) {
 	sockets := make([]*echoSocket, min(outstanding, 1000))
 	for i := range sockets {
 		s := &echoSocket{browser: browser{id: sio.NewSocketID("repl01"), handshake: &sio.Handshake{URL: "/socket.io/"}}, left: left, done: done}
-		s.binding = h.dispatcher.Connect(s, func(dispatch.Decision) {})
+		s.binding = h.dispatcher.ConnectAfter(nil, s, func(dispatch.Decision) {})
 		sockets[i] = s
 	}
 	first := min(outstanding, b.N)

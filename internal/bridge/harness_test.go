@@ -247,7 +247,7 @@ func (h *house) dial(id sio.SocketID) *browser {
 		decisions: make(chan dispatch.Decision, 1), seen: make(chan string, 10000),
 	}
 	h.hub.Add(sio.MainNamespace, b)
-	b.binding = h.dispatcher.Connect(b, func(d dispatch.Decision) { b.decisions <- d })
+	b.binding = h.dispatcher.ConnectAfter(nil, b, func(d dispatch.Decision) { b.decisions <- d })
 	return b
 }
 

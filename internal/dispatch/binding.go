@@ -62,17 +62,13 @@ type Binding struct {
 	more    []*lane
 }
 
-// Connect asks every service that registered connect for the socket's namespace, in groups of
+// ConnectAfter asks every service that registered connect for the socket's namespace, in groups of
 // ascending order, until one refuses. decided is called once, at the latest when the services have
 // been away for Options.ConnectHold, unless Binding.Disconnect comes first. It may be called before
-// Connect returns, and is never called under a lock.
-func (d *Dispatcher) Connect(s Socket, decided func(Decision)) *Binding {
-	return d.ConnectAfter(nil, s, decided)
-}
-
-// ConnectAfter is Connect of a socket that came back under its old id. What the services have yet
-// to do for the old one, whose Disconnect was called, they do before they hear of the new one. The
-// old one may be nil.
+// ConnectAfter returns, and is never called under a lock.
+//
+// old is the binding of a socket that comes back under its old id, and nil for a new one. The
+// services finish with the old one, whose Disconnect was called, before they hear of the new one.
 func (d *Dispatcher) ConnectAfter(old *Binding, s Socket, decided func(Decision)) *Binding {
 	for old != nil && old.finished() {
 		old = old.after

@@ -420,7 +420,7 @@ func newQuiet(t testing.TB, change func(*sio.Register)) (*Binding, *quietInstanc
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f.Connect(&quietSocket{socket{id: "s", ns: "/"}}, func(Decision) {}), i, a
+	return f.ConnectAfter(nil, &quietSocket{socket{id: "s", ns: "/"}}, func(Decision) {}), i, a
 }
 
 // An event and its ack cost no allocation here, whether the namespace is registered by name, by

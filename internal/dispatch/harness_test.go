@@ -174,7 +174,7 @@ func (f *fixture) connect(id string) *socket { return f.connectTo("/", id) }
 
 func (f *fixture) connectTo(ns sio.Namespace, id string) *socket {
 	s := &socket{id: sio.SocketID(id), ns: ns}
-	s.binding = f.Connect(s, func(d Decision) {
+	s.binding = f.ConnectAfter(nil, s, func(d Decision) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.decisions = append(s.decisions, d)

@@ -338,7 +338,7 @@ func (w *world) browse(id string, services []string, rng *rand.Rand) {
 	time.Sleep(time.Duration(400+rng.IntN(400)) * time.Millisecond)
 	decided := make(chan Decision, 1)
 	s := &socket{id: sio.SocketID(id), ns: w.namespaces[rng.IntN(len(w.namespaces))]}
-	s.binding = w.f.Connect(s, func(d Decision) { decided <- d })
+	s.binding = w.f.ConnectAfter(nil, s, func(d Decision) { decided <- d })
 	if d := <-decided; d.Kind != Accepted {
 		return // its connect was open on an instance that wants things at most once
 	}

@@ -27,7 +27,7 @@ func TestSocket_DeliverNoCompress(t *testing.T) {
 				w.get(t, "GET", paths[len(paths)-1]) // connected
 			}
 			for _, plain := range []bool{false, true} {
-				w.hub.Emit(&sio.Emit{
+				w.hub.Execute(&sio.Emit{
 					Target: sio.Target{Namespace: "/"}, EmitFlags: sio.EmitFlags{NoCompress: plain}, Event: sio.Event{Name: "news", Args: []byte(`["` + strings.Repeat("x", 2000) + `"]`)},
 				})
 				synctest.Wait()

@@ -89,7 +89,7 @@ func TestServer_TCP(t *testing.T) {
 		sockets = append(sockets, server.Open(edgetest.Options{Polling: n%2 == 0}).Connect("/", nil))
 	}
 	for round := range 20 {
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{
 			Name: "news", Args: fmt.Appendf(nil, `[%d,%s]`, round, attachment), Attachments: [][]byte{{byte(round)}},
 		}})
 	}

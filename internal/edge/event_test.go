@@ -26,7 +26,7 @@ func (w *world) emitWithAcks(ns sio.Namespace, name string, timeout time.Duratio
 	go func() { // ends with its timeout
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		_, acks, err := w.hub.EmitWithAcks(ctx, &sio.Emit{Target: sio.Target{Namespace: ns}, Event: sio.Event{Name: name}})
+		_, acks, err := emitWithAcks(ctx, w.hub, &sio.Emit{Target: sio.Target{Namespace: ns}, Event: sio.Event{Name: name}})
 		if err != nil {
 			w.t.Error(err)
 		}
@@ -230,8 +230,8 @@ func TestSocket_Volatile(t *testing.T) {
 			t.Fatalf("got %q", got)
 		}
 		// No GET waits now.
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "v1"}, EmitFlags: sio.EmitFlags{Volatile: true}})
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/"}, EmitFlags: sio.EmitFlags{Volatile: true}, Event: sio.Event{
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "v1"}, EmitFlags: sio.EmitFlags{Volatile: true}})
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/"}, EmitFlags: sio.EmitFlags{Volatile: true}, Event: sio.Event{
 			Name: "v2", Args: []byte(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1}},
 		}})
 		w.emit("/", "firm", "")
@@ -247,7 +247,7 @@ func TestSocket_Volatile(t *testing.T) {
 		s := w.Open(o).Connect("/", nil)
 		for range 10 {
 			synctest.Wait() // the browser is reading again
-			w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "v"}, EmitFlags: sio.EmitFlags{Volatile: true}})
+			w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "v"}, EmitFlags: sio.EmitFlags{Volatile: true}})
 			s.Expect("v")
 		}
 	})

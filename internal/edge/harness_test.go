@@ -127,7 +127,7 @@ func (w *world) drain() {
 
 // emit sends an event to all sockets of a namespace, or to those of some rooms.
 func (w *world) emit(ns sio.Namespace, name, args string, rooms ...sio.Room) {
-	w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: ns, Rooms: rooms}, Event: sio.Event{Name: name, Args: []byte(args)}})
+	w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: ns, Rooms: rooms}, Event: sio.Event{Name: name, Args: []byte(args)}})
 }
 
 func (w *world) disconnect(ns sio.Namespace, closeSession bool) {

@@ -24,8 +24,8 @@ func TestSocket_HeldWhilePending(t *testing.T) {
 		w.emit("/admin", "first", `[1]`, own)
 		w.hub.Execute(&sio.Join{Target: sio.Target{Namespace: "/admin", Rooms: []sio.Room{own}}, Rooms: []sio.Room{"team"}})
 		w.emit("/admin", "second", ``, "team")
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{Name: "volatile"}, EmitFlags: sio.EmitFlags{Volatile: true}})
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{Name: "volatile"}, EmitFlags: sio.EmitFlags{Volatile: true}})
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{
 			Name: "third", Args: []byte(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2}},
 		}})
 		b.ExpectQuiet(moment)

@@ -92,7 +92,7 @@ func TestProtocol_Broadcast(t *testing.T) {
 		const args = `[{"b":` + attachment + `},1]`
 		collection := make(chan sio.Acks, 1)
 		go func() { // ends when all acks have come
-			_, acks := w.hub.Collect(t.Context(), &sio.Emit{
+			_, acks, _ := emitWithAcks(t.Context(), w.hub, &sio.Emit{
 				Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "news", Args: []byte(args), Attachments: [][]byte{{9}}},
 			})
 			collection <- acks

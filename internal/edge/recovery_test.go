@@ -44,10 +44,10 @@ func TestRecovery_OK(t *testing.T) {
 		w.emit("/admin", "room", `[3]`, "a")
 		w.emit("/admin", "elsewhere", `[4]`, "b")
 		w.emit("/admin", "direct", `[5]`, id.Room())
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin", Except: []sio.Room{"a"}}, Event: sio.Event{Name: "except"}})
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{Name: "volatile"}, EmitFlags: sio.EmitFlags{Volatile: true}})
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/admin", Except: []sio.Room{"a"}}, Event: sio.Event{Name: "except"}})
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{Name: "volatile"}, EmitFlags: sio.EmitFlags{Volatile: true}})
 		w.hub.Ask(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{Name: "ack"}})
-		w.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{
+		w.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: "/admin"}, Event: sio.Event{
 			Name: "binary", Args: []byte(`[{"_placeholder":true,"num":0}]`), Attachments: [][]byte{{1, 2}},
 		}})
 		p.connect(map[string]any{"token": 7})

@@ -33,7 +33,7 @@ func TestHub_Collect_OK(t *testing.T) {
 		}
 	}
 	for range 2 {
-		n, acks := h.Collect(t.Context(), emit(main))
+		n, acks := collect(t.Context(), h, emit(main))
 		if n != 3 || len(acks.Came) != 3 || acks.Missing != 0 {
 			t.Fatalf("asked %d, came %d, missing %d", n, len(acks.Came), acks.Missing)
 		}
@@ -54,7 +54,7 @@ func TestHub_Collect_OK(t *testing.T) {
 // An emit without receivers does not wait.
 func TestHub_Collect_Nobody(t *testing.T) {
 	h := newHub(Alone{})
-	if n, acks := h.Collect(t.Context(), emit(main, "r")); n != 0 || len(acks.Came) != 0 || acks.Missing != 0 {
+	if n, acks := collect(t.Context(), h, emit(main, "r")); n != 0 || len(acks.Came) != 0 || acks.Missing != 0 {
 		t.Errorf("asked %d: %+v", n, acks)
 	}
 }
@@ -70,7 +70,7 @@ func TestHub_Collect_Missing(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		start := time.Now()
-		if n, acks := h.Collect(ctx, emit(main)); n != 3 || len(acks.Came) != 1 || acks.Missing != 2 {
+		if n, acks := collect(ctx, h, emit(main)); n != 3 || len(acks.Came) != 1 || acks.Missing != 2 {
 			t.Errorf("asked %d: %+v", n, acks)
 		}
 		if took := time.Since(start); took != 5*time.Second {
@@ -81,7 +81,7 @@ func TestHub_Collect_Missing(t *testing.T) {
 
 		h.Remove(main, silent.id)
 		start = time.Now()
-		if _, acks := h.Collect(ctx, emit(main, answering.id.Room(), leaving.id.Room())); len(acks.Came) != 1 || acks.Missing != 1 {
+		if _, acks := collect(ctx, h, emit(main, answering.id.Room(), leaving.id.Room())); len(acks.Came) != 1 || acks.Missing != 1 {
 			t.Errorf("%+v", acks)
 		}
 		if took := time.Since(start); took != 0 {
@@ -97,12 +97,12 @@ func TestHub_EmitWithAcks(t *testing.T) {
 	h := newHub(p)
 	a := addSocket(h, main)
 	a.deliver = func(d *Delivery) { d.Acked(a.id, sio.Ack{}) }
-	n, acks, err := h.EmitWithAcks(t.Context(), emit(main))
+	n, acks, err := emitWithAcks(t.Context(), h, emit(main))
 	if n != 1 || len(acks.Came) != 2 || acks.Missing != 2 || err != nil {
 		t.Errorf("asked %d, %+v, %v", n, acks, err)
 	}
 	p.gather = func(context.Context) (sio.Acks, error) { return there, errors.New("down") }
-	_, acks, err = h.EmitWithAcks(t.Context(), emit(main))
+	_, acks, err = emitWithAcks(t.Context(), h, emit(main))
 	if len(acks.Came) != 2 || sio.CodeOf(err) != sio.CodeUnavailable {
 		t.Errorf("%+v, %v", acks, err)
 	}
@@ -110,7 +110,20 @@ func TestHub_EmitWithAcks(t *testing.T) {
 		t.Error("asked other replicas for a local socket")
 		return sio.Acks{}, nil
 	}
-	if _, acks, err = h.EmitWithAcks(t.Context(), emit(main, a.id.Room())); len(acks.Came) != 1 || err != nil {
+	if _, acks, err = emitWithAcks(t.Context(), h, emit(main, a.id.Room())); len(acks.Came) != 1 || err != nil {
 		t.Errorf("%+v, %v", acks, err)
 	}
+}
+
+// collect delivers the emit to sockets of this replica and waits for their acks.
+func collect(ctx context.Context, h *Hub, e *sio.Emit) (sockets int, acks sio.Acks) {
+	c := h.Ask(e)
+	return c.Sockets(), c.Wait(ctx)
+}
+
+// emitWithAcks delivers the emit in the whole cluster and waits for the acks.
+func emitWithAcks(ctx context.Context, h *Hub, e *sio.Emit) (sockets int, acks sio.Acks, err error) {
+	sockets, collect := h.AskEveryone(ctx, e)
+	acks, err = collect()
+	return sockets, acks, err
 }

@@ -45,9 +45,6 @@ func (h *Hub) Apply(cmd sio.Command) (sockets int) {
 	return 0
 }
 
-// Emit is Execute of an emit.
-func (h *Hub) Emit(e *sio.Emit) (sockets int, err error) { return h.Execute(e) }
-
 // Deliver is Apply of an emit. It returns when every receiver has queued the event and written what
 // its browser took, so that the emits of one caller arrive in order.
 func (h *Hub) Deliver(e *sio.Emit) (sockets int) {
@@ -88,21 +85,6 @@ func (h *Hub) askThem(c *Collection, e *sio.Emit, one Socket, all []Socket) {
 	d.AckID = sio.AckID(h.ackIDs.Add(1) - 1)
 	d.collection = c
 	h.deliver(d, one, all)
-}
-
-// Collect delivers the emit to sockets of this replica and waits for their acks until all came or
-// left, or ctx ends.
-func (h *Hub) Collect(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks) {
-	c := h.Ask(e)
-	return c.Sockets(), c.Wait(ctx)
-}
-
-// EmitWithAcks delivers the emit in the whole cluster and waits for the acks: AskEveryone and its
-// collect in one.
-func (h *Hub) EmitWithAcks(ctx context.Context, e *sio.Emit) (sockets int, acks sio.Acks, err error) {
-	sockets, collect := h.AskEveryone(ctx, e)
-	acks, err = collect()
-	return sockets, acks, err
 }
 
 // AskEveryone delivers the emit in the whole cluster before it returns, so that what the caller

@@ -2,7 +2,7 @@
 
 // Package hub knows who is here: the sockets of this replica and their rooms. It delivers events to
 // them, carries out joins, leaves and disconnects, and collects acks. The doors add their sockets;
-// callers with a command call Execute (or Emit), which also publishes it to the other replicas;
+// callers with a command call Execute, which also publishes it to the other replicas;
 // what another replica tells comes in through Apply (or Deliver), which never publishes, so nothing
 // travels twice.
 //

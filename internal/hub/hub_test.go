@@ -261,7 +261,7 @@ func TestHub_Execute_Publishes(t *testing.T) {
 func TestHub_Emit_ErrUnavailable(t *testing.T) {
 	h := newHub(&fakePublisher{err: errors.New("down")})
 	a := addSocket(h, main)
-	n, err := h.Emit(emit(main))
+	n, err := h.Execute(emit(main))
 	if n != 1 || a.deliveries() != 1 || sio.CodeOf(err) != sio.CodeUnavailable {
 		t.Errorf("reached %d, delivered %d, err %v", n, a.deliveries(), err)
 	}

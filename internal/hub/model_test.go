@@ -180,7 +180,7 @@ func TestHub_Concurrent(t *testing.T) {
 				room := sio.Room(fmt.Sprint(r.IntN(4)))
 				h.Apply(&sio.Join{Target: sio.Target{Namespace: main, Rooms: []sio.Room{s.id.Room()}}, Rooms: []sio.Room{room}})
 				h.Deliver(emit(main, room))
-				if n, acks := h.Collect(t.Context(), emit(main, room)); len(acks.Came) != n {
+				if n, acks := collect(t.Context(), h, emit(main, room)); len(acks.Came) != n {
 					t.Errorf("%d of %d acks", len(acks.Came), n)
 				}
 				h.Apply(&sio.Leave{Target: sio.Target{Namespace: main, Rooms: []sio.Room{room}}, Rooms: []sio.Room{room}})

@@ -230,7 +230,7 @@ func TestHub_Pattern(t *testing.T) {
 	if n := h.Apply(&sio.Join{Target: rooms, Rooms: []sio.Room{"r"}}); n != 2 {
 		t.Errorf("join reached %d", n)
 	}
-	n, err := h.Emit(&sio.Emit{Target: sio.Target{Namespace: `/.*`, Pattern: true, Rooms: []sio.Room{"r"}, Except: []sio.Room{b.id.Room()}}})
+	n, err := h.Execute(&sio.Emit{Target: sio.Target{Namespace: `/.*`, Pattern: true, Rooms: []sio.Room{"r"}, Except: []sio.Room{b.id.Room()}}})
 	if n != 1 || err != nil || a.deliveries() != 1 || a.got[0].Namespace != "/room-1" || b.deliveries() != 0 {
 		t.Errorf("emit reached %d, %v", n, err)
 	}
@@ -242,7 +242,7 @@ func TestHub_Pattern(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	asked, acks := h.Collect(ctx, &sio.Emit{Target: rooms})
+	asked, acks := collect(ctx, h, &sio.Emit{Target: rooms})
 	if asked != 2 || len(acks.Came) != 2 || acks.Missing != 0 || a.deliveries() != 2 || b.deliveries() != 1 {
 		t.Errorf("asked %d: %+v", asked, acks)
 	}

@@ -186,7 +186,7 @@ func (n *node) stop() {
 }
 
 func (n *node) emit(name string, rooms ...sio.Room) error {
-	_, err := n.hub.Emit(&sio.Emit{Target: sio.Target{Namespace: sio.MainNamespace, Rooms: rooms}, Event: sio.Event{Name: name}})
+	_, err := n.hub.Execute(&sio.Emit{Target: sio.Target{Namespace: sio.MainNamespace, Rooms: rooms}, Event: sio.Event{Name: name}})
 	return err
 }
 

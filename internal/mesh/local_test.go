@@ -151,7 +151,7 @@ func TestLocal(t *testing.T) {
 
 		socket := &browser{id: sio.NewSocketID(nodes[0].id)}
 		decision := make(chan dispatch.Decision, 1)
-		binding := dispatchers[0].Connect(socket, func(d dispatch.Decision) { decision <- d })
+		binding := dispatchers[0].ConnectAfter(nil, socket, func(d dispatch.Decision) { decision <- d })
 		eventually(t, "asked", func() bool { return len(first.seen()) == 1 })
 		first.work()
 		if d := <-decision; d.Kind != dispatch.Accepted {

@@ -197,18 +197,18 @@ func TestMesh_Gather(t *testing.T) {
 		answers(c)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		n, acks, err := a.hub.EmitWithAcks(ctx, ask)
+		n, acks, err := emitWithAcks(ctx, a.hub, ask)
 		if n != 1 || len(acks.Came) != 3 || acks.Missing != 0 || err != nil {
 			t.Errorf("all answer: %d, %+v, %v", n, acks, err)
 		}
 		c.socket.answer = func(d *hub.Delivery) { d.Left(c.socket.id) }
-		_, acks, err = a.hub.EmitWithAcks(ctx, ask)
+		_, acks, err = emitWithAcks(ctx, a.hub, ask)
 		if len(acks.Came) != 2 || acks.Missing != 1 || err != nil {
 			t.Errorf("one leaves: %+v, %v", acks, err)
 		}
 		one := *ask
 		one.Target.Rooms = []sio.Room{b.socket.id.Room()}
-		_, acks, err = a.hub.EmitWithAcks(ctx, &one)
+		_, acks, err = emitWithAcks(ctx, a.hub, &one)
 		if len(acks.Came) != 1 || acks.Came[0].Socket != b.socket.id || string(acks.Came[0].Ack.Args) != "[1]" || err != nil {
 			t.Errorf("one socket of another: %+v, %v", acks, err)
 		}
@@ -216,7 +216,7 @@ func TestMesh_Gather(t *testing.T) {
 		b.socket.answer = func(*hub.Delivery) { go c.stop() }
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, acks, err = a.hub.EmitWithAcks(short, ask)
+		_, acks, err = emitWithAcks(short, a.hub, ask)
 		if len(acks.Came) != 1 || acks.Missing == 0 || err != nil {
 			t.Errorf("one is silent: %+v, %v", acks, err)
 		}
@@ -225,7 +225,7 @@ func TestMesh_Gather(t *testing.T) {
 		b.link.set(func(f *faulty) { f.mute = true })
 		short, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, _, err = a.hub.EmitWithAcks(short, ask); sio.CodeOf(err) != sio.CodeUnavailable {
+		if _, _, err = emitWithAcks(short, a.hub, ask); sio.CodeOf(err) != sio.CodeUnavailable {
 			t.Errorf("a replica is silent: %v", err)
 		}
 		eventually(t, "no gather is left", func() bool { return value(b.mesh.metrics.Gathers) == 0 })
@@ -247,7 +247,7 @@ func TestMesh_Gather_Large(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, acks, err := a.hub.EmitWithAcks(ctx, &sio.Emit{Target: sio.Target{Namespace: "/large"}, Event: sio.Event{Name: "ask"}})
+		_, acks, err := emitWithAcks(ctx, a.hub, &sio.Emit{Target: sio.Target{Namespace: "/large"}, Event: sio.Event{Name: "ask"}})
 		// The large one takes down the answer that it travels in, and no other.
 		if err != nil || len(acks.Came)+acks.Missing != 40 || acks.Missing == 0 || acks.Missing > 3 {
 			t.Errorf("came %d, missing %d, %v", len(acks.Came), acks.Missing, err)

@@ -200,7 +200,7 @@ func (w *world) browse(i int, rng *rand.Rand) {
 	w.homes[socket.id] = w.nodes[i]
 	w.mu.Unlock()
 	decided := make(chan dispatch.Decision, 1)
-	binding := w.dispatchers[i].Connect(socket, func(d dispatch.Decision) { decided <- d })
+	binding := w.dispatchers[i].ConnectAfter(nil, socket, func(d dispatch.Decision) { decided <- d })
 	if d := <-decided; d.Kind != dispatch.Accepted {
 		w.t.Errorf("socket %s: %+v", socket.id, d)
 		return

@@ -49,7 +49,7 @@ func TestLocal_patterns(t *testing.T) {
 
 		socket := &visitor{browser{id: sio.NewSocketID(nodes[0].id)}, "/room-7"}
 		decision := make(chan dispatch.Decision, 1)
-		binding := dispatchers[0].Connect(socket, func(d dispatch.Decision) { decision <- d })
+		binding := dispatchers[0].ConnectAfter(nil, socket, func(d dispatch.Decision) { decision <- d })
 		eventually(t, "asked", func() bool { return len(first.seen()) == 1 })
 		synctest.Wait()
 		if got := second.seen(); len(got) != 0 {
@@ -95,7 +95,7 @@ func TestLocal_patterns(t *testing.T) {
 		rooms.Namespace = "/[h]all"
 		join("first", rooms)
 		unknown := &visitor{browser{id: sio.NewSocketID(nodes[0].id)}, "/cellar"}
-		dispatchers[0].Connect(unknown, func(d dispatch.Decision) { decision <- d })
+		dispatchers[0].ConnectAfter(nil, unknown, func(d dispatch.Decision) { decision <- d })
 		if d := <-decision; d.Kind != dispatch.UnknownNamespace {
 			t.Errorf("decision %+v", d)
 		}

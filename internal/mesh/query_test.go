@@ -275,7 +275,7 @@ func TestMesh_Target_Pattern(t *testing.T) {
 	onBoth(t, 2, func(t *testing.T, nodes []*node, _ func() *node) {
 		one, two, other := addKeeper(nodes[1], "/room-1"), addKeeper(nodes[1], "/room-2"), addKeeper(nodes[1], "/other")
 		target := sio.Target{Namespace: `/room-\d+`, Pattern: true}
-		if _, err := nodes[0].hub.Emit(&sio.Emit{Target: target, Event: sio.Event{Name: "e"}}); err != nil {
+		if _, err := nodes[0].hub.Execute(&sio.Emit{Target: target, Event: sio.Event{Name: "e"}}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := nodes[0].hub.Execute(&sio.Disconnect{Target: sio.Target{Namespace: `/room-2|/other`, Pattern: true}}); err != nil {

@@ -37,7 +37,7 @@ func TestLocal_release(t *testing.T) {
 			return len(m.borrowed) == 2
 		})
 		socket := &browser{id: sio.NewSocketID(nodes[0].id)}
-		binding := dispatchers[0].Connect(socket, func(dispatch.Decision) {})
+		binding := dispatchers[0].ConnectAfter(nil, socket, func(dispatch.Decision) {})
 		for n, event := range []string{"one", "two", "one"} {
 			if err := binding.Dispatch(t.Context(), &sio.Event{Name: event}, sio.AckID(n), true); err != nil {
 				t.Fatal(err)
