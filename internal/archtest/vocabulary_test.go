@@ -3,7 +3,6 @@
 package archtest
 
 import (
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,12 +40,6 @@ var retired = map[string]string{
 	"plain~json":                             "apijson",
 }
 
-// notTranslated lists directories that have such words still.
-var notTranslated = []string{
-	"docs",
-	"docs/how-to",
-}
-
 // retiredWords matches any of the retired words in a text that was prepared by plain.
 func retiredWords() *regexp.Regexp {
 	all := make([]string, 0, len(retired))
@@ -74,27 +67,17 @@ func contractNames() *regexp.Regexp {
 // No file has a retired word in a comment, a text or a name.
 func TestVocabulary(t *testing.T) {
 	words, exempt := retiredWords(), contractNames()
-	failing := map[string]bool{}
 	for _, name := range files(t, ".go", ".py", ".proto", ".md", ".js", ".mjs", ".sh", ".yml", ".yaml", ".html", "Makefile") {
 		// the changelog names what was renamed, and the glossary what not to say
 		if generated(name) || strings.HasPrefix(name, "testdata/") || name == "CHANGELOG.md" || name == "docs/reference/glossary.md" {
 			continue
 		}
-		dir := filepath.Dir(name)
 		line := 0
 		for text := range strings.Lines(read(t, name)) {
 			line++
 			if found := words.FindString(plain(exempt.ReplaceAllString(text, ""))); found != "" {
-				failing[dir] = true
-				if !slices.Contains(notTranslated, dir) {
-					t.Errorf("%s:%d: %q is no word of this project", name, line, found)
-				}
+				t.Errorf("%s:%d: %q is no word of this project", name, line, found)
 			}
-		}
-	}
-	for _, dir := range notTranslated {
-		if !failing[dir] {
-			t.Logf("%s has no retired words: take it out of notTranslated", dir)
 		}
 	}
 }
