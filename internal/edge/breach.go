@@ -55,7 +55,7 @@ func (c *client) closeFor(cause string, m message) {
 	c.server.metrics.Violations.With(cause).Inc()
 	c.debug(cause, m)
 	l, limited := c.server.explained[cause]
-	n := &engineio.Notice{Level: slog.LevelWarn, Cause: cause, Setting: l.setting, Text: "the browser broke a rule: " + c.rule(cause)}
+	n := &engineio.Notice{Level: slog.LevelWarn, Cause: cause, Setting: l.setting, Text: "protocol violation by client: " + c.rule(cause)}
 	n.Facts = append(n.Facts, "reason", cause, "socket", c.anySocket())
 	if m.data != nil {
 		n.Facts = append(n.Facts, "packet", m.kind(), "bytes", len(m.data))

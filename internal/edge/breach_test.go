@@ -82,7 +82,7 @@ func TestClient_Breaches(t *testing.T) {
 				if got := w.service.reasons(); !slices.Equal(got, []sio.Reason{sio.ReasonForcedClose}) {
 					t.Errorf("reasons %q", got)
 				}
-				if n := strings.Count(w.log.String(), "broke a rule"); n != 1 || strings.Contains(w.log.String(), b.SessionID) {
+				if n := strings.Count(w.log.String(), "protocol violation by client"); n != 1 || strings.Contains(w.log.String(), b.SessionID) {
 					t.Errorf("%d lines: %s", n, w.log)
 				}
 				if w.edge.unfinished.Load() != 0 || value(w.metrics.Incomplete) != 0 {

@@ -77,7 +77,7 @@ var silenceRows = []row{
 	{"O15", "what a browser sent is logged by kind and length only", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-json-depth", "100")
 		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `42/nope,["login","s3cret-1"]`) },
-			"level=WARN", "broke a rule", "reason=state", "packet=event", "bytes=27", "session=", "address=127.0.0.1")
+			"level=WARN", "protocol violation by client", "reason=state", "packet=event", "bytes=27", "session=", "address=127.0.0.1")
 		s.provokes(t, breaches, `reason="type"`, func() { s.closes(t, "40", `4s3cret-2`) }, "level=WARN", "reason=type", "packet=unknown", "bytes=8")
 		s.provokes(t, breaches, `reason="json"`, func() { s.closes(t, "40", `42["s3cret-3"`) }, "level=WARN", "reason=json", "packet=event")
 		s.provokes(t, breaches, `reason="state"`, func() { s.closes(t, "40", `44{"message":"s3cret-4"}`) }, "level=WARN", "reason=state")
@@ -447,7 +447,7 @@ var silenceRows = []row{
 			}
 			c.closed()
 			s.counted(t, before, breaches)
-			s.says(t, "level=WARN", "session closed: the browser broke a rule", "setting="+setting, "than the setting "+setting+" allows")
+			s.says(t, "level=WARN", "session closed: protocol violation by client", "setting="+setting, "than the setting "+setting+" allows")
 		}
 		s.provokes(t, breaches, `reason="namespaces"`, func() {
 			c := s.connected(t)
@@ -458,10 +458,10 @@ var silenceRows = []row{
 			time.Sleep(100 * time.Millisecond) // as many may come at once, and no more
 			c.send("40/room-3,")
 			c.closed()
-		}, "level=WARN", "session closed: the browser broke a rule", "setting=max-namespaces-per-session")
+		}, "level=WARN", "session closed: protocol violation by client", "setting=max-namespaces-per-session")
 		s = w.with(t, "--max-namespaces-per-session", "2", "--connect-rate", "1")
 		s.provokes(t, breaches, `reason="connect_rate"`, func() { s.closes(t, "40/a,", "40/b,", "40/c,", "40/d,", "40/e,", "40/f,") },
-			"level=WARN", "session closed: the browser broke a rule", "setting=connect-rate")
+			"level=WARN", "session closed: protocol violation by client", "setting=connect-rate")
 	}},
 	{"O30c", "a header that is too large is refused with a line", func(t *testing.T, w *world) {
 		s := w.with(t, "--max-attachments", "6")

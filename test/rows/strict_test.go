@@ -154,7 +154,7 @@ var strictRows = []row{
 		if code, text := c.closed(); code != 1009 || text != "" {
 			t.Errorf("closed with %d %q", code, text)
 		}
-		s.logs(t, "broke a rule", "address=127.0.0.1", "setting=max-payload")
+		s.logs(t, "protocol violation by client", "address=127.0.0.1", "setting=max-payload")
 	}},
 	{"O17f", "an event with an empty name is an ordinary event, both ways", func(t *testing.T, w *world) {
 		c := w.with(t).connected(t)

@@ -116,8 +116,8 @@ func (s *Session) beat() {
 	s.measureLocked()
 	s.timer.Reset(timeout - time.Duration(now-s.since.Load()))
 	// A full queue is no reason to close here: without a pong the deadline does it.
-	if ws := s.ws.Load(); ws != nil {
-		ws.QueueShared(pingFrame)
+	if d := s.duplex(); d != nil {
+		d.queuePacket(PacketPing, nil)
 	} else {
 		s.polling.pinged = s.polling.queue(outgoing{data: []byte{byte(PacketPing)}}, s.server.o.MaxOutbound)
 	}
@@ -186,8 +186,8 @@ func (s *Session) pinged(p Packet) {
 	s.blocked.Store(0)
 	s.since.Store(s.server.now()) // the timer finds out when it goes off
 	// For a pong that finds no room the browser does what it does for a lost one.
-	if ws := s.ws.Load(); ws != nil {
-		ws.QueuePrefixed(byte(PacketPong), p.Data)
+	if d := s.duplex(); d != nil {
+		d.queuePacket(PacketPong, p.Data)
 	} else {
 		s.polling.queuePong(p.Data, s.server.o.MaxOutbound)
 	}

@@ -5,10 +5,8 @@ package engineio
 import (
 	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -38,7 +36,7 @@ var endings = map[sio.Reason]*Notice{
 	sio.ReasonPingTimeout: {Level: slog.LevelInfo, Setting: "ping-timeout",
 		Text: "the browser did not answer a ping in time: it lost its network, or its device sleeps"},
 	sio.ReasonParseError:         {Level: slog.LevelWarn, Text: unreadable},
-	sio.ReasonForcedClose:        {Level: slog.LevelWarn, Text: "the browser broke a rule of Socket.IO"},
+	sio.ReasonForcedClose:        {Level: slog.LevelWarn, Text: "protocol violation by client"},
 	sio.ReasonForcedServerClose:  {Level: slog.LevelDebug, Text: "a handler disconnected the client"},
 	sio.ReasonServerShuttingDown: {Level: slog.LevelDebug, Text: "this replica drains, or the one that forwards the WebSocket"},
 	sio.ReasonClientDisconnect:   {Level: slog.LevelDebug, Text: "the browser left"},
@@ -62,9 +60,9 @@ var (
 
 // noticeBroken says why reading from a WebSocket failed. The error is of the connection or of the
 // WebSocket protocol, and holds nothing that the browser sent.
-func (s *Server) noticeBroken(reason sio.Reason, err error) *Notice {
-	n := *endings[reason]
-	switch reason {
+func (s *Server) noticeBroken(e *streamEnd, err error) *Notice {
+	n := *endings[e.reason]
+	switch e.reason {
 	case sio.ReasonPayloadTooLarge:
 		n.Facts = []any{"limit", s.o.MaxPayload}
 		return &n
@@ -72,8 +70,8 @@ func (s *Server) noticeBroken(reason sio.Reason, err error) *Notice {
 	default:
 		return nil
 	}
-	if errors.Is(err, wsconn.ErrProtocol) {
-		n.Level, n.Cause, n.Text = slog.LevelWarn, "websocket_protocol", "the browser, or a proxy, broke a rule of WebSocket"
+	if e.text != "" {
+		n.Level, n.Cause, n.Text = slog.LevelWarn, e.cause, e.text
 	}
 	n.Facts = []any{"err", loglimit.Cut(err.Error())}
 	return &n
@@ -147,8 +145,8 @@ func (s *Session) upgradeFailed(cause string) {
 }
 
 // upgradeEnd is why the reading of a probe ended.
-func upgradeEnd(err error) string {
-	if errors.Is(err, wsconn.ErrProtocol) || errors.Is(err, wsconn.ErrTooLarge) {
+func upgradeEnd(e streamEnd) string {
+	if e.violation {
 		return upgradePacket
 	}
 	return upgradeLost

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 
 	"github.com/spanwire/spanwire/internal/edge/budget"
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
 )
 
 // outgoing is one packet as polling sessions queue it: text with its type, or the bytes of a binary
@@ -40,14 +39,6 @@ func (o *outgoing) packet() Packet {
 		return Packet{Type: PacketMessage, Binary: true, Data: o.data}
 	}
 	return Packet{Type: PacketType(o.data[0]), Data: o.data[1:]}
-}
-
-// queue queues the packet on a WebSocket.
-func (o *outgoing) queue(ws *wsconn.Conn, f framing) error {
-	if o.binary {
-		return f.queue(ws, Message{Data: o.data, Binary: true}, false)
-	}
-	return ws.Queue(o.data, false)
 }
 
 var (

@@ -129,8 +129,8 @@ func (s *Server) makeRoom(samples map[*Session]*sample) {
 			return
 		}
 		p.session.cutOff(cutTotal)
-		if ws := p.session.ws.Load(); ws != nil {
-			ws.Discard() // what it held is free when it returns
+		if d := p.session.duplex(); d != nil {
+			d.Discard() // what it held is free when it returns
 		}
 		delete(samples, p.session)
 	}

@@ -29,6 +29,7 @@ type Server struct {
 	log      *slog.Logger
 	origins  *origins
 	upgrader *wsconn.Upgrader
+	duplexes map[Transport]accept // that a session can open, or upgrade to
 	birth    time.Time
 
 	tooLarge *fault
@@ -59,6 +60,7 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 		minutely: loglimit.ByReason{PerSecond: 1, Window: time.Minute},
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
+	s.duplexes = map[Transport]accept{WebSocket: s.acceptWebSocket}
 	s.budget = budget.New(o.MaxOutboundTotal, s.relieve, obs.Outbound)
 	s.upgrader = wsconn.NewUpgrader(wsconn.Options{
 		MaxMessage: o.MaxPayload, TooLarge: closeText(s.tooLarge.why.message), MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout,
@@ -128,9 +130,8 @@ func (s *Server) openSession(w http.ResponseWriter, r *http.Request, t Transport
 	}
 	session := s.newSession(s.newHandshake(r, &c, t), codec)
 	opened := false
-	if t == WebSocket {
-		session.framing = codec.framing(asksBase64(query))
-		opened = s.openWebSocket(w, r, session)
+	if t != Polling {
+		opened = s.openDuplex(w, r, session, t, codec.framing(asksBase64(query)))
 	} else {
 		opened = s.openPolling(w, r, session)
 	}
@@ -158,7 +159,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 	case upgrade && !s.o.AllowUpgrades:
 		s.refuse(w, r, refusedUpgrade)
 	case upgrade:
-		session.upgrade(w, r, session.codec.framing(asksBase64(query)))
+		session.upgrade(w, r, t, session.codec.framing(asksBase64(query)))
 	case t != session.Transport():
 		s.refuse(w, r, refusedMismatch)
 	case r.Method == http.MethodGet && t == Polling:

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -17,7 +16,7 @@ import (
 //	ended    the reason is known: nothing is queued or delivered any more; the receiver hears Closed when its last Message returned
 //	gone     the server does not know the id any more
 //
-//	open  -> ended, gone   on websocket always; on polling when the browser ended it, broke a rule, went away or was too slow: a GET
+//	open  -> ended, gone   on a duplex transport always; on polling when the browser ended it, broke a rule, went away or was too slow: a GET
 //	                       that waits is answered with the last packets
 //	open  -> ended         on polling when this side ended it: what is queued and the close packet wait for the next GET
 //	ended -> gone          when that GET has fetched all, or CloseTimeout has passed
@@ -35,17 +34,15 @@ type Session struct {
 	id        sio.SessionID
 	codec     codec
 
-	// ws is set once, under mu: by then the transport is websocket.
-	ws atomic.Pointer[wsconn.Conn]
-	// framing is how messages travel there. It is set before ws, and means nothing until then.
-	framing framing
+	// carrier is set once, under mu: the transport, once it is not polling.
+	carrier atomic.Pointer[duplex]
 	// ended is set once, under mu.
 	ended atomic.Bool
 	// leaving is set once: the replica that carries the WebSocket drains.
 	leaving atomic.Bool
 
 	// recv is held while the receiver is called: it keeps calls apart that come from POSTs, from
-	// the WebSocket and from the end.
+	// the duplex transport and from the end.
 	recv sync.Mutex
 
 	// packets counts what the browser sends, against MaxPacketRate.
@@ -98,8 +95,8 @@ func (s *Session) Handshake() *sio.Handshake { return s.handshake }
 
 // Transport is the present one.
 func (s *Session) Transport() Transport {
-	if s.ws.Load() != nil {
-		return WebSocket
+	if d := s.duplex(); d != nil {
+		return d.Transport()
 	}
 	return Polling
 }
@@ -127,10 +124,11 @@ func (s *Session) Queue(messages ...Message) (queued bool) {
 		return false
 	}
 	fits, bytes := true, 0
-	if ws := s.ws.Load(); ws != nil {
-		fits = s.queueFrames(ws, messages)
-	} else {
-		for _, m := range messages {
+	d := s.duplex()
+	for _, m := range messages {
+		if d != nil {
+			fits = fits && d.queue(m)
+		} else {
 			fits = fits && s.polling.queue(newOutgoing(m), s.server.o.MaxOutbound)
 		}
 	}
@@ -149,8 +147,8 @@ func (s *Session) QueueShared(m *Shared) (queued bool) {
 		return false
 	}
 	fits := true
-	if ws := s.ws.Load(); ws != nil {
-		fits = ws.QueueShared(m.frames(s.framing, ws.Deflates(), &s.server.o)) != wsconn.ErrFull
+	if d := s.duplex(); d != nil {
+		fits = d.queueShared(m)
 	} else {
 		for _, packet := range m.packets() {
 			fits = fits && s.polling.queue(packet, s.server.o.MaxOutbound)
@@ -172,8 +170,8 @@ func (s *Session) queued(fits bool, messages, bytes int) bool {
 
 // Flush writes what is queued if the transport takes it now. It is cheap when nothing is queued.
 func (s *Session) Flush() {
-	if ws := s.ws.Load(); ws != nil {
-		ws.Flush()
+	if d := s.duplex(); d != nil {
+		d.Flush()
 		return
 	}
 	s.mu.Lock()
@@ -186,8 +184,8 @@ func (s *Session) Flush() {
 
 // Writable tells that a message queued now would leave now: the browser keeps up.
 func (s *Session) Writable() bool {
-	if ws := s.ws.Load(); ws != nil {
-		return ws.Writable()
+	if d := s.duplex(); d != nil {
+		return d.Writable()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +214,7 @@ func (s *Session) endWith(reason sio.Reason, how ending, why *explanation, n *No
 	if s.done != nil {
 		close(s.done)
 	}
-	transport, ws, gone := s.Transport(), s.ws.Load(), true
+	transport, d, gone := s.Transport(), s.duplex(), true
 	var probe *probe
 	if p := s.polling; p != nil {
 		probe = p.takeProbe()
@@ -234,14 +232,12 @@ func (s *Session) endWith(reason sio.Reason, how ending, why *explanation, n *No
 	s.mu.Unlock()
 
 	switch {
-	case ws != nil && how == endAbort:
-		ws.Abort()
-	case ws != nil && why != nil:
-		ws.Close(why.closeCode, closeText(why.message))
-	case ws != nil:
-		ws.Close(closeCode(reason), "")
+	case d != nil && how == endAbort:
+		d.Abort()
+	case d != nil:
+		d.close(reason, why)
 	case probe != nil:
-		probe.conn.Close(wsconn.CodeNone, "")
+		probe.to.close(sio.ReasonTransportClose, nil)
 	}
 	if gone {
 		s.forget()
@@ -264,8 +260,8 @@ func (s *Session) abort() {
 		s.polling.stopLinger()
 	}
 	s.mu.Unlock()
-	if ws := s.ws.Load(); ws != nil {
-		ws.Abort()
+	if d := s.duplex(); d != nil {
+		d.Abort()
 	}
 	s.forget()
 }

@@ -40,15 +40,15 @@ func (s *Session) backlog() (bytes int, delivered int64) {
 
 // outstandingLocked is backlogLocked with what the system has taken and the browser has not.
 func (s *Session) outstandingLocked() (bytes int, delivered int64) {
-	if ws := s.ws.Load(); ws != nil {
-		return ws.Outstanding()
+	if d := s.duplex(); d != nil {
+		return d.Outstanding()
 	}
 	return s.backlogLocked()
 }
 
 func (s *Session) backlogLocked() (bytes int, delivered int64) {
-	if ws := s.ws.Load(); ws != nil {
-		return ws.Backlog()
+	if d := s.duplex(); d != nil {
+		return d.Backlog()
 	}
 	if p := s.polling; p != nil && p.waiting == nil {
 		return p.size + p.answers.size, p.answers.taken

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
+	"github.com/spanwire/spanwire/internal/sio"
 )
 
 // The upgrade: a polling session tries a WebSocket and, when it carries, moves to it.
@@ -33,8 +33,7 @@ const (
 // probe is an upgrade under way. It is guarded by Session.mu; the upgrade is over when
 // polling.probe is another, or nil.
 type probe struct {
-	conn     *wsconn.Conn
-	framing  framing
+	to       duplex
 	deadline *time.Timer
 	noop     *time.Timer // runs from the probe on
 	prompt   int         // noops that were sent at once
@@ -47,46 +46,46 @@ func (p *probe) stop() {
 	}
 }
 
-// upgrade begins an upgrade with a WebSocket handshake.
-func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, f framing) {
-	conn, err := s.server.upgrader.Upgrade(w, r)
-	if err != nil {
-		return // answered
+// upgrade begins an upgrade to a duplex transport.
+func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, t Transport, f framing) {
+	d, ok := s.server.duplexes[t](w, r, f)
+	if !ok {
+		return
 	}
 	s.mu.Lock()
 	if s.ended.Load() || s.polling == nil || s.polling.probe != nil {
 		s.mu.Unlock()
 		s.upgradeFailed(upgradeRepeated)
-		conn.Close(wsconn.CodeNone, "")
-		conn.Finish()
+		d.close(sio.ReasonTransportClose, nil)
+		d.Finish()
 		return
 	}
-	p := &probe{conn: conn, framing: f}
+	p := &probe{to: d}
 	p.deadline = time.AfterFunc(s.server.o.UpgradeTimeout, func() { s.dropProbe(p, upgradeLate) })
 	s.polling.probe = p
 	s.server.enter()
 	s.mu.Unlock()
-	conn.Flush()
+	d.Flush()
 	// Ends with the connection, which the probe's timer or the session's end closes; Drain waits
 	// for it.
 	go func() {
 		defer s.server.leave()
 		failure := s.tryProbe(p)
 		if failure == "" {
-			s.read(conn)
+			s.read(d)
 			return
 		}
 		s.dropProbe(p, failure)
-		conn.Finish()
+		d.Finish()
 	}()
 }
 
 // tryProbe reads until the session is on the WebSocket, or is not to be: then it says why.
 func (s *Session) tryProbe(p *probe) (failure string) {
 	for {
-		data, binary, err := p.conn.Read()
+		data, binary, err := p.to.Read()
 		if err != nil {
-			return upgradeEnd(err)
+			return upgradeEnd(p.to.end(err))
 		}
 		if binary {
 			return upgradePacket
@@ -96,8 +95,8 @@ func (s *Session) tryProbe(p *probe) (failure string) {
 		case err != nil:
 			return upgradePacket
 		case packet.Type == PacketPing && string(packet.Data) == probeData:
-			p.conn.QueuePrefixed(byte(PacketPong), packet.Data)
-			p.conn.Flush()
+			p.to.queuePacket(PacketPong, packet.Data)
+			p.to.Flush()
 			s.startNoops(p)
 		case packet.Type == PacketUpgrade:
 			if !s.upgraded(p) {
@@ -161,7 +160,7 @@ func (s *Session) upgraded(p *probe) bool {
 	fits := true
 	for i := range polling.out {
 		o := &polling.out[i]
-		fits = fits && o.queue(p.conn, p.framing) != wsconn.ErrFull
+		fits = fits && p.to.queuePolled(o)
 		polling.left(o)
 		*o = outgoing{}
 	}
@@ -172,15 +171,15 @@ func (s *Session) upgraded(p *probe) bool {
 		}
 		polling.answer()
 	}
-	s.framing = p.framing
-	s.ws.Store(p.conn)
+	to := p.to // apart, so that the probe is not kept
+	s.carrier.Store(&to)
 	s.polling = nil
 	s.mu.Unlock()
 	s.server.obs.Upgraded()
 	if !fits {
 		s.cutOff(cutFull)
 	}
-	p.conn.Flush()
+	p.to.Flush()
 	return true
 }
 
@@ -193,7 +192,7 @@ func (s *Session) dropProbe(p *probe, cause string) {
 	}
 	s.mu.Unlock()
 	if current {
-		p.conn.Close(wsconn.CodeNone, "")
+		p.to.close(sio.ReasonTransportClose, nil)
 		s.upgradeFailed(cause)
 	}
 }

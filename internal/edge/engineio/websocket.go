@@ -11,94 +11,73 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// queueFrames queues messages as frames and tells whether all fitted.
-func (s *Session) queueFrames(ws *wsconn.Conn, messages []Message) bool {
-	deflates := ws.Deflates()
-	for _, m := range messages {
-		if s.framing.queue(ws, m, deflates && s.server.o.deflatable(m)) == wsconn.ErrFull {
-			return false
-		}
-	}
-	return true
+// webSocket is the duplex transport "websocket": one packet is one message of a WebSocket.
+type webSocket struct {
+	*wsconn.Conn
+	framing framing
+	o       *Options
 }
 
-// openWebSocket opens a session of a WebSocket handshake. It tells whether the server got to know
-// the session.
-func (s *Server) openWebSocket(w http.ResponseWriter, r *http.Request, session *Session) bool {
-	s.setCookie(w, session.id)
+// acceptWebSocket answers a WebSocket handshake.
+func (s *Server) acceptWebSocket(w http.ResponseWriter, r *http.Request, f framing) (duplex, bool) {
 	conn, err := s.upgrader.Upgrade(w, r)
 	if err != nil {
-		return false // answered
+		return nil, false // answered
 	}
-	session.ws.Store(conn)
-	if !s.add(session) {
-		conn.Close(wsconn.CodeGoingAway, "")
-		conn.Finish()
-		return false
-	}
-	conn.QueuePrefixed(byte(PacketOpen), s.openData(session.id, WebSocket))
-	s.enter()
-	session.start(s.open)
-	conn.Flush()
-	// Ends with the connection, which ends with the session; Drain waits for it. The request's
-	// goroutine, with its larger stack and buffers, is given back.
-	go func() {
-		defer s.leave()
-		session.read(conn)
-	}()
-	return true
+	return &webSocket{conn, f, &s.o}, true
 }
 
-// read takes the session's packets from its WebSocket until either ends.
-func (s *Session) read(conn *wsconn.Conn) {
-	for {
-		data, binary, err := conn.Read()
-		if err != nil {
-			if err == wsconn.ErrSlow {
-				s.cutOff(cutWrite)
-				break
-			}
-			reason := readReason(err)
-			if !closedProperly(err) {
-				s.server.lost(conn.Idle())
-			}
-			s.endWith(reason, endAfterQueue, nil, s.server.noticeBroken(reason, err))
-			break
-		}
-		p, err := s.codec.parse(data, binary)
-		if err != nil {
-			s.end(sio.ReasonParseError, endAfterQueue)
-			break
-		}
-		if !s.handle(p) {
-			break
-		}
-	}
-	conn.Finish()
+// Transport implements duplex.
+func (w *webSocket) Transport() Transport { return WebSocket }
+
+func (w *webSocket) queue(m Message) (fits bool) {
+	return w.framing.queue(w.Conn, m, w.Deflates() && w.o.deflatable(m)) != wsconn.ErrFull
 }
 
-// readReason is why a session whose WebSocket failed ended.
-func readReason(err error) sio.Reason {
+func (w *webSocket) queueShared(m *Shared) (fits bool) {
+	return w.QueueShared(m.frames(w.framing, w.Deflates(), w.o)) != wsconn.ErrFull
+}
+
+func (w *webSocket) queuePolled(o *outgoing) (fits bool) {
+	if o.binary {
+		return w.framing.queue(w.Conn, Message{Data: o.data, Binary: true}, false) != wsconn.ErrFull
+	}
+	return w.Queue(o.data, false) != wsconn.ErrFull
+}
+
+func (w *webSocket) queuePacket(t PacketType, data []byte) {
+	if t == PacketPing {
+		_ = w.QueueShared(pingFrame) // a full queue shows with the next message
+		return
+	}
+	_ = w.QueuePrefixed(byte(t), data) // the same
+}
+
+func (w *webSocket) end(err error) (e streamEnd) {
 	var closed *wsconn.CloseError
+	e.reason, e.slow = sio.ReasonTransportError, err == wsconn.ErrSlow
+	tooLarge, protocol := errors.Is(err, wsconn.ErrTooLarge), errors.Is(err, wsconn.ErrProtocol)
 	switch {
-	case errors.Is(err, wsconn.ErrTooLarge):
-		return sio.ReasonPayloadTooLarge
+	case tooLarge:
+		e.reason = sio.ReasonPayloadTooLarge
 	case errors.Is(err, io.EOF), errors.As(err, &closed):
-		return sio.ReasonTransportClose
+		e.reason = sio.ReasonTransportClose
 	}
-	return sio.ReasonTransportError
+	e.proper = closed != nil || errors.As(err, &closed) || tooLarge || protocol || errors.Is(err, wsconn.ErrClosed)
+	e.violation = tooLarge || protocol
+	if protocol {
+		e.cause, e.text = "websocket_protocol", "WebSocket protocol violation by the client or a proxy"
+	}
+	return e
 }
 
-// closedProperly tells whether anybody said why the WebSocket ended, on either side.
-func closedProperly(err error) bool {
-	var closed *wsconn.CloseError
-	return errors.As(err, &closed) || errors.Is(err, wsconn.ErrTooLarge) || errors.Is(err, wsconn.ErrProtocol) || errors.Is(err, wsconn.ErrClosed)
-}
-
-// closeCode is what the browser gets. Standard clients read nothing from it.
-func closeCode(reason sio.Reason) int {
-	if reason == sio.ReasonServerShuttingDown {
-		return wsconn.CodeGoingAway
+func (w *webSocket) close(reason sio.Reason, why *explanation) {
+	switch {
+	case why != nil:
+		w.Close(why.closeCode, closeText(why.message))
+	case reason == sio.ReasonServerShuttingDown:
+		w.Close(wsconn.CodeGoingAway, "")
+	default:
+		w.Close(wsconn.CodeNone, "") // standard clients read nothing from a code
 	}
-	return wsconn.CodeNone
 }
