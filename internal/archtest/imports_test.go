@@ -52,8 +52,8 @@ var rules = []rule{
 		"the contract between replicas does not know what carries it"},
 
 	{"internal/edge/budget", nil, nil, "both transports count with it"},
-	{"internal/edge/wsconn", []string{"internal/hijack", "internal/edge/budget"}, []string{"github.com/gorilla/websocket", "golang.org/x/sys/unix"}, "one WebSocket connection knows nothing above it"},
-	{"internal/edge/engineio", []string{"internal/config", "internal/sio", "internal/loglimit", "internal/hijack", "internal/edge/budget", "internal/edge/wsconn", "internal/origin", "api/querystring"}, nil, "Engine.IO knows nothing of Socket.IO"},
+	{"internal/edge/wsconn", []string{"internal/hijack", "internal/edge/budget"}, []string{"github.com/gorilla/websocket", "github.com/klauspost/compress/flate", "golang.org/x/sys/unix"}, "one WebSocket connection knows nothing above it"},
+	{"internal/edge/engineio", []string{"internal/config", "internal/sio", "internal/loglimit", "internal/hijack", "internal/edge/budget", "internal/edge/wsconn", "internal/origin", "api/querystring"}, []string{"github.com/klauspost/compress/gzip"}, "Engine.IO knows nothing of Socket.IO"},
 	{"internal/edge/socketio", []string{"internal/sio", "internal/jsonscan", "api/querystring"}, nil, "the codec does no I/O and knows no transport"},
 	{"internal/edge", []string{"internal/config", "internal/edge", "internal/hub", "internal/dispatch", "internal/sio", "internal/metrics", "internal/loglimit"},
 		[]string{"github.com/gorilla/websocket"}, "doors do not know each other: the browsers' door meets handlers through dispatch only"},

@@ -4,13 +4,14 @@ package engineio
 
 import (
 	"bytes"
-	"compress/gzip"
 	"compress/zlib"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // Polling answers are compressed when the browser takes it, the answer is large enough to gain by

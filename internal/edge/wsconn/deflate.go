@@ -4,11 +4,12 @@ package wsconn
 
 import (
 	"bytes"
-	"compress/flate"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // permessage-deflate (RFC 7692), always without context takeover on either side: a connection keeps
