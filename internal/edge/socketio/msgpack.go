@@ -88,40 +88,53 @@ func readElement(data []byte, i int) (e element, content int, err error) {
 	return e, i, nil
 }
 
+// layout says what follows a first byte: a number of width bytes, whose meaning the kind gives, or an
+// extension whose size is fixed or stands in width bytes.
+type layout struct {
+	kind         kind
+	width, fixed uint8
+	extension    bool
+	known        bool
+}
+
+// layouts are the layouts of the first bytes from 0xc0 to 0xdf. Source: the MessagePack
+// specification, "Overview".
+var layouts = [32]layout{
+	0xc0 & 31: {kind: kindNil, known: true}, // 0xc1 is never used
+	0xc2 & 31: {kind: kindBool, known: true}, 0xc3 & 31: {kind: kindBool, known: true},
+	0xc4 & 31: {kind: kindBinary, width: 1, known: true}, 0xc5 & 31: {kind: kindBinary, width: 2, known: true},
+	0xc6 & 31: {kind: kindBinary, width: 4, known: true},
+	0xc7 & 31: {width: 1, extension: true, known: true}, 0xc8 & 31: {width: 2, extension: true, known: true},
+	0xc9 & 31: {width: 4, extension: true, known: true},
+	0xca & 31: {kind: kindFloat, width: 4, known: true}, 0xcb & 31: {kind: kindFloat, width: 8, known: true},
+	0xcc & 31: {kind: kindUint, width: 1, known: true}, 0xcd & 31: {kind: kindUint, width: 2, known: true},
+	0xce & 31: {kind: kindUint, width: 4, known: true}, 0xcf & 31: {kind: kindUint, width: 8, known: true},
+	0xd0 & 31: {kind: kindInt, width: 1, known: true}, 0xd1 & 31: {kind: kindInt, width: 2, known: true},
+	0xd2 & 31: {kind: kindInt, width: 4, known: true}, 0xd3 & 31: {kind: kindInt, width: 8, known: true},
+	0xd4 & 31: {fixed: 1, extension: true, known: true}, 0xd5 & 31: {fixed: 2, extension: true, known: true},
+	0xd6 & 31: {fixed: 4, extension: true, known: true}, 0xd7 & 31: {fixed: 8, extension: true, known: true},
+	0xd8 & 31: {fixed: 16, extension: true, known: true},
+	0xd9 & 31: {kind: kindText, width: 1, known: true}, 0xda & 31: {kind: kindText, width: 2, known: true},
+	0xdb & 31: {kind: kindText, width: 4, known: true},
+	0xdc & 31: {kind: kindArray, width: 2, known: true}, 0xdd & 31: {kind: kindArray, width: 4, known: true},
+	0xde & 31: {kind: kindMap, width: 2, known: true}, 0xdf & 31: {kind: kindMap, width: 4, known: true},
+}
+
 // readLong reads an element that begins with one of 0xc0 to 0xdf, from behind that byte.
 func readLong(data []byte, i int, c byte) (e element, content int, err error) {
-	width := 0 // of the number that follows
-	switch {
-	case c == 0xc0:
-		return element{kind: kindNil}, i, nil
-	case c == 0xc2 || c == 0xc3:
-		return element{kind: kindBool, bits: uint64(c & 1)}, i, nil
-	case 0xc4 <= c && c <= 0xc6:
-		e.kind, width = kindBinary, 1<<(c-0xc4)
-	case 0xc7 <= c && c <= 0xc9:
-		return readExtension(data, i, 1<<(c-0xc7), 0)
-	case c == 0xca || c == 0xcb:
-		e.kind, width = kindFloat, 4<<(c-0xca)
-	case 0xcc <= c && c <= 0xcf:
-		e.kind, width = kindUint, 1<<(c-0xcc)
-	case 0xd0 <= c && c <= 0xd3:
-		e.kind, width = kindInt, 1<<(c-0xd0)
-	case 0xd4 <= c && c <= 0xd8:
-		return readExtension(data, i, 0, 1<<(c-0xd4))
-	case 0xd9 <= c && c <= 0xdb:
-		e.kind, width = kindText, 1<<(c-0xd9)
-	case c == 0xdc || c == 0xdd:
-		e.kind, width = kindArray, 2<<(c-0xdc)
-	case c == 0xde || c == 0xdf:
-		e.kind, width = kindMap, 2<<(c-0xde)
-	default: // 0xc1 is never used
+	f := &layouts[c&31]
+	if f.extension {
+		return readExtension(data, i, int(f.width), int(f.fixed))
+	}
+	width := int(f.width)
+	if !f.known || width > len(data)-i {
 		return e, jsonscan.Fail, errs[VerdictMsgpack]
 	}
-	if width > len(data)-i {
-		return e, jsonscan.Fail, errs[VerdictMsgpack]
-	}
+	e.kind = f.kind
 	n := bigEndian(data[i : i+width])
 	switch e.kind {
+	case kindBool:
+		e.bits = uint64(c & 1)
 	case kindText, kindBinary, kindArray:
 		e.size = int(n)
 	case kindMap:
