@@ -88,8 +88,8 @@ func readElement(data []byte, i int) (e element, content int, err error) {
 	return e, i, nil
 }
 
-// layout says what follows a first byte: a number of width bytes, whose meaning the kind gives, or an
-// extension whose size is fixed or stands in width bytes.
+// layout says what follows a first byte: a number of width bytes, whose meaning the kind gives, or
+// an extension whose size is fixed or stands in width bytes.
 type layout struct {
 	kind         kind
 	width, fixed uint8
