@@ -33,12 +33,12 @@ type Options struct {
 	Look, Operate func(http.Handler) http.Handler
 }
 
-// door answers the operators.
-type door struct{ Options }
+// handler answers the operators.
+type handler struct{ Options }
 
 // New makes the handler.
 func New(o Options) http.Handler {
-	d := &door{o}
+	d := &handler{o}
 	mux := http.NewServeMux()
 	look, operate := wrapper(o.Look), wrapper(o.Operate)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
@@ -86,7 +86,7 @@ func closed(h http.Handler) http.Handler {
 	})
 }
 
-func (d *door) readyz(w http.ResponseWriter, _ *http.Request) {
+func (d *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 	if err := d.Ready(); err != nil {
 		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 		return
@@ -94,7 +94,7 @@ func (d *door) readyz(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, "ready")
 }
 
-func (d *door) status(w http.ResponseWriter, _ *http.Request) {
+func (d *handler) status(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(d.Status()) // an error means that the operator went away
 }

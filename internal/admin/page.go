@@ -104,7 +104,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 </html>
 `))
 
-func (d *door) page(w http.ResponseWriter, _ *http.Request) {
+func (d *handler) page(w http.ResponseWriter, _ *http.Request) {
 	s := d.Status()
 	s.Uptime = s.Uptime.Round(time.Second)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

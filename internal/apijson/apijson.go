@@ -2,7 +2,7 @@
 
 // Package apijson writes what the contract carries as JSON for shells and people: arguments are
 // real values, and what is binary is an object with the one member "_bytes". It knows the contract
-// only; the HTTP door and the command line both speak it.
+// only; the HTTP API and the command line both speak it.
 package apijson
 
 import (

@@ -36,6 +36,7 @@ var retired = map[string]string{
 	"lines left o~ut":                        "suppressed",
 	"turn(?:ed|s)? a~way":                    "rejected",
 	"l(?:et|ets|etting) i~n":                 "accepts",
+	"d~oors?":                                "listener, entry point",
 	"quiet~log":                              "loglimit",
 	"plain~json":                             "apijson",
 }

@@ -211,6 +211,6 @@ func TestCallers_Load(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Load(); err != nil || !c.Asked() {
-		t.Errorf("an empty list lets nobody in, and does not open the door: %v, asked %v", err, c.Asked())
+		t.Errorf("an empty list lets nobody in, and does not open the entry point: %v, asked %v", err, c.Asked())
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bridge is the handlers' door: it speaks spanwire.v1 by gRPC, turns its frames into the
-// words of dispatch and hub, and back. It never meets a browser.
+// Package bridge is the handlers' entry point: it speaks spanwire.v1 by gRPC, turns its frames into
+// the words of dispatch and hub, and back. It never meets a browser.
 package bridge
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/spanwire/spanwire/internal/trace"
 )
 
-// Options says how the door behaves. Zero fields take their defaults.
+// Options says how the entry point behaves. Zero fields take their defaults.
 type Options struct {
 	// Replica, Cluster, Version and PublicURL are sent to instances.
 	Replica   sio.ReplicaID
@@ -42,7 +42,7 @@ type Options struct {
 	Whereabouts func() map[sio.InstanceID][]sio.ReplicaID
 	// Callers are who may call, and what each may do. Nil asks nobody.
 	Callers *auth.Callers
-	// Calls remembers calls with idempotency keys. Nil means a memory of the door's own.
+	// Calls remembers calls with idempotency keys. Nil means a memory of the entry point's own.
 	Calls *idempotency.Calls
 	// Board passes what happens to those who follow. Nil means that nobody can follow.
 	Board *trace.Board
@@ -98,8 +98,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// ServerOptions are what the gRPC server needs for this door: bounds against floods, the codec of
-// its frames, and who may call.
+// ServerOptions are what the gRPC server needs for this entry point: bounds against floods, the
+// codec of its frames, and who may call.
 func (o Options) ServerOptions() []grpc.ServerOption {
 	o = o.withDefaults()
 	who := authInterceptor{o.Callers, o.Rejected}
@@ -143,7 +143,7 @@ type Server struct {
 	running   sync.WaitGroup // streams, and what they started
 }
 
-// New makes the door.
+// New makes the entry point.
 func New(o Options, d *dispatch.Dispatcher, h *hub.Hub, m *metrics.Bridge, log *slog.Logger) *Server {
 	s := &Server{o: o.withDefaults(), dispatcher: d, hub: h, metrics: m, log: log, instances: make(map[*Instance]struct{})}
 	s.life, s.end = context.WithCancel(context.Background())

@@ -77,7 +77,7 @@ func emit(t *testing.T, b *broker.Broker, token string) (*spanwirev1.EmitRespons
 	}})
 }
 
-// A broker that starts has all doors open, and its greeting names them.
+// A broker that starts has all listeners open, and its greeting names them.
 func TestStart(t *testing.T) {
 	b := brokertest.Start(t)
 	want := fmt.Sprintf("Spanwire is ready: open http://%s (services dial %s, operators http://%s)", b.HTTPAddress(), b.ServiceAddress(), b.OperatorAddress())
@@ -204,7 +204,7 @@ func TestBroker_Drain(t *testing.T) {
 	}
 	if conn, err := net.Dial("tcp", b.HTTPAddress()); err == nil {
 		conn.Close()
-		t.Error("the browsers' door is still open")
+		t.Error("the browsers' entry point is still open")
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 	"github.com/spanwire/spanwire/internal/metrics"
 )
 
-// secured are the certificates of the doors; nil where a door has none.
+// secured are the certificates of the listeners; nil where a listener has none.
 type secured struct{ http, services, operators, cluster *certs.Store }
 
-// openCertificates reads the certificates of all doors.
+// openCertificates reads the certificates of all listeners.
 func (b *Broker) openCertificates() (err error) {
 	l := &b.config.Listen
 	for _, x := range []struct {
@@ -82,7 +82,7 @@ func secure(l net.Listener, s *certs.Store) net.Listener {
 	return tls.NewListener(l, s.Config())
 }
 
-// scheme is how URLs of a door begin.
+// scheme is how URLs of a listener begin.
 func scheme(s *certs.Store) string {
 	if s == nil {
 		return "http://"

@@ -29,7 +29,7 @@ const (
 	enhanceYourCalm   = 0xb
 )
 
-// outsider is a connection to the services' door that keeps no rules.
+// outsider is a connection to the services' listener that keeps no rules.
 type outsider struct {
 	t    *testing.T
 	conn net.Conn
@@ -106,7 +106,7 @@ func (s *outsider) closed() (code uint32, ok bool) {
 	return code, ok
 }
 
-// Whatever one connection floods the services' door with, others are served.
+// Whatever one connection floods the services' listener with, others are served.
 func TestServices_floods(t *testing.T) {
 	const emitPath = "/spanwire.v1.EmitterService/Emit"
 	for name, flood := range map[string]func(*outsider){

@@ -36,7 +36,7 @@ func files(t *testing.T, a *certstest.Authority) (f broker.TLS) {
 	return f
 }
 
-// dialServices connects to the services' door; nil is plain text.
+// dialServices connects to the services' listener; nil is plain text.
 func dialServices(t *testing.T, b *broker.Broker, c *tls.Config, token string) *grpc.ClientConn {
 	t.Helper()
 	creds := insecure.NewCredentials()
@@ -207,11 +207,11 @@ func TestStart_Callers(t *testing.T) {
 // comes next, and disturbs nobody.
 func TestStart_TLS(t *testing.T) {
 	authority := certstest.New(t)
-	var door, operators broker.TLS
+	var browsers, operators broker.TLS
 	b := brokertest.Start(t, func(c *broker.Config) {
-		door, operators = files(t, authority), files(t, authority)
-		door.ClientCA = ""
-		c.Listen.HTTPTLS, c.Listen.OperatorTLS, c.Listen.ReloadInterval = door, operators, 10*time.Millisecond
+		browsers, operators = files(t, authority), files(t, authority)
+		browsers.ClientCA = ""
+		c.Listen.HTTPTLS, c.Listen.OperatorTLS, c.Listen.ReloadInterval = browsers, operators, 10*time.Millisecond
 	})
 	if !strings.Contains(b.Greeting(), "open https://") {
 		t.Errorf("greeting %q", b.Greeting())
@@ -234,7 +234,7 @@ func TestStart_TLS(t *testing.T) {
 	if name != "broker" {
 		t.Errorf("the certificate is of %q", name)
 	}
-	authority.Write(filepath.Dir(door.Cert), "replaced")
+	authority.Write(filepath.Dir(browsers.Cert), "replaced")
 	for name != "replaced" {
 		_, name = dial()
 	}

@@ -333,7 +333,7 @@ func TestEmit(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if out, err := exec.CommandContext(t.Context(), binary, "emit", "--address="+strings.TrimPrefix(p.find("open (http://[^ ]+)"), "http://"), "x").CombinedOutput(); err == nil {
-		t.Errorf("the browsers' door took an emit:\n%s", out)
+		t.Errorf("the browsers' entry point took an emit:\n%s", out)
 	}
 	p.signal(syscall.SIGTERM)
 	p.code()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package dispatch decides which instance gets what happens to a socket, and keeps every dispatch
-// until it is resolved. The browsers' door calls Connect and then a Binding's Dispatch and
-// Disconnect; the handlers' door calls Attach and then an Attachment's Resolve, Flush, Drain and
-// Detach. The mesh attaches the instances of other replicas in the same way, and hands in their
+// until it is resolved. The browsers' entry point calls Connect and then a Binding's Dispatch and
+// Disconnect; the handlers' entry point calls Attach and then an Attachment's Resolve, Flush, Drain
+// and Detach. The mesh attaches the instances of other replicas in the same way, and hands in their
 // dispatches with Forward.
 //
 // The rules: one socket has one instance of each service, and its dispatches go there in the order

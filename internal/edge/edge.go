@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package edge is the browsers' door: it serves Socket.IO over HTTP. A client is one session with
-// the sockets on it; a Socket is one client in one namespace, which the hub delivers to and the
-// dispatcher takes events of. The edge knows the rules of namespaces, connects and acks, and leaves
-// bytes to engineio and packets to socketio. It never decides which service gets an event.
+// Package edge is the browsers' entry point: it serves Socket.IO over HTTP. A client is one session
+// with the sockets on it; a Socket is one client in one namespace, which the hub delivers to and
+// the dispatcher takes events of. The edge knows the rules of namespaces, connects and acks, and
+// leaves bytes to engineio and packets to socketio. It never decides which service gets an event.
 package edge
 
 import (

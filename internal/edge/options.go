@@ -9,7 +9,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 )
 
-// Options says how the browsers' door behaves. DefaultOptions is the place to start from.
+// Options says how the browsers' entry point behaves. DefaultOptions is the place to start from.
 type Options struct {
 	// Engine are the options of the sessions below. Engine.MaxPayload also bounds the attachments
 	// of one packet together, and Engine.MaxOutbound what is held for a socket whose connect is

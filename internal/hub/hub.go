@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package hub knows who is here: the sockets of this replica and their rooms. It delivers events to
-// them, carries out joins, leaves and disconnects, and collects acks. The doors add their sockets;
-// callers with a command call Execute, which also publishes it to the other replicas;
-// what another replica tells comes in through Apply (or Deliver), which never publishes, so nothing
+// them, carries out joins, leaves and disconnects, and collects acks. The entry points add their
+// sockets; callers with a command call Execute, which also publishes it to the other replicas; what
+// another replica tells comes in through Apply (or Deliver), which never publishes, so nothing
 // travels twice.
 //
 // The hub never blocks on a browser, and holds no lock while it calls a socket or the publisher.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package jsonscan checks JSON from untrusted senders, without decoding it: that it is well-formed,
-// not too deep, and that every object that stands for an attachment names one. Both doors call it
-// for what comes in; what has passed is carried as it was written.
+// not too deep, and that every object that stands for an attachment names one. Both entry points
+// call it for what comes in; what has passed is carried as it was written.
 package jsonscan
 
 import (
@@ -12,7 +12,7 @@ import (
 	"math/bits"
 )
 
-// What can be wrong. The doors put it into their own words.
+// What can be wrong. The entry points put it into their own words.
 var (
 	ErrJSON        = errors.New("is not well-formed JSON")
 	ErrDepth       = errors.New("is nested too deep")

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package mesh is the door of the other replicas. It knows which of them are there, carries their
-// commands out on this replica's sockets, asks those for acks on their behalf, and lends instances
-// both ways: an instance that is attached to another replica only is offered to this one's
-// dispatcher, and dispatches of other replicas are handed to the instances here.
+// Package mesh is the entry point of the other replicas. It knows which of them are there, carries
+// their commands out on this replica's sockets, asks those for acks on their behalf, and lends
+// instances both ways: an instance that is attached to another replica only is offered to this
+// one's dispatcher, and dispatches of other replicas are handed to the instances here.
 //
 // Replicas find each other by heartbeats. A new one says hello, and the others answer at once; one
 // that leaves says bye; one that is silent for too long is taken for dead. Nothing here publishes
@@ -30,7 +30,7 @@ type Options struct {
 	Replica     sio.ReplicaID
 	Cluster     string
 	GRPCAddress string // where instances reach this replica from elsewhere; may be empty
-	HTTPAddress string // where other replicas reach the browsers' door; may be empty
+	HTTPAddress string // where other replicas reach the browsers' entry point; may be empty
 	// where they hand over requests of this replica's sessions; may be empty
 	ForwardAddress string
 	Interval       time.Duration // between heartbeats

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait. It is generous, since machines that run tests are busy.
 const patience = 20 * time.Second
 
-// replica is a Forwarder between two servers, with a browsers' door that the test opens.
+// replica is a Forwarder between two servers, with a browsers' entry point that the test opens.
 type replica struct {
 	*Forwarder
 	id        sio.ReplicaID
@@ -52,8 +52,8 @@ func (c *cluster) find(id sio.ReplicaID) (address string, known bool) {
 	return r.announced, true
 }
 
-// add starts a replica with a door.
-func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Options)) *replica {
+// add starts a replica with an entry point.
+func (c *cluster) add(t *testing.T, next http.HandlerFunc, changes ...func(*Options)) *replica {
 	t.Helper()
 	o := Options{Replica: sio.NewReplicaID(), Secret: "a secret of all", Cluster: "c", Find: c.find, Wake: func(sio.SessionID) {}, DrainSession: func(sio.SessionID, time.Duration) {}, MaxForwards: 100,
 		WriteTimeout: patience, DrainSettle: patience}
@@ -62,7 +62,7 @@ func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Opti
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	r := &replica{id: o.Replica, session: sio.NewSessionID(o.Replica), metrics: metrics.NewSessionProxy(prometheus.NewRegistry())}
-	r.Forwarder = New(o, door, r.metrics, log)
+	r.Forwarder = New(o, next, r.metrics, log)
 	r.public, r.taken = httptest.NewServer(r.Forwarder), httptest.NewServer(r.Taken())
 	r.announced = r.taken.Listener.Addr().String()
 	c.mu.Lock()
@@ -79,14 +79,14 @@ func (c *cluster) add(t *testing.T, door http.HandlerFunc, changes ...func(*Opti
 	return r
 }
 
-// pair is two replicas: requests come to near, which nothing but a fault may leave to its own door,
-// and belong to sessions of far.
-func pair(t *testing.T, door http.HandlerFunc, changes ...func(*Options)) (near, far *replica) {
+// pair is two replicas: requests come to near, which nothing but a fault may leave to its own entry
+// point, and belong to sessions of far.
+func pair(t *testing.T, next http.HandlerFunc, changes ...func(*Options)) (near, far *replica) {
 	var c cluster
-	return c.add(t, unknown, changes...), c.add(t, door)
+	return c.add(t, unknown, changes...), c.add(t, next)
 }
 
-// unknown is the door of a replica that has no sessions.
+// unknown is the entry point of a replica that has no sessions.
 func unknown(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusBadRequest)
 	io.WriteString(w, "unknown here")

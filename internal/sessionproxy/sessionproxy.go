@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package sessionproxy makes every replica serve every session. It stands before the browsers'
-// door: a request that names a session of another replica is carried there and its answer back, so
-// that a balancer need not keep a browser with one replica. A request that opens a session, or
-// names one of this replica, goes through untouched.
+// entry point: a request that names a session of another replica is carried there and its answer
+// back, so that a balancer need not keep a browser with one replica. A request that opens a
+// session, or names one of this replica, goes through untouched.
 //
 // The other replica takes such requests at a listener of its own (taken.go), which believes what it
 // gets the facts of the browser, so that all its checks see what they would see if the browser had
 // come to it. What comes in there is never forwarded again. Polling requests travel on connections
 // that are used again and again (polling.go), a WebSocket on one of its own (websocket.go).
 //
-// A session whose replica is gone, or cannot be reached, is left to the browsers' door here, which
-// does not know it and says so; clients then open a new session.
+// A session whose replica is gone, or cannot be reached, is left to the browsers' entry point here,
+// which does not know it and says so; clients then open a new session.
 package sessionproxy
 
 import (
@@ -74,12 +74,12 @@ const (
 	restartTime  = time.Minute // after a start in which sessions of the time before are usual
 )
 
-// Forwarder is an http.Handler before the browsers' door.
+// Forwarder is an http.Handler before the browsers' entry point.
 type Forwarder struct {
 	// fixed at birth
 	o         Options
 	started   time.Time
-	door      http.Handler
+	next      http.Handler
 	metrics   *metrics.SessionProxy
 	log       *slog.Logger
 	quiet     loglimit.ByReason
@@ -99,10 +99,10 @@ type Forwarder struct {
 	quit   chan struct{} // closed with it
 }
 
-// New makes a Forwarder before the browsers' door.
-func New(o Options, door http.Handler, m *metrics.SessionProxy, log *slog.Logger) *Forwarder {
+// New makes a Forwarder before the browsers' entry point.
+func New(o Options, next http.Handler, m *metrics.SessionProxy, log *slog.Logger) *Forwarder {
 	f := &Forwarder{
-		o: o, started: time.Now(), door: door, metrics: m, log: log, quiet: loglimit.ByReason{PerSecond: 1},
+		o: o, started: time.Now(), next: next, metrics: m, log: log, quiet: loglimit.ByReason{PerSecond: 1},
 		rarely: loglimit.ByReason{PerSecond: 1, Window: time.Minute}, links: make(map[*link]struct{}),
 		polls: make(map[*proxyRequest]struct{}), quit: make(chan struct{}),
 		dialer:  net.Dialer{Timeout: dialTimeout},
@@ -130,14 +130,14 @@ func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	owner, named := session.Replica()
 	// What a browser asks before a request to another origin has nothing to do with the session.
 	if !named || owner == f.o.Replica || r.Method == http.MethodOptions {
-		f.door.ServeHTTP(w, r)
+		f.next.ServeHTTP(w, r)
 		return
 	}
 	address, known := f.o.Find(owner)
 	if !known {
 		f.metrics.UnknownReplica.Inc()
 		f.tellUnknown(owner)
-		f.door.ServeHTTP(w, r)
+		f.next.ServeHTTP(w, r)
 		return
 	}
 	e := &proxyRequest{f: f, session: session, owner: owner, address: address}
@@ -266,13 +266,13 @@ type proxyRequest struct {
 	address string
 }
 
-// fail leaves a request to the browsers' door here, which says that there is no such session.
-// Nothing has been answered yet.
+// fail leaves a request to the browsers' entry point here, which says that there is no such
+// session. Nothing has been answered yet.
 func (e *proxyRequest) fail(w http.ResponseWriter, r *http.Request, counter metrics.Counter, why string, err error) {
 	counter.Inc()
 	if ok, suppressed := e.f.quiet.Allow(why); ok {
 		e.f.log.Warn("request not forwarded to the replica of its session", "peer", e.owner, "address", e.address, "reason", why,
 			"err", err, "suppressed", suppressed)
 	}
-	e.f.door.ServeHTTP(w, r)
+	e.f.next.ServeHTTP(w, r)
 }

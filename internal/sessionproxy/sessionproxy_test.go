@@ -24,7 +24,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// What belongs to no other replica must reach the door here as it came.
+// What belongs to no other replica must reach the entry point here as it came.
 func TestForwarder_Local(t *testing.T) {
 	var here, there atomic.Int32
 	var c cluster
@@ -47,7 +47,7 @@ func TestForwarder_Local(t *testing.T) {
 		before := here.Load()
 		do(t, request(t, q.method, near.public.URL+"/socket.io/?"+q.query, ""))
 		if here.Load() != before+1 || there.Load() != 0 {
-			t.Errorf("%s: it was not left to the door here", name)
+			t.Errorf("%s: it was not left to the entry point here", name)
 		}
 	}
 	if n := testutil.ToFloat64(near.metrics.UnknownReplica); n != 1 {
@@ -70,7 +70,7 @@ func TestForwarder_LocalAllocations(t *testing.T) {
 	}
 }
 
-// seen is a request as a door sees it.
+// seen is a request as an entry point sees it.
 type seen struct {
 	*http.Request
 	body string
@@ -128,7 +128,7 @@ func TestForwarder_Poll(t *testing.T) {
 			}
 		}
 		if _, has := s.Header[requestHeader]; has {
-			t.Errorf("%s: the door was shown the token", method)
+			t.Errorf("%s: the entry point was shown the token", method)
 		}
 	}
 	if n, m := testutil.ToFloat64(near.metrics.Polling), testutil.ToFloat64(far.metrics.Received); n != 3 || m != 3 {
@@ -197,7 +197,7 @@ func TestForwarder_Denied(t *testing.T) {
 	}
 }
 
-// A replica that cannot be asked leaves the request to the door here, once, and the cause is
+// A replica that cannot be asked leaves the request to the entry point here, once, and the cause is
 // counted.
 func TestForwarder_Failures(t *testing.T) {
 	var came atomic.Int32

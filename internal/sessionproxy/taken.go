@@ -40,7 +40,7 @@ func sender(token string, r *http.Request) string {
 }
 
 // Taken is the handler of the listener where other replicas hand requests over. It gives them to
-// the browsers' door as if their browsers had come there, and refuses what does not show the
+// the browsers' entry point as if their browsers had come there, and refuses what does not show the
 // secret.
 func (f *Forwarder) Taken() http.Handler {
 	expected := token(&f.o, forRequests, f.o.Replica)
@@ -71,6 +71,6 @@ func (f *Forwarder) Taken() http.Handler {
 		if isWebSocket(r) {
 			w.WriteHeader(http.StatusEarlyHints)
 		}
-		f.door.ServeHTTP(w, r)
+		f.next.ServeHTTP(w, r)
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// A session of a replica that is not there is left to the door. The line says whether the replica
-// has gone, or was never known, once a minute.
+// A session of a replica that is not there is left to the entry point. The line says whether the
+// replica has gone, or was never known, once a minute.
 func TestForwarder_Unknown(t *testing.T) {
 	gone := func(was bool) func(sio.ReplicaID) (time.Duration, bool) {
 		return func(sio.ReplicaID) (time.Duration, bool) { return time.Second, was }
@@ -33,18 +33,18 @@ func TestForwarder_Unknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			doors := 0
+			passed := 0
 			f := New(Options{
 				Replica: "AAAAAA", Cluster: "c", Gone: test.gone, Find: func(sio.ReplicaID) (string, bool) { return "", false },
-			}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { doors++ }), metrics.NewSessionProxy(prometheus.NewRegistry()),
+			}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed++ }), metrics.NewSessionProxy(prometheus.NewRegistry()),
 				slog.New(slog.NewTextHandler(&log, nil)))
 			defer f.Close()
 			other := sio.NewSessionID("BBBBBB")
 			for range 3 {
 				f.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/socket.io/?sid="+string(other), nil))
 			}
-			if doors != 3 || strings.Count(log.String(), "\n") != 1 {
-				t.Errorf("%d requests went on; logged %s", doors, &log)
+			if passed != 3 || strings.Count(log.String(), "\n") != 1 {
+				t.Errorf("%d requests went on; logged %s", passed, &log)
 			}
 			for _, word := range append(test.says, "peer=BBBBBB") {
 				if !strings.Contains(log.String(), word) {

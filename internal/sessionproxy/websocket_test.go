@@ -24,7 +24,7 @@ func upgradeHeader() http.Header {
 	}
 }
 
-// upgraded is a door that gives its connections to the test.
+// upgraded is an entry point that gives its connections to the test.
 func upgraded(t *testing.T, into chan<- *websocket.Conn, came chan<- *http.Request) http.HandlerFunc {
 	u := websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +116,7 @@ func handshake(far *replica) string {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 }
 
-// raw is a door that takes connections over and answers with what may as well be WebSocket.
+// raw is an entry point that takes connections over and answers with what may as well be WebSocket.
 func raw(t *testing.T, conns chan<- net.Conn, beginning string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -258,7 +258,7 @@ func TestForwarder_WebSocketWrongReplica(t *testing.T) {
 	conns := make(chan *websocket.Conn, 1)
 	near, far := pair(t, upgraded(t, conns, nil))
 	other := (&cluster{}).add(t, unknown)
-	far.announced = other.public.Listener.Addr().String() // a browsers' door
+	far.announced = other.public.Listener.Addr().String() // a browsers' entry point
 	r := request(t, "GET", near.url(far.session), "")
 	r.Header = upgradeHeader()
 	if answer, text := do(t, r); answer.StatusCode != http.StatusBadRequest || text != "unknown here" || testutil.ToFloat64(near.metrics.WrongReplica) != 1 {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Code classifies errors. Each door has one table that turns codes into its own status.
+// Code classifies errors. Each entry point has one table that turns codes into its own status.
 type Code uint8
 
 const (

@@ -18,7 +18,7 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
-// services opens a connection to the services' door.
+// services opens a connection to the services' listener.
 func services(t *testing.T) (context.Context, *grpc.ClientConn) {
 	t.Helper()
 	conn, err := grpc.NewClient(shared.broker.Services, grpc.WithTransportCredentials(insecure.NewCredentials()))

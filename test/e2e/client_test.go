@@ -150,7 +150,7 @@ func poll(t *testing.T) string {
 	return sid
 }
 
-// dial opens a bare connection to the browsers' door, or another.
+// dial opens a bare connection to the browsers' entry point, or another.
 func dial(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", address, limit)

@@ -86,7 +86,7 @@ func runRows(t *testing.T, w *world) {
 	for _, group := range [][]row{
 		handshakeRows, pollingRows, websocketRows, upgradeRows, originRows, revision3Rows,
 		namespaceRows, decoderRows, ackRows, disconnectRows, protocol4Rows, msgpackRows, recoveryRows, surfaceRows, flagRows, limitRows, hostileRows,
-		leavingRows, burstRows, doorRows, silenceRows, framingRows, backlogRows, strictRows, replicaRows, unsendableRows,
+		leavingRows, burstRows, queryRows, hostRows, upstreamRows, operatorRows, silenceRows, framingRows, backlogRows, strictRows, replicaRows, unsendableRows,
 	} {
 		for _, r := range group {
 			if seen[r.name] {

@@ -42,8 +42,8 @@ type Options struct {
 	BodyTimeout time.Duration
 }
 
-// door serves the paths.
-type door struct {
+// api serves the paths.
+type api struct {
 	Options
 	routes map[string]route
 }
@@ -56,7 +56,7 @@ type route struct {
 
 // call is one request on its way.
 type call struct {
-	*door
+	*api
 	ctx context.Context // with the caller's credentials; this type is the request's life
 	w   http.ResponseWriter
 	r   *http.Request
@@ -64,7 +64,7 @@ type call struct {
 
 // New makes the handler. It serves what is under Prefix.
 func New(o Options) http.Handler {
-	d := &door{Options: o}
+	d := &api{Options: o}
 	change := []string{http.MethodPost}
 	look := []string{http.MethodGet, http.MethodPost}
 	d.routes = map[string]route{
@@ -85,10 +85,10 @@ func New(o Options) http.Handler {
 }
 
 // ServeHTTP implements http.Handler.
-func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	c := &call{door: d, w: w, r: r}
+	c := &call{api: d, w: w, r: r}
 	if err := c.serve(); err != nil {
 		c.fail(err)
 	}

@@ -179,7 +179,7 @@ func TestNew_refusals(t *testing.T) {
 }
 
 // Programs on this machine call by any of its names; who shows credentials, by any name at all; a
-// page of the door's own, too.
+// page of the entry point's own, too.
 func TestNew_hosts(t *testing.T) {
 	e := &emitter{answer: &spanwirev1.ExecuteResponse{}}
 	o := options(e)

@@ -81,7 +81,7 @@ func (c *call) read(into any) error {
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &failure{http.StatusUnsupportedMediaType, "MEDIA_TYPE", "the header Content-Type must be application/json"}
 	}
-	// A door that cannot bound the reading (a test's) does without.
+	// An API that cannot bound the reading (a test's) does without.
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(time.Now().Add(c.BodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, int64(c.MaxBody)))

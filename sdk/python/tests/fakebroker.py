@@ -251,9 +251,9 @@ class FakeBroker:
         self._live: list[Attachment] = []
         self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((_Handlers(self),))
-        door = f"127.0.0.1:{port}"
+        wanted = f"127.0.0.1:{port}"
         secure = credentials is not None
-        self.port = self._server.add_secure_port(door, credentials) if secure else self._server.add_insecure_port(door)
+        self.port = self._server.add_secure_port(wanted, credentials) if secure else self._server.add_insecure_port(wanted)
         self.address = f"127.0.0.1:{self.port}"
         self._server.start()
 

@@ -49,7 +49,7 @@ func TestEmitter(t *testing.T) {
 	}
 }
 
-// What is no gRPC gets nowhere at the services' door.
+// What is no gRPC gets nowhere at the services' listener.
 func TestServices_ErrGarbage(t *testing.T) {
 	watch(t)
 	for name, data := range map[string]string{

@@ -18,7 +18,7 @@ import (
 	"github.com/spanwire/spanwire/internal/broker/brokertest"
 )
 
-// raw dials the browsers' door and writes bytes as they are.
+// raw dials the browsers' entry point and writes bytes as they are.
 func raw(t *testing.T, b *broker.Broker, text string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.HTTPAddress())
@@ -114,8 +114,8 @@ func TestBrowsers_HeaderSettings(t *testing.T) {
 	}
 }
 
-// Every path of the setting leads to the browsers' door, with and without a slash at its end, and
-// nothing else does.
+// Every path of the setting leads to the browsers' entry point, with and without a slash at its
+// end, and nothing else does.
 func TestBrowsers_Paths(t *testing.T) {
 	b := brokertest.Start(t, func(c *broker.Config) { c.Edge.Engine.Paths = []string{"/socket.io/", "/chat"} })
 	for path, want := range map[string]string{
