@@ -96,7 +96,7 @@ func Sockets(list []*spanwirev1.SocketInfo) []Socket {
 			Transport: s.GetTransport(),
 		}
 		if h := s.GetHandshake(); h != nil {
-			all[i].Handshake = handshakeOf(h)
+			all[i].Handshake = handshakeToJSON(h)
 		}
 	}
 	return all
@@ -122,7 +122,7 @@ type Header struct {
 	Value string `json:"value"`
 }
 
-func handshakeOf(h *spanwirev1.Handshake) *Handshake {
+func handshakeToJSON(h *spanwirev1.Handshake) *Handshake {
 	x := &Handshake{
 		URL: h.GetUrl(), Method: h.GetMethod(), Host: h.GetHost(), Headers: make([]Header, len(h.GetHeaders())), Address: h.GetAddress(),
 		Secure: h.GetSecure(), CrossDomain: h.GetCrossDomain(), IssuedMs: h.GetIssuedMs(), Transport: h.GetTransport(),

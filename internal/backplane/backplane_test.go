@@ -130,7 +130,7 @@ func bodies() map[string]Body {
 			Sent: []Sent{{Replica: "BBBBBB", Epoch: 5, Sequence: 6}}, Hello: true, ForwardAddress: "f:3",
 		},
 		"bye": &Bye{},
-		"dispatches": &DispatchBatch{Instance: "i", Generation: 3, Loan: 9, Sequence: 4, Released: []sio.SocketID{"s8", "s9"}, Dispatches: []Dispatch{
+		"dispatches": &DispatchBatch{Instance: "i", Generation: 3, Lease: 9, Sequence: 4, Released: []sio.SocketID{"s8", "s9"}, Dispatches: []Dispatch{
 			{ID: math.MaxUint64, Socket: "s", Namespace: "/n", Kind: KindEvent, Event: &event, WantsAck: true, Redeliveries: 2},
 			{ID: 1, Socket: "s", Namespace: "/", Kind: KindConnect, Introduction: intro, Recovered: true},
 			{ID: 2, Socket: "s", Namespace: "/", Kind: KindDisconnected, Reason: sio.ReasonPingTimeout, Rooms: []sio.Room{"s", "r"}},

@@ -143,7 +143,7 @@ func registerFromWire(m *spanwirev1.Register) (*sio.Register, error) {
 
 func dispatchesFromWire(m *backplanev1.DispatchBatch) (*DispatchBatch, error) {
 	b := &DispatchBatch{
-		Instance: sio.InstanceID(m.GetInstanceId()), Generation: m.GetGeneration(), Loan: m.GetLoan(), Sequence: m.GetSequence(),
+		Instance: sio.InstanceID(m.GetInstanceId()), Generation: m.GetGeneration(), Lease: m.GetLoan(), Sequence: m.GetSequence(),
 		Dispatches: make([]Dispatch, len(m.GetDispatches())), Released: contract.FromStrings[sio.SocketID](m.GetReleased()),
 	}
 	for i, d := range m.GetDispatches() {

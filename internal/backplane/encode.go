@@ -128,7 +128,7 @@ func sentToWire(all []Sent) (m []*backplanev1.Sent) {
 }
 
 func dispatchesToWire(b *DispatchBatch) *backplanev1.DispatchBatch {
-	m := &backplanev1.DispatchBatch{InstanceId: string(b.Instance), Generation: b.Generation, Loan: b.Loan, Sequence: b.Sequence}
+	m := &backplanev1.DispatchBatch{InstanceId: string(b.Instance), Generation: b.Generation, Loan: b.Lease, Sequence: b.Sequence}
 	for i := range b.Dispatches {
 		m.Dispatches = append(m.Dispatches, dispatchToWire(&b.Dispatches[i]))
 	}

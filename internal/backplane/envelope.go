@@ -106,8 +106,8 @@ type Bye struct{ Sent []Sent }
 type DispatchBatch struct {
 	Instance   sio.InstanceID
 	Generation uint64
-	Loan       uint64 // numbers the origin's uses of instances: it grows
-	Sequence   uint64 // of the batch in its loan, from 1
+	Lease      uint64 // numbers the origin's uses of instances: it grows
+	Sequence   uint64 // of the batch in its lease, from 1
 	Dispatches []Dispatch
 	Released   []sio.SocketID // sockets that go to other instances; worked on before the dispatches
 }

@@ -96,7 +96,7 @@ func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 	case i.secret == nil && e.sealed:
 		return i.reject(data, true)
 	}
-	if i.secret != nil && !i.met(e.Origin) {
+	if i.secret != nil && !i.introduced(e.Origin) {
 		h, ok := e.Body.(*Heartbeat)
 		if !ok {
 			return i.ignore(i.metrics.IgnoredUnproven, "its origin has not proven yet that it is there now")
@@ -117,8 +117,8 @@ func (i *Inbox) Open(data []byte) (e *Envelope, lost Loss, ok bool) {
 // anything of it is believed.
 func (i *Inbox) Ask(question uint64) { i.question.Store(question) }
 
-// met tells whether anything of the origin was believed before.
-func (i *Inbox) met(origin sio.ReplicaID) bool {
+// introduced reports whether anything of the origin was believed before.
+func (i *Inbox) introduced(origin sio.ReplicaID) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.streams[streamKey{origin, true}] != nil || i.streams[streamKey{origin, false}] != nil

@@ -117,7 +117,7 @@ func (l *firstBytes) watch(c net.Conn) net.Conn { return &firstBytesConn{Conn: c
 
 // seen counts and logs a connection that begins with what does not belong there.
 func (l *firstBytes) seen(first []byte, from net.Addr) {
-	p := protocolOf(first)
+	p := protocolFromBytes(first)
 	wrong, ok := l.wrong[p]
 	if !ok {
 		return
@@ -128,8 +128,9 @@ func (l *firstBytes) seen(first []byte, from net.Addr) {
 	}
 }
 
-// protocolOf is the protocol of the first bytes of a connection, or empty when they show none.
-func protocolOf(first []byte) protocol {
+// protocolFromBytes is the protocol of the first bytes of a connection, or empty when they show
+// none.
+func protocolFromBytes(first []byte) protocol {
 	const handshake, version = 0x16, 0x03 // of a record with a ClientHello
 	switch {
 	case len(first) > 1 && first[0] == handshake && first[1] == version:

@@ -206,12 +206,12 @@ func (f *following) show(o apijson.TraceEvent) error {
 	if f.asJSON {
 		return json.NewEncoder(f.out).Encode(o)
 	}
-	_, err := io.WriteString(f.out, lineOf(&o))
+	_, err := io.WriteString(f.out, traceEventToText(&o))
 	return err
 }
 
-// lineOf writes an traceEvent for people.
-func lineOf(o *apijson.TraceEvent) string {
+// traceEventToText writes an traceEvent for people.
+func traceEventToText(o *apijson.TraceEvent) string {
 	parts := []string{o.Time.Local().Format("15:04:05.000"), fmt.Sprintf("%-12s", o.Kind), harmless(o.Namespace)}
 	if o.SocketID != "" {
 		parts = append(parts, harmless(o.SocketID))

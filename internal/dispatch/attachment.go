@@ -333,8 +333,8 @@ func (a *Attachment) handOutLocked(dp *Dispatch) {
 	m := a.d.metrics
 	l := dp.lane
 	if !dp.foreign() {
-		if dp.Introduce = !l.met; dp.Introduce {
-			l.met = true
+		if dp.Introduce = !l.introduced; dp.Introduce {
+			l.introduced = true
 			l.forgottenLocked()
 		}
 	}

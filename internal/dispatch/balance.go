@@ -193,7 +193,7 @@ func (l *lane) idleLocked() bool {
 
 // moveLocked assigns an idle lane to another instance.
 func (l *lane) moveLocked(to *Attachment) {
-	if l.met {
+	if l.introduced {
 		l.former = l.at
 	}
 	l.assignLocked(to)

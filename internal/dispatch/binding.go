@@ -119,9 +119,9 @@ func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 	b.decided = nil
 	b.mu.Unlock()
 	b.d.release(b)
-	parted := &departure{reason, rooms}
+	gone := &departure{reason, rooms}
 	for _, l := range lanes {
-		l.leave(parted)
+		l.leave(gone)
 	}
 	b.d.places.leave(b.place.Load())
 }

@@ -25,10 +25,10 @@ type lane struct {
 	service    *service
 	remoteLane remoteLane // whose lane it is, when it is that of no socket here
 
-	at   *Attachment // the instance of this socket; nil while there is none
-	met  bool        // at has been introduced to the socket
-	open int         // dispatches open on at
-	late *lates      // dispatches that were given up and that at may not have finished
+	at         *Attachment // the instance of this socket; nil while there is none
+	introduced bool        // at has been introduced to the socket
+	open       int         // dispatches open on at
+	late       *lates      // dispatches that were given up and that at may not have finished
 
 	oldest, newest *Dispatch // of the open ones that at runs one after another
 
@@ -38,7 +38,7 @@ type lane struct {
 	advised    bool       // nobody waits for the answer to it
 	involved   bool       // the service accepted the socket or was handed events of it
 	gone       bool       // the socket is; nothing but its disconnect is to come
-	parted     *departure // set when the socket is gone
+	disconnect *departure // set when the socket is gone
 
 	timer  *time.Timer   // while a connect waits for a service that is away
 	absent bool          // the connect waits since the service has no instance
@@ -196,7 +196,7 @@ func (l *lane) placeLocked() {
 		if l.at != nil && !l.at.detached && l.open > 0 {
 			return // nothing overtakes what is open: the last result places it
 		}
-		if l.met {
+		if l.introduced {
 			l.at.partLocked(l.binding.socket.ID())
 		}
 		l.assignLocked(l.service.pickLocked(l.queue.head))
@@ -231,7 +231,7 @@ func (l *lane) assignLocked(a *Attachment) {
 		l.at.lanes.remove(l)
 		l.at.backlog.sub(waits)
 	}
-	l.at, l.met, l.late = a, false, nil
+	l.at, l.introduced, l.late = a, false, nil
 	if a == nil {
 		return
 	}
@@ -254,7 +254,8 @@ func (l *lane) settleLocked(dp *Dispatch, outcome sio.Outcome, late bool) {
 		l.connecting = false
 		l.involved = outcome == sio.Handled || outcome == sio.Answered || late || dp.advisory && outcome == sio.Failed
 		if dp.advisory && !l.involved {
-			l.met = false // the instance may have forgotten the socket, which is there all the same
+			// the instance may have forgotten the socket, which is there all the same
+			l.introduced = false
 		}
 		if l.gone && l.involved {
 			l.tellLocked()
@@ -287,17 +288,17 @@ func (l *lane) tellLocked() {
 	}
 	dp := newDispatch()
 	dp.ID = d.nextID()
-	dp.Socket, dp.Kind, dp.Reason, dp.Rooms = l.binding.socket, Disconnected, l.parted.reason, l.parted.rooms
+	dp.Socket, dp.Kind, dp.Reason, dp.Rooms = l.binding.socket, Disconnected, l.disconnect.reason, l.disconnect.rooms
 	dp.lane, dp.size, dp.share = l, overhead+roomsSize(dp.Rooms), disconnectShare
 	l.addLocked(dp)
 }
 
 // leave says that the socket is gone. A connect that no instance has seen is taken back; one that
 // is open is waited for.
-func (l *lane) leave(parted *departure) {
+func (l *lane) leave(gone *departure) {
 	s := l.service
 	s.mu.Lock()
-	l.gone, l.parted = true, parted
+	l.gone, l.disconnect = true, gone
 	l.wakeLocked()
 	l.releaseConnectLocked()
 	if head := l.queue.head; l.connecting && head != nil && head.Kind == Connect && head.Redeliveries == 0 {

@@ -79,7 +79,7 @@ func (s *Socket) left(d *hub.Delivery) {
 // write queues the event. A lone receiver writes into a buffer of the pool; many share one
 // encoding.
 func (s *Socket) write(d *hub.Delivery) (queued bool) {
-	p, marked := s.client.protocol(), s.ticket != nil && d.Offset != ""
+	p, marked := s.client.protocol(), s.recovery != nil && d.Offset != ""
 	if d.Receivers > 1 {
 		return s.client.session.QueueShared(p.shared(d, marked))
 	}

@@ -92,7 +92,7 @@ func (r *recovery) claim(pid sio.PrivateID, ns sio.Namespace) (rec *record, fail
 		return rec, failure
 	}
 	live.leave(sio.ReasonForcedServerClose)
-	<-live.ticket.left // or it was leaving already
+	<-live.recovery.left // or it was leaving already
 	live.client.session.CloseNoted(sio.ReasonForcedServerClose, noticeResumed)
 	if rec, live, failure = r.tryClaim(pid, ns); live != nil {
 		return nil, failedClaimed // another was faster, and is in already

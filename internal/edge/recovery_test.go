@@ -421,7 +421,7 @@ func TestRecovery_Model(t *testing.T) {
 
 // A private id and an offset are for the broker, everything else in the payload is for the
 // services.
-func TestClaimOf(t *testing.T) {
+func TestClaimFromPayload(t *testing.T) {
 	for payload, want := range map[string][4]string{
 		``:                {"", "", "", "false"},
 		`{"token":"pid"}`: {"", "", `{"token":"pid"}`, "false"},
@@ -431,7 +431,7 @@ func TestClaimOf(t *testing.T) {
 		`{"pid":"p","offset":"o","t":"<\u00e9","n":1.50}`: {"p", "o", `{"n":1.50,"t":"<\u00e9"}`, "true"},
 		`{"pid":"p","offset":7,"a":{"pid":2}}`:            {"p", "7", `{"a":{"pid":2}}`, "true"},
 	} {
-		pid, offset, rest, shown := claimOf([]byte(payload))
+		pid, offset, rest, shown := claimFromPayload([]byte(payload))
 		if got := [4]string{string(pid), offset, string(rest), fmt.Sprint(shown)}; got != want {
 			t.Errorf("%s: %q, want %q", payload, got, want)
 		}

@@ -52,7 +52,7 @@ type Socket struct {
 	waiting *held                       // nil when nothing is held
 	acks    map[sio.AckID]*hub.Delivery // acks that the browser owes; nil when there are none
 
-	ticket *ticket // fixed at birth; nil when the socket cannot come back
+	recovery *recoveryState // fixed at birth; nil when the socket cannot come back
 }
 
 func newSocket(c *client, p *socketio.Packet) *Socket {

@@ -258,7 +258,7 @@ func (b *borrowed) send(queue []backplane.Dispatch, released []sio.SocketID) err
 			n = 0 // what is queued may introduce one of them again
 		}
 		batch := &backplane.DispatchBatch{
-			Instance: b.instance, Generation: b.generation, Loan: b.lease, Sequence: b.sent + 1, Dispatches: queue[:n], Released: released[:r],
+			Instance: b.instance, Generation: b.generation, Lease: b.lease, Sequence: b.sent + 1, Dispatches: queue[:n], Released: released[:r],
 		}
 		released = released[r:]
 		err := b.mesh.publisher.Send(b.replica, batch)

@@ -35,11 +35,11 @@ func (l *lent) accept(origin sio.ReplicaID, b *backplane.DispatchBatch) bool {
 	defer l.mu.Unlock()
 	who := borrower{origin, b.Instance}
 	x := l.leases[who]
-	if x == nil || b.Loan > x.number {
-		x = &lease{number: b.Loan}
+	if x == nil || b.Lease > x.number {
+		x = &lease{number: b.Lease}
 		l.leases[who] = x
 	}
-	if b.Loan != x.number || b.Sequence != x.batches+1 {
+	if b.Lease != x.number || b.Sequence != x.batches+1 {
 		return false
 	}
 	x.batches++

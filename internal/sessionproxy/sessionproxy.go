@@ -126,7 +126,7 @@ func (f *Forwarder) dial(ctx context.Context, network, address string) (net.Conn
 
 // ServeHTTP implements http.Handler.
 func (f *Forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	session := sessionOf(r.URL.RawQuery)
+	session := sessionFromQuery(r.URL.RawQuery)
 	owner, named := session.Replica()
 	// What a browser asks before a request to another origin has nothing to do with the session.
 	if !named || owner == f.o.Replica || r.Method == http.MethodOptions {
@@ -187,9 +187,9 @@ func (f *Forwarder) tellUnknown(owner sio.ReplicaID) {
 	}
 }
 
-// sessionOf is the session that a query names. Ids need no escapes, so there is nothing to be
-// decoded; a key that occurs twice names nothing.
-func sessionOf(query string) (id sio.SessionID) {
+// sessionFromQuery is the session that a query names. Ids need no escapes, so there is nothing to
+// be decoded; a key that occurs twice names nothing.
+func sessionFromQuery(query string) (id sio.SessionID) {
 	const key = "sid="
 	for query != "" {
 		var pair string

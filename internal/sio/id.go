@@ -46,16 +46,16 @@ func NewPrivateID(r ReplicaID) PrivateID { return PrivateID(string(r) + random(r
 
 // Replica tells the replica that owns the session; ok is false when id has not the form of a
 // session id.
-func (id SessionID) Replica() (replica ReplicaID, ok bool) { return replicaOf(string(id)) }
+func (id SessionID) Replica() (replica ReplicaID, ok bool) { return replicaFromID(string(id)) }
 
 // Replica tells the replica that owns the socket; ok is false when id has not the form of a socket
 // id.
-func (id SocketID) Replica() (replica ReplicaID, ok bool) { return replicaOf(string(id)) }
+func (id SocketID) Replica() (replica ReplicaID, ok bool) { return replicaFromID(string(id)) }
 
 // Room is the room that holds just this socket.
 func (id SocketID) Room() Room { return Room(id) }
 
-func replicaOf(id string) (ReplicaID, bool) {
+func replicaFromID(id string) (ReplicaID, bool) {
 	if len(id) != fullIDLen {
 		return "", false
 	}

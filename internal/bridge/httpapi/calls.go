@@ -20,13 +20,13 @@ type outcome struct {
 	Error          *problem `json:"error,omitempty"`
 }
 
-func outcomeOf(r *spanwirev1.ExecuteResponse) (o outcome, status int) {
+func outcomeFromProto(r *spanwirev1.ExecuteResponse) (o outcome, status int) {
 	a := r.GetAnswer()
 	o = outcome{
 		Sockets: a.GetSockets(), Dropped: a.GetDropped(), SilentReplicas: apijson.NotNil(a.GetSilentReplicas()), Replayed: r.GetReplayed(),
 		Partial: apijson.Partial(a),
 	}
-	o.Error, status = problemOf(a.GetFault())
+	o.Error, status = problemFromFault(a.GetFault())
 	return o, status
 }
 
@@ -45,7 +45,7 @@ func (c *call) change(command *spanwirev1.Command, key string) error {
 	if err != nil {
 		return err
 	}
-	o, status := outcomeOf(r)
+	o, status := outcomeFromProto(r)
 	return c.answer(status, o)
 }
 
@@ -109,7 +109,7 @@ func (c *call) call() error {
 		Missing uint32        `json:"missing"`
 	}
 	var status int
-	body.outcome, status = outcomeOf(r)
+	body.outcome, status = outcomeFromProto(r)
 	a := r.GetAnswer()
 	body.Acks, body.Missing = apijson.Acks(a.GetAcks()), a.GetMissing()
 	switch {
@@ -214,7 +214,7 @@ func (c *call) setData() error {
 		Data        json.RawMessage `json:"data,omitempty"`
 	}
 	var status int
-	body.outcome, status = outcomeOf(r)
+	body.outcome, status = outcomeFromProto(r)
 	body.DataVersion, body.Data = r.GetAnswer().GetDataVersion(), r.GetAnswer().GetData()
 	return c.answer(status, body)
 }
@@ -253,7 +253,7 @@ func (c *call) serverSideEmit() error {
 	var status int
 	body.Acks, body.Missing, body.Replayed = apijson.InstanceAcks(a.GetInstanceAcks()), a.GetMissing(), r.GetReplayed()
 	body.SilentReplicas = apijson.NotNil(a.GetSilentReplicas())
-	body.Error, status = problemOf(a.GetFault())
+	body.Error, status = problemFromFault(a.GetFault())
 	if a.GetFault() == nil && (a.GetMissing() > 0 || len(a.GetSilentReplicas()) > 0) {
 		body.Error, status = late("some instances did not answer in time, or left")
 	}

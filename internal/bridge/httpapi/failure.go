@@ -33,7 +33,7 @@ type problem struct {
 func (c *call) fail(err error) {
 	var f *failure
 	if !errors.As(err, &f) {
-		f = failureOf(err)
+		f = failureFromError(err)
 	}
 	if f.status == http.StatusUnauthorized {
 		c.w.Header().Set("WWW-Authenticate", "Bearer")
@@ -41,8 +41,8 @@ func (c *call) fail(err error) {
 	_ = c.answer(f.status, map[string]problem{"error": {f.code, f.message}})
 }
 
-// failureOf turns a status of the contract into one of HTTP.
-func failureOf(err error) *failure {
+// failureFromError turns a status of the contract into one of HTTP.
+func failureFromError(err error) *failure {
 	s := status.Convert(err)
 	return &failure{commands.HTTPStatus(s.Code()), screaming(s.Code().String()), strings.ReplaceAll(s.Message(), "metadata `authorization`", "header Authorization")}
 }
@@ -59,8 +59,8 @@ func screaming(name string) string {
 	return strings.ToUpper(b.String())
 }
 
-// problemOf is nil without a fault; the status is that of an answer with it.
-func problemOf(f *spanwirev1.Fault) (p *problem, status int) {
+// problemFromFault is nil without a fault; the status is that of an answer with it.
+func problemFromFault(f *spanwirev1.Fault) (p *problem, status int) {
 	if f == nil {
 		return nil, commands.HTTPStatusFromFault(nil)
 	}

@@ -22,9 +22,9 @@ type found struct {
 	Error          *problem `json:"error,omitempty"`
 }
 
-func foundOf(a *spanwirev1.Answer) (f found, code int) {
+func foundFromProto(a *spanwirev1.Answer) (f found, code int) {
 	f = found{Truncated: a.GetTruncated(), SilentReplicas: apijson.NotNil(a.GetSilentReplicas())}
-	f.Error, code = problemOf(a.GetFault())
+	f.Error, code = problemFromFault(a.GetFault())
 	if a.GetFault() == nil && len(a.GetSilentReplicas()) > 0 {
 		f.Error, code = late("some replicas did not answer in time; what they know is missing")
 	}
@@ -57,7 +57,7 @@ func (c *call) sockets() error {
 	}
 	var code int
 	body.Sockets = apijson.Sockets(r.GetAnswer().GetFound())
-	body.found, code = foundOf(r.GetAnswer())
+	body.found, code = foundFromProto(r.GetAnswer())
 	return c.answer(code, body)
 }
 
@@ -84,7 +84,7 @@ func (c *call) rooms() error {
 	}
 	var code int
 	body.Rooms = apijson.Rooms(r.GetAnswer().GetRooms())
-	body.found, code = foundOf(r.GetAnswer())
+	body.found, code = foundFromProto(r.GetAnswer())
 	return c.answer(code, body)
 }
 

@@ -55,7 +55,7 @@ func (a *Authority) Pool() *x509.CertPool {
 // WritePool writes the authority's own certificate into a file.
 func (a *Authority) WritePool(file string) {
 	a.t.Helper()
-	write(a.t, file, pemOf("CERTIFICATE", a.cert.Raw))
+	write(a.t, file, toPEM("CERTIFICATE", a.cert.Raw))
 }
 
 // Issue makes a certificate for localhost with the common name, and the changes.
@@ -83,7 +83,7 @@ func (a *Authority) Issue(name string, changes ...func(*x509.Certificate)) (cert
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return pemOf("CERTIFICATE", der), pemOf("EC PRIVATE KEY", keyDER)
+	return toPEM("CERTIFICATE", der), toPEM("EC PRIVATE KEY", keyDER)
 }
 
 // Write issues a certificate into cert.pem and key.pem of the directory, and the authority into
@@ -135,7 +135,7 @@ func serial(t testing.TB) *big.Int {
 	return n
 }
 
-func pemOf(kind string, der []byte) []byte {
+func toPEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 

@@ -152,7 +152,7 @@ func (s *Server) logRefusal(r *http.Request, why *refusal) {
 	}
 	const shown = 200
 	cut := func(text string) string { return text[:min(len(text), shown)] }
-	text, args := "request rejected", []any{"reason", why.cause, "address", s.callerOf(r).address, "method", r.Method, "suppressed", suppressed}
+	text, args := "request rejected", []any{"reason", why.cause, "address", s.callerFromRequest(r).address, "method", r.Method, "suppressed", suppressed}
 	if why.say != "" {
 		text += ": " + why.say
 	}

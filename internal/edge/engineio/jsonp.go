@@ -27,8 +27,8 @@ type jsonp struct {
 
 var errForm = sio.E(sio.CodeInvalid, "split payload", "the form has not exactly one field d")
 
-// jsonpOf lets a session of c go by JSONP, or is nil where it may not.
-func (s *Server) jsonpOf(query url.Values, c codec) codec {
+// jsonpFromQuery lets a session of c go by JSONP, or is nil where it may not.
+func (s *Server) jsonpFromQuery(query url.Values, c codec) codec {
 	const mostDigits = 10
 	index := single(query, "j")
 	notDigit := func(r rune) bool { return r < '0' || r > '9' }

@@ -65,7 +65,7 @@ func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 	page := r.Header.Get("Origin")
 	v := verdict{ok: !s.origins.require}
 	if len(r.Header["Origin"]) > 0 || s.origins.require {
-		c := s.callerOf(r)
+		c := s.callerFromRequest(r)
 		v = s.origins.check(r, c.ownOrigin())
 	}
 	if !v.ok {

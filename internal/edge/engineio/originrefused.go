@@ -45,7 +45,7 @@ func (s *Server) proxyAdvice(r *http.Request, said string) string {
 	if _, ok := origin.Normal(said); !ok || err != nil {
 		return ""
 	}
-	c, trusted := s.callerOf(r), s.trusts(origin.Address(r.RemoteAddr))
+	c, trusted := s.callerFromRequest(r), s.trusts(origin.Address(r.RemoteAddr))
 	switch {
 	case !trusted && forwardedOrigin(r, said):
 		return "X-Forwarded-Host and X-Forwarded-Proto say that it is the broker's own, but the proxy that sent them is not trusted: add its address " +

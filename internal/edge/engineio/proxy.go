@@ -37,7 +37,7 @@ type caller struct {
 // AskedHost tells the host that a browser asked for, with its port if it named one, and whether it
 // came by TLS. What trusted proxies say of that is believed.
 func AskedHost(r *http.Request, proxies []netip.Prefix) (secure bool, host string) {
-	c := callerOf(r, proxies)
+	c := callerFromRequest(r, proxies)
 	return c.secure, c.host
 }
 
@@ -55,10 +55,12 @@ func SaidByProxy(name string, trusted bool) bool {
 	return spoken && !(trusted && plain == lower)
 }
 
-// callerOf tells who sent a request.
-func (s *Server) callerOf(r *http.Request) caller { return callerOf(r, s.o.TrustedProxies) }
+// callerFromRequest tells who sent a request.
+func (s *Server) callerFromRequest(r *http.Request) caller {
+	return callerFromRequest(r, s.o.TrustedProxies)
+}
 
-func callerOf(r *http.Request, proxies []netip.Prefix) caller {
+func callerFromRequest(r *http.Request, proxies []netip.Prefix) caller {
 	c := caller{address: origin.Address(r.RemoteAddr), host: r.Host, secure: r.TLS != nil}
 	if !origin.Trusted(proxies, c.address) {
 		return c

@@ -59,7 +59,7 @@ func TestServer_C9_Caller(t *testing.T) {
 				r.Header.Add("X-Forwarded-"+name, value)
 			}
 		}
-		got, scheme := c.server.callerOf(r), "http"
+		got, scheme := c.server.callerFromRequest(r), "http"
 		if got.secure {
 			scheme = "https"
 		}

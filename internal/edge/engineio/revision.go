@@ -34,9 +34,9 @@ type codec interface {
 	framing(base64 bool) framing
 }
 
-// codecOf is the codec that an opening request asks for, or nil where that revision is not spoken
-// here. No number at all stands for revision 3, whose first clients sent none.
-func (s *Server) codecOf(query url.Values) codec {
+// codecFromQuery is the codec that an opening request asks for, or nil where that revision is not
+// spoken here. No number at all stands for revision 3, whose first clients sent none.
+func (s *Server) codecFromQuery(query url.Values) codec {
 	switch revision := single(query, "EIO"); {
 	case revision == "4":
 		return revision4{}

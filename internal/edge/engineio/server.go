@@ -100,7 +100,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveSession(w, r, query, t, upgrade)
 		return
 	}
-	codec := s.codecOf(query)
+	codec := s.codecFromQuery(query)
 	switch {
 	case r.Method != http.MethodGet:
 		s.refuse(w, r, refusedMethod)
@@ -118,12 +118,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // openSession opens a session if there is room for it.
 func (s *Server) openSession(w http.ResponseWriter, r *http.Request, t Transport, codec codec, query url.Values) {
 	if t == Polling && query.Has("j") {
-		if codec = s.jsonpOf(query, codec); codec == nil {
+		if codec = s.jsonpFromQuery(query, codec); codec == nil {
 			s.refuse(w, r, refusedJSONP)
 			return
 		}
 	}
-	c := s.callerOf(r)
+	c := s.callerFromRequest(r)
 	if why := s.enterRoom(c.address); why != nil {
 		s.refuse(w, r, why)
 		return

@@ -42,7 +42,7 @@ func (s *Server) refusedKind(r *http.Request, query url.Values, t Transport) *re
 		return refusedTransport
 	case query.Has("transport"):
 		return nil
-	case r.Method == http.MethodGet && !query.Has("sid") && s.codecOf(query) == nil:
+	case r.Method == http.MethodGet && !query.Has("sid") && s.codecFromQuery(query) == nil:
 		return s.versionRefused(query, true)
 	}
 	return refusedNoTransport

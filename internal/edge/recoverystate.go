@@ -12,9 +12,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// ticket is a socket's part in the recovery. A socket without one gets neither a private id nor
-// offsets.
-type ticket struct {
+// recoveryState is a socket's part in the recovery. A socket without one gets neither a private id
+// nor offsets.
+type recoveryState struct {
 	record    *record
 	recovered bool
 	missed    []*hub.Delivery // to be written before the answer to the connect
@@ -38,8 +38,8 @@ func (s *Socket) issue() {
 		s.id = server.newSocketID()
 		return
 	}
-	s.ticket = &ticket{left: make(chan struct{})}
-	if pid, offset, auth, shown := claimOf(s.auth); shown {
+	s.recovery = &recoveryState{left: make(chan struct{})}
+	if pid, offset, auth, shown := claimFromPayload(s.auth); shown {
 		s.auth = auth
 		failure := s.comeBack(r, pid, offset)
 		if failure == "" {
@@ -49,7 +49,7 @@ func (s *Socket) issue() {
 		server.log.Debug("socket not recovered", "namespace", s.namespace, "session", s.client.session.Name(), "reason", failure)
 	}
 	s.id = server.newSocketID()
-	s.ticket.record = &record{pid: sio.NewPrivateID(server.options.Engine.Replica), id: s.id, namespace: s.namespace}
+	s.recovery.record = &record{pid: sio.NewPrivateID(server.options.Engine.Replica), id: s.id, namespace: s.namespace}
 }
 
 // comeBack restores the socket of a private id, or tells why not.
@@ -66,14 +66,14 @@ func (s *Socket) comeBack(r *recovery, pid sio.PrivateID, offset string) (failur
 		r.forget(rec)
 		return string(loss)
 	}
-	t := s.ticket
+	t := s.recovery
 	t.record, t.missed, t.recovered = rec, missed, true
 	return ""
 }
 
-// claimOf takes what the browser shows to come back out of the payload of its connect: the rest is
-// for the services, which have no use for a secret between browser and broker.
-func claimOf(payload []byte) (pid sio.PrivateID, offset string, rest []byte, shown bool) {
+// claimFromPayload takes what the browser shows to come back out of the payload of its connect: the
+// rest is for the services, which have no use for a secret between browser and broker.
+func claimFromPayload(payload []byte) (pid sio.PrivateID, offset string, rest []byte, shown bool) {
 	if !bytes.Contains(payload, []byte(`"pid"`)) {
 		return "", "", payload, false
 	}
@@ -104,17 +104,17 @@ func (s *Socket) before() *dispatch.Binding {
 	if !s.recovered() {
 		return nil
 	}
-	return s.ticket.record.last
+	return s.recovery.record.last
 }
 
 // recovered tells whether the socket came back under its old id.
-func (s *Socket) recovered() bool { return s.ticket != nil && s.ticket.recovered }
+func (s *Socket) recovered() bool { return s.recovery != nil && s.recovery.recovered }
 
 // admit makes the socket one that can come back. It is called under s.mu, in the step from pending
 // to joining.
 func (s *Socket) admit() {
-	if s.ticket != nil {
-		s.client.server.recovery.hold(s.ticket.record, s)
+	if s.recovery != nil {
+		s.client.server.recovery.hold(s.recovery.record, s)
 	}
 }
 
@@ -125,25 +125,25 @@ func (s *Socket) replay() {
 	}
 	m := s.client.server.metrics
 	m.Recoveries.With(outcomeRecovered).Inc()
-	m.Replayed.Add(float64(len(s.ticket.missed)))
-	for _, d := range s.ticket.missed {
+	m.Replayed.Add(float64(len(s.recovery.missed)))
+	for _, d := range s.recovery.missed {
 		s.write(d)
 	}
-	s.ticket.missed = nil
+	s.recovery.missed = nil
 }
 
 // appendConnect appends the answer to the connect.
 func (s *Socket) appendConnect(dst []byte) []byte {
 	var pid sio.PrivateID
-	if s.ticket != nil {
-		pid = s.ticket.record.pid
+	if s.recovery != nil {
+		pid = s.recovery.record.pid
 	}
 	return s.client.protocol().appendConnect(dst, s.namespace, s.id, pid)
 }
 
 // depart takes the socket out of the hub, and tells in which rooms it was. parting must follow.
 func (s *Socket) depart(reason sio.Reason) (rooms []sio.Room) {
-	h, t := s.client.server.hub, s.ticket
+	h, t := s.client.server.hub, s.recovery
 	if t != nil {
 		r := s.client.server.recovery
 		if lasting(reason) && r.knows(t.record) {
@@ -162,7 +162,7 @@ func (s *Socket) depart(reason sio.Reason) (rooms []sio.Room) {
 // return.
 func (s *Socket) parting(done int32) {
 	const both = 2
-	t := s.ticket
+	t := s.recovery
 	if t == nil || t.parted.Add(done) < both {
 		return
 	}
