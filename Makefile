@@ -104,7 +104,7 @@ test-arm64: ## the Go tests of the packages, built for arm64, under the emulator
 faults: build setup test/interop/js/node_modules namespaces proxies ## the fault tests and those of the proxies, several times with the race detector
 	$(CONTROL) -limit 100m -- go test -race -count=3 -timeout 90m ./test/faults ./test/proxies
 
-test-go: build setup test/interop/js/node_modules namespaces proxies ## Go tests with the race detector, among them one for each behaviour on the wire
+test-go: build setup test/interop/js/node_modules examples/node_chat/node_modules namespaces proxies ## Go tests with the race detector, among them one for each behaviour on the wire
 	$(CONTROL) -limit 45m -- go test -race work
 
 test-fuzz: ## fuzz every parser briefly
