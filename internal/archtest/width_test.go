@@ -48,8 +48,8 @@ func tooWide(text string, marks []string) bool {
 		}
 	}
 	for _, m := range marks {
-		if rest, ok := strings.CutPrefix(text, m); ok { // code in a comment is indented
-			return len(strings.Fields(rest)) > 1 && !strings.HasPrefix(rest, "\t") && !strings.HasPrefix(rest, "     ")
+		if rest, ok := strings.CutPrefix(text, m); ok {
+			return len(strings.Fields(rest)) > 1
 		}
 	}
 	return false

@@ -14,13 +14,18 @@ import (
 
 // The rules of a client:
 //
-//	connect to a namespace that is neither joined nor pending   a new socket, pending until the services have decided
-//	anything else in a namespace that is not joined             the session closes with ReasonForcedClose
+//	connect to a namespace that is neither joined nor pending   a new socket, pending until the
+//	                                                            services have decided
+//	anything else in a namespace that is not joined             the session closes with
+//	                                                            ReasonForcedClose
 //	...but the server has just disconnected it there            dropped: it was on its way
-//	a packet that cannot be read                                the session closes with ReasonForcedClose
-//	no namespace joined for ConnectTimeout                      the session closes with ReasonForcedServerClose
+//	a packet that cannot be read                                the session closes with
+//	                                                            ReasonForcedClose
+//	no namespace joined for ConnectTimeout                      the session closes with
+//	                                                            ReasonForcedServerClose
 //	a connect or an event while the server drains               dropped: nobody would answer it
-//	the session ends, for whatever reason                       every socket ends with the same reason
+//	the session ends, for whatever reason                       every socket ends with the same
+//	                                                            reason
 
 // client is one session and the sockets on it.
 type client struct {

@@ -14,8 +14,10 @@ import (
 // A session speaks one of three protocols, which handlers do not hear of:
 //
 //	protocol 5 as JSON      when the first message is text
-//	protocol 5 as msgpack   when the first message is binary: each packet is one binary message, with its attachments in it
-//	protocol 4              on revision 3 of Engine.IO, which says so in the handshake: JSON, and connected to the main namespace unasked
+//	protocol 5 as msgpack   when the first message is binary: each packet is one binary message,
+//	                        with its attachments in it
+//	protocol 4              on revision 3 of Engine.IO, which says so in the handshake: JSON, and
+//	                        connected to the main namespace unasked
 //
 // It is known before there is a socket and does not change. This side never speaks first but in
 // protocol 4.

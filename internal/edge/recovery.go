@@ -18,9 +18,12 @@ import (
 // A browser gets a private id with the answer to its connect, and shows it when it connects
 // again. A record of it goes round:
 //
-//	live     a socket holds it; a browser that shows the private id ends that socket, and the record is
+//	live     a socket holds it; a browser that shows the private id ends that socket, and the
+//	         record
+//	         is
 //	absent   the socket was cut off, until the time of the setting is over
-//	claimed  a new socket waits for the services' decision: no other gets it meanwhile. If the socket is admitted the record is live
+//	claimed  a new socket waits for the services' decision: no other gets it meanwhile. If the
+//	         socket is admitted the record is live
 //	         again; if it is refused or lost, absent as before
 //
 // and is forgotten when the socket ends for a reason that is final.

@@ -53,10 +53,12 @@ func describe(b *process.Broker) replica {
 //	GET    /clusters/{id}/processes/{name}         what it has printed
 //	POST   /clusters/{id}/lines {replica}          {name, url} of a line to a replica
 //	POST   /clusters/{id}/lines/{name}/cut         ends all connections of a line
-//	POST   /clusters/{id}/balancers {by}           {url} that gives each request, or each connection, to the next replica
+//	POST   /clusters/{id}/balancers {by}           {url} that gives each request, or each
+//	                                               connection, to the next replica
 //	POST   /clusters/{id}/address                  {address} that nobody listens at
 //	POST   /clusters/{id}/cli {replica, args}      {code, output} of `broker ARGS`
-//	POST   /clusters/{id}/emitter {replica, args}  {code, output} of the handlers' program used as an emitter
+//	POST   /clusters/{id}/emitter {replica, args}  {code, output} of the handlers' program used as
+//	                                               an emitter
 func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /clusters", func(w http.ResponseWriter, r *http.Request) { answer(w)(c.newCluster(r)) })

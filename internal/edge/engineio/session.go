@@ -13,12 +13,17 @@ import (
 // A session's states:
 //
 //	open     messages flow; on polling, or after the upgrade on websocket
-//	ended    the reason is known: nothing is queued or delivered any more; the receiver hears Closed when its last Message returned
+//	ended    the reason is known: nothing is queued or delivered any more; the receiver hears
+//	         Closed
+//	         when its last Message returned
 //	gone     the server does not know the id any more
 //
-//	open  -> ended, gone   on a duplex transport always; on polling when the browser ended it, broke a rule, went away or was too slow: a GET
+//	open  -> ended, gone   on a duplex transport always; on polling when the browser ended it,
+//	                       broke
+//	                       a rule, went away or was too slow: a GET
 //	                       that waits is answered with the last packets
-//	open  -> ended         on polling when this side ended it: what is queued and the close packet wait for the next GET
+//	open  -> ended         on polling when this side ended it: what is queued and the close packet
+//	                       wait for the next GET
 //	ended -> gone          when that GET has fetched all, or CloseTimeout has passed
 //
 // Only endWith leaves the state open. It does so once: the first reason stays.

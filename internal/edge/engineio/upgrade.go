@@ -12,10 +12,13 @@ import (
 // The upgrade: a polling session tries a WebSocket and, when it carries, moves to it.
 //
 //	browser                         server
-//	GET websocket with the sid  ->  101; the probe begins. A second one meanwhile or later is closed
-//	2probe                      ->  3probe; from now on a GET that would wait gets a noop at once, so that the browser's polling
+//	GET websocket with the sid  ->  101; the probe begins. A second one meanwhile or later is
+//	                                closed
+//	2probe                      ->  3probe; from now on a GET that would wait gets a noop at once,
+//	                                so that the browser's polling
 //	                                comes to rest. Messages still travel by polling
-//	5                           ->  the transport is websocket: what is queued leaves there, in order
+//	5                           ->  the transport is websocket: what is queued leaves there, in
+//	                                order
 //
 // Anything else as the first packet, another packet in between, or no `5` within UpgradeTimeout
 // closes the WebSocket; the session stays on polling as if nothing had been. `5` without a probe is

@@ -15,10 +15,16 @@ import (
 // know. What MessagePack holds and JSON does not becomes what JavaScript writes for it as JSON:
 //
 //	MessagePack                        JSON
-//	bin; ext 0 of 8, 16 or 32 bits     placeholder of an attachment: the latter is how the standard parser writes an ArrayBuffer
+//	bin; ext 0 of 8, 16 or 32 bits     placeholder of an attachment: the latter is how the
+//	                                   standard
+//	                                   parser writes an ArrayBuffer
 //	int, uint                          all digits
-//	float                              the shortest number that reads back as the same double; null for NaN and the infinities
-//	timestamp; fixext 8 of type 0      ISO 8601 text with milliseconds, in UTC; null outside of what a Date holds
+//	float                              the shortest number that reads back as the same double;
+//	                                   null
+//	                                   for NaN and the infinities
+//	timestamp; fixext 8 of type 0      ISO 8601 text with milliseconds, in UTC; null outside of
+//	                                   what
+//	                                   a Date holds
 //	fixext 1 of type 0 (undefined)     null; in a map the member is left out
 //	map key that is an integer         its digits; other keys but text are refused
 //	any other ext                      refused

@@ -4,7 +4,9 @@
 // which published client can do what, on which transport, with handlers in Go and in Python.
 //
 //	go run ./test/interop/report -results FOLDER -write     writes the tables
-//	go run ./test/interop/report -results FOLDER            fails when a feature failed, or the tables do not tell what the results tell
+//	go run ./test/interop/report -results FOLDER            fails when a feature failed, or the
+//	                                                        tables do not tell what the results
+//	                                                        tell
 package main
 
 import (
