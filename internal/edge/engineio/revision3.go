@@ -19,14 +19,9 @@ import (
 //   - A binary message has a type, too: the byte 4 before the data, or `b4` before its base64.
 //
 //   - In a polling body each packet follows its length. There are two forms, and a body is in one
-//     of them:
-//
-//     text    <length in decimal>:<packet>   the length in UTF-16 code units, as JavaScript
-//     counts
-//     them
-//     binary  <kind> <digits> 0xFF <packet>  kind 0 for text and 1 for binary; the length in
-//     bytes,
-//     one byte 0 to 9 for each digit
+//     of them. Text is `<length in decimal>:<packet>`; the length counts UTF-16 code units, as
+//     JavaScript does. Binary is `<kind> <digits> 0xFF <packet>`: kind 0 for text and 1 for binary,
+//     and the length in bytes, one byte 0 to 9 for each digit.
 //
 // Browsers that can take bytes get and send the binary form where a payload holds a binary message.
 // All others say b64=1, and binary messages travel as base64 in the text form.
