@@ -69,7 +69,7 @@ var rules = []rule{
 		"it is an http.Handler before the browsers' entry point, and a function finds the replicas"},
 	{"internal/admin", []string{"internal/sio", "internal/metrics"}, []string{"github.com/prometheus/"}, "operators only look"},
 
-	{"internal/broker", []string{"internal", "api/gen"}, []string{"google.golang.org/grpc", "github.com/prometheus/"},
+	{"internal/broker", []string{"internal", "api/gen"}, []string{"google.golang.org/grpc", "github.com/prometheus/", "github.com/pires/go-proxyproto"},
 		"the one place that knows all rooms"},
 	{"internal/cli", []string{"internal/broker", "internal/config", "internal/metrics", "internal/apijson", "api/gen", "api/probe"}, []string{"google.golang.org/grpc"},
 		"the command line starts a broker or calls one"},

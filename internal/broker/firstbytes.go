@@ -6,8 +6,11 @@ import (
 	"bytes"
 	"log/slog"
 	"net"
+	"slices"
 	"syscall"
 	"time"
+
+	proxyproto "github.com/pires/go-proxyproto"
 
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -137,7 +140,7 @@ func protocolFromBytes(first []byte) protocol {
 		return protocolTLS
 	case bytes.HasPrefix(first, []byte("PRI * HTTP/2")):
 		return protocolHTTP2
-	case bytes.HasPrefix(first, []byte(textSignature)), bytes.HasPrefix(first, []byte(binarySignature)):
+	case bytes.HasPrefix(first, slices.Concat(proxyproto.SIGV1, []byte(" "))), bytes.HasPrefix(first, proxyproto.SIGV2):
 		return protocolProxy
 	}
 	for _, method := range []string{"GET ", "HEAD ", "POST ", "PUT ", "PATCH ", "DELETE ", "OPTIONS "} {

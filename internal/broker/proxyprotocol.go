@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -11,9 +12,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
+
+	proxyproto "github.com/pires/go-proxyproto"
 
 	"github.com/spanwire/spanwire/internal/loglimit"
 	"github.com/spanwire/spanwire/internal/origin"
@@ -21,18 +23,12 @@ import (
 
 // The PROXY protocol. A load balancer that passes bytes on without reading them says at the
 // beginning of each connection whom it is from: in version 1 with a line of text, in version 2 with
-// a header in binary. Connections of trusted proxies must begin so; those of anybody else have no
-// such header, and are refused by the HTTP server if they send one. Nothing beyond the header is
-// read here.
+// a header in binary. Connections of trusted proxies must begin so; others have no such header, and
+// the HTTP server rejects one that they send. The library go-proxyproto parses the header.
 
-const (
-	textSignature   = "PROXY "
-	binarySignature = "\r\n\r\n\x00\r\nQUIT\n"
-	shortestHeader  = len("PROXY UNKNOWN\r\n")
-	longestText     = 107
-	binaryHead      = 16      // signature, command, family, length
-	longestBinary   = 4 << 10 // what follows the head; addresses are few bytes, extensions more
-)
+// headerBuffer holds a line of version 1, and is small since it lives until what came behind the
+// header is read.
+const headerBuffer = 512
 
 var errProxyHeader = errors.New("the connection does not begin with a header of the PROXY protocol")
 
@@ -66,6 +62,7 @@ type proxyConn struct {
 
 	once   sync.Once
 	remote net.Addr
+	rest   *bufio.Reader // what came with the header; nil when it is read
 	err    error
 }
 
@@ -76,20 +73,34 @@ func (c *proxyConn) RemoteAddr() net.Addr {
 }
 
 // Read implements net.Conn.
-func (c *proxyConn) Read(p []byte) (int, error) {
+func (c *proxyConn) Read(p []byte) (n int, err error) {
 	c.once.Do(c.begin)
-	if c.err != nil {
+	switch {
+	case c.err != nil:
 		return 0, c.err
+	case c.rest == nil:
+		return c.TCPConn.Read(p)
 	}
-	return c.TCPConn.Read(p)
+	n, err = c.rest.Read(p[:min(len(p), c.rest.Buffered())])
+	if c.rest.Buffered() == 0 {
+		c.rest = nil
+	}
+	return n, err
+}
+
+// WriteTo implements io.WriterTo, so that the method of net.TCPConn does not pass by what came with
+// the header.
+func (c *proxyConn) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{c})
 }
 
 func (c *proxyConn) begin() {
 	c.remote = c.TCPConn.RemoteAddr()
 	c.err = c.SetReadDeadline(time.Now().Add(c.listener.timeout))
 	var from netip.AddrPort
+	in := bufio.NewReaderSize(c.TCPConn, headerBuffer)
 	if c.err == nil {
-		from, c.err = readProxyHeader(c.TCPConn)
+		from, c.err = readProxyHeader(in)
 	}
 	if c.err != nil {
 		if ok, suppressed := c.listener.quiet.Allow(); ok {
@@ -100,85 +111,64 @@ func (c *proxyConn) begin() {
 	if from.IsValid() {
 		c.remote = net.TCPAddrFromAddrPort(from)
 	}
+	if in.Buffered() > 0 {
+		c.rest = in
+	}
 	c.err = c.SetReadDeadline(time.Time{})
 }
 
-// readProxyHeader reads a header and nothing behind it. The address is not valid when the proxy
-// speaks for itself.
-func readProxyHeader(r io.Reader) (netip.AddrPort, error) {
-	head := make([]byte, shortestHeader, longestText)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%w: %w", errProxyHeader, err)
+// readProxyHeader reads a header. The address is not valid when the proxy speaks for itself.
+func readProxyHeader(r *bufio.Reader) (from netip.AddrPort, err error) {
+	unspecified, err := prepareHeader(r)
+	if err != nil || unspecified {
+		return from, err
 	}
-	switch {
-	case bytes.HasPrefix(head, []byte(textSignature)):
-		return readProxyText(r, head)
-	case bytes.HasPrefix(head, []byte(binarySignature)):
-		return readProxyBinary(r, head)
+	h, err := proxyproto.Read(r)
+	if err != nil {
+		return from, fmt.Errorf("%w: %w", errProxyHeader, err)
 	}
-	return netip.AddrPort{}, errProxyHeader
-}
-
-// readProxyText reads the rest of a line byte by byte, so as not to read beyond it.
-func readProxyText(r io.Reader, line []byte) (netip.AddrPort, error) {
-	for next := make([]byte, 1); !bytes.HasSuffix(line, []byte("\r\n")); line = append(line, next...) {
-		if len(line) == longestText {
-			return netip.AddrPort{}, fmt.Errorf("%w: the line is too long", errProxyHeader)
-		}
-		if _, err := io.ReadFull(r, next); err != nil {
-			return netip.AddrPort{}, fmt.Errorf("%w: %w", errProxyHeader, err)
-		}
-	}
-	const fields = 6 // PROXY, family, two addresses, two ports
-	words := strings.Split(strings.TrimSuffix(string(line), "\r\n"), " ")
-	if len(words) > 1 && words[1] == "UNKNOWN" {
-		return netip.AddrPort{}, nil
-	}
-	if len(words) != fields || (words[1] != "TCP4" && words[1] != "TCP6") {
-		return netip.AddrPort{}, fmt.Errorf("%w: odd line %q", errProxyHeader, line)
-	}
-	from, err := netip.ParseAddrPort(net.JoinHostPort(words[2], words[4]))
-	if err != nil || from.Addr().Is4() != (words[1] == "TCP4") {
-		return netip.AddrPort{}, fmt.Errorf("%w: odd line %q", errProxyHeader, line)
+	if address, ok := h.SourceAddr.(*net.TCPAddr); ok && !h.Command.IsLocal() {
+		from = address.AddrPort()
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 	}
 	return from, nil
 }
 
-// The commands and families of version 2.
 const (
-	proxyLocal   = 0x20
-	proxyCommand = 0x21
-	proxyTCP4    = 0x11
-	proxyTCP6    = 0x21
+	longestText = 107 // a line of version 1
+	binaryHead  = 16  // of version 2: signature, command, family, length
 )
 
-func readProxyBinary(r io.Reader, head []byte) (netip.AddrPort, error) {
-	head = append(head, make([]byte, binaryHead-shortestHeader)...)
-	if _, err := io.ReadFull(r, head[shortestHeader:]); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%w: %w", errProxyHeader, err)
+// prepareHeader does two things that the library does not. It waits for a whole line of version 1,
+// which may come in several segments. And it reads a header of version 2 whose proxy names no
+// address family, which the protocol leaves to the receiver: unspecified is true then.
+func prepareHeader(r *bufio.Reader) (unspecified bool, err error) {
+	for n := 1; ; n = r.Buffered() + 1 {
+		if _, err := r.Peek(min(n, longestText)); err != nil {
+			return false, fmt.Errorf("%w: %w", errProxyHeader, err)
+		}
+		head, _ := r.Peek(min(r.Buffered(), longestText)) // all that came
+		known := head[:min(len(head), len(proxyproto.SIGV1))]
+		if !bytes.Equal(known, proxyproto.SIGV1[:len(known)]) || bytes.IndexByte(head, '\n') >= 0 || len(head) == longestText {
+			break
+		}
 	}
-	command, family, length := head[12], head[13], int(binary.BigEndian.Uint16(head[14:]))
-	if length > longestBinary || (command != proxyLocal && command != proxyCommand) {
-		return netip.AddrPort{}, fmt.Errorf("%w: command %#x with %d bytes", errProxyHeader, command, length)
+	if start, _ := r.Peek(1); start[0] != proxyproto.SIGV2[0] {
+		return false, nil
 	}
-	rest := make([]byte, length)
-	if _, err := io.ReadFull(r, rest); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%w: %w", errProxyHeader, err)
+	head, err := r.Peek(binaryHead)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", errProxyHeader, err)
 	}
-	size := 0
-	switch {
-	case command == proxyLocal:
-		return netip.AddrPort{}, nil // a health check of the proxy's own
-	case family == proxyTCP4:
-		size = net.IPv4len
-	case family == proxyTCP6:
-		size = net.IPv6len
-	default:
-		return netip.AddrPort{}, nil // no address of the network
+	if !bytes.HasPrefix(head, proxyproto.SIGV2) || head[12] != byte(proxyproto.PROXY) || head[13] != byte(proxyproto.UNSPEC) {
+		return false, nil
 	}
-	if len(rest) < 2*size+2*2 {
-		return netip.AddrPort{}, fmt.Errorf("%w: %d bytes are too few for two addresses", errProxyHeader, length)
+	length := int(binary.BigEndian.Uint16(head[14:]))
+	if length > int(proxyproto.MaxV2HeaderSize) {
+		return false, fmt.Errorf("%w: %d bytes are too many", errProxyHeader, length)
 	}
-	a, _ := netip.AddrFromSlice(rest[:size]) // the size is right
-	return netip.AddrPortFrom(a, binary.BigEndian.Uint16(rest[2*size:])), nil
+	if _, err := r.Discard(binaryHead + length); err != nil {
+		return false, fmt.Errorf("%w: %w", errProxyHeader, err)
+	}
+	return true, nil
 }

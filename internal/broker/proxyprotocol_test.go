@@ -107,6 +107,31 @@ func TestProxyProtocol_Err(t *testing.T) {
 	}
 }
 
+// A header that comes in several pieces must be read whole, and nothing behind it be lost.
+func TestProxyProtocol_Pieces(t *testing.T) {
+	address := behindLoadBalancer(t, "127.0.0.0/8")
+	for name, header := range map[string]string{
+		"text": "PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n", "binary": version2(0x21, 0x11, "192.0.2.1:4711", "192.0.2.2:80", 300),
+	} {
+		for _, cut := range []int{1, 7, len(header) - 1, len(header), len(header) + 3} {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			text := header + ask
+			io.WriteString(conn, text[:cut])
+			time.Sleep(20 * time.Millisecond) // so that the pieces are segments of their own
+			io.WriteString(conn, text[cut:])
+			answer, _ := io.ReadAll(conn)
+			conn.Close()
+			if !strings.HasSuffix(string(answer), "[192.0.2.1]") {
+				t.Errorf("%s, cut at %d: got %q", name, cut, answer)
+			}
+		}
+	}
+}
+
 // Anybody else's header must not be believed, and without one all is as ever.
 func TestProxyProtocol_Untrusted(t *testing.T) {
 	address := behindLoadBalancer(t, "192.0.2.0/24")
