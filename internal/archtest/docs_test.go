@@ -157,3 +157,15 @@ func TestDocs_CodeMap(t *testing.T) {
 		}
 	}
 }
+
+// repositoryPath matches a path of the repository in code quotes.
+var repositoryPath = regexp.MustCompile("`((?:api|internal|sdk|docs|cmd)/[A-Za-z0-9_./-]+)`")
+
+// Every file and directory that ARCHITECTURE.md names exists.
+func TestDocs_ArchitecturePaths(t *testing.T) {
+	for _, m := range repositoryPath.FindAllStringSubmatch(read(t, "ARCHITECTURE.md"), -1) {
+		if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s, which does not exist", m[1])
+		}
+	}
+}

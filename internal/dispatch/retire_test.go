@@ -137,40 +137,44 @@ func TestDispatcher_Retire_race(t *testing.T) {
 // With a drain that says so the service is forgotten with its last instance, on this replica and on
 // others, and not before.
 func TestAttachment_Retire(t *testing.T) {
-	f := newFixture(t, Options{})
-	f.attach("b", "b1", nil)
-	one, two := f.attach("a", "a1", asking), f.attach("a", "a2", asking)
-	one.a.Retire()
-	one.a.Detach()
-	if s := f.connect("s"); s.decided() != 0 {
-		t.Errorf("decisions %+v", s.decisions)
-	}
-	two.a.Retire()
-	two.a.Drain()
-	held := f.connect("held")
-	two.a.Detach()
-	if held.decision() != Accepted || len(f.Load()) != 1 {
-		t.Errorf("decisions %+v", held.decisions)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, Options{})
+		f.attach("b", "b1", nil)
+		one, two := f.attach("a", "a1", asking), f.attach("a", "a2", asking)
+		one.a.Retire()
+		one.a.Detach()
+		if s := f.connect("s"); s.decided() != 0 {
+			t.Errorf("decisions %+v", s.decisions)
+		}
+		two.a.Retire()
+		two.a.Drain()
+		held := f.connect("held")
+		two.a.Detach()
+		time.Sleep(time.Millisecond) // the sweeper may have taken the connect, and decides it then
+		synctest.Wait()
+		if held.decision() != Accepted || len(f.Load()) != 1 {
+			t.Errorf("decisions %+v", held.decisions)
+		}
 
-	a := f.attach("a", "a3", asking)
-	if r := f.RetireWith("a", "other"); r.Known || len(r.Instances) != 1 {
-		t.Errorf("%+v", r)
-	}
-	f.RetireWith("a", "a3")
-	a.a.Detach()
-	if len(f.Load()) != 1 {
-		t.Error("a is known")
-	}
-	a = f.attach("a", "a4", asking)
-	f.RetireWith("a", "a4")
-	f.attach("a", "a5", asking).a.Detach()
-	if a.a.Detach(); len(f.Load()) != 2 {
-		t.Error("a is not known, although another instance came")
-	}
-	if r := f.RetireWith("a", "a4"); !r.Known || len(f.Load()) != 1 {
-		t.Errorf("%+v", r)
-	}
+		a := f.attach("a", "a3", asking)
+		if r := f.RetireWith("a", "other"); r.Known || len(r.Instances) != 1 {
+			t.Errorf("%+v", r)
+		}
+		f.RetireWith("a", "a3")
+		a.a.Detach()
+		if len(f.Load()) != 1 {
+			t.Error("a is known")
+		}
+		a = f.attach("a", "a4", asking)
+		f.RetireWith("a", "a4")
+		f.attach("a", "a5", asking).a.Detach()
+		if a.a.Detach(); len(f.Load()) != 2 {
+			t.Error("a is not known, although another instance came")
+		}
+		if r := f.RetireWith("a", "a4"); !r.Known || len(f.Load()) != 1 {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 // An absent service is forgotten after the retention, unless it comes back, or the others cannot be
