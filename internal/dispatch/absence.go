@@ -149,6 +149,6 @@ func (d *Dispatcher) Learn(all []sio.Absent) {
 		s.retainLocked()
 		d.log.Info("absent service learned from another replica", "service", s.name, "since", x.Since.Format(time.RFC3339))
 	}
-	d.places.follow(buildTable(d.services))
+	d.namespaces.follow(buildTable(d.services))
 	d.unhandled.forget()
 }

@@ -164,7 +164,7 @@ func (d *Dispatcher) newServiceLocked(name sio.ServiceName) *service {
 // rerouteLocked follows a change of the service's attachments.
 func (d *Dispatcher) rerouteLocked(s *service) {
 	s.declareLocked()
-	d.places.follow(buildTable(d.services))
+	d.namespaces.follow(buildTable(d.services))
 	d.unhandled.forget()
 }
 

@@ -50,7 +50,7 @@ type Binding struct {
 	// of the same id before, which the services may not have heard the end of; nil for most
 	after *Binding
 
-	place atomic.Pointer[place] // nil until the namespace is known; stored under mu
+	ns atomic.Pointer[namespace] // nil until the namespace is known; stored under mu
 
 	mu      sync.Mutex // guards what follows; no other lock is taken under it
 	decided func(Decision)
@@ -123,37 +123,37 @@ func (b *Binding) Disconnect(reason sio.Reason, rooms ...sio.Room) {
 	for _, l := range lanes {
 		l.leave(gone)
 	}
-	b.d.places.leave(b.place.Load())
+	b.d.namespaces.leave(b.ns.Load())
 }
 
 // enter lets the socket into its namespace, or says why not. Of a namespace that is not known yet
 // it says nothing.
 func (b *Binding) enter() (refusal DecisionKind) {
-	if p := b.place.Load(); p != nil {
+	if p := b.ns.Load(); p != nil {
 		if p.routes.Load() == nowhere && !b.d.routes.Load().empty() {
 			return UnknownNamespace // by now
 		}
 		return 0
 	}
-	p, refusal := b.d.places.enter(b.socket.Namespace())
+	p, refusal := b.d.namespaces.enter(b.socket.Namespace())
 	if p == nil {
 		return refusal
 	}
 	b.mu.Lock()
 	closed := b.closed
 	if !closed {
-		b.place.Store(p)
+		b.ns.Store(p)
 	}
 	b.mu.Unlock()
 	if closed {
-		b.d.places.leave(p)
+		b.d.namespaces.leave(p)
 	}
 	return 0
 }
 
 // routes are those of the socket's namespace; nil until it is known.
 func (b *Binding) routes() *routes {
-	if p := b.place.Load(); p != nil {
+	if p := b.ns.Load(); p != nil {
 		return p.routes.Load()
 	}
 	return nil
@@ -340,7 +340,7 @@ func (b *Binding) decide(decision Decision) {
 		l.leave(&departure{reason: reason})
 	}
 	if decision.Kind != Accepted {
-		b.d.places.leave(b.place.Load())
+		b.d.namespaces.leave(b.ns.Load())
 	}
 	decided(decision)
 }

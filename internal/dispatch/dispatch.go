@@ -4,7 +4,7 @@
 // until it is resolved. The browsers' entry point calls Connect and then a Binding's Dispatch and
 // Disconnect; the handlers' entry point calls Attach and then an Attachment's Resolve, Flush, Drain
 // and Detach. The mesh attaches the instances of other replicas in the same way, and hands in their
-// dispatches with Forward.
+// dispatches with DispatchRemote.
 //
 // The rules: one socket has one instance of each service, and its dispatches go there in the order
 // in which they came. An instance has at most its window of dispatches open, shared fairly by
@@ -133,10 +133,10 @@ type Options struct {
 	// WindowBytes bounds the bytes of an instance's open dispatches. One dispatch is always taken.
 	// Default 32 MiB.
 	WindowBytes int
-	// ForwardEvents and ForwardBytes bound what other replicas may leave waiting for one instance.
+	// RemoteEvents and RemoteBytes bound what other replicas may leave waiting for one instance.
 	// Defaults 65,536 and 64 MiB.
-	ForwardEvents int
-	ForwardBytes  int
+	RemoteEvents int
+	RemoteBytes  int
 	// MaxRoomEvents bounds the dispatches that wait for one socket and one service when a room
 	// event is added. Default 4,096 (setting max-room-events).
 	MaxRoomEvents int
@@ -166,14 +166,14 @@ type Dispatcher struct {
 	changes      chan struct{}
 	balanceDelay time.Duration // from a change to the first look at the loads
 
-	counter   atomic.Uint64
-	routes    atomic.Pointer[table] // stored by places, under mu
-	places    places
-	unhandled unhandled
-	drops     loglimit.Limiter // lines about dropped dispatches
-	failures  loglimit.Limiter // lines about failed handlers
-	lates     loglimit.Limiter // lines about results that came too late
-	full      loglimit.Limiter // lines about connects refused for lack of room
+	counter    atomic.Uint64
+	routes     atomic.Pointer[table] // stored by namespaces, under mu
+	namespaces namespaces
+	unhandled  unhandled
+	drops      loglimit.Limiter // lines about dropped dispatches
+	failures   loglimit.Limiter // lines about failed handlers
+	lates      loglimit.Limiter // lines about results that came too late
+	full       loglimit.Limiter // lines about connects refused for lack of room
 
 	mu          sync.Mutex // guards what follows; taken before a service's lock
 	services    map[sio.ServiceName]*service
@@ -203,7 +203,7 @@ func New(o Options, m *metrics.Dispatch, log *slog.Logger) *Dispatcher {
 		held:         map[*Binding]held{},
 	}
 	d.routes.Store(&table{})
-	d.places = places{max: d.options.MaxDynamic, gauge: m.DynamicNamespaces, tables: &d.routes, here: map[sio.Namespace]*place{}}
+	d.namespaces = namespaces{max: d.options.MaxDynamic, gauge: m.DynamicNamespaces, tables: &d.routes, here: map[sio.Namespace]*namespace{}}
 	return d
 }
 

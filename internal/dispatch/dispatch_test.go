@@ -329,16 +329,16 @@ func TestDispatcher_Attach_remote(t *testing.T) {
 
 // What another replica opened keeps its id, respects the window and order, and learns how it
 // ended.
-func TestDispatcher_Forward(t *testing.T) {
+func TestDispatcher_DispatchRemote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, Options{ForwardEvents: 2, HandlerTimeout: time.Minute})
+		f := newFixture(t, Options{RemoteEvents: 2, HandlerTimeout: time.Minute})
 		i := f.attach("a", "1", func(r *sio.Register) { r.Window = 1 })
 		<-f.Changes()
 		g := f.Attached()[0].Generation
 		proxy := &socket{id: "far", ns: "/"}
 		outcomes := map[sio.DispatchID][]sio.Outcome{}
 		forward := func(id sio.DispatchID) error {
-			return f.Forward("1", g, &Dispatch{ID: id, Socket: proxy, Kind: Event, Event: &sio.Event{Name: fmt.Sprint(id)}, Introduce: true, Redeliveries: 3},
+			return f.DispatchRemote("1", g, &Dispatch{ID: id, Socket: proxy, Kind: Event, Event: &sio.Event{Name: fmt.Sprint(id)}, Introduce: true, Redeliveries: 3},
 				func(id sio.DispatchID, r sio.Result) { outcomes[id] = append(outcomes[id], r.Outcome) })
 		}
 		for id := sio.DispatchID(1); id <= 3; id++ {
@@ -352,7 +352,7 @@ func TestDispatcher_Forward(t *testing.T) {
 		if err := forward(4); sio.CodeOf(err) != sio.CodeTooLarge {
 			t.Errorf("too many: %v", err)
 		}
-		f.FlushForwarded("1")
+		f.FlushRemote("1")
 		if i.flushes == 0 || !i.last().Introduce || i.last().Redeliveries != 3 {
 			t.Errorf("last %+v", i.last())
 		}

@@ -31,7 +31,7 @@ func TestAttachment_Drain_grace(t *testing.T) {
 		}
 		time.Sleep(time.Second / 2)
 		late := &Dispatch{ID: 7, Socket: &socket{id: "far", ns: "/"}, Kind: Event, Event: &sio.Event{Name: "x"}}
-		if err := f.Forward("a1", a.a.Generation(), late, func(sio.DispatchID, sio.Result) {}); err != nil {
+		if err := f.DispatchRemote("a1", a.a.Generation(), late, func(sio.DispatchID, sio.Result) {}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

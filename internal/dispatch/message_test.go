@@ -116,7 +116,7 @@ func TestDispatcher_Tell_acks(t *testing.T) {
 // Messages wait for the window in turn with sockets, block nobody, and are dropped where too many
 // wait.
 func TestDispatcher_Tell_window(t *testing.T) {
-	f := newFixture(t, Options{ForwardEvents: 2})
+	f := newFixture(t, Options{RemoteEvents: 2})
 	a := f.attach("b", "b1", func(r *sio.Register) {
 		taking("m")(r)
 		r.Window = 1

@@ -11,21 +11,21 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// place is a namespace that has sockets on this replica, those included whose connect is not
+// namespace is one namespace that has sockets on this replica, those included whose connect is not
 // decided. It spares each event the matching of patterns. It is forgotten with the last socket, so
 // that the names that browsers try leave nothing behind.
-type place struct {
+type namespace struct {
 	name   sio.Namespace
 	routes atomic.Pointer[routes] // never nil; follows the table
 
-	// guarded by the places' mu
+	// guarded by the namespaces' mu
 	sockets int
 	matches []*sio.Pattern // in their order
 	dynamic bool           // no service registered it by name
 }
 
-// places are all of them.
-type places struct {
+// namespaces are all of them.
+type namespaces struct {
 	// fixed at birth
 	max    int // of dynamic ones
 	gauge  metrics.Gauge
@@ -33,13 +33,13 @@ type places struct {
 
 	// guards what follows and the storing of the table; no other lock is taken under it
 	mu      sync.Mutex
-	here    map[sio.Namespace]*place
+	here    map[sio.Namespace]*namespace
 	dynamic int
 }
 
-// enter counts a socket in. Without a place the kind says why not; it is zero when nothing at all
+// enter counts a socket in. Without one the kind says why not; it is zero when nothing at all
 // is registered yet.
-func (p *places) enter(ns sio.Namespace) (*place, DecisionKind) {
+func (p *namespaces) enter(ns sio.Namespace) (*namespace, DecisionKind) {
 	for {
 		if x, kind, ok := p.known(ns); ok {
 			return x, kind
@@ -52,8 +52,8 @@ func (p *places) enter(ns sio.Namespace) (*place, DecisionKind) {
 	}
 }
 
-// known counts a socket into a place that is there; not ok means that there is none.
-func (p *places) known(ns sio.Namespace) (x *place, kind DecisionKind, ok bool) {
+// known counts a socket into a namespace that is there; not ok means that there is none.
+func (p *namespaces) known(ns sio.Namespace) (x *namespace, kind DecisionKind, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch x = p.here[ns]; {
@@ -66,8 +66,8 @@ func (p *places) known(ns sio.Namespace) (x *place, kind DecisionKind, ok bool) 
 	return x, 0, true
 }
 
-// found makes the place of a namespace; not ok means that it has to be looked up again.
-func (p *places) found(ns sio.Namespace, t *table, matches []*sio.Pattern) (x *place, kind DecisionKind, ok bool) {
+// found makes a namespace; not ok means that it has to be looked up again.
+func (p *namespaces) found(ns sio.Namespace, t *table, matches []*sio.Pattern) (x *namespace, kind DecisionKind, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tables.Load() != t || p.here[ns] != nil {
@@ -83,7 +83,7 @@ func (p *places) found(ns sio.Namespace, t *table, matches []*sio.Pattern) (x *p
 	case dynamic && p.dynamic >= p.max:
 		return nil, NamespacesFull, true
 	}
-	x = &place{name: ns, sockets: 1, matches: matches}
+	x = &namespace{name: ns, sockets: 1, matches: matches}
 	x.routes.Store(r)
 	p.here[ns] = x
 	p.countLocked(x, dynamic)
@@ -91,7 +91,7 @@ func (p *places) found(ns sio.Namespace, t *table, matches []*sio.Pattern) (x *p
 }
 
 // leave counts a socket out; nil is a socket that was never in.
-func (p *places) leave(x *place) {
+func (p *namespaces) leave(x *namespace) {
 	if x == nil {
 		return
 	}
@@ -103,7 +103,7 @@ func (p *places) leave(x *place) {
 	}
 }
 
-func (p *places) countLocked(x *place, dynamic bool) {
+func (p *namespaces) countLocked(x *namespace, dynamic bool) {
 	switch {
 	case dynamic && !x.dynamic:
 		p.dynamic++
@@ -115,9 +115,9 @@ func (p *places) countLocked(x *place, dynamic bool) {
 	x.dynamic = dynamic
 }
 
-// follow stores the table and gives each place its routes of it. Only patterns that are new are
+// follow stores the table and gives each namespace its routes of it. Only patterns that are new are
 // matched.
-func (p *places) follow(t *table) {
+func (p *namespaces) follow(t *table) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.tables.Load()

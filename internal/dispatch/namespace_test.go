@@ -24,9 +24,9 @@ func byPattern(pattern string) sio.Registration {
 
 // left tells what is left of namespaces.
 func (f *fixture) left() string {
-	f.places.mu.Lock()
-	defer f.places.mu.Unlock()
-	return fmt.Sprint(len(f.places.here), f.places.dynamic, value(f.t, f.m.DynamicNamespaces))
+	f.namespaces.mu.Lock()
+	defer f.namespaces.mu.Unlock()
+	return fmt.Sprint(len(f.namespaces.here), f.namespaces.dynamic, value(f.t, f.m.DynamicNamespaces))
 }
 
 const nothingLeft = "0 0 0"
@@ -305,18 +305,18 @@ func TestPlaces_found(t *testing.T) {
 	f := newFixture(t, Options{})
 	old := f.routes.Load()
 	f.attach("a", "a1", registering(byPattern("/.*"), sio.Registration{Namespace: "/x"}))
-	if _, _, ok := f.places.found("/x", old, nil); ok {
+	if _, _, ok := f.namespaces.found("/x", old, nil); ok {
 		t.Error("found in a table that is replaced")
 	}
 	s := f.connectTo("/x", "s")
-	if _, _, ok := f.places.found("/x", f.routes.Load(), nil); ok {
-		t.Error("a second place of the same namespace")
+	if _, _, ok := f.namespaces.found("/x", f.routes.Load(), nil); ok {
+		t.Error("a second entry of the same namespace")
 	}
 	if other := f.connectTo("/y", "o"); other.binding.routes() != f.connectTo("/z", "z").binding.routes() {
 		t.Error("equal routes are kept twice")
 	}
 	f.attach("b", "b1", registering(sio.Registration{Namespace: "/.", Pattern: true}))
-	if y, z := f.places.here["/y"].routes.Load(), f.places.here["/z"].routes.Load(); y != z || y == s.binding.routes() {
+	if y, z := f.namespaces.here["/y"].routes.Load(), f.namespaces.here["/z"].routes.Load(); y != z || y == s.binding.routes() {
 		t.Error("equal unions are kept twice")
 	}
 }
@@ -338,7 +338,7 @@ func TestDispatcher_hold(t *testing.T) {
 	}
 	gone := &Binding{d: f.Dispatcher, socket: &socket{ns: "/"}}
 	gone.Disconnect(sio.ReasonTransportClose)
-	if f.admit(gone); len(f.held) != 0 || f.places.here["/"].sockets != 1 {
+	if f.admit(gone); len(f.held) != 0 || f.namespaces.here["/"].sockets != 1 {
 		t.Error("a socket is admitted that left")
 	}
 }

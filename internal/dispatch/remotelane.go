@@ -27,7 +27,7 @@ func (l *lane) isRemote() bool { return l.binding == nil }
 // crammedLocked tells whether so much waits that nothing more is taken.
 func (a *Attachment) crammedLocked() bool {
 	o := &a.d.options
-	return a.remoteLanes.waiting >= o.ForwardEvents || a.remoteLanes.bytes >= o.ForwardBytes
+	return a.remoteLanes.waiting >= o.RemoteEvents || a.remoteLanes.bytes >= o.RemoteBytes
 }
 
 // receiveLocked queues the remoteLane's dispatch, and hands it out if it is its turn.

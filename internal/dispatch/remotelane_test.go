@@ -28,7 +28,7 @@ func newVisitors(t *testing.T, f *fixture) *visitors {
 func (v *visitors) forward(name, event string) {
 	v.t.Helper()
 	v.next++
-	err := v.f.Forward("a1", v.g, &Dispatch{
+	err := v.f.DispatchRemote("a1", v.g, &Dispatch{
 		ID: v.next, Socket: &socket{id: sio.SocketID(name), ns: "/"}, Kind: Event, Event: &sio.Event{Name: event},
 	}, func(id sio.DispatchID, r sio.Result) {
 		v.mu.Lock()
@@ -38,12 +38,12 @@ func (v *visitors) forward(name, event string) {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	v.f.FlushForwarded("a1")
+	v.f.FlushRemote("a1")
 }
 
 // However many replicas lend an instance what hangs, and however much a socket of theirs floods,
 // part of the window is left to the others.
-func TestDispatcher_Forward_shares(t *testing.T) {
+func TestDispatcher_DispatchRemote_shares(t *testing.T) {
 	for name, register := range map[string]func(*sio.Registration){
 		"by name":    func(*sio.Registration) {},
 		"by pattern": func(r *sio.Registration) { r.Namespace, r.Pattern = "/.*", true },
@@ -88,7 +88,7 @@ func TestDispatcher_Forward_shares(t *testing.T) {
 
 // A draining instance finishes what other replicas gave it, also what waits; one that detaches
 // drops it.
-func TestDispatcher_Forward_leaving(t *testing.T) {
+func TestDispatcher_DispatchRemote_leaving(t *testing.T) {
 	f := newFixture(t, Options{})
 	a := f.attach("a", "a1", func(r *sio.Register) { r.Window = 4 })
 	v := newVisitors(t, f)

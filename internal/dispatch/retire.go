@@ -193,7 +193,7 @@ func (d *Dispatcher) retireLocked(s *service) {
 	if s.retention != nil {
 		s.retention.Stop()
 	}
-	d.places.follow(buildTable(d.services))
+	d.namespaces.follow(buildTable(d.services))
 	d.unhandled.forget()
 	s.mu.Lock()
 	s.retired, s.sweeping = true, false

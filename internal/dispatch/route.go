@@ -17,7 +17,7 @@ type table struct {
 	namespaces map[sio.Namespace]*routes // registered by name
 	// registered by pattern, each text once, in the order of the texts
 	patterns []rule
-	// of several rules, for the namespaces that they share; guarded by the places' mu
+	// of several rules, for the namespaces that they share; guarded by the namespaces' mu
 	unions map[string]*routes
 }
 
@@ -99,7 +99,7 @@ func (t *table) disconnects(ns sio.Namespace, s *service) bool {
 const maxUnions = 1000
 
 // routesLocked gives the routes of a namespace with the patterns that match it. Namespaces that the
-// same patterns match share them. Under the places' mu.
+// same patterns match share them. Under the namespaces' mu.
 func (t *table) routesLocked(ns sio.Namespace, matches []*sio.Pattern) *routes {
 	named := t.namespaces[ns]
 	if len(matches) == 0 {

@@ -22,7 +22,7 @@ func TestTable_property(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		f := newFixture(t, Options{MaxRedeliveries: 100}) // the connects are never answered
-		// so that every place is there from the beginning
+		// so that every namespace is there from the beginning
 		f.attach("first", "first", registering(byPattern("/.*")))
 		sockets := map[sio.Namespace]*socket{}
 		for _, ns := range []sio.Namespace{"/a", "/b", "/ab", "/c", "/abc"} {

@@ -50,9 +50,9 @@ func (o *Options) Settings() []config.Setting {
 		config.Number("hold-sockets", &o.HoldSockets, 10_000,
 			"Most sockets whose disconnects wait for one absent service.", config.AtLeast(1)),
 	), o.windows(), config.Group(config.Cluster,
-		config.Number("forward-events", &o.ForwardEvents, 65536,
+		config.Number("forward-events", &o.RemoteEvents, 65536,
 			"Most dispatches that other replicas may leave waiting for one instance here.", config.AtLeast(1)),
-		config.Size("forward-bytes", &o.ForwardBytes, 64<<20,
+		config.Size("forward-bytes", &o.RemoteBytes, 64<<20,
 			"The same bound in bytes.", config.AtLeast(1)),
 	))
 }

@@ -49,10 +49,10 @@ func TestTap(t *testing.T) {
 
 	i = f.attach("a", "a3", asking)
 	dp := &Dispatch{ID: 1, Socket: &socket{id: "other", ns: "/"}, Kind: Event, Event: &sio.Event{Name: "x"}}
-	if err := f.Forward("a3", i.a.Generation(), dp, func(sio.DispatchID, sio.Result) {}); err != nil {
+	if err := f.DispatchRemote("a3", i.a.Generation(), dp, func(sio.DispatchID, sio.Result) {}); err != nil {
 		t.Fatal(err)
 	}
-	f.FlushForwarded("a3")
+	f.FlushRemote("a3")
 	i.resolve(t, 0, answered("[]"))
 	wants("forwarded")
 	s.binding.Disconnect(sio.ReasonClientDisconnect, "s", "r")

@@ -219,7 +219,7 @@ func TestMesh_Lend_TooMuch(t *testing.T) {
 		resolved(t, a, 2)
 		for n := range 100 {
 			d := event(1e6+sio.DispatchID(n), "e")
-			if err := b.dispatcher.Forward("i", b.dispatcher.Attached()[0].Generation, &d, func(sio.DispatchID, sio.Result) {}); err != nil {
+			if err := b.dispatcher.DispatchRemote("i", b.dispatcher.Attached()[0].Generation, &d, func(sio.DispatchID, sio.Result) {}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -15,11 +15,11 @@ type Dispatcher interface {
 	Attached() []backplane.Instance
 	// Changes holds a value when Attached has changed. Only the mesh reads it.
 	Changes() <-chan struct{}
-	// Forward hands a dispatch of another replica to the instance, without writing it yet. resolved
-	// is called when it ends, unless the instance detaches; it does not block. CodeNotFound means
-	// that the instance is not attached here with that generation, CodeTooLarge that too many
-	// dispatches wait for it. Forward does not block.
-	Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error
+	// DispatchRemote hands a dispatch of another replica to the instance, without writing it yet.
+	// resolved is called when it ends, unless the instance detaches; it does not block.
+	// CodeNotFound means that the instance is not attached here with that generation, CodeTooLarge
+	// that too many dispatches wait for it. DispatchRemote does not block.
+	DispatchRemote(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error
 	// Release tells the instance that a socket of another replica, of which nothing is open here,
 	// goes to another instance.
 	Release(instance sio.InstanceID, generation uint64, socket sio.SocketID)

@@ -263,7 +263,7 @@ func (d *fakeDispatcher) Attached() []backplane.Instance {
 
 func (d *fakeDispatcher) Changes() <-chan struct{} { return d.changes }
 
-func (d *fakeDispatcher) Forward(id sio.InstanceID, generation uint64, dp *backplane.Dispatch,
+func (d *fakeDispatcher) DispatchRemote(id sio.InstanceID, generation uint64, dp *backplane.Dispatch,
 	resolved func(sio.DispatchID, sio.Result),
 ) error {
 	d.mu.Lock()

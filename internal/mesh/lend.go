@@ -119,7 +119,7 @@ func (m *Mesh) lend(origin sio.ReplicaID, batch *backplane.DispatchBatch) {
 		// first, since the result may come at once
 		m.remoteLanes.met(origin, who, d, m.wantsDisconnect)
 		kind := d.Kind
-		err := m.dispatcher.Forward(batch.Instance, batch.Generation, d, func(id sio.DispatchID, r sio.Result) {
+		err := m.dispatcher.DispatchRemote(batch.Instance, batch.Generation, d, func(id sio.DispatchID, r sio.Result) {
 			if kind == backplane.KindConnect && r.Outcome != sio.Handled && r.Outcome != sio.Answered {
 				m.remoteLanes.forget(origin, who)
 			}

@@ -28,22 +28,22 @@ func (l *Local) Attached() []backplane.Instance {
 // Changes implements Dispatcher.
 func (l *Local) Changes() <-chan struct{} { return l.dispatcher.Changes() }
 
-// Forward implements Dispatcher.
-func (l *Local) Forward(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
+// DispatchRemote implements Dispatcher.
+func (l *Local) DispatchRemote(instance sio.InstanceID, generation uint64, d *backplane.Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
 	dp := &dispatch.Dispatch{
 		ID: d.ID, Socket: newProxy(d), Kind: kindsIn[d.Kind], Event: d.Event, Reason: d.Reason, Rooms: d.Rooms, RoomEvent: d.RoomEvent,
 		WantsAck: d.WantsAck, Redeliveries: d.Redeliveries, Introduce: d.Introduction != nil,
 	}
-	return l.dispatcher.Forward(instance, generation, dp, func(id sio.DispatchID, r sio.Result) { resolved(id, owned(r)) })
+	return l.dispatcher.DispatchRemote(instance, generation, dp, func(id sio.DispatchID, r sio.Result) { resolved(id, owned(r)) })
 }
 
 // Release implements Dispatcher.
 func (l *Local) Release(instance sio.InstanceID, generation uint64, socket sio.SocketID) {
-	l.dispatcher.ReleaseForwarded(instance, generation, socket)
+	l.dispatcher.ReleaseRemote(instance, generation, socket)
 }
 
 // Flush implements Dispatcher.
-func (l *Local) Flush(instance sio.InstanceID) { l.dispatcher.FlushForwarded(instance) }
+func (l *Local) Flush(instance sio.InstanceID) { l.dispatcher.FlushRemote(instance) }
 
 // TellHere implements Dispatcher.
 func (l *Local) TellHere(m *sio.Message) Replies { return l.dispatcher.TellHere(m) }

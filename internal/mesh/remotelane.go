@@ -99,7 +99,7 @@ func (m *Mesh) orphanedDisconnectsLocked(now time.Time) {
 	for origin, all := range dead {
 		touched := make(map[sio.InstanceID]struct{})
 		for who, ns := range all {
-			err := m.dispatcher.Forward(who.instance, who.generation, &backplane.Dispatch{
+			err := m.dispatcher.DispatchRemote(who.instance, who.generation, &backplane.Dispatch{
 				ID: sio.DispatchID(rand.Uint64()), Socket: who.socket, Namespace: ns,
 				Kind: backplane.KindDisconnected, Reason: sio.ReasonTransportError,
 			}, func(sio.DispatchID, sio.Result) {})

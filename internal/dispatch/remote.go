@@ -8,9 +8,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Forward hands a dispatch that another replica opened to an instance attached here. It keeps its
-// id; of dp the exported fields are taken, as they are. Its window is respected, and shared by the
-// sockets of all replicas and by what is handled: what does not fit waits.
+// DispatchRemote hands a dispatch that another replica opened to an instance attached here. It
+// keeps its id; of dp the exported fields are taken, as they are. Its window is respected, and
+// shared by the sockets of all replicas and by what is handled: what does not fit waits.
 //
 // resolved is called once, with no lock held, when the instance resolved the dispatch, or with
 // Abandoned when it took longer than the handler timeout; it is not called when the attachment
@@ -19,8 +19,8 @@ import (
 // earlier one.
 //
 // CodeNotFound: not attached here with that generation. CodeTooLarge: too much is waiting.
-// FlushForwarded must follow.
-func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
+// FlushRemote must follow.
+func (d *Dispatcher) DispatchRemote(instance sio.InstanceID, generation uint64, dp *Dispatch, resolved func(sio.DispatchID, sio.Result)) error {
 	a := d.localAttachment(instance)
 	if a == nil || a.generation != generation {
 		return errNotAttached(instance)
@@ -37,7 +37,7 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 		return nil
 	}
 	if a.crammedLocked() {
-		return sio.E(sio.CodeTooLarge, "forward", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q (settings forward-events, forward-bytes)", a.remoteLanes.waiting, instance))
+		return sio.E(sio.CodeTooLarge, "remote dispatch", fmt.Sprintf("%d dispatches of other replicas wait for the instance %q (settings forward-events, forward-bytes)", a.remoteLanes.waiting, instance))
 	}
 	own := newDispatch()
 	own.ID, own.Socket, own.Kind, own.Reason, own.Rooms = dp.ID, dp.Socket, dp.Kind, dp.Reason, dp.Rooms
@@ -53,9 +53,9 @@ func (d *Dispatcher) Forward(instance sio.InstanceID, generation uint64, dp *Dis
 	return nil
 }
 
-// ReleaseForwarded tells an instance attached here that a socket of another replica, of which
-// nothing is open here, goes to another instance. FlushForwarded must follow.
-func (d *Dispatcher) ReleaseForwarded(instance sio.InstanceID, generation uint64, socket sio.SocketID) {
+// ReleaseRemote tells an instance attached here that a socket of another replica, of which
+// nothing is open here, goes to another instance. FlushRemote must follow.
+func (d *Dispatcher) ReleaseRemote(instance sio.InstanceID, generation uint64, socket sio.SocketID) {
 	a := d.localAttachment(instance)
 	if a == nil || a.generation != generation {
 		return
@@ -67,8 +67,8 @@ func (d *Dispatcher) ReleaseForwarded(instance sio.InstanceID, generation uint64
 	}
 }
 
-// FlushForwarded sends what Forward handed to the instance.
-func (d *Dispatcher) FlushForwarded(instance sio.InstanceID) {
+// FlushRemote sends what DispatchRemote handed to the instance.
+func (d *Dispatcher) FlushRemote(instance sio.InstanceID) {
 	if a := d.localAttachment(instance); a != nil {
 		a.service.mu.Lock()
 		a.service.unlockAndFlush()
