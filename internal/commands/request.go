@@ -58,7 +58,7 @@ func (x *Executor) Begin(m *spanwirev1.Command, by *Caller) (r Request, err erro
 		err = errUnknownCommand
 	}
 	if err == nil {
-		err = x.permit(&r, by)
+		err = x.Permit(&r, by)
 	}
 	if err == nil && r.mustRead != "" && !r.answered {
 		err = sio.E(sio.CodeInvalid, r.mustRead, "it needs a command id, or the answer would reach nobody")
@@ -66,8 +66,8 @@ func (x *Executor) Begin(m *spanwirev1.Command, by *Caller) (r Request, err erro
 	return r, err
 }
 
-// permit counts what the caller may not do.
-func (x *Executor) permit(r *Request, by *Caller) error {
+// Permit reports why the caller may not make the request, and counts it; nil when it may.
+func (x *Executor) Permit(r *Request, by *Caller) error {
 	err := by.permit(r)
 	if err != nil {
 		x.metrics.Unauthorized.Inc()
