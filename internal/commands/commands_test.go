@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
+	"github.com/spanwire/spanwire/internal/auth"
 	"github.com/spanwire/spanwire/internal/idempotency"
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -214,5 +217,64 @@ func TestStatus(t *testing.T) {
 	}
 	if got := FaultFromError(errUnknownCommand).GetCode(); got != spanwirev1.FaultCode_FAULT_CODE_UNIMPLEMENTED {
 		t.Errorf("unknown command: %v", got)
+	}
+}
+
+// A fault of a call without an answer becomes a status of its own.
+func TestGRPCErrorFromFault(t *testing.T) {
+	for fault, want := range map[spanwirev1.FaultCode]codes.Code{
+		spanwirev1.FaultCode_FAULT_CODE_INVALID: codes.InvalidArgument, spanwirev1.FaultCode_FAULT_CODE_TOO_LARGE: codes.ResourceExhausted,
+		spanwirev1.FaultCode_FAULT_CODE_NOT_FOUND: codes.NotFound, spanwirev1.FaultCode_FAULT_CODE_CONFLICT: codes.AlreadyExists,
+		spanwirev1.FaultCode_FAULT_CODE_PERMISSION_DENIED:     codes.PermissionDenied,
+		spanwirev1.FaultCode_FAULT_CODE_BACKPLANE_UNAVAILABLE: codes.Unavailable,
+	} {
+		err := GRPCErrorFromFault(&spanwirev1.Fault{Code: fault, Message: "m"})
+		if status.Code(err) != want || status.Convert(err).Message() != "m" {
+			t.Errorf("%v: %v", fault, err)
+		}
+	}
+	if HTTPStatus(codes.FailedPrecondition) != http.StatusConflict || HTTPStatus(codes.Unimplemented) != http.StatusNotImplemented {
+		t.Error("HTTP status of FailedPrecondition or Unimplemented")
+	}
+}
+
+// A caller is limited to its rights and namespaces, and what it may not do is not executed.
+func TestExecutor_Permit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "callers.yaml")
+	text := "callers: [{name: reader, tokens: [token-of-reader-1], may: [query], namespaces: [/a]}]"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	callers, err := auth.Open(nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := callers.Authenticate("token-of-reader-1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := NewCaller(nil)
+	by.Identify(identity)
+	rooms := func(ns string) *spanwirev1.Command {
+		return &spanwirev1.Command{Command: &spanwirev1.Command_ListRooms{ListRooms: &spanwirev1.ListRooms{Namespace: ns}}}
+	}
+	data := &spanwirev1.Command{Command: &spanwirev1.Command_SetData{SetData: &spanwirev1.SetData{Namespace: "/a", Data: []byte("1")}}}
+	message := &spanwirev1.Command{Command: &spanwirev1.Command_ServerSideEmit{ServerSideEmit: &spanwirev1.ServerSideEmit{
+		Namespace: "/a", Event: &spanwirev1.Event{Name: "m"},
+	}}}
+	for name, c := range map[string]struct {
+		m  *spanwirev1.Command
+		ok bool
+	}{
+		"query": {rooms("/a"), true}, "query elsewhere": {rooms("/b"), false}, "emit": {emit(nil), false}, "data": {data, false}, "message": {message, false},
+	} {
+		x, h, d := newExecutor(t, Options{})
+		_, _, err := x.Execute(t.Context(), "", c.m, by)
+		if c.ok != (err == nil) || !c.ok && sio.CodeOf(err) != sio.CodeDenied {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !c.ok && len(h.executed)+len(h.queries)+len(d.sent) > 0 {
+			t.Errorf("%s was executed", name)
+		}
 	}
 }

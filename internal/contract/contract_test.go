@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -164,5 +165,32 @@ func (r *random) value(v reflect.Value, name string) {
 		v.SetUint(1 + r.Uint64N(100))
 	default:
 		panic("no random value for " + name + ", a " + v.Kind().String())
+	}
+}
+
+// Trace events, changes of rooms, introductions and delivery modes carry every fact.
+func TestToProto_facts(t *testing.T) {
+	at := time.UnixMicro(12345)
+	e := &sio.TraceEvent{
+		Kind: 2, Namespace: "/n", Socket: "s", Rooms: []sio.Room{"r"}, Service: "v", Instance: "i", Dispatch: 7, Detail: "d",
+		Event: sio.Event{Name: "e", Args: []byte("[1]")},
+	}
+	m := TraceEventToProto(e, at)
+	if m.GetTimeUs() != 12345 || int(m.GetKind()) != 2 || m.GetNamespace() != "/n" || m.GetSocketId() != "s" || m.GetRooms()[0] != "r" ||
+		m.GetService() != "v" || m.GetInstanceId() != "i" || m.GetDispatchId() != 7 || m.GetDetail() != "d" || m.GetEvent().GetName() != "e" {
+		t.Errorf("trace event: %v", m)
+	}
+	change := sio.RoomEvent{Change: sio.RoomCreated, Room: "r"}
+	if got, ok := RoomEventFromProto(RoomEventToProto(change)); !ok || got != change {
+		t.Errorf("room event: %+v", got)
+	}
+	i := IntroductionToProto(&sio.Handshake{URL: "/u"}, []byte("{}"), sio.Data{Value: []byte("1"), Version: 9}, WithCredentials)
+	if i.GetHandshake().GetUrl() != "/u" || string(i.GetData()) != "1" || i.GetDataVersion() != 9 {
+		t.Errorf("introduction: %v", i)
+	}
+	for _, atMostOnce := range []bool{false, true} {
+		if mode := RegisterToProto(&sio.Register{AtMostOnce: atMostOnce}).GetDeliveryMode(); mode == spanwirev1.DeliveryMode_DELIVERY_MODE_UNSPECIFIED {
+			t.Errorf("at most once %v: %v", atMostOnce, mode)
+		}
 	}
 }
