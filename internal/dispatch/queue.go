@@ -38,7 +38,7 @@ type Dispatch struct {
 	RoomEvent    sio.RoomEvent // with kind RoomEvent
 	WantsAck     bool
 	Redeliveries int
-	Introduce    bool // the instance has not met the socket on this attachment
+	Introduce    bool // the socket was not introduced to the instance on this attachment
 
 	// the dispatcher's own; a dispatch is in one list at a time: of a queue, or of the open ones
 	event sio.Event

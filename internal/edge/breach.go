@@ -40,11 +40,12 @@ func (c *client) breakOff(err error, data []byte, binary bool) {
 	if v, ok := socketio.VerdictOf(err); ok {
 		cause = v.String()
 	}
-	c.breakRule(cause, message{data: data, binary: binary})
+	c.violate(cause, message{data: data, binary: binary})
 }
 
-// breakRule closes the session since the browser broke a rule. It is called from within Message.
-func (c *client) breakRule(cause string, m message) {
+// violate closes the session since the browser violated the protocol or a limit. It is called from
+// within Message.
+func (c *client) violate(cause string, m message) {
 	c.broken = true
 	c.closeFor(cause, m)
 }
@@ -83,8 +84,8 @@ func (c *client) rule(cause string) string {
 	}[cause]
 }
 
-// message is what broke a rule. Its content is for debugging only: it may hold what users keep to
-// themselves.
+// message is what violated the protocol. Its content is for debugging only: it may hold what users
+// keep to themselves.
 type message struct {
 	data   []byte
 	binary bool

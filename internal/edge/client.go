@@ -91,10 +91,10 @@ func (c *client) Message(data []byte, binary bool) {
 	case late:
 		c.server.metrics.LatePackets.Inc()
 	case s == nil || p.Type == socketio.ConnectError:
-		c.breakRule(causeState, message{data, binary, &p})
+		c.violate(causeState, message{data, binary, &p})
 	case !complete:
 	case c.tooFast(&p):
-		c.breakRule(causeEventRate, message{data, binary, &p})
+		c.violate(causeEventRate, message{data, binary, &p})
 	default:
 		s.take(&p)
 	}
@@ -172,7 +172,7 @@ func (c *client) findLocked(ns sio.Namespace) *Socket {
 // connect makes a socket and asks the services.
 func (c *client) connect(p *socketio.Packet, data []byte) {
 	if o := &c.server.options; !c.connects.take(time.Since(c.server.birth), o.MaxNamespaces, o.ConnectRate) {
-		c.breakRule(causeConnectRate, message{data: data})
+		c.violate(causeConnectRate, message{data: data})
 		return
 	}
 	c.mu.Lock()
@@ -188,7 +188,7 @@ func (c *client) connect(p *socketio.Packet, data []byte) {
 	}
 	if cause != "" {
 		c.mu.Unlock()
-		c.breakRule(cause, message{data: data})
+		c.violate(cause, message{data: data})
 		return
 	}
 	delete(c.left, p.Namespace)

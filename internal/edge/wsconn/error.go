@@ -33,7 +33,7 @@ var (
 	ErrSlow = errors.New("websocket: the peer took nothing for too long")
 	// ErrTooLarge means that the peer sent a larger message than is allowed.
 	ErrTooLarge = errors.New("websocket: message too large")
-	// ErrProtocol means that the peer broke a rule of RFC 6455.
+	// ErrProtocol means that the peer violated RFC 6455.
 	ErrProtocol = errors.New("websocket: protocol error")
 )
 

@@ -52,8 +52,9 @@ func (o *Options) maxOverhead() int64 {
 // Read waits for the next message. The slice is fresh, of about the message's size, and the
 // caller's. Text is valid UTF-8. After an error there is nothing more to read, the peer has got the
 // reason where a rule says so, and Finish is due. The error is a *CloseError when the peer closed
-// properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it broke a rule, ErrSlow when
-// it took nothing for too long, ErrClosed when this side closed, or else what the system said.
+// properly, io.EOF when it just went, ErrTooLarge or ErrProtocol when it violated the protocol,
+// ErrSlow when it took nothing for too long, ErrClosed when this side closed, or else what the
+// system said.
 func (c *Conn) Read() (data []byte, binary bool, err error) {
 	kind, r, err := c.ws.NextReader()
 	if err != nil {
