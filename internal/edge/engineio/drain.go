@@ -93,7 +93,7 @@ func (s *Server) enterLeaving(id sio.SessionID) *Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	session := s.sessions[id]
-	if session == nil || session.Transport() != WebSocket || !session.leaving.CompareAndSwap(false, true) {
+	if session == nil || session.duplex() == nil || !session.leaving.CompareAndSwap(false, true) {
 		return nil
 	}
 	s.running++

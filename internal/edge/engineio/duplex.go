@@ -12,7 +12,7 @@ import (
 // session.
 func (s *Server) openDuplex(w http.ResponseWriter, r *http.Request, session *Session, t Transport, f framing) bool {
 	s.setCookie(w, session.id)
-	d, ok := s.duplexes[t](w, r, f)
+	d, ok := t.accept()(s, w, r, f)
 	if !ok {
 		return false
 	}

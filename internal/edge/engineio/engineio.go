@@ -18,15 +18,6 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Transport is how bytes travel to a browser.
-type Transport string
-
-// The transports, in the words of the query key.
-const (
-	Polling   Transport = "polling"
-	WebSocket Transport = "websocket"
-)
-
 // Options says how sessions behave. DefaultOptions is the place to start from.
 type Options struct {
 	// Paths are the paths that are served, each exactly as it stands here.
@@ -119,11 +110,16 @@ func (o *Options) deflatable(m Message) bool {
 }
 
 // upgrades are the transports that a session on t can change to.
-func (o *Options) upgrades(t Transport) []Transport {
-	if t == Polling && o.AllowUpgrades && o.offers(WebSocket) {
-		return []Transport{WebSocket}
+func (o *Options) upgrades(t Transport) (to []Transport) {
+	if t != Polling || !o.AllowUpgrades {
+		return nil
 	}
-	return nil
+	for _, d := range duplexTransports {
+		if o.offers(d.name) {
+			to = append(to, d.name)
+		}
+	}
+	return to
 }
 
 // Message is one message of the application above, in either direction, without anything of

@@ -89,7 +89,7 @@ func tooMany(o *Options) *fault {
 
 func limited(reason sio.Reason, limit Limit, cause, setting, message string) *fault {
 	why := &refusal{code: codeBadRequest, status: limit.status(), message: message, cause: cause, setting: setting}
-	return &fault{reason: reason, refusal: why, why: &explanation{limit.closeCode(), why}}
+	return &fault{reason: reason, refusal: why, why: &explanation{limit, why}}
 }
 
 // retryAfter is when a browser that was rejected since there is no room may come again, in

@@ -397,7 +397,7 @@ func TestServer_Refused_Say(t *testing.T) {
 		change              func(*Options)
 		want                string
 	}{
-		{method: "GET", query: "EIO=4&transport=pigeon", want: "a transport that is neither polling nor websocket"},
+		{method: "GET", query: "EIO=4&transport=pigeon", want: "a transport that is none of polling, websocket"},
 		{method: "GET", query: "EIO=4&transport=websocket", change: func(o *Options) { o.Transports = []Transport{Polling} }, want: "the setting transports leaves out"},
 		{method: "GET", query: "EIO=4&transport=polling", headers: []string{"Connection: Upgrade", "Upgrade: websocket"}, want: "does not say transport=websocket"},
 		{method: "POST", query: "EIO=4&transport=polling", want: "only a GET opens a session"},

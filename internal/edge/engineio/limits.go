@@ -4,12 +4,9 @@ package engineio
 
 import (
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
-	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -36,13 +33,6 @@ const (
 	LimitRate
 )
 
-func (l Limit) closeCode() int {
-	if l == LimitSize {
-		return wsconn.CodeTooLarge
-	}
-	return wsconn.CodePolicy
-}
-
 func (l Limit) status() int {
 	switch l {
 	case LimitSize:
@@ -64,7 +54,7 @@ func (o *Options) explain(limit Limit, text string) string {
 
 // explanation is what a browser learns of a limit that it passed.
 type explanation struct {
-	closeCode int
+	limit Limit
 	*refusal
 }
 
@@ -73,7 +63,7 @@ type explanation struct {
 // be nil.
 func (s *Session) CloseWith(reason sio.Reason, limit Limit, text string, n *Notice) {
 	// The end is logged, so the refusal is not.
-	s.endWith(reason, endAfterQueue, &explanation{limit.closeCode(), &refusal{
+	s.endWith(reason, endAfterQueue, &explanation{limit, &refusal{
 		code: codeBadRequest, status: limit.status(), message: s.server.o.explain(limit, text), cause: "limit", quiet: true,
 	}}, n)
 }
@@ -95,19 +85,6 @@ func (s *Session) explain(w http.ResponseWriter, r *http.Request, p *polling, wh
 			s.forget()
 		}
 	})
-}
-
-// closeText cuts a text so that it fits into a close frame.
-func closeText(text string) string {
-	const most = 123
-	if len(text) <= most {
-		return text
-	}
-	text = text[:most]
-	for !utf8.ValidString(text) {
-		text = text[:len(text)-1]
-	}
-	return strings.TrimSpace(text)
 }
 
 // packetBurst is the time whose packets may come at once, at the rate that is allowed.

@@ -41,6 +41,15 @@ func (o *outgoing) packet() Packet {
 	return Packet{Type: PacketType(o.data[0]), Data: o.data[1:]}
 }
 
+// moveTo queues a packet that waited for a poll when the session was upgraded, as it is.
+func (o *outgoing) moveTo(d duplex) (fits bool) {
+	p := o.packet()
+	if p.Type == PacketMessage {
+		return d.queue(Message{Data: p.Data, Binary: p.Binary, NoCompress: true})
+	}
+	return d.queuePacket(p.Type, p.Data)
+}
+
 var (
 	closePacket = outgoing{data: []byte{byte(PacketClose)}}
 	noopPacket  = outgoing{data: []byte{byte(PacketNoop)}}

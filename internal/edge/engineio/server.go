@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +28,6 @@ type Server struct {
 	log      *slog.Logger
 	origins  *origins
 	upgrader *wsconn.Upgrader
-	duplexes map[Transport]accept // that a session can open, or upgrade to
 	birth    time.Time
 
 	tooLarge *fault
@@ -60,7 +58,6 @@ func NewServer(o Options, open func(*Session) Receiver, obs Observer, log *slog.
 		minutely: loglimit.ByReason{PerSecond: 1, Window: time.Minute},
 		tooLarge: tooLarge(&o), tooMany: tooMany(&o),
 	}
-	s.duplexes = map[Transport]accept{WebSocket: s.acceptWebSocket}
 	s.budget = budget.New(o.MaxOutboundTotal, s.relieve, obs.Outbound)
 	s.upgrader = wsconn.NewUpgrader(wsconn.Options{
 		MaxMessage: o.MaxPayload, TooLarge: closeText(s.tooLarge.why.message), MaxOutbound: o.MaxOutbound, WriteTimeout: o.WriteTimeout,
@@ -106,7 +103,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, refusedMethod)
 	case codec == nil:
 		s.refuse(w, r, s.versionRefused(query, upgrade || t == Polling))
-	case t == WebSocket && !upgrade:
+	case t != Polling && !upgrade:
 		s.refuse(w, r, refusedNoUpgrade)
 	case upgrade && t == Polling:
 		s.refuse(w, r, refusedHandshake)
@@ -152,7 +149,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 		s.refuse(w, r, refusedSession)
 	case !session.speaks(query):
 		s.refuse(w, r, refusedRevision)
-	case t == WebSocket && !upgrade && r.Method == http.MethodGet:
+	case t != Polling && !upgrade && r.Method == http.MethodGet:
 		s.refuse(w, r, refusedNoUpgrade)
 	case upgrade && t == Polling:
 		s.refuse(w, r, refusedMismatch)
@@ -166,7 +163,7 @@ func (s *Server) serveSession(w http.ResponseWriter, r *http.Request, query url.
 		session.get(w, r)
 	case r.Method == http.MethodPost && t == Polling:
 		session.post(w, r)
-	case t == WebSocket:
+	case t != Polling:
 		s.refuse(w, r, refusedHandshake)
 	default:
 		w.Header().Set("Allow", "GET, POST")
@@ -195,22 +192,6 @@ func single(query url.Values, key string) string {
 		return values[0]
 	}
 	return ""
-}
-
-// isUpgrade tells a WebSocket handshake.
-func isUpgrade(r *http.Request) bool {
-	return hasToken(r.Header.Values("Connection"), "upgrade") && hasToken(r.Header.Values("Upgrade"), "websocket")
-}
-
-func hasToken(lines []string, token string) bool {
-	return slices.ContainsFunc(lines, func(line string) bool {
-		for t := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(t), token) {
-				return true
-			}
-		}
-		return false
-	})
 }
 
 // Wake answers the GET of a polling session that waits, if one does: the way that it came is about

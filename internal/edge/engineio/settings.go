@@ -24,7 +24,7 @@ func (o *Options) Settings() []config.Setting {
 			"Paths of the Engine.IO endpoint, each exactly as written; clients name theirs in their option "+
 				"`path`, and add a slash to the end unless configured otherwise.", validPaths),
 		config.List("transports", &o.Transports, []Transport{Polling, WebSocket},
-			"Transports that are offered: polling, websocket.", validTransports),
+			"Transports that are offered: "+strings.Join(transportNames(), ", ")+".", validTransports),
 		config.Toggle("allow-upgrades", &o.AllowUpgrades, true,
 			"Lets a polling session become a WebSocket session."),
 		config.Toggle("allow-eio3", &o.AllowEIO3, false,
@@ -168,9 +168,9 @@ func validPaths(paths []string) error {
 
 func validTransports(transports []Transport) error {
 	if len(transports) == 0 {
-		return errors.New("there must be at least one of polling, websocket")
+		return errors.New("there must be at least one of " + strings.Join(transportNames(), ", "))
 	}
-	return config.Each[Transport](config.OneOf(string(Polling), string(WebSocket)))(transports)
+	return config.Each[Transport](config.OneOf(transportNames()...))(transports)
 }
 
 // validOutboundTotal accepts 0, for which the owner of the server chooses.

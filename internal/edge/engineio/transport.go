@@ -4,6 +4,8 @@ package engineio
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spanwire/spanwire/internal/sio"
@@ -12,8 +14,64 @@ import (
 // A session uses one transport at a time. It polls, or it is on a duplex transport: from its
 // handshake, or from its upgrade on. Polling is part of the session, since its requests come and
 // go. A duplex transport is one connection behind the interface below; WebSocket is the only one. A
-// further one is a type that implements duplex, a name in Transport, and an entry in
-// Server.duplexes.
+// further one is a type of this package that implements duplex, a name in Transport, an entry in
+// duplexTransports, and its sign in isUpgrade.
+
+// Transport is how bytes travel to a browser, in the word of the query key.
+type Transport string
+
+// Those that exist.
+const (
+	Polling   Transport = "polling"
+	WebSocket Transport = "websocket"
+)
+
+// duplexTransports are the transports besides polling, each with what makes it of a request. A
+// session can open on each, or upgrade to it.
+var duplexTransports = []struct {
+	name   Transport
+	accept accept
+}{
+	{WebSocket, acceptWebSocket},
+}
+
+// transportNames are the values of the query key.
+func transportNames() []string {
+	names := []string{string(Polling)}
+	for _, d := range duplexTransports {
+		names = append(names, string(d.name))
+	}
+	return names
+}
+
+// known tells whether there is such a transport, offered or not.
+func (t Transport) known() bool { return t == Polling || t.accept() != nil }
+
+// accept is nil for what is no duplex transport.
+func (t Transport) accept() accept {
+	for _, d := range duplexTransports {
+		if d.name == t {
+			return d.accept
+		}
+	}
+	return nil
+}
+
+// isUpgrade tells a request for a duplex transport: a WebSocket handshake.
+func isUpgrade(r *http.Request) bool {
+	return hasToken(r.Header.Values("Connection"), "upgrade") && hasToken(r.Header.Values("Upgrade"), "websocket")
+}
+
+func hasToken(lines []string, token string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool {
+		for t := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), token) {
+				return true
+			}
+		}
+		return false
+	})
+}
 
 // duplex is a transport that carries packets both ways on one connection. Its methods may be called
 // from several goroutines at a time, but Read and Finish from one; none but Read and Finish blocks.
@@ -25,10 +83,9 @@ type duplex interface {
 	// which it does not copy. fits is false when more than MaxOutbound bytes would wait.
 	queue(m Message) (fits bool)
 	queueShared(m *Shared) (fits bool)
-	// queuePolled appends a packet that waited for a poll when the session was upgraded.
-	queuePolled(o *outgoing) (fits bool)
-	// queuePacket appends a packet that is not a message: open, ping or pong.
-	queuePacket(t PacketType, data []byte)
+	// queuePacket appends a packet that is not a message, such as open, ping or pong. Where nobody
+	// asks whether it fits, a full queue shows with the next message.
+	queuePacket(t PacketType, data []byte) (fits bool)
 	// Flush writes what is queued if the browser takes it now.
 	Flush()
 	// Writable reports whether a message queued now would leave now.
@@ -65,7 +122,7 @@ type streamEnd struct {
 }
 
 // accept makes the transport of a request for one. When ok is false it has answered the request.
-type accept func(w http.ResponseWriter, r *http.Request, f framing) (d duplex, ok bool)
+type accept func(s *Server, w http.ResponseWriter, r *http.Request, f framing) (d duplex, ok bool)
 
 // duplex is the session's transport; nil while it polls.
 func (s *Session) duplex() duplex {

@@ -51,7 +51,7 @@ func (p *probe) stop() {
 
 // upgrade begins an upgrade to a duplex transport.
 func (s *Session) upgrade(w http.ResponseWriter, r *http.Request, t Transport, f framing) {
-	d, ok := s.server.duplexes[t](w, r, f)
+	d, ok := t.accept()(s.server, w, r, f)
 	if !ok {
 		return
 	}
@@ -163,7 +163,7 @@ func (s *Session) upgraded(p *probe) bool {
 	fits := true
 	for i := range polling.out {
 		o := &polling.out[i]
-		fits = fits && p.to.queuePolled(o)
+		fits = fits && o.moveTo(p.to)
 		polling.left(o)
 		*o = outgoing{}
 	}

@@ -5,6 +5,7 @@ package engineio
 import (
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // A request that opens a session and is of no client that is accepted: of an older one, or of none
@@ -30,13 +31,13 @@ var (
 	refusedNoTransport = &refusal{code: codeTransport, status: http.StatusBadRequest, message: "Transport unknown", cause: "transport unknown",
 		say: "the request names no transport: no Socket.IO client, for example a plain WebSocket client"}
 	refusedNoSuchTransport = &refusal{code: codeTransport, status: http.StatusBadRequest, message: "Transport unknown", cause: "transport unknown",
-		say: "the request names a transport that is neither polling nor websocket: no Socket.IO client, or a proxy altered the query"}
+		say: "the request names a transport that is none of " + strings.Join(transportNames(), ", ") + ": no Socket.IO client, or a proxy altered the query"}
 )
 
 // refusedKind refuses a request that names no transport, or none that is offered.
 func (s *Server) refusedKind(r *http.Request, query url.Values, t Transport) *refusal {
 	switch {
-	case query.Has("transport") && t != Polling && t != WebSocket:
+	case query.Has("transport") && !t.known():
 		return refusedNoSuchTransport
 	case query.Has("transport") && !s.o.offers(t):
 		return refusedTransport

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spanwire/spanwire/internal/edge/wsconn"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -19,7 +21,7 @@ type webSocket struct {
 }
 
 // acceptWebSocket answers a WebSocket handshake.
-func (s *Server) acceptWebSocket(w http.ResponseWriter, r *http.Request, f framing) (duplex, bool) {
+func acceptWebSocket(s *Server, w http.ResponseWriter, r *http.Request, f framing) (duplex, bool) {
 	conn, err := s.upgrader.Upgrade(w, r)
 	if err != nil {
 		return nil, false // answered
@@ -38,33 +40,28 @@ func (w *webSocket) queueShared(m *Shared) (fits bool) {
 	return w.QueueShared(m.frames(w.framing, w.Deflates(), w.o)) != wsconn.ErrFull
 }
 
-func (w *webSocket) queuePolled(o *outgoing) (fits bool) {
-	if o.binary {
-		return w.framing.queue(w.Conn, Message{Data: o.data, Binary: true}, false) != wsconn.ErrFull
-	}
-	return w.Queue(o.data, false) != wsconn.ErrFull
-}
-
-func (w *webSocket) queuePacket(t PacketType, data []byte) {
+func (w *webSocket) queuePacket(t PacketType, data []byte) (fits bool) {
 	if t == PacketPing {
-		_ = w.QueueShared(pingFrame) // a full queue shows with the next message
-		return
+		return w.QueueShared(pingFrame) != wsconn.ErrFull
 	}
-	_ = w.QueuePrefixed(byte(t), data) // the same
+	return w.QueuePrefixed(byte(t), data) != wsconn.ErrFull
 }
 
 func (w *webSocket) end(err error) (e streamEnd) {
-	var closed *wsconn.CloseError
-	e.reason, e.slow = sio.ReasonTransportError, err == wsconn.ErrSlow
+	var frame *wsconn.CloseError
+	closed := errors.As(err, &frame)
 	tooLarge, protocol := errors.Is(err, wsconn.ErrTooLarge), errors.Is(err, wsconn.ErrProtocol)
+	e.slow = err == wsconn.ErrSlow
+	e.violation = tooLarge || protocol
+	e.proper = closed || e.violation || errors.Is(err, wsconn.ErrClosed)
 	switch {
 	case tooLarge:
 		e.reason = sio.ReasonPayloadTooLarge
-	case errors.Is(err, io.EOF), errors.As(err, &closed):
+	case closed, errors.Is(err, io.EOF):
 		e.reason = sio.ReasonTransportClose
+	default:
+		e.reason = sio.ReasonTransportError
 	}
-	e.proper = closed != nil || errors.As(err, &closed) || tooLarge || protocol || errors.Is(err, wsconn.ErrClosed)
-	e.violation = tooLarge || protocol
 	if protocol {
 		e.cause, e.text = "websocket_protocol", "WebSocket protocol violation by the client or a proxy"
 	}
@@ -74,10 +71,31 @@ func (w *webSocket) end(err error) (e streamEnd) {
 func (w *webSocket) close(reason sio.Reason, why *explanation) {
 	switch {
 	case why != nil:
-		w.Close(why.closeCode, closeText(why.message))
+		w.Close(closeCode(why.limit), closeText(why.message))
 	case reason == sio.ReasonServerShuttingDown:
 		w.Close(wsconn.CodeGoingAway, "")
 	default:
 		w.Close(wsconn.CodeNone, "") // standard clients read nothing from a code
 	}
+}
+
+// closeCode is the code for a browser that passed a limit.
+func closeCode(l Limit) int {
+	if l == LimitSize {
+		return wsconn.CodeTooLarge
+	}
+	return wsconn.CodePolicy
+}
+
+// closeText cuts a text so that it fits into a close frame.
+func closeText(text string) string {
+	const most = 123
+	if len(text) <= most {
+		return text
+	}
+	text = text[:most]
+	for !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	return strings.TrimSpace(text)
 }
