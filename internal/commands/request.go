@@ -84,12 +84,12 @@ func (x *Executor) emit(r *Request, m *spanwirev1.Emit, by *Caller) error {
 	if err := contract.CheckTarget("emit", m.GetTarget()); err != nil {
 		return err
 	}
-	event, err := contract.CheckedEventFromProto("emit", m.GetEvent(), x.o.MaxDepth)
+	args, err := contract.CheckEvent("emit", m.GetEvent(), x.o.MaxDepth)
 	if err != nil {
 		return err
 	}
 	e := contract.EmitFromProto(m)
-	e.Event, e.Origin, e.CountOnly = event, by.Sender, false
+	e.Event.Args, e.Origin, e.CountOnly = args, by.Sender, false
 	if r.answered {
 		e.Tally = new(sio.Tally)
 	}
@@ -107,11 +107,12 @@ func (x *Executor) serverSideEmit(r *Request, m *spanwirev1.ServerSideEmit, by *
 	if err := contract.CheckNamespace(op, ns); err != nil {
 		return err
 	}
-	event, err := contract.CheckedEventFromProto(op, m.GetEvent(), x.o.MaxDepth)
+	args, err := contract.CheckEvent(op, m.GetEvent(), x.o.MaxDepth)
 	if err != nil {
 		return err
 	}
-	if event.Name == "" {
+	event := contract.EventFromProto(m.GetEvent())
+	if event.Args = args; event.Name == "" {
 		return sio.E(sio.CodeInvalid, op, "the message has no name")
 	}
 	r.message = &sio.Message{

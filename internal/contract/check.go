@@ -43,22 +43,21 @@ func CheckTarget(op string, m *spanwirev1.Target) error {
 	return nil
 }
 
-// CheckedEventFromProto reads an event that a service sends, without the space around its
-// arguments. Its name may be empty, as with the reference server. op names the operation in the
+// CheckEvent checks an event that a service sends, and returns its arguments without the space
+// around them. Its name may be empty, as with the reference server. op names the operation in the
 // error; depth bounds the nesting of the arguments.
-func CheckedEventFromProto(op string, m *spanwirev1.Event, depth int) (e sio.Event, err error) {
+func CheckEvent(op string, m *spanwirev1.Event, depth int) (args []byte, err error) {
 	switch {
 	case m == nil:
-		return e, sio.E(sio.CodeInvalid, op, "it has no event")
+		return nil, sio.E(sio.CodeInvalid, op, "it has no event")
 	case sio.ReservedEvent(m.GetName()):
-		return e, sio.E(sio.CodeInvalid, op, fmt.Sprintf("the event name %q is kept by Socket.IO", m.GetName()))
+		return nil, sio.E(sio.CodeInvalid, op, fmt.Sprintf("the event name %q is kept by Socket.IO", m.GetName()))
 	}
-	e = EventFromProto(m)
-	e.Args, err = CheckPayload(m.GetArgs(), m.GetAttachments(), depth)
+	args, err = CheckPayload(m.GetArgs(), m.GetAttachments(), depth)
 	if err != nil {
-		return e, sio.E(sio.CodeInvalid, op, fmt.Sprintf("what is given as arguments of %q %v", Clip(m.GetName(), MaxName), err))
+		return nil, sio.E(sio.CodeInvalid, op, fmt.Sprintf("what is given as arguments of %q %v", Clip(m.GetName(), MaxName), err))
 	}
-	return e, nil
+	return args, nil
 }
 
 // Clip shortens a text to at most n bytes and an ellipsis, for messages and logs.

@@ -5,8 +5,8 @@
 // that a field of the contract is written and read in one place.
 //
 // Functions named XToProto and XFromProto only translate. They accept every message: what a handler
-// may send is checked by its entry point, before or after the translation. The frames that come
-// with every event are written by hand in package bridge, and do not pass through here.
+// or a caller may send is for the functions named CheckX, which their entry points call. The frames
+// that come with every event are written by hand in package bridge, and do not pass through here.
 //
 // Results share the byte slices of their arguments.
 package contract
