@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -23,14 +21,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func value(m prometheus.Metric) float64 {
-	var read dto.Metric
-	if err := m.Write(&read); err != nil {
-		panic(err)
-	}
-	return read.GetGauge().GetValue() + read.GetCounter().GetValue()
-}
 
 // fakeBackplane notes what is published.
 type fakeBackplane struct {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -49,8 +51,8 @@ func TestInbox_Open(t *testing.T) {
 		}
 	}
 	m := in.metrics
-	if value(m.Gaps) != 3 || value(m.Lost) != 7 || value(m.IgnoredRepeated) != 4 || value(m.IgnoredForeign) != 1 {
-		t.Errorf("gaps %v, lost %v, repeated %v, foreign %v", value(m.Gaps), value(m.Lost), value(m.IgnoredRepeated), value(m.IgnoredForeign))
+	if testutil.ToFloat64(m.Gaps) != 3 || testutil.ToFloat64(m.Lost) != 7 || testutil.ToFloat64(m.IgnoredRepeated) != 4 || testutil.ToFloat64(m.IgnoredForeign) != 1 {
+		t.Errorf("gaps %v, lost %v, repeated %v, foreign %v", testutil.ToFloat64(m.Gaps), testutil.ToFloat64(m.Lost), testutil.ToFloat64(m.IgnoredRepeated), testutil.ToFloat64(m.IgnoredForeign))
 	}
 }
 
@@ -72,12 +74,12 @@ func TestInbox_Open_Garbage(t *testing.T) {
 	}
 	in.Open(own)
 	m := in.metrics
-	if value(m.IgnoredMalformed) != 3 || value(m.IgnoredVersion) != 1 || value(m.IgnoredUnknown) != 1 || value(m.IgnoredForeign) != 1 {
-		t.Errorf("garbage %v, version %v, unknown %v, foreign %v", value(m.IgnoredMalformed), value(m.IgnoredVersion),
-			value(m.IgnoredUnknown), value(m.IgnoredForeign))
+	if testutil.ToFloat64(m.IgnoredMalformed) != 3 || testutil.ToFloat64(m.IgnoredVersion) != 1 || testutil.ToFloat64(m.IgnoredUnknown) != 1 || testutil.ToFloat64(m.IgnoredForeign) != 1 {
+		t.Errorf("garbage %v, version %v, unknown %v, foreign %v", testutil.ToFloat64(m.IgnoredMalformed), testutil.ToFloat64(m.IgnoredVersion),
+			testutil.ToFloat64(m.IgnoredUnknown), testutil.ToFloat64(m.IgnoredForeign))
 	}
-	if value(m.Received) != 6 {
-		t.Errorf("received %v", value(m.Received))
+	if testutil.ToFloat64(m.Received) != 6 {
+		t.Errorf("received %v", testutil.ToFloat64(m.Received))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -105,7 +107,7 @@ func TestPublisher_Send_ErrTooLarge(t *testing.T) {
 	if err := p.Send("", &Bye{}); err != nil || b.take(t)[0].Sequence != 1 {
 		t.Errorf("%v, or the number was taken", err)
 	}
-	if value(p.metrics.TooLarge) != 1 || value(p.metrics.PublishFailures) != 1 {
+	if testutil.ToFloat64(p.metrics.TooLarge) != 1 || testutil.ToFloat64(p.metrics.PublishFailures) != 1 {
 		t.Error("not counted")
 	}
 }
@@ -137,7 +139,7 @@ func TestPublisher_Gather(t *testing.T) {
 				if time.Since(start) != took {
 					t.Errorf("took %v, want %v", time.Since(start), took)
 				}
-				if len(p.gathers) != 0 || value(p.metrics.GathersOpen) != 0 {
+				if len(p.gathers) != 0 || testutil.ToFloat64(p.metrics.GathersOpen) != 0 {
 					t.Error("something is left")
 				}
 			})

@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -71,7 +73,7 @@ func TestSecret_Believes(t *testing.T) {
 			if test.believed {
 				return
 			}
-			if n := value(in.metrics.IgnoredUnauthenticated); n != 3 {
+			if n := testutil.ToFloat64(in.metrics.IgnoredUnauthenticated); n != 3 {
 				t.Errorf("%v of 3 are counted", n)
 			}
 			if s := log.String(); !strings.Contains(s, test.says) || !strings.Contains(s, "setting=cluster-secret") || strings.Count(s, "\n") != 1 {
@@ -110,7 +112,7 @@ func TestSecret_Forged(t *testing.T) {
 			t.Fatalf("forgery %d was taken: %+v", i, e)
 		}
 	}
-	if n := value(in.metrics.IgnoredUnauthenticated); int(n) != len(forgeries) {
+	if n := testutil.ToFloat64(in.metrics.IgnoredUnauthenticated); int(n) != len(forgeries) {
 		t.Errorf("%v of %d are counted", n, len(forgeries))
 	}
 	if _, lost, ok := in.Open(genuine); !ok || lost.Envelopes != 0 {
@@ -138,7 +140,7 @@ func TestSecret_Replayed(t *testing.T) {
 			}
 		}
 	}
-	if n := value(in.metrics.IgnoredUnproven); n != 4 || len(in.streams) != 0 {
+	if n := testutil.ToFloat64(in.metrics.IgnoredUnproven); n != 4 || len(in.streams) != 0 {
 		t.Errorf("%v are counted, %d streams kept", n, len(in.streams))
 	}
 	in.Ask(question)

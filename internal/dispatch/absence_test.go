@@ -22,7 +22,7 @@ func logged(t testing.TB, o Options) (*fixture, *bytes.Buffer) {
 	return &fixture{t, New(o, m, slog.New(slog.NewTextHandler(&log, nil))), m}, &log
 }
 
-func (f *fixture) holds(service string) int { return value(f.t, f.m.AbsentHeld(service)) }
+func (f *fixture) holds(service string) int { return value(f.m.AbsentHeld(service)) }
 
 // An absent service that holds connects is named in the log within a second, then once a minute,
 // and never when it is back in time.
@@ -84,7 +84,7 @@ func TestDispatcher_hold_undeclared(t *testing.T) {
 		for n := range a.names() {
 			a.resolve(t, n, sio.Result{})
 		}
-		if x.decision() != UnknownNamespace || y.decision() != Accepted || value(t, f.m.Held) != 0 {
+		if x.decision() != UnknownNamespace || y.decision() != Accepted || value(f.m.Held) != 0 {
 			t.Errorf("decisions %+v and %+v", x.decisions, y.decisions)
 		}
 		time.Sleep(time.Minute)

@@ -36,7 +36,7 @@ func TestDispatcher_Connect_advisory(t *testing.T) {
 	a.a.Detach()
 	absent := f.connect("absent")
 	b.resolve(t, len(b.names())-1, sio.Result{})
-	if absent.decision() != Accepted || value(t, f.m.Held) != 0 || f.holds("a") != 0 {
+	if absent.decision() != Accepted || value(f.m.Held) != 0 || f.holds("a") != 0 {
 		t.Errorf("decisions %+v", absent.decisions)
 	}
 	absent.emit(t, "x", 1)
@@ -49,7 +49,7 @@ func TestDispatcher_Connect_advisoryAlone(t *testing.T) {
 		f := newFixture(t, Options{})
 		f.attach("a", "a1", advisory).a.Detach()
 		s := f.connect("s")
-		if s.decision() != Accepted || value(t, f.m.Held) != 0 {
+		if s.decision() != Accepted || value(f.m.Held) != 0 {
 			t.Errorf("decisions %+v", s.decisions)
 		}
 		s.binding.Disconnect(sio.ReasonTransportClose)

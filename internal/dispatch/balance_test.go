@@ -65,7 +65,7 @@ func TestBalance_return(t *testing.T) {
 		if got[0]+got[1] != 200 || got[0]*100 > got[1]*125 || got[1] > got[0] {
 			t.Errorf("the loads are %v", got)
 		}
-		if n := value(t, f.m.Rebalanced); n != got[1] {
+		if n := value(f.m.Rebalanced); n != got[1] {
 			t.Errorf("%d moves are counted, and %v moved", n, got)
 		}
 		same(t, "released before the next dispatch", []string{fmt.Sprint(one.released)}, "[]")
@@ -164,9 +164,9 @@ func TestBalance_hysteresis(t *testing.T) {
 		all := f.settled(one, 100)
 		f.attach("a", "2", nil)
 		time.Sleep(time.Minute)
-		before := value(t, f.m.Rebalanced)
+		before := value(f.m.Rebalanced)
 		time.Sleep(time.Hour)
-		if n := value(t, f.m.Rebalanced); n != before {
+		if n := value(f.m.Rebalanced); n != before {
 			t.Errorf("%d sockets moved while nothing happened", n-before)
 		}
 		rng := rand.New(rand.NewPCG(1, 1))
@@ -177,7 +177,7 @@ func TestBalance_hysteresis(t *testing.T) {
 			all[i].emit(t, "x", 0)
 			time.Sleep(100 * time.Millisecond)
 		}
-		if n := value(t, f.m.Rebalanced) - before; n > 20 {
+		if n := value(f.m.Rebalanced) - before; n > 20 {
 			t.Errorf("%d sockets moved while 1000 came and went evenly", n)
 		}
 	})

@@ -108,7 +108,7 @@ func TestDispatcher_Connect_hold(t *testing.T) {
 			same(t, "given", a.names(), "s:connect", "s:disconnect")
 			same(t, "given later", f.attach("b", "b2", asking).names())
 			a.resolve(t, 1, sio.Result{})
-			if n := value(t, f.m.Held) + value(t, f.m.Queued) + value(t, f.m.Open); n != 0 {
+			if n := value(f.m.Held) + value(f.m.Queued) + value(f.m.Open); n != 0 {
 				t.Errorf("%d are left", n)
 			}
 			time.Sleep(time.Minute) // the deadline's timer
@@ -141,11 +141,11 @@ func TestDispatcher_Connect_hold(t *testing.T) {
 		b.a.Detach()
 		for _, id := range []string{"1", "2", "3", "4"} { // more than HoldSockets come and go
 			s := f.connect(id)
-			if n := value(t, f.m.WaitingInstance); n != 1 {
+			if n := value(f.m.WaitingInstance); n != 1 {
 				t.Errorf("%d wait while %s is there", n, id)
 			}
 			s.binding.Disconnect(sio.ReasonTransportClose)
-			if n := value(t, f.m.WaitingInstance); n != 0 {
+			if n := value(f.m.WaitingInstance); n != 0 {
 				t.Errorf("%d wait when %s has left", n, id)
 			}
 		}
@@ -301,7 +301,7 @@ func TestDispatcher_ConnectAfter(t *testing.T) {
 			second := back(f, first.binding)
 			time.Sleep(5*time.Second + time.Millisecond)
 			synctest.Wait()
-			if second.decision() != Away || value(t, f.m.Held) != 0 {
+			if second.decision() != Away || value(f.m.Held) != 0 {
 				t.Errorf("decisions %+v", second.decisions)
 			}
 			a.resolve(t, 1, sio.Result{})

@@ -15,7 +15,7 @@ import (
 // wantDropped compares what was dropped since its handler hung, and since it was never started.
 func (f *fixture) wantDropped(hung, unstarted int) {
 	f.t.Helper()
-	if a, b := value(f.t, f.m.DroppedDeadline), value(f.t, f.m.DroppedNotStarted); a != hung || b != unstarted {
+	if a, b := value(f.m.DroppedDeadline), value(f.m.DroppedNotStarted); a != hung || b != unstarted {
 		f.t.Errorf("%d were dropped for their deadline and %d before they started, want %d and %d", a, b, hung, unstarted)
 	}
 }
@@ -70,8 +70,8 @@ func TestDeadline_late(t *testing.T) {
 		same(t, "acks", s.got(), "2 []")
 		same(t, "acks of the other", other.got(), "1 []")
 		f.wantDropped(1, 0)
-		if value(t, f.m.Late) != 1 || value(t, f.m.NotOpen) != 0 {
-			t.Errorf("%d late results, %d of what was not open", value(t, f.m.Late), value(t, f.m.NotOpen))
+		if value(f.m.Late) != 1 || value(f.m.NotOpen) != 0 {
+			t.Errorf("%d late results, %d of what was not open", value(f.m.Late), value(f.m.NotOpen))
 		}
 		if sio.CodeOf(i.a.Resolve(i.list[0].ID, answered(`[]`))) != sio.CodeNotFound {
 			t.Error("a second late result is taken")

@@ -15,8 +15,8 @@ func TestAttachment_Declare(t *testing.T) {
 	s := f.connect("s")
 	s.emit(t, "two", 1)
 	early := f.connectTo("/more", "early")
-	if early.decision() != UnknownNamespace || value(t, f.m.Unhandled) != 1 {
-		t.Errorf("before: %v, %d unhandled", early.decision(), value(t, f.m.Unhandled))
+	if early.decision() != UnknownNamespace || value(f.m.Unhandled) != 1 {
+		t.Errorf("before: %v, %d unhandled", early.decision(), value(f.m.Unhandled))
 	}
 	if err := a.a.Declare([]sio.Registration{events("/", false, "two"), events("/more", false, "x")}); err != nil {
 		t.Fatal(err)

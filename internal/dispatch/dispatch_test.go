@@ -52,7 +52,7 @@ func TestBinding_Dispatch_unhandled(t *testing.T) {
 		s.emit(t, fmt.Sprint("event", n), 1)
 	}
 	same(t, "given", i.names())
-	if got := value(t, f.m.Unhandled); got != 3000 {
+	if got := value(f.m.Unhandled); got != 3000 {
 		t.Errorf("counted %d", got)
 	}
 	if n := len(f.unhandled.names); n > maxUnhandledNames {
@@ -171,7 +171,7 @@ func TestAttachment_deadline(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		i.resolve(t, 1, answered(`[]`))
 		same(t, "acks", s.got(), "2 []")
-		if n := value(t, f.m.DroppedDeadline); n != 1 {
+		if n := value(f.m.DroppedDeadline); n != 1 {
 			t.Errorf("%d deadlines", n)
 		}
 		time.Sleep(time.Minute)
@@ -217,7 +217,7 @@ func TestAttachment_Detach_atMostOnce(t *testing.T) {
 	a.a.Detach()
 	b := f.attach("a", "2", once)
 	same(t, "b", b.names(), "s:event 2")
-	if n := value(t, f.m.DroppedAtMostOnce); n != 1 || b.last().Redeliveries != 0 {
+	if n := value(f.m.DroppedAtMostOnce); n != 1 || b.last().Redeliveries != 0 {
 		t.Errorf("%d dropped, last %+v", n, b.last())
 	}
 	b.resolve(t, 0, sio.Result{})
@@ -245,7 +245,7 @@ func TestDispatcher_holdTimeout(t *testing.T) {
 		synctest.Wait()
 		b := f.attach("a", "2", nil)
 		same(t, "given", b.names(), "s:event 2")
-		if n := value(t, f.m.DroppedHold); n != 4 {
+		if n := value(f.m.DroppedHold); n != 4 {
 			t.Errorf("%d dropped", n)
 		}
 		b.resolve(t, 0, answered("[]"))
@@ -267,7 +267,7 @@ func TestDispatcher_Close(t *testing.T) {
 		s.emit(t, "2", 2)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := value(t, f.m.DroppedHold); n != 0 {
+		if n := value(f.m.DroppedHold); n != 0 {
 			t.Errorf("%d dropped", n)
 		}
 	})
@@ -383,7 +383,7 @@ func TestAttachment_Abandon(t *testing.T) {
 	f.connect("s").emit(t, "x", 1)
 	i.a.Abandon(i.list[0].ID, "too large")
 	i.a.Abandon(i.list[0].ID, "too large")
-	if n := value(t, f.m.DroppedTooLarge); n != 1 || value(t, f.m.Open) != 0 {
+	if n := value(f.m.DroppedTooLarge); n != 1 || value(f.m.Open) != 0 {
 		t.Errorf("%d dropped", n)
 	}
 }

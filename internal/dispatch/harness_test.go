@@ -9,10 +9,10 @@ import (
 	"sync"
 	"testing"
 
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -183,14 +183,7 @@ func (f *fixture) connectTo(ns sio.Namespace, id string) *socket {
 }
 
 // value reads a counter or a gauge.
-func value(t testing.TB, m prometheus.Metric) int {
-	t.Helper()
-	var d dto.Metric
-	if err := m.Write(&d); err != nil {
-		t.Fatal(err)
-	}
-	return int(d.GetCounter().GetValue() + d.GetGauge().GetValue())
-}
+func value(c prometheus.Collector) int { return int(testutil.ToFloat64(c)) }
 
 func same(t testing.TB, what string, got []string, want ...string) {
 	t.Helper()

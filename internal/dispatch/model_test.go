@@ -308,7 +308,7 @@ func runModel(t *testing.T, seed uint64) (moved int) {
 	w.check(services, seed)
 	same(t, "left of namespaces", []string{w.f.left()}, nothingLeft)
 	w.f.Close()
-	return value(t, w.f.m.Rebalanced)
+	return value(w.f.m.Rebalanced)
 }
 
 // declares gives what an instance of the service declares: all namespaces by one pattern, or by one
@@ -386,7 +386,7 @@ func (w *world) live(service string, k int, once bool, rng *rand.Rand) {
 		switch {
 		case life == lives-1:
 			time.Sleep(time.Second) // the sockets have begun
-			for value(w.t, w.f.m.Open)+value(w.t, w.f.m.Queued)+value(w.t, w.f.m.Held) > 0 || !w.done() {
+			for value(w.f.m.Open)+value(w.f.m.Queued)+value(w.f.m.Held) > 0 || !w.done() {
 				time.Sleep(time.Second)
 			}
 		case rng.IntN(2) == 0:
@@ -417,7 +417,7 @@ func (w *world) done() bool {
 }
 
 func (w *world) check(services []string, seed uint64) {
-	dropped := value(w.t, w.f.m.DroppedAtMostOnce) + value(w.t, w.f.m.DroppedPoison)
+	dropped := value(w.f.m.DroppedAtMostOnce) + value(w.f.m.DroppedPoison)
 	missing := 0
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -26,7 +26,7 @@ func byPattern(pattern string) sio.Registration {
 func (f *fixture) left() string {
 	f.namespaces.mu.Lock()
 	defer f.namespaces.mu.Unlock()
-	return fmt.Sprint(len(f.namespaces.here), f.namespaces.dynamic, value(f.t, f.m.DynamicNamespaces))
+	return fmt.Sprint(len(f.namespaces.here), f.namespaces.dynamic, value(f.m.DynamicNamespaces))
 }
 
 const nothingLeft = "0 0 0"
@@ -104,7 +104,7 @@ func TestDispatcher_pattern_full(t *testing.T) {
 			t.Errorf("%s: decisions %+v", ns, s.decisions)
 		}
 	}
-	if n := value(t, f.m.NamespacesFull); n != 1 {
+	if n := value(f.m.NamespacesFull); n != 1 {
 		t.Errorf("%d counted", n)
 	}
 	one.binding.Disconnect(sio.ReasonTransportClose)
@@ -189,7 +189,7 @@ func TestDispatcher_pattern_reroute(t *testing.T) {
 		same(t, "first", a.names(), "s:event one")
 		same(t, "again", again.names(), "s:event two")
 		same(t, "other service", b.names(), "s:event one")
-		if n := value(t, f.m.Unhandled); n != 3 {
+		if n := value(f.m.Unhandled); n != 3 {
 			t.Errorf("%d unhandled", n)
 		}
 		// The namespace that nobody registers any more takes no new sockets; those that are there
@@ -253,7 +253,7 @@ func TestDispatcher_pattern_hold(t *testing.T) {
 		f := newFixture(t, o)
 		sockets := []*socket{f.connectTo("/x1", "1"), f.connectTo("/x2", "2")}
 		attach(f)
-		if n := sockets[0].decided() + sockets[1].decided(); n != 1 || value(t, f.m.NamespacesFull) != 1 {
+		if n := sockets[0].decided() + sockets[1].decided(); n != 1 || value(f.m.NamespacesFull) != 1 {
 			t.Errorf("%d decided", n)
 		}
 	})

@@ -95,7 +95,7 @@ func TestDispatcher_Connect_orderHold(t *testing.T) {
 			s := f.connect("s")
 			first.resolve(t, 0, sio.Result{})
 			same(t, "last", last.names())
-			if n := value(t, f.m.Held); n != 1 {
+			if n := value(f.m.Held); n != 1 {
 				t.Errorf("%d held", n)
 			}
 			time.Sleep(5*time.Second - 1)

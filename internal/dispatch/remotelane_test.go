@@ -79,7 +79,7 @@ func TestDispatcher_DispatchRemote_shares(t *testing.T) {
 			if len(v.done) != 31 || len(a.a.remoteLanes.lanes) != 0 || a.a.remoteLanes.bytes != 0 {
 				t.Errorf("%d of 31 resolved; %d remoteLanes, %d bytes are left", len(v.done), len(a.a.remoteLanes.lanes), a.a.remoteLanes.bytes)
 			}
-			if n := value(t, f.m.WaitingShare) + value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingWindow) + value(t, f.m.WaitingPeers); n != 0 {
+			if n := value(f.m.WaitingShare) + value(f.m.Open) + value(f.m.Queued) + value(f.m.WaitingWindow) + value(f.m.WaitingPeers); n != 0 {
 				t.Errorf("%d are left", n)
 			}
 		})
@@ -116,7 +116,7 @@ func TestDispatcher_DispatchRemote_leaving(t *testing.T) {
 		v.forward(fmt.Sprint("far", n), "1")
 	}
 	b.a.Detach()
-	if n := value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingPeers) + value(t, f.m.WaitingShare); n != 0 || len(v.done) != 0 {
+	if n := value(f.m.Open) + value(f.m.Queued) + value(f.m.WaitingPeers) + value(f.m.WaitingShare); n != 0 || len(v.done) != 0 {
 		t.Errorf("%d are left, %d are done", n, len(v.done))
 	}
 }

@@ -37,7 +37,7 @@ func TestDispatcher_Retire(t *testing.T) {
 		b.resolve(t, 1, sio.Result{})
 		b.resolve(t, 2, sio.Result{})
 		gone.binding.Disconnect(sio.ReasonTransportClose)
-		if s.decided() != 0 || f.holds("a") != 1 || value(t, f.m.Held) != 1 {
+		if s.decided() != 0 || f.holds("a") != 1 || value(f.m.Held) != 1 {
 			t.Errorf("decisions %+v, %d are held", s.decisions, f.holds("a"))
 		}
 		if got := f.Absent(); len(got) != 1 || got[0].Service != "a" || got[0].Held != 1 || got[0].Since.IsZero() {
@@ -47,7 +47,7 @@ func TestDispatcher_Retire(t *testing.T) {
 		if !r.Known || r.Connects != 1 || r.Dropped != 1 || s.decision() != Accepted {
 			t.Errorf("%+v, decisions %+v", r, s.decisions)
 		}
-		if value(t, f.m.DroppedRetired) != 1 || value(t, f.m.Held) != 0 || value(t, f.m.Queued) != 0 || value(t, f.m.WaitingInstance) != 0 {
+		if value(f.m.DroppedRetired) != 1 || value(f.m.Held) != 0 || value(f.m.Queued) != 0 || value(f.m.WaitingInstance) != 0 {
 			t.Error("something is left")
 		}
 		if r := f.Retire("a"); r.Known {
@@ -119,9 +119,9 @@ func TestDispatcher_Retire_race(t *testing.T) {
 		<-ended
 		f.Retire("a")
 	}
-	for end := time.Now().Add(20 * time.Second); value(t, f.m.WaitingInstance)+value(t, f.m.Held) > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); value(f.m.WaitingInstance)+value(f.m.Held) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d wait, %d are held", value(t, f.m.WaitingInstance), value(t, f.m.Held))
+			t.Fatalf("%d wait, %d are held", value(f.m.WaitingInstance), value(f.m.Held))
 		}
 	}
 	for _, s := range sockets {
@@ -229,7 +229,7 @@ func TestDispatcher_Retire_recovered(t *testing.T) {
 		t.Errorf("decisions %+v, %d are held", back.decisions, f.holds("a"))
 	}
 	r := f.Retire("a")
-	if r.Connects != 1 || back.decision() != Accepted || f.holds("a") != 0 || value(t, f.m.Queued) != 0 || value(t, f.m.WaitingInstance) != 0 {
+	if r.Connects != 1 || back.decision() != Accepted || f.holds("a") != 0 || value(f.m.Queued) != 0 || value(f.m.WaitingInstance) != 0 {
 		t.Errorf("%+v, decisions %+v", r, back.decisions)
 	}
 }
@@ -281,7 +281,7 @@ func TestDispatcher_Attach_evicts(t *testing.T) {
 	f.attach("a", "a1", asking).a.Detach()
 	s := f.connect("s")
 	f.attach("c", "c1", nil)
-	if s.decision() != Accepted || f.holds("a") != 0 || value(t, f.m.Held) != 0 {
+	if s.decision() != Accepted || f.holds("a") != 0 || value(f.m.Held) != 0 {
 		t.Errorf("decisions %+v", s.decisions)
 	}
 }

@@ -45,8 +45,8 @@ func TestBinding_RoomEvent(t *testing.T) {
 	for n := range 4 {
 		a.resolve(t, n, sio.Result{})
 	}
-	if value(t, f.m.RoomEvents) != 2 || value(t, f.m.Open) != 2 {
-		t.Errorf("%d room events, %d open", value(t, f.m.RoomEvents), value(t, f.m.Open))
+	if value(f.m.RoomEvents) != 2 || value(f.m.Open) != 2 {
+		t.Errorf("%d room events, %d open", value(f.m.RoomEvents), value(f.m.Open))
 	}
 }
 
@@ -74,7 +74,7 @@ func TestBinding_RoomEvent_bounded(t *testing.T) {
 	s := f.connect("s")
 	s.joins("open", "1", "2", "3", "4", "5")
 	s.binding.Disconnect(sio.ReasonTransportClose)
-	if got := value(t, f.m.DroppedRoom); got != 2 {
+	if got := value(f.m.DroppedRoom); got != 2 {
 		t.Errorf("%d dropped", got)
 	}
 	for n := range 5 {

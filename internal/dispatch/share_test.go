@@ -26,7 +26,7 @@ func TestAttachment_shareOfEvent(t *testing.T) {
 	if got := len(a.names()); got != 12 {
 		t.Errorf("%d of 16 are open on the event that hangs, want 12", got)
 	}
-	if n := value(t, f.m.WaitingShare); n != 8 {
+	if n := value(f.m.WaitingShare); n != 8 {
 		t.Errorf("%d sockets wait for the share, want 8", n)
 	}
 	f.connect("other").emit(t, "fine", 1)
@@ -46,7 +46,7 @@ func TestAttachment_shareOfEvent(t *testing.T) {
 	for _, s := range sockets {
 		same(t, "acks", s.got(), "1 []")
 	}
-	if n := value(t, f.m.WaitingShare) + value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingWindow); n != 0 {
+	if n := value(f.m.WaitingShare) + value(f.m.Open) + value(f.m.Queued) + value(f.m.WaitingWindow); n != 0 {
 		t.Errorf("%d are left", n)
 	}
 }
@@ -92,7 +92,7 @@ func TestAttachment_shareOfLeaving(t *testing.T) {
 			for n := range 10 {
 				b.resolve(t, n, answered("[]"))
 			}
-			if n := value(t, f.m.WaitingShare) + value(t, f.m.Open) + value(t, f.m.Queued) + value(t, f.m.WaitingWindow); n != 0 {
+			if n := value(f.m.WaitingShare) + value(f.m.Open) + value(f.m.Queued) + value(f.m.WaitingWindow); n != 0 {
 				t.Errorf("%d are left", n)
 			}
 		})
@@ -110,7 +110,7 @@ func TestAttachment_poison(t *testing.T) {
 				all[fmt.Sprint("s", n)] = f.connect(fmt.Sprint("s", n))
 			}
 			lives := 0
-			for first := true; first || value(t, f.m.Queued) > 0; lives++ {
+			for first := true; first || value(f.m.Queued) > 0; lives++ {
 				a := f.attach("a", "a1", func(r *sio.Register) { r.Window = tt.window })
 				if first {
 					for n := range 100 {
@@ -127,10 +127,10 @@ func TestAttachment_poison(t *testing.T) {
 				}
 				a.a.Detach()
 			}
-			if n := value(t, f.m.DroppedPoison); n != killers {
+			if n := value(f.m.DroppedPoison); n != killers {
 				t.Errorf("%d were set aside in %d lives, want %d", n, lives, killers)
 			}
-			if n := value(t, f.m.Answered); n != 100-killers {
+			if n := value(f.m.Answered); n != 100-killers {
 				t.Errorf("%d were handled, want %d", n, 100-killers)
 			}
 			all["s40"].emit(t, "after", 2)

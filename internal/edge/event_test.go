@@ -26,7 +26,8 @@ func (w *world) emitWithAcks(ns sio.Namespace, name string, timeout time.Duratio
 	go func() { // ends with its timeout
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		_, acks, err := emitWithAcks(ctx, w.hub, &sio.Emit{Target: sio.Target{Namespace: ns}, Event: sio.Event{Name: name}})
+		_, collect := w.hub.AskEveryone(ctx, &sio.Emit{Target: sio.Target{Namespace: ns}, Event: sio.Event{Name: name}})
+		acks, err := collect()
 		if err != nil {
 			w.t.Error(err)
 		}

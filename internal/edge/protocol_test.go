@@ -92,9 +92,10 @@ func TestProtocol_Broadcast(t *testing.T) {
 		const args = `[{"b":` + attachment + `},1]`
 		collection := make(chan sio.Acks, 1)
 		go func() { // ends when all acks have come
-			_, acks, _ := emitWithAcks(t.Context(), w.hub, &sio.Emit{
+			_, collect := w.hub.AskEveryone(t.Context(), &sio.Emit{
 				Target: sio.Target{Namespace: "/"}, Event: sio.Event{Name: "news", Args: []byte(args), Attachments: [][]byte{{9}}},
 			})
+			acks, _ := collect()
 			collection <- acks
 		}()
 		ev := s.Expect("news")

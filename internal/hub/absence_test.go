@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -182,7 +184,7 @@ func TestHub_Restore_Model(t *testing.T) {
 		if o.MaxEvents == 0 && (w.fresh > 0 || w.back < 10) || o.MaxEvents > 0 && (w.fresh == 0 || w.back == 0) {
 			t.Errorf("%d came back, %d did not", w.back, w.fresh)
 		}
-		if len(w.h.namespaces) != 0 || value(w.h.metrics.JournalBytes) != 0 || value(w.h.metrics.JournalEvents) != 0 {
+		if len(w.h.namespaces) != 0 || testutil.ToFloat64(w.h.metrics.JournalBytes) != 0 || testutil.ToFloat64(w.h.metrics.JournalEvents) != 0 {
 			t.Error("something is left")
 		}
 	}
@@ -266,7 +268,7 @@ func TestHub_Restore_Bounds(t *testing.T) {
 	if missed, loss = h.Restore(b, busy, offset, unbounded); loss != LossIncomplete || missed != nil {
 		t.Errorf("busy: %d missed, %q", len(missed), loss)
 	}
-	if got := value(h.metrics.JournalOverflows); got != 10 {
+	if got := testutil.ToFloat64(h.metrics.JournalOverflows); got != 10 {
 		t.Errorf("%v overflows", got)
 	}
 
@@ -286,7 +288,7 @@ func TestHub_Restore_Bounds(t *testing.T) {
 	for range 20 {
 		h.Deliver(&sio.Emit{Target: sio.Target{Namespace: main}, Event: sio.Event{Name: "e", Args: []byte(`["` + large + `"]`)}})
 	}
-	if got := value(h.metrics.JournalBytes); got > 10_000 || got < 5000 {
+	if got := testutil.ToFloat64(h.metrics.JournalBytes); got > 10_000 || got < 5000 {
 		t.Errorf("%v bytes are kept", got)
 	}
 	if _, loss = h.Restore(a, s, "", unbounded); loss != LossIncomplete {
@@ -304,17 +306,17 @@ func TestHub_JournalRetention(t *testing.T) {
 		h.Deliver(emit(main))
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if got := value(h.metrics.JournalEvents); got != 1 {
+		if got := testutil.ToFloat64(h.metrics.JournalEvents); got != 1 {
 			t.Errorf("%v events are kept", got)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := value(h.metrics.JournalBytes); got != 0 {
+		if got := testutil.ToFloat64(h.metrics.JournalBytes); got != 0 {
 			t.Errorf("%v bytes are kept", got)
 		}
 		h.Deliver(emit(main))
 		h.Forget(h.Cut(main, s.id))
-		if len(h.namespaces) != 0 || value(h.metrics.JournalEvents) != 0 {
+		if len(h.namespaces) != 0 || testutil.ToFloat64(h.metrics.JournalEvents) != 0 {
 			t.Error("the journal is left")
 		}
 	})
@@ -409,7 +411,7 @@ func TestHub_VolatileOffsets(t *testing.T) {
 			t.Errorf("%s: offset %q", c.args, d.Offset)
 		}
 	}
-	if value(h.metrics.JournalEvents) != 0 {
+	if testutil.ToFloat64(h.metrics.JournalEvents) != 0 {
 		t.Error("volatile events are kept")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -46,7 +48,7 @@ func TestHub_Collect_OK(t *testing.T) {
 	if ids[0] != 3 || ids[1] != 3 || len(ids) != 2 {
 		t.Errorf("ack ids: %v", ids)
 	}
-	if n := value(h.metrics.Collections); n != 0 {
+	if n := testutil.ToFloat64(h.metrics.Collections); n != 0 {
 		t.Errorf("%v collections still open", n)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -44,7 +46,7 @@ func TestHub_Gap(t *testing.T) {
 			t.Error("a second gap")
 		}
 		back("there in the second gap", h.Cut(main, again.id), "", LossGap)
-		if n := value(h.metrics.Gaps); n != 3 {
+		if n := testutil.ToFloat64(h.metrics.Gaps); n != 3 {
 			t.Errorf("%v gaps are counted", n)
 		}
 		time.Sleep(2 * time.Minute) // the journal's timer ends by itself
@@ -70,7 +72,7 @@ func TestHub_Uncertain(t *testing.T) {
 func TestHub_Gap_NoJournal(t *testing.T) {
 	h := newHub(Alone{})
 	addSocket(h, main)
-	if h.Gap() || value(h.metrics.Gaps) != 0 {
+	if h.Gap() || testutil.ToFloat64(h.metrics.Gaps) != 0 {
 		t.Error("a gap without a journal")
 	}
 }

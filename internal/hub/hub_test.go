@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"github.com/spanwire/spanwire/internal/metrics"
@@ -315,15 +313,6 @@ func TestHub_Deliver_Allocations(t *testing.T) {
 	if n := testing.AllocsPerRun(200, func() { h.Deliver(e) }); n > 1 {
 		t.Errorf("%v allocations, want 1", n)
 	}
-}
-
-// value reads a gauge or a counter.
-func value(m prometheus.Metric) float64 {
-	var read dto.Metric
-	if err := m.Write(&read); err != nil {
-		panic(err)
-	}
-	return read.GetGauge().GetValue() + read.GetCounter().GetValue()
 }
 
 type silentSocket struct{ id sio.SocketID }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -62,7 +64,7 @@ func TestHub_Model(t *testing.T) {
 					h.Remove(ns, s.id)
 				}
 			}
-			if len(h.namespaces) != 0 || value(h.metrics.Rooms) != 0 || value(h.metrics.Sockets) != 0 {
+			if len(h.namespaces) != 0 || testutil.ToFloat64(h.metrics.Rooms) != 0 || testutil.ToFloat64(h.metrics.Sockets) != 0 {
 				t.Error("something is left of removed sockets")
 			}
 		})
@@ -104,7 +106,7 @@ func step(t *testing.T, r *rand.Rand, h *Hub, m model) {
 	default:
 		checkEmit(t, h, m, target, chosen)
 	}
-	if got := value(h.metrics.Rooms); int(got) != m.rooms() {
+	if got := testutil.ToFloat64(h.metrics.Rooms); int(got) != m.rooms() {
 		t.Fatalf("%v rooms counted, want %d", got, m.rooms())
 	}
 }
@@ -189,7 +191,7 @@ func TestHub_Concurrent(t *testing.T) {
 		})
 	}
 	churn.Wait()
-	if len(h.namespaces) != 0 || value(h.metrics.Rooms) != 0 {
+	if len(h.namespaces) != 0 || testutil.ToFloat64(h.metrics.Rooms) != 0 {
 		t.Error("something is left")
 	}
 }

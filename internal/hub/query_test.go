@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -83,7 +85,7 @@ func TestHub_Answer_SetData(t *testing.T) {
 	if f := set(main, k.id, "1", 0); f.Conflict || f.Set == nil || f.Set.Version != 1 {
 		t.Errorf("first: %+v", f)
 	}
-	if f := set(main, k.id, "2", 9); !f.Conflict || f.Set.Version != 1 || string(f.Set.Value) != "1" || value(h.metrics.DataConflicts) != 1 {
+	if f := set(main, k.id, "2", 9); !f.Conflict || f.Set.Version != 1 || string(f.Set.Value) != "1" || testutil.ToFloat64(h.metrics.DataConflicts) != 1 {
 		t.Errorf("conflict: %+v", f)
 	}
 	if f := set("/other", k.id, "3", 0); f.Set != nil {

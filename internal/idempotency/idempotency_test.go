@@ -10,23 +10,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func value(c prometheus.Metric) float64 {
-	var m dto.Metric
-	if err := c.Write(&m); err != nil {
-		panic(err)
-	}
-	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-}
 
 func newCalls(o Options) *Calls { return New(o, metrics.NewIdempotency(nil)) }
 
@@ -74,8 +66,8 @@ func TestCalls_Do(t *testing.T) {
 		c.want(c.call("failing", 1, ""), " false 0", 4)
 		c.want(c.call("failing", 1, "four"), "four false 0", 5)
 		m := c.calls.metrics
-		if value(m.Replayed) != 2 || value(m.Conflicts) != 1 || value(m.Keys) != 2 {
-			t.Errorf("replayed %v, misused %v, keys %v", value(m.Replayed), value(m.Conflicts), value(m.Keys))
+		if testutil.ToFloat64(m.Replayed) != 2 || testutil.ToFloat64(m.Conflicts) != 1 || testutil.ToFloat64(m.Keys) != 2 {
+			t.Errorf("replayed %v, misused %v, keys %v", testutil.ToFloat64(m.Replayed), testutil.ToFloat64(m.Conflicts), testutil.ToFloat64(m.Keys))
 		}
 	})
 }
@@ -137,14 +129,14 @@ func TestCalls_Do_bounds(t *testing.T) {
 	}
 	c.want(c.call("2", 1, "x"), "2 true 0", 3)
 	c.want(c.call("1", 1, "new"), "new false 0", 4)
-	if n := value(c.calls.metrics.Evicted); n != 2 {
+	if n := testutil.ToFloat64(c.calls.metrics.Evicted); n != 2 {
 		t.Errorf("%v were evicted", n)
 	}
 	c = &caller{t: t, calls: newCalls(Options{MaxBytes: 3 * overhead})}
 	large := string(make([]byte, 2*overhead))
 	c.call("1", 1, large)
 	c.call("2", 1, large)
-	if n := value(c.calls.metrics.Bytes); n != 3*overhead || c.calls.ended.Len() != 1 {
+	if n := testutil.ToFloat64(c.calls.metrics.Bytes); n != 3*overhead || c.calls.ended.Len() != 1 {
 		t.Errorf("%v bytes of %d are kept", n, c.calls.ended.Len())
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -79,7 +81,7 @@ func TestCalls_elsewhere(t *testing.T) {
 		third := &caller{t: t, calls: c.all[2]}
 		a.want(a.call("other", 1, "one"), "one false 0", 2)
 		third.want(third.call("other", 1, "two"), "two false 0", 1)
-		if value(third.calls.metrics.Unconfirmed) != 1 {
+		if testutil.ToFloat64(third.calls.metrics.Unconfirmed) != 1 {
 			t.Error("that a replica was silent is not counted")
 		}
 	})

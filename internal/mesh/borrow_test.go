@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -99,8 +101,8 @@ func TestMesh_Lend_Detach(t *testing.T) {
 		borrow(t, a, "i").dispatch(event(3, "e"))
 		b.stop()
 		gone(3)
-		if value(a.mesh.metrics.Instances) != 0 {
-			t.Errorf("%v instances borrowed of nobody", value(a.mesh.metrics.Instances))
+		if testutil.ToFloat64(a.mesh.metrics.Instances) != 0 {
+			t.Errorf("%v instances borrowed of nobody", testutil.ToFloat64(a.mesh.metrics.Instances))
 		}
 	})
 }
@@ -174,7 +176,7 @@ func TestMesh_Lend_Lost(t *testing.T) {
 				loser.link.set(func(f *faulty) { f.lose = 1 })
 				i.dispatch(event(2, "e"))
 				eventually(t, "redelivered", func() bool { return len(a.dispatcher.redelivered()) == 1 })
-				if value(a.mesh.metrics.Resets) == 0 {
+				if testutil.ToFloat64(a.mesh.metrics.Resets) == 0 {
 					t.Error("not counted")
 				}
 				borrow(t, a, "i").dispatch(event(2, "e"))
@@ -198,7 +200,7 @@ func TestMesh_Lend_Refused(t *testing.T) {
 		i = borrow(t, a, "i")
 		b.link.set(func(f *faulty) { f.refuse = true })
 		i.dispatch(event(2, "e"))
-		eventually(t, "the result is refused", func() bool { return value(b.metrics.PublishFailures) > 0 })
+		eventually(t, "the result is refused", func() bool { return testutil.ToFloat64(b.metrics.PublishFailures) > 0 })
 		b.link.set(func(f *faulty) { f.refuse = false })
 		eventually(t, "redelivered", func() bool { return len(a.dispatcher.redelivered()) == 2 })
 	})
@@ -270,7 +272,7 @@ func TestMesh_Lend_Conflict(t *testing.T) {
 		a.dispatcher.refuse = true
 		a.dispatcher.mu.Unlock()
 		b.dispatcher.attachLocal("i", echo)
-		eventually(t, "refused", func() bool { return value(a.mesh.metrics.Rejected) == 1 })
+		eventually(t, "refused", func() bool { return testutil.ToFloat64(a.mesh.metrics.Rejected) == 1 })
 		a.dispatcher.mu.Lock()
 		a.dispatcher.refuse = false
 		a.dispatcher.mu.Unlock()
@@ -297,7 +299,7 @@ func TestMesh_Resolve_Foreign(t *testing.T) {
 		if err := b.publisher.Send(a.id, &backplane.ResultBatch{Instance: "i", Generation: generation, Results: []backplane.Result{{ID: 2}}}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "all three are refused", func() bool { return value(a.mesh.metrics.Unresolved) == 3 })
+		eventually(t, "all three are refused", func() bool { return testutil.ToFloat64(a.mesh.metrics.Unresolved) == 3 })
 		if _, ok := a.dispatcher.result(1); ok {
 			t.Error("resolved by another instance")
 		}

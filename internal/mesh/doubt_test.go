@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
@@ -31,7 +33,7 @@ func (f *faulty) heal() {
 	}
 }
 
-func (n *node) gaps() int { return int(value(n.hubMetrics.Gaps)) }
+func (n *node) gaps() int { return int(testutil.ToFloat64(n.hubMetrics.Gaps)) }
 
 // certain waits until the replica knows that it misses nothing, and its emits reach all.
 func certain(t *testing.T, n *node) {

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"github.com/spanwire/spanwire/internal/backplane"
@@ -21,14 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func value(m prometheus.Metric) float64 {
-	var read dto.Metric
-	if err := m.Write(&read); err != nil {
-		panic(err)
-	}
-	return read.GetGauge().GetValue() + read.GetCounter().GetValue()
-}
 
 // eventually waits for what comes about by itself; in a bubble of synctest the time is not real.
 func eventually(t testing.TB, what string, done func() bool) {

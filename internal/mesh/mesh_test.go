@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/backplanetest"
 	"github.com/spanwire/spanwire/internal/backplane/memory"
@@ -99,7 +101,7 @@ func TestMesh_Membership(t *testing.T) {
 		<-changes
 		know(t, a, 2)
 		know(t, c, 2)
-		if value(a.mesh.metrics.Left) != 1 || value(a.mesh.metrics.Died) != 0 {
+		if testutil.ToFloat64(a.mesh.metrics.Left) != 1 || testutil.ToFloat64(a.mesh.metrics.Died) != 0 {
 			t.Error("a bye was not taken for one")
 		}
 	})
@@ -117,13 +119,13 @@ func TestMesh_Death(t *testing.T) {
 		if took := time.Since(start); took < 8*time.Second || took > 13*time.Second {
 			t.Errorf("took %v", took)
 		}
-		if value(a.mesh.metrics.Died) != 1 {
+		if testutil.ToFloat64(a.mesh.metrics.Died) != 1 {
 			t.Error("not counted")
 		}
 		know(t, c, 3) // it still hears the others
 		c.link.set(func(f *faulty) { f.mute = false })
 		know(t, a, 3)
-		if value(a.metrics.Lost) == 0 {
+		if testutil.ToFloat64(a.metrics.Lost) == 0 {
 			t.Error("what it said meanwhile is not reported as lost")
 		}
 	})
@@ -147,7 +149,7 @@ func TestMesh_Suspended(t *testing.T) {
 func TestMesh_Commands(t *testing.T) {
 	onBoth(t, 3, func(t *testing.T, nodes []*node, _ func() *node) {
 		a, b, c := nodes[0], nodes[1], nodes[2]
-		before := value(c.metrics.Received)
+		before := testutil.ToFloat64(c.metrics.Received)
 		run := func(cmd sio.Command) {
 			t.Helper()
 			if _, err := a.hub.Execute(cmd); err != nil {
@@ -174,7 +176,7 @@ func TestMesh_Commands(t *testing.T) {
 			t.Errorf("b got %q", got)
 		}
 		eventually(t, "c has its own", func() bool { return len(c.socket.events()) == 1 })
-		if n := value(c.metrics.Received) - before; n >= 50 {
+		if n := testutil.ToFloat64(c.metrics.Received) - before; n >= 50 {
 			t.Errorf("c received %v envelopes though most were for b", n)
 		}
 		if got := a.socket.events(); !slices.Equal(got, []string{"all"}) {
@@ -228,7 +230,7 @@ func TestMesh_Gather(t *testing.T) {
 		if _, _, err = emitWithAcks(short, a.hub, ask); sio.CodeOf(err) != sio.CodeUnavailable {
 			t.Errorf("a replica is silent: %v", err)
 		}
-		eventually(t, "no gather is left", func() bool { return value(b.mesh.metrics.Gathers) == 0 })
+		eventually(t, "no gather is left", func() bool { return testutil.ToFloat64(b.mesh.metrics.Gathers) == 0 })
 	})
 }
 
@@ -298,7 +300,7 @@ func TestMesh_Garbage(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "b goes on", func() bool { return slices.Equal(b.socket.events(), []string{"after"}) })
-		if len(b.mesh.Replicas()) != 2 || value(b.mesh.metrics.Foreign) != 1 {
+		if len(b.mesh.Replicas()) != 2 || testutil.ToFloat64(b.mesh.metrics.Foreign) != 1 {
 			t.Errorf("replicas: %+v", b.mesh.Replicas())
 		}
 	})
@@ -395,4 +397,11 @@ func BenchmarkMesh_Lend(b *testing.B) {
 			}
 		})
 	}
+}
+
+// emitWithAcks delivers the emit in the whole cluster and waits for the acks.
+func emitWithAcks(ctx context.Context, h *hub.Hub, e *sio.Emit) (sockets int, acks sio.Acks, err error) {
+	sockets, collect := h.AskEveryone(ctx, e)
+	acks, err = collect()
+	return sockets, acks, err
 }

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/memory"
 	"github.com/spanwire/spanwire/internal/dispatch"
@@ -192,7 +194,7 @@ func TestMesh_Message_Missing(t *testing.T) {
 		c.nodes[1].link.set(func(f *faulty) { f.mute = true })
 		check("a replica is silent", 5*time.Second, 0, []sio.ReplicaID{c.nodes[1].id}, `s/here["here"]`)
 		for i, n := range c.nodes {
-			if value(n.mesh.metrics.Gathers) != 0 || value(n.metrics.QueriesOpen) != 0 {
+			if testutil.ToFloat64(n.mesh.metrics.Gathers) != 0 || testutil.ToFloat64(n.metrics.QueriesOpen) != 0 {
 				t.Errorf("something is left on replica %d", i)
 			}
 		}

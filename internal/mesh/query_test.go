@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/sio"
 )
@@ -198,7 +200,7 @@ func TestMesh_Query_Silent(t *testing.T) {
 		}
 		a.link.set(func(f *faulty) { f.refuse = false })
 		for _, n := range nodes {
-			if open := value(n.metrics.QueriesOpen); open != 0 {
+			if open := testutil.ToFloat64(n.metrics.QueriesOpen); open != 0 {
 				t.Errorf("%v queries are open", open)
 			}
 		}
@@ -255,13 +257,13 @@ func TestMesh_SetData(t *testing.T) {
 			t.Errorf("gone %+v, %v", f, err)
 		}
 		const asked = 50 // far more than there are heartbeats meanwhile
-		before := value(c.metrics.Received)
+		before := testutil.ToFloat64(c.metrics.Received)
 		for range asked {
 			if _, err := set(k.id, "2", 7); err != nil {
 				t.Error(err)
 			}
 		}
-		if n := value(c.metrics.Received) - before; n >= asked {
+		if n := testutil.ToFloat64(c.metrics.Received) - before; n >= asked {
 			t.Errorf("the third received %v envelopes", n)
 		}
 		if f, err := set(sio.NewSocketID("ZZZZZZ"), "1", 0); err != nil || f.Set != nil {

@@ -9,24 +9,15 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/spanwire/spanwire/internal/metrics"
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func value(t *testing.T, c prometheus.Metric) float64 {
-	t.Helper()
-	var m dto.Metric
-	if err := c.Write(&m); err != nil {
-		t.Fatal(err)
-	}
-	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-}
 
 func follow(t *testing.T, b *Board, filter Filter) *Follower {
 	t.Helper()
@@ -114,7 +105,7 @@ func TestFollower_Next(t *testing.T) {
 		if all = next(t, f); len(all) != 2 || all[0].Missed != 3 || all[1].Missed != 0 {
 			t.Errorf("then %+v", all)
 		}
-		if queued, missed := value(t, b.metrics.Queued), value(t, b.metrics.Missed); queued != 4 || missed != 3 {
+		if queued, missed := testutil.ToFloat64(b.metrics.Queued), testutil.ToFloat64(b.metrics.Missed); queued != 4 || missed != 3 {
 			t.Errorf("queued %v, missed %v", queued, missed)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -123,7 +114,7 @@ func TestFollower_Next(t *testing.T) {
 			t.Error("nothing happened, and there was no error")
 		}
 		f.Close()
-		if b.Following() || value(t, b.metrics.Watchers) != 0 {
+		if b.Following() || testutil.ToFloat64(b.metrics.Watchers) != 0 {
 			t.Error("a caller follows still")
 		}
 	})
@@ -139,7 +130,7 @@ func TestBoard_Follow(t *testing.T) {
 	one.Close()
 	three := follow(t, b, Filter{})
 	b.Happened(&sio.TraceEvent{})
-	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || value(t, b.metrics.Rejected) != 1 {
+	if len(next(t, two)) != 1 || len(next(t, three)) != 1 || testutil.ToFloat64(b.metrics.Rejected) != 1 {
 		t.Error("those that are left were not notified")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/backplanetest"
@@ -70,14 +70,6 @@ func eventually(t *testing.T, what string, done func() bool) {
 		case <-again.C:
 		}
 	}
-}
-
-func value(m prometheus.Metric) float64 {
-	var read dto.Metric
-	if err := m.Write(&read); err != nil {
-		panic(err)
-	}
-	return read.GetGauge().GetValue() + read.GetCounter().GetValue()
 }
 
 // Replicas that use the embedded server of another pass the suite.
@@ -230,6 +222,6 @@ func TestBackplane_SlowConsumer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "a slow consumer", func() bool { return value(slow.metrics.SlowConsumer) > 0 })
+	eventually(t, "a slow consumer", func() bool { return testutil.ToFloat64(slow.metrics.SlowConsumer) > 0 })
 	close(release)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/spanwire/spanwire/internal/backplane"
 	"github.com/spanwire/spanwire/internal/backplane/backplanetest"
 	"github.com/spanwire/spanwire/internal/sio"
@@ -98,7 +100,7 @@ func TestBackplane_Restart(t *testing.T) {
 	external(t, address)
 	eventually(t, "both are back", func() bool { return a.Healthy() == nil && b.Healthy() == nil })
 	eventually(t, "the outage is counted", func() bool {
-		return value(a.metrics.Disconnects) == 1 && value(a.metrics.Reconnects) == 1 && value(a.metrics.Connected) == 1
+		return testutil.ToFloat64(a.metrics.Disconnects) == 1 && testutil.ToFloat64(a.metrics.Reconnects) == 1 && testutil.ToFloat64(a.metrics.Connected) == 1
 	})
 	// What a buffered may have been sent before b listened again, so b gets some or none of it; it
 	// gets what comes now.
@@ -126,7 +128,7 @@ func TestBackplane_Restart(t *testing.T) {
 			t.Fatal("b is deaf after the restart")
 		}
 	}
-	if lost := value(b.metrics.Lost); int(lost)+late-2 != 20-failed {
+	if lost := testutil.ToFloat64(b.metrics.Lost); int(lost)+late-2 != 20-failed {
 		t.Errorf("of %d buffered emits %d came and %v were reported lost", 20-failed, late-2, lost)
 	}
 }
@@ -151,7 +153,7 @@ func TestBackplane_Gap(t *testing.T) {
 	if err := server.server.DisconnectClientByID(id); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "b notices", func() bool { return value(b.metrics.Disconnects) == 1 })
+	eventually(t, "b notices", func() bool { return testutil.ToFloat64(b.metrics.Disconnects) == 1 })
 	for range 3 {
 		if err := a.emit("lost"); err != nil {
 			t.Fatal(err)
@@ -168,7 +170,7 @@ func TestBackplane_Gap(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.expect(t, "after")
-	if gaps, lost := value(b.metrics.Gaps), value(b.metrics.Lost); gaps != 1 || lost != 3 {
+	if gaps, lost := testutil.ToFloat64(b.metrics.Gaps), testutil.ToFloat64(b.metrics.Lost); gaps != 1 || lost != 3 {
 		t.Errorf("%v gaps of %v envelopes reported, want 1 of 3", gaps, lost)
 	}
 }
