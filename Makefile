@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# `make help` explains each target. A target installs what it needs: Go modules, a virtual environment in .venv, Node
-# packages beside the tests, tools in .tools. Go, Python 3.10 or later and Node.js must be installed.
+# `make help` explains each target. A target installs what it needs: Go modules, a virtual
+# environment in .venv, Node packages beside the tests, tools in .tools. Go, Python 3.10 or later
+# and Node.js must be installed.
 
 BUF_VERSION      := 1.75.0
 LINT_VERSION     := v2.15.0
@@ -12,9 +13,11 @@ TOOLS            := $(CURDIR)/.tools
 BUF              := $(TOOLS)/buf/node_modules/.bin/buf
 LINT             := $(TOOLS)/bin/golangci-lint-$(LINT_VERSION)
 ACTIONLINT       := $(TOOLS)/bin/actionlint-$(ACTIONLINT_VERSION)
-# The three modules of go.work. The go command matches all of them by the pattern `work`, other tools by directory.
+# The three modules of go.work. The go command matches all of them by the pattern `work`, other
+# tools by directory.
 MODULES          := ./... ./api/... ./sdk/go/...
-# The packages whose tests start no other process, or a broker at most. Those under test/ and bench/ start whole worlds.
+# The packages whose tests start no other process, or a broker at most. Those under test/ and bench/
+# start whole worlds.
 UNITS            = $$(go list work | grep -v -E '/(test|bench|examples)/')
 # Nothing is run for arm64 that builds programs of its own.
 ARM64_UNITS      = $$(go list work | grep -v -E '/(test|bench|examples)/|/internal/(cli|archtest)$$')
@@ -86,7 +89,7 @@ test-lint: $(LINT) $(ACTIONLINT) ## check format, vet, golangci-lint, tidy modul
 	$(ACTIONLINT)
 	scripts/vulncheck $(TOOLS)
 
-test-short: test-lint setup ## the checks for a push: lint, Go tests and Python tests, in less than two minutes
+test-short: test-lint setup ## the checks for a push: lint, Go tests and Python tests, in about two minutes once their tools are installed
 	go test -short -run '^$$' $(UNITS) >/dev/null # compile first: the tests of both languages mostly wait, and run side by side
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target short-go short-python
 

@@ -3,6 +3,7 @@
 package archtest
 
 import (
+	"path"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -10,9 +11,11 @@ import (
 
 const maxCommentWidth = 100
 
-// commentMarks begin a line that is a comment, by the ending of the file.
+// commentMarks begin a line that is a comment, by the ending of the file. Scripts and make files
+// have none.
 var commentMarks = map[string][]string{
-	".go": {"//"}, ".proto": {"//"}, ".py": {"#"}, ".sh": {"#"}, ".js": {"//", "* "}, ".mjs": {"//", "* "},
+	".go": {"//"}, ".proto": {"//"}, ".js": {"//", "* "}, ".mjs": {"//", "* "},
+	"": {"#"}, ".conf": {"#"}, ".py": {"#"}, ".sh": {"#"}, ".toml": {"#"}, ".txt": {"#"}, ".yaml": {"#"}, ".yml": {"#"},
 }
 
 // directives are comments for tools, which may not be wrapped.
@@ -21,17 +24,16 @@ var directives = []string{"//go:", "//nolint", "# type:", "# noqa", "// eslint-"
 // No line that is a comment is longer than 100 columns, with a tab for four; unless it is one word,
 // such as an address.
 func TestFiles_CommentWidth(t *testing.T) {
-	for ending, marks := range commentMarks {
-		for _, name := range files(t, ending) {
-			if generated(name) || strings.HasPrefix(name, "testdata/") {
-				continue
-			}
-			line := 0
-			for text := range strings.Lines(read(t, name)) {
-				line++
-				if text = strings.TrimRight(text, "\n"); tooWide(text, marks) {
-					t.Errorf("%s:%d: the comment has more than %d columns", name, line, maxCommentWidth)
-				}
+	for _, name := range files(t, "") {
+		marks, ok := commentMarks[path.Ext(name)]
+		if !ok || generated(name) || strings.HasPrefix(name, "testdata/") {
+			continue
+		}
+		line := 0
+		for text := range strings.Lines(read(t, name)) {
+			line++
+			if text = strings.TrimRight(text, "\n"); tooWide(text, marks) {
+				t.Errorf("%s:%d: the comment has more than %d columns", name, line, maxCommentWidth)
 			}
 		}
 	}
