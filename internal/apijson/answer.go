@@ -15,6 +15,9 @@ import (
 	spanwirev1 "github.com/spanwire/spanwire/api/gen/spanwire/v1"
 )
 
+// Answers as JSON: what the HTTP API responds and what `broker sockets`, `rooms` and `tail` print.
+// Types here only have fields; the functions below fill them from messages of the contract.
+
 // Ack is what one socket answered.
 type Ack struct {
 	SocketID string          `json:"socket_id"`

@@ -19,6 +19,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// The file of the setting service-callers: reading it, and finding fault with it before any of it
+// takes effect. Who may do what is decided in auth.go.
+
 // LeastToken is the length of the shortest token, in bytes.
 const LeastToken = 16
 

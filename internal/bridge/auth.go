@@ -19,6 +19,10 @@ import (
 	"github.com/spanwire/spanwire/internal/commands"
 )
 
+// Who calls. gRPC runs these interceptors before each method; a request to the HTTP API becomes a
+// call, and passes them too. They put the auth.Caller into the context. What that caller may do is
+// for package commands, and for Attach and Tail themselves.
+
 // authInterceptor authenticates gRPC calls, and HTTP requests that become calls.
 type authInterceptor struct {
 	callers *auth.Callers

@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// Settings declares the settings of the options, without those of Commands.
+// Settings declares the settings of the options for broker.Config, without those of
+// Commands.
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Handlers,
 		config.Duration("stall-timeout", &o.StallTimeout, 10*time.Second,
@@ -39,8 +40,8 @@ func validKeepalive(d time.Duration) error {
 	return nil
 }
 
-// Settings declares the settings of the options, but for the host and its deadlines, which are
-// those of the listener.
+// Settings declares the settings of the options for broker.Config, but for the host and
+// its deadlines, which are those of the listener.
 func (o *HTTPOptions) Settings() []config.Setting {
 	return config.Group(config.Handlers,
 		config.Size("max-call-body", &o.MaxBody, 4<<20,

@@ -18,6 +18,9 @@ import (
 	"github.com/spanwire/spanwire/internal/trace"
 )
 
+// Tail streams what happens on this replica to a caller who follows it. Package trace selects and
+// queues, so that a slow caller holds nothing up.
+
 // maxTraceEvents bounds those in one response: each has some KiB at most.
 const maxTraceEvents = 64
 

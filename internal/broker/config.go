@@ -19,9 +19,9 @@ import (
 	"github.com/spanwire/spanwire/internal/trace"
 )
 
-// Config is every setting: the options of the packages, and those of the broker itself. Default
-// makes one, Load fills it from outside, Validate finds what makes no sense. Options that are no
-// settings, such as the id of the replica, are set when the broker starts (options.go).
+// Config is every setting: the options of the packages, and those of the broker itself.
+// DefaultConfig makes one, Load fills it from outside, Validate finds what makes no sense. Options
+// that are no settings, such as the id of the replica, are set when the broker starts (options.go).
 type Config struct {
 	Listen       Listen
 	Edge         edge.Options

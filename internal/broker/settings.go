@@ -15,6 +15,8 @@ import (
 	"github.com/spanwire/spanwire/internal/origin"
 )
 
+// The settings of the listeners, and the rules that join an address to what protects it.
+
 // Settings declares the settings of the listeners.
 func (o *Listen) Settings() []config.Setting {
 	return slices.Concat(config.Group(config.Listeners,

@@ -13,6 +13,9 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
+// The settings of the broker's part in the cluster, and of its process. Those of NATS and of
+// forwarding stand in their own packages.
+
 // Settings declares what the broker itself needs of the cluster.
 func (o *Cluster) Settings() []config.Setting {
 	return config.Group(config.Cluster,

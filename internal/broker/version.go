@@ -8,6 +8,8 @@ import (
 	"sync"
 )
 
+// The broker's version, as the command `version`, the metrics and other replicas see it.
+
 // unversioned is the version of a program that was built without a tag and without a commit.
 const unversioned = "devel"
 

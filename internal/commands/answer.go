@@ -11,6 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// What came of a request, as the contract's Answer. Nothing is decided here.
+
 func acksToProto(sockets int, acks sio.Acks, err error) *spanwirev1.Answer {
 	return &spanwirev1.Answer{
 		Sockets: uint32(sockets), Dropped: uint32(acks.Dropped), Acks: contract.SocketAcksToProto(acks.Came), Missing: uint32(acks.Missing),

@@ -13,6 +13,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Calls with idempotency keys, of callers without a stream: gRPC's Execute and the HTTP API.
+// Package idempotency remembers; here an answer becomes bytes to remember, and back.
+
 // maxKey bounds an idempotency key, in bytes.
 const maxKey = 128
 

@@ -11,6 +11,10 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// A command becomes a Request in three steps, each of which may reject it: package contract checks
+// and translates it, the functions below complete it from the options, and Permit asks for the
+// caller's rights. No other code starts a command of a handler or a caller.
+
 // Request is a command that was translated, checked and authorized. It keeps bytes of the message
 // that it was made from.
 type Request struct {

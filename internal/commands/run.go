@@ -10,6 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Carrying a request out: by the Hub for sockets, by the Dispatcher for instances. Begin has
+// checked and authorized it.
+
 // answerMargin is by how much an answer comes before the caller stops waiting, at most.
 const answerMargin = time.Second
 

@@ -9,7 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Settings declares the settings of the options, but for MaxDepth, which is that of browsers.
+// Settings declares the settings of the options for broker.Config, but for MaxDepth, which is that
+// of browsers.
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Handlers,
 		config.Duration("ack-timeout", &o.AckTimeout, 10*time.Second,

@@ -13,6 +13,8 @@ import (
 	"unicode"
 )
 
+// Rules that a declaration gives its setting, and the Faults that checks of whole options collect.
+
 // Positive is a rule for times that must not be zero.
 func Positive(d time.Duration) error {
 	if d <= 0 {

@@ -10,6 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// What a handler or a caller may send. Entry points call these before the translation; replicas,
+// which check what they send, do not.
+
 // MaxName bounds the name of a namespace or an event that a service registers or emits to, in
 // bytes.
 const MaxName = 255

@@ -7,6 +7,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Commands: emit, join, leave, disconnect.
+
 // TargetToProto writes a target.
 func TargetToProto(t *sio.Target) *spanwirev1.Target {
 	return &spanwirev1.Target{

@@ -7,6 +7,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// What handlers get and answer besides events: changes of rooms, and results.
+
 // RoomEventToProto writes a change of a room. The numbers of sio.RoomChange are the contract's.
 func RoomEventToProto(e sio.RoomEvent) *spanwirev1.RoomEvent {
 	return &spanwirev1.RoomEvent{Change: spanwirev1.RoomChange(e.Change), Room: string(e.Room)}

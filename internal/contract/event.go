@@ -7,6 +7,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Events, and the acks of sockets and instances.
+
 // EventToProto writes an event.
 func EventToProto(e *sio.Event) *spanwirev1.Event {
 	return &spanwirev1.Event{Name: e.Name, Args: e.Args, Attachments: e.Attachments}

@@ -7,6 +7,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Queries: which sockets a target has, which rooms a namespace has, the data of a socket.
+
 // FetchSocketsToProto writes the question which sockets a target has.
 func FetchSocketsToProto(q *sio.FetchSockets) *spanwirev1.FetchSockets {
 	return &spanwirev1.FetchSockets{Target: TargetToProto(&q.Target), Limit: uint32(q.Limit)}

@@ -7,6 +7,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// What an instance registers.
+
 // RegisterToProto writes what an instance registered.
 func RegisterToProto(r *sio.Register) *spanwirev1.Register {
 	m := &spanwirev1.Register{

@@ -7,6 +7,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Handshakes, and what is known of sockets and rooms.
+
 // Credentials says whether a handshake is written with the headers that authenticate the browser.
 type Credentials bool
 

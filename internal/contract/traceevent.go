@@ -9,6 +9,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Trace events, for those who follow a replica.
+
 // TraceEventToProto writes one step of what happened. The numbers of its kinds are the contract's.
 func TraceEventToProto(e *sio.TraceEvent, at time.Time) *spanwirev1.Occurrence {
 	m := &spanwirev1.Occurrence{

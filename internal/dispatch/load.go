@@ -10,6 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// What is known of services, their instances and what waits for them: for operators, and for
+// replicas that ask which services are absent. It only reads.
+
 // Load is what is known of one service.
 type Load struct {
 	Service   sio.ServiceName

@@ -10,6 +10,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// A dispatch and the lists that it waits in. A dispatch is in one list at a time, and is reused
+// once it is resolved.
+
 // Kind says what a dispatch is about.
 type Kind uint8
 

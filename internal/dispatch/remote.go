@@ -8,6 +8,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Dispatches of sockets that another replica owns, to instances attached here. Package mesh calls;
+// remotelane.go shares the window.
+
 // DispatchRemote hands a dispatch that another replica opened to an instance attached here. It
 // keeps its id; of dp the exported fields are taken, as they are. Its window is respected, and
 // shared by the sockets of all replicas and by what is handled: what does not fit waits.

@@ -6,6 +6,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// The lanes of other replicas' sockets. Attachment takes from them in turn with its own.
+
 // remoteLane names a socket of another replica. Messages have no socket: those of a namespace are
 // one remoteLane.
 type remoteLane struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// Settings declares the settings of the options.
+// Settings declares the settings of the options for broker.Config.
 func (o *Options) Settings() []config.Setting {
 	return slices.Concat(config.Group(config.Handlers,
 		config.Number("socket-queue-events", &o.QueueEvents, 128,

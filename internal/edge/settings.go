@@ -10,7 +10,7 @@ import (
 	"github.com/spanwire/spanwire/internal/edge/socketio"
 )
 
-// Settings declares the settings of the options, without those of Engine.
+// Settings declares the settings of the options for broker.Config, without those of Engine.
 func (o *Options) Settings() []config.Setting {
 	limits := socketio.DefaultLimits()
 	return config.Group(config.SocketIO,

@@ -6,7 +6,8 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// Settings declares the settings of the options, but for Retention, which follows from others.
+// Settings declares the settings of the options for broker.Config, but for Retention, which follows
+// from others.
 func (o *JournalOptions) Settings() []config.Setting {
 	return config.Group(config.SocketIO,
 		config.Number("recovery-max-packets", &o.MaxEvents, 16384,

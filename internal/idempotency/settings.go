@@ -8,7 +8,7 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// Settings declares the settings of the options.
+// Settings declares the settings of the options for broker.Config.
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Handlers,
 		config.Duration("idempotency-window", &o.Window, 5*time.Minute,

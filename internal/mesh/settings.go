@@ -10,7 +10,7 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Settings declares the settings of the options.
+// Settings declares the settings of the options for broker.Config.
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Cluster,
 		config.Duration("replica-heartbeat", &o.Interval, 2*time.Second,

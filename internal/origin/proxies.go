@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// Proxies in front of the broker: which are trusted, and the address of a browser behind them. The
+// edge and the listeners ask.
+
 // ParseProxies reads the setting trusted-proxies: addresses and networks. A lone address is a
 // network of one.
 func ParseProxies(items []string) (networks []netip.Prefix, err error) {

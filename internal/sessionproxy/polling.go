@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+// One forwarded polling request: to the owner of the session, and its answer back.
+
 // hopByHop are headers that belong to one connection. Others are passed on even if the browser
 // names them in Connection: a browser must not be able to take out what a proxy wrote.
 var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect"}

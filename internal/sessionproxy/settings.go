@@ -6,7 +6,7 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// Settings declares the settings of the options.
+// Settings declares the settings of the options for broker.Config.
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Cluster,
 		config.Number("max-forwards", &o.MaxForwards, 10_000,

@@ -16,6 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/hijack"
 )
 
+// The handshake of a forwarded WebSocket. From the 101 on, a link carries its bytes.
+
 // mostAhead bounds the answers that may come ahead of the one to a handshake.
 const mostAhead = 4
 

@@ -2,6 +2,8 @@
 
 package sio
 
+// Trace events: what callers who follow a replica receive. Package trace carries them.
+
 // TraceEventKind is the closed list of what may be followed. The numbers are the contract's.
 type TraceEventKind uint8
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 )
 
+// The SDK's version, from the build information of the program.
+
 // modulePath names the module of this package, as the build information of programs does.
 const modulePath = "github.com/spanwire/spanwire/sdk/go"
 

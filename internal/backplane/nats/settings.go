@@ -11,7 +11,8 @@ import (
 	"github.com/spanwire/spanwire/internal/config"
 )
 
-// Settings declares the settings of the options, but for certificates and PingInterval.
+// Settings declares the settings of the options for broker.Config, but for certificates and
+// PingInterval.
 func (o *Options) Settings() []config.Setting {
 	return config.Group(config.Cluster,
 		config.Text("cluster", &o.Cluster, "spanwire",

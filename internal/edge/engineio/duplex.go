@@ -8,6 +8,9 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
+// Sessions on a duplex transport: how one opens there, and the goroutine that reads it.
+// transport.go says what such a transport is, upgrade.go how a polling session gets there.
+
 // openDuplex opens a session on a duplex transport. It reports whether the server got to know the
 // session.
 func (s *Server) openDuplex(w http.ResponseWriter, r *http.Request, session *Session, t Transport, f framing) bool {

@@ -16,8 +16,8 @@ import (
 	"github.com/spanwire/spanwire/internal/sio"
 )
 
-// Settings declares the settings of the options, but for TrustedProxies, DrainSpread, DrainSettle
-// and Replica, which the server's owner sets.
+// Settings declares the settings of the options for broker.Config, but for TrustedProxies,
+// DrainSpread, DrainSettle and Replica, which the server's owner sets.
 func (o *Options) Settings() []config.Setting {
 	return slices.Concat(config.Group(config.Transports,
 		config.List("path", &o.Paths, []string{"/socket.io/"},
