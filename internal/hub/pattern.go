@@ -61,32 +61,9 @@ func (h *Hub) matching(pattern sio.Namespace) (found []sio.Namespace) {
 // applyMatching carries the command out in each namespace that its target matches.
 func (h *Hub) applyMatching(cmd sio.Command) (sockets int) {
 	for _, ns := range h.matching(cmd.To().Namespace) {
-		sockets += h.Apply(within(cmd, ns))
+		sockets += h.Apply(cmd.In(ns))
 	}
 	return sockets
-}
-
-// within is the command for one namespace.
-func within(cmd sio.Command, ns sio.Namespace) sio.Command {
-	switch c := cmd.(type) {
-	case *sio.Emit:
-		one := *c
-		one.Target.Namespace, one.Target.Pattern = ns, false
-		return &one
-	case *sio.Join:
-		one := *c
-		one.Target.Namespace, one.Target.Pattern = ns, false
-		return &one
-	case *sio.Leave:
-		one := *c
-		one.Target.Namespace, one.Target.Pattern = ns, false
-		return &one
-	case *sio.Disconnect:
-		one := *c
-		one.Target.Namespace, one.Target.Pattern = ns, false
-		return &one
-	}
-	return cmd
 }
 
 // askMatching is Ask in each namespace that the target matches, with one collection.
@@ -99,7 +76,7 @@ func (h *Hub) askMatching(e *sio.Emit) *Collection {
 	var parts []part
 	var everyone []Socket
 	for _, ns := range h.matching(e.Target.Namespace) {
-		p := part{emit: within(e, ns).(*sio.Emit)}
+		p := part{emit: e.In(ns).(*sio.Emit)}
 		p.one, p.all = h.receivers(&p.emit.Target)
 		if p.one != nil {
 			everyone = append(everyone, p.one)

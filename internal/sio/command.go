@@ -13,11 +13,18 @@ type Target struct {
 	Local     bool // only sockets of the replica that takes the command
 }
 
+// in is the target in one namespace.
+func (t Target) in(ns Namespace) Target {
+	t.Namespace, t.Pattern = ns, false
+	return t
+}
+
 // Command is what a service may ask of the sockets of a target: Emit, Join, Leave or Disconnect.
 type Command interface {
 	// To is the command's target.
 	To() *Target
-	command()
+	// In is a copy of the command for one namespace, where its target may be a pattern.
+	In(ns Namespace) Command
 }
 
 // Emit sends an event.
@@ -62,19 +69,42 @@ type Disconnect struct {
 // To implements Command.
 func (c *Emit) To() *Target { return &c.Target }
 
+// In implements Command.
+func (c *Emit) In(ns Namespace) Command {
+	one := *c
+	one.Target = c.Target.in(ns)
+	return &one
+}
+
 // To implements Command.
 func (c *Join) To() *Target { return &c.Target }
+
+// In implements Command.
+func (c *Join) In(ns Namespace) Command {
+	one := *c
+	one.Target = c.Target.in(ns)
+	return &one
+}
 
 // To implements Command.
 func (c *Leave) To() *Target { return &c.Target }
 
+// In implements Command.
+func (c *Leave) In(ns Namespace) Command {
+	one := *c
+	one.Target = c.Target.in(ns)
+	return &one
+}
+
 // To implements Command.
 func (c *Disconnect) To() *Target { return &c.Target }
 
-func (*Emit) command()       {}
-func (*Join) command()       {}
-func (*Leave) command()      {}
-func (*Disconnect) command() {}
+// In implements Command.
+func (c *Disconnect) In(ns Namespace) Command {
+	one := *c
+	one.Target = c.Target.in(ns)
+	return &one
+}
 
 // SocketAck is the answer of one socket to an emit that asked for acks.
 type SocketAck struct {
